@@ -1,0 +1,78 @@
+"""The one interface of a scene on disk, and how to open one by name."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+
+from maskrf_core.errors import DatasetError
+
+SplitKind = Literal["train", "validation", "test"]
+
+
+class Scene(Protocol):
+    """Posed photographs of one place. Nothing is read before it is asked for; arrays come out.
+
+    `name` is what `open_scene` was given; `image_ids` are unique and in a stable order. Reading what is missing or
+    broken raises `DatasetError` naming the file.
+    """
+
+    name: str
+    image_ids: list[str]
+
+    def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
+        """RGB, already composited on the background that the scene's name asks for."""
+        ...
+
+    def K(self, image_id: str) -> Float[np.ndarray, "3 3"]:
+        """Intrinsics for the image as returned, in pixels; the centre of the first pixel is (0, 0)."""
+        ...
+
+    def w2c(self, image_id: str) -> Float[np.ndarray, "3 4"]:
+        """World to camera `[R|t]`, OpenCV axes."""
+        ...
+
+    def depth_range(self, image_id: str) -> tuple[float, float]:
+        """(near, far) in scene units, 0 < near < far."""
+        ...
+
+    def mask(self, image_id: str) -> Bool[np.ndarray, "height width"]:
+        """True on the foreground; all True where the data set has no masks."""
+        ...
+
+    def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
+        """z-depth, 0 where unknown; None if the data set has no depth maps."""
+        ...
+
+    def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
+        """(reference ids, query ids). In `train` every query is also a possible reference of the others."""
+        ...
+
+
+LAYOUTS = {
+    "demo": "maskrf_core.datasets.demo:DemoScene",
+    "nerf_synthetic": "maskrf_core.datasets.layouts.nerf_synthetic:NerfSyntheticScene",
+    "nerf_llff": "maskrf_core.datasets.layouts.nerf_llff:NerfLlffScene",
+}
+"""First word of a scene's name → the class that reads it, called as `Class(name, data_root)`.
+
+To add a layout, write one file that satisfies `Scene` and add its line here.
+"""
+
+
+def open_scene(name: str, data_root: str | Path = "data") -> Scene:
+    """Open a scene such as `nerf_synthetic/lego/black_400` below `data_root`; `demo/<scene>` needs no data root.
+
+    Raises:
+        DatasetError: no such layout or scene, with the nearest name that exists, or files that are missing or broken.
+    """
+    layout = name.split("/")[0]
+    if layout not in LAYOUTS:
+        nearest = get_close_matches(layout, LAYOUTS, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise DatasetError(f"{name}: unknown data set {layout!r}.{hint} Known are {', '.join(LAYOUTS)}.")
+    module, _, class_name = LAYOUTS[layout].partition(":")
+    return getattr(import_module(module), class_name)(name, Path(data_root))

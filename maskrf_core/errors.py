@@ -1,0 +1,21 @@
+"""The errors a user can cause. Each message says what was found, where, and what to do about it."""
+
+
+class MaskrfError(Exception):
+    """Base of every error that names its remedy; anything else that is raised is a defect of ours."""
+
+
+class DatasetError(MaskrfError):
+    """A scene on disk is missing, broken or unfit for what was asked of it."""
+
+
+class SettingsError(MaskrfError):
+    """A setting, notebook parameter or name is unknown, of the wrong type or out of range."""
+
+
+class CheckpointError(MaskrfError):
+    """A checkpoint file is missing, cut short, or belongs to another model."""
+
+
+class RunError(MaskrfError):
+    """A run folder cannot be used as asked: it differs, it is damaged, or training went wrong in it."""
