@@ -1,0 +1,62 @@
+# Everything starts here: `make quickstart` shows the method at work, `make test` runs every test.
+# All of it happens in .venv, which is made on the first call and made again only when its requirements change.
+
+PYTHON ?= python3
+# Options for `make test` and `make lab`, such as TEST_ARGS="-k cameras" or LAB_ARGS=--no-browser.
+TEST_ARGS ?=
+LAB_ARGS ?=
+# Options for `make lock`: without any, only what pyproject.toml no longer allows changes; --upgrade renews everything.
+LOCK_ARGS ?=
+
+VENV := .venv
+IN_VENV := $(CURDIR)/$(VENV)/bin/python
+STAMP := $(VENV)/.stamp
+
+# On a CPU, torch returns every large temporary to the system and pays for each page again. glibc reads these before
+# python starts: keep what was freed, and grow in large steps. Other systems ignore them.
+export MALLOC_MMAP_THRESHOLD_ ?= 8589934592
+export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
+export MALLOC_TOP_PAD_ ?= 1073741824
+# A kernel found on this path would be started in place of this environment's own.
+unexport JUPYTER_PATH
+
+.PHONY: help quickstart test lab lint notebooks lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: $(STAMP)  ## run notebooks 01 to 05 at demo size and print what came out
+	$(IN_VENV) -m maskrf_core.workbook.quickstart
+
+test: $(STAMP)  ## every test, the notebooks included
+	$(IN_VENV) -m pytest --nbval-lax --nbval-current-env $(TEST_ARGS)
+
+lab: $(STAMP)  ## JupyterLab on this environment
+	$(IN_VENV) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
+
+lint: $(STAMP)  ## format and lint rules, in code and notebooks
+	$(IN_VENV) -m ruff format --check .
+	$(IN_VENV) -m ruff check .
+
+notebooks: $(STAMP)  ## execute the committed notebooks in place, at demo size
+	$(IN_VENV) -m maskrf_core.workbook.publish
+
+# The stamp is written last: an install that was interrupted is taken up again by the next call.
+$(STAMP): requirements.lock pyproject.toml
+	@.ci/make_venv "$(PYTHON)" $(VENV)
+	$(IN_VENV) -m pip --disable-pip-version-check install -r requirements.lock
+	$(IN_VENV) -m pip --disable-pip-version-check install --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock:  ## write requirements.lock again from pyproject.toml
+	@set -eu; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	.ci/make_venv "$(PYTHON)" "$$work/venv"; \
+	"$$work/venv/bin/python" -m pip --disable-pip-version-check install --quiet uv; \
+	cp requirements.lock "$$work/lines"; \
+	"$$work/venv/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.10 --quiet \
+		--no-header --annotation-style line --output-file "$$work/lines" $(LOCK_ARGS); \
+	{ sed '/^[^#]/,$$d' requirements.lock; grep -vE '^(#|nvidia-|cuda-|triton==)' "$$work/lines"; } > "$$work/lock"; \
+	cp "$$work/lock" requirements.lock.new; mv requirements.lock.new requirements.lock
+
+clean:  ## remove the environment and what tools left behind; runs and data stay
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis
