@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
@@ -13,6 +13,7 @@ from maskrf_core.errors import DatasetError
 SplitKind = Literal["train", "validation", "test"]
 
 
+@runtime_checkable  # so that the tests' type checker can check arguments
 class Scene(Protocol):
     """Posed photographs of one place. Nothing is read before it is asked for; arrays come out.
 

@@ -1,0 +1,137 @@
+"""Reading the small files beside the images, checking what they hold, and refusing paths that leave their scene."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+import numpy as np
+from jaxtyping import Float
+
+from maskrf_core.errors import DatasetError
+
+ROTATION_TOLERANCE = 1e-3
+"""How far `R Rᵀ` may be from the identity, by element; published poses are within 1e-5."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole file; `DatasetError` if it is missing or cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: cannot be read ({error.strerror}). Download or unpack the data set again, "
+            "or check the file's permissions."
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file whose top level is an object; `DatasetError` if it is anything else."""
+    try:
+        content = json.loads(read_bytes(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: not valid JSON ({error}). Download or unpack the data set again.") from error
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path}: holds a JSON {type(content).__name__}, an object was expected.")
+    return content
+
+
+def read_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "..."]:
+    """A finite numeric `.npy` array as float64 of the given shape (None = any length of at least 1).
+
+    Raises:
+        DatasetError: the file is missing, not an array, pickled, of another shape, or holds NaN or infinity.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path}: missing. Download or unpack the data set again.")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except Exception as error:  # np.load raises many types on damaged headers
+        raise DatasetError(f"{path}: not a readable .npy array ({error}). Unpack the data set again.") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise DatasetError(f"{path}: an array of numbers was expected. Unpack the data set again.")
+    fits = array.ndim == len(shape) and all(
+        size == wanted if wanted is not None else size >= 1 for size, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = "×".join("n" if size is None else str(size) for size in shape)
+        raise DatasetError(f"{path}: the array has shape {array.shape}, {wanted} was expected. Unpack it again.")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise DatasetError(f"{path}: the array holds NaN or infinity. Unpack it again.")
+    return array
+
+
+def path_inside(root: Path, relative: str) -> Path:
+    """`root / relative`, refusing what could lead outside: absolute paths and `..`.
+
+    Links within the root are followed: they are the user's own arrangement, unlike what a data file lists.
+    """
+    pure = PurePosixPath(relative)
+    if "\0" in relative or "\\" in relative or pure.is_absolute() or ".." in pure.parts or not pure.parts:
+        raise DatasetError(f"{root}: lists the file {relative!r}, which is not inside the scene. Correct the list.")
+    return root.joinpath(*pure.parts)
+
+
+def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:
+    """The first of `parents` that has a folder `scene`.
+
+    Raises:
+        DatasetError: there is none; the message lists the scenes that exist and the nearest name.
+    """
+    parents = list(parents)
+    existing = [
+        folder
+        for parent in parents
+        if parent.is_dir()
+        for folder in sorted(parent.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".")
+    ]
+    for folder in existing:
+        if folder.name == scene:
+            return folder
+    places = " or ".join(str(parent) for parent in parents)
+    if not existing:
+        raise DatasetError(f"{name}: no scenes in {places}. Put the data set there, or give another data root.")
+    known = [folder.name for folder in existing]
+    nearest = get_close_matches(scene, known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    listed = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+    raise DatasetError(f"{name}: no scene {scene!r} in {places}.{hint} Existing are {listed}.")
+
+
+def check_w2c(w2c: Float[np.ndarray, "3 4"], where: str) -> None:
+    """Raise `DatasetError` unless `w2c` is finite and its left part a rotation (orthonormal, right-handed)."""
+    rotation = w2c[:, :3]
+    if not np.isfinite(w2c).all():
+        raise DatasetError(f"{where}: the pose holds NaN or infinity. Correct the file, or remove the view.")
+    error = np.abs(rotation @ rotation.T - np.eye(3)).max()
+    if error > ROTATION_TOLERANCE or np.linalg.det(rotation) <= 0:
+        raise DatasetError(
+            f"{where}: the pose is not a rotation and a translation (R Rᵀ is {error:.2g} from the identity, "
+            f"det R = {np.linalg.det(rotation):.2g}). Correct the file; scale and mirroring are not allowed."
+        )
+
+
+def check_depth_range(near: float, far: float, where: str) -> None:
+    """Raise `DatasetError` unless 0 < near < far < infinity."""
+    if not (0 < near < far < float("inf")):
+        raise DatasetError(
+            f"{where}: the depth range is ({near:g}, {far:g}), 0 < near < far was expected. Correct the file."
+        )
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file beside its place and rename it, so that nobody ever reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,181 @@
+"""Blender scenes of NeRF (Mildenhall et al., ECCV 2020): RGBA renders and transforms_{train,val,test}.json."""
+
+import math
+import re
+import warnings
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+
+from maskrf_core.datasets.files import check_w2c, find_scene_folder, path_inside, read_json
+from maskrf_core.datasets.image_files import read_image, shared_image_size
+from maskrf_core.datasets.resize import downscale_image, downscale_nearest, scale_intrinsics
+from maskrf_core.datasets.scene import SplitKind
+from maskrf_core.errors import DatasetError
+
+DEPTH_RANGE = (2.0, 6.0)
+BACKGROUNDS = {"black": 0.0, "white": 1.0}
+VALIDATION_NUMBERS = (39, 2, 94, 62, 23, 36)
+"""The validation frames of METHOD section 8."""
+BLENDER_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class _Frame:
+    path: Path
+    w2c: Float[np.ndarray, "3 4"]
+    camera_angle_x: float
+
+
+class NerfSyntheticScene:
+    """`nerf_synthetic/<scene>/<black|white>_<width>`: composited on that background, downscaled to that width.
+
+    Implements `maskrf_core.datasets.scene.Scene`. Opening it reads the three transforms files and the header of every
+    image they list; ids are `<split>-r_<n>`, train before val before test.
+
+    Raises:
+        DatasetError: a file is missing or broken, a listed frame is absent, the width asked for exceeds the images'.
+    """
+
+    def __init__(self, name: str, data_root: Path):
+        scene, background, width = _parse_name(name)
+        self.name = name
+        self.folder = find_scene_folder(name, scene, [data_root / "nerf_synthetic"])
+        self._background = BACKGROUNDS[background]
+        self._frames: dict[str, _Frame] = {}
+        for split in ("train", "val", "test"):
+            self._frames |= _read_frames(self.folder, split)
+        self.image_ids = list(self._frames)
+        self._native_size = shared_image_size([frame.path for frame in self._frames.values()])
+        self._has_warned = False
+        self._ratio = width / self._native_size[1]
+        if self._ratio > 1:
+            raise DatasetError(
+                f"{name}: {width} pixels are asked for, but the images in {self.folder} are {self._native_size[1]} "
+                f"wide and are never enlarged. Open {name.rsplit('_', 1)[0]}_{self._native_size[1]} instead."
+            )
+
+    def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
+        """RGB composited on the background, then downscaled; `DatasetError` if the file is broken."""
+        rgba = self._rgba(image_id).astype(np.float32) / 255
+        colour, alpha = rgba[..., :3], rgba[..., 3:]
+        # In this order float32 rounds as it did when the published checkpoints' images were made.
+        composite = colour * alpha + self._background - self._background * alpha
+        return downscale_image((composite * 255).astype(np.uint8), self._ratio)
+
+    def K(self, image_id: str) -> Float[np.ndarray, "3 3"]:
+        height, width = self._native_size
+        focal = width / 2 / math.tan(self._frame(image_id).camera_angle_x / 2)
+        native = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+        return scale_intrinsics(native, self._ratio)
+
+    def w2c(self, image_id: str) -> Float[np.ndarray, "3 4"]:
+        return self._frame(image_id).w2c.copy()
+
+    def depth_range(self, image_id: str) -> tuple[float, float]:
+        self._frame(image_id)
+        return DEPTH_RANGE
+
+    def mask(self, image_id: str) -> Bool[np.ndarray, "height width"]:
+        """Where alpha > 0."""
+        return downscale_nearest(self._rgba(image_id)[..., 3] > 0, self._ratio)
+
+    def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
+        self._frame(image_id)
+        return None
+
+    def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
+        """References are always the train frames. Validation queries are those of METHOD section 8 that exist."""
+        train = [image_id for image_id in self.image_ids if image_id.startswith("train-")]
+        if kind == "train":
+            return train, list(train)
+        if kind == "test":
+            return train, [image_id for image_id in self.image_ids if image_id.startswith("test-")]
+        return train, self._validation_queries()
+
+    def _validation_queries(self) -> list[str]:
+        wanted = [f"val-r_{number}" for number in VALIDATION_NUMBERS]
+        present = [image_id for image_id in wanted if image_id in self._frames]
+        if len(present) < len(wanted) and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"{self.name}: transforms_val.json does not list the validation frames "
+                f"{', '.join(sorted(set(wanted) - set(present), key=wanted.index))}; validating on {len(present)}.",
+                stacklevel=3,
+            )
+        return present
+
+    def _frame(self, image_id: str) -> _Frame:
+        try:
+            return self._frames[image_id]
+        except KeyError:
+            raise DatasetError(f"{self.name}: no image {image_id!r}; ids look like {self.image_ids[0]!r}.") from None
+
+    def _rgba(self, image_id: str) -> UInt8[np.ndarray, "height width 4"]:
+        path = self._frame(image_id).path
+        image = read_image(path)
+        if image.shape[2] != 4:
+            raise DatasetError(f"{path}: has no alpha channel, which masks the object. Use the original RGBA renders.")
+        return image
+
+
+def _parse_name(name: str) -> tuple[str, str, int]:
+    parts = name.split("/")
+    match = re.fullmatch(r"([a-z]+)_([1-9][0-9]{0,4})", parts[2]) if len(parts) == 3 else None
+    if match is None:
+        raise DatasetError(
+            f"{name}: a scene of this data set is called nerf_synthetic/<scene>/<black|white>_<width>, "
+            "such as nerf_synthetic/lego/black_400."
+        )
+    background, width = match[1], int(match[2])
+    if background not in BACKGROUNDS:
+        nearest = get_close_matches(background, BACKGROUNDS, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise DatasetError(f"{name}: unknown background {background!r}.{hint} Known are {', '.join(BACKGROUNDS)}.")
+    return parts[1], background, width
+
+
+def _read_frames(folder: Path, split: str) -> dict[str, _Frame]:
+    listing = folder / f"transforms_{split}.json"
+    content = read_json(listing)
+    angle, entries = content.get("camera_angle_x"), content.get("frames")
+    if isinstance(angle, bool) or not isinstance(angle, int | float) or not 0 < angle < math.pi:
+        raise DatasetError(f"{listing}: camera_angle_x is {angle!r}, an angle in (0, π) radians was expected.")
+    if not isinstance(entries, list) or not entries:
+        raise DatasetError(f"{listing}: 'frames' is not a list of at least one frame. Unpack the data set again.")
+    frames: dict[str, _Frame] = {}
+    for number, entry in enumerate(entries):
+        path = _image_path(folder, listing, number, entry)
+        image_id = f"{split}-{path.stem}"
+        if image_id in frames:
+            raise DatasetError(f"{listing}: lists {entry['file_path']} twice. Remove one of the two frames.")
+        frames[image_id] = _Frame(path, _w2c(entry, f"{listing}, frame {number} ({path.stem})"), float(angle))
+    return frames
+
+
+def _image_path(folder: Path, listing: Path, number: int, entry: Any) -> Path:
+    listed = entry.get("file_path") if isinstance(entry, dict) else None
+    if not isinstance(listed, str):
+        raise DatasetError(f"{listing}: frame {number} has no file_path. Unpack the data set again.")
+    path = path_inside(folder, listed if listed.endswith(".png") else f"{listed}.png")
+    if not path.is_file():
+        raise DatasetError(
+            f"{folder}: {listing.name} lists {listed}, but {path} is missing. "
+            "Unpack the archive again, or remove the frame from the list."
+        )
+    return path
+
+
+def _w2c(entry: dict[str, Any], where: str) -> Float[np.ndarray, "3 4"]:
+    try:
+        c2w = np.array(entry["transform_matrix"], np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{where}: transform_matrix is not a matrix of numbers. Unpack it again.") from error
+    if c2w.shape != (4, 4) or not np.allclose(c2w[3], [0, 0, 0, 1]):
+        raise DatasetError(f"{where}: transform_matrix is not 4×4 with last row 0 0 0 1. Unpack the data set again.")
+    check_w2c(c2w[:3], where)
+    return np.linalg.inv(c2w @ BLENDER_TO_OPENCV)[:3]

@@ -1,0 +1,193 @@
+import json
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from maskrf_core.cameras import camera_centres
+from maskrf_core.datasets.layouts.nerf_synthetic import NerfSyntheticScene
+from maskrf_core.datasets.scene import open_scene
+from maskrf_core.errors import DatasetError
+
+
+def camera_to_world(angle: float) -> np.ndarray:
+    """A Blender camera at distance 4, turned about the world's z axis."""
+    pose = np.eye(4)
+    pose[:3, :3] = [
+        [np.cos(angle), 0, np.sin(angle)],
+        [np.sin(angle), 0, -np.cos(angle)],
+        [0, 1, 0],
+    ]
+    pose[:3, 3] = 4 * pose[:3, 2]
+    return pose
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    """A scene of 16×16 images: 3 train, 2 validation (one of them of METHOD's six), 1 test."""
+    folder = tmp_path / "nerf_synthetic" / "cube"
+    generator = np.random.default_rng(0)
+    for split, numbers in {"train": [0, 1, 2], "val": [2, 5], "test": [0]}.items():
+        (folder / split).mkdir(parents=True)
+        frames = []
+        for number in numbers:
+            image = generator.integers(1, 255, (16, 16, 4), dtype=np.uint8)
+            image[:4, :, 3], image[4:, :, 3] = 0, 255
+            assert cv2.imwrite(str(folder / split / f"r_{number}.png"), image)
+            frames.append(
+                {"file_path": f"./{split}/r_{number}", "transform_matrix": camera_to_world(number / 3).tolist()}
+            )
+        listing = {"camera_angle_x": 0.8, "frames": frames}
+        (folder / f"transforms_{split}.json").write_text(json.dumps(listing))
+    return tmp_path
+
+
+def edit(data_root: Path, split: str, change) -> None:
+    path = data_root / "nerf_synthetic" / "cube" / f"transforms_{split}.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("variant", ["black_800", "black_400", "white_400"])
+def test_reproduces_the_reference_reader(shared: Path, variant: str):
+    with np.load(shared / "reference/datasets/expected.npz", allow_pickle=False) as file:
+        expected = {key.split("/")[1]: file[key] for key in file.files if f"lego|{variant}/" in key}
+    scene = open_scene(f"nerf_synthetic/lego/{variant}", shared / "reference/datasets")
+    assert scene.image_ids == expected["image_ids"].tolist()
+    for field in ("K", "w2c", "depth_range"):
+        ours = np.array([getattr(scene, field)(image_id) for image_id in scene.image_ids])
+        np.testing.assert_allclose(ours, expected[field], rtol=1e-4, atol=1e-6)
+    image = scene.image(scene.image_ids[0])
+    assert image.shape == tuple(expected["first_image_shape"])
+    np.testing.assert_allclose(image.mean((0, 1)), expected["first_image_mean_rgb"], rtol=1e-4)
+    step = len(image) // 8
+    difference = image[::step, ::step].astype(int) - expected["first_image_sample"]
+    assert np.abs(difference).max() <= 1
+    np.testing.assert_allclose(scene.mask(scene.image_ids[0]).mean(), expected["first_mask_mean"], rtol=1e-4)
+    assert scene.split("test") == (expected["test_all_ref"].tolist(), expected["test_all_query"].tolist())
+    with pytest.warns(UserWarning, match="val-r_39"):
+        references, queries = scene.split("validation")
+    assert references == expected["val_all_ref"].tolist()
+    assert queries == [query for query in expected["val_all_query"] if query in scene.image_ids]
+
+
+def test_real_lego_opens_with_all_its_splits(shared: Path):
+    scene = open_scene("nerf_synthetic/lego/black_400", shared / "scenes")
+    assert scene.split("validation")[1] == [f"val-r_{n}" for n in (39, 2, 94, 62, 23, 36)]
+    assert [len(ids) for ids in scene.split("test")] == [40, 10]
+    assert scene.image("test-r_13").shape == (400, 400, 3)
+    assert not scene.image("test-r_13")[~scene.mask("test-r_13")].any()
+
+
+def test_camera_by_hand(data_root: Path):
+    scene = open_scene("nerf_synthetic/cube/white_8", data_root)
+    focal = 4 / np.tan(0.4)
+    np.testing.assert_allclose(scene.K("train-r_0"), [[focal, 0, 4], [0, focal, 4], [0, 0, 1]])
+    # The first camera stands at (0, -4, 0) with x to the right and z up, looking at the origin along +y.
+    np.testing.assert_allclose(scene.w2c("train-r_0"), [[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 4]], atol=1e-12)
+    w2c = torch.from_numpy(scene.w2c("train-r_2"))
+    np.testing.assert_allclose(camera_centres(w2c), camera_to_world(2 / 3)[:3, 3], atol=1e-12)
+
+
+def test_background_shows_where_alpha_is_zero(data_root: Path):
+    for background, value in {"black": 0, "white": 255}.items():
+        scene = open_scene(f"nerf_synthetic/cube/{background}_16", data_root)
+        assert (scene.image("train-r_1")[:4] == value).all()
+        assert scene.mask("train-r_1").sum() == 12 * 16
+        assert scene.depth("train-r_1") is None
+        assert scene.split("train") == (["train-r_0", "train-r_1", "train-r_2"],) * 2
+
+
+def test_absent_validation_frames_are_said_and_left_out(data_root: Path):
+    scene = open_scene("nerf_synthetic/cube/black_16", data_root)
+    with pytest.warns(UserWarning, match="val-r_39, val-r_94"):
+        assert scene.split("validation")[1] == ["val-r_2"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scene.split("validation")  # said once
+
+
+def test_listed_but_absent_frame(data_root: Path):
+    (data_root / "nerf_synthetic/cube/test/r_0.png").unlink()
+    with pytest.raises(DatasetError, match=r"transforms_test.json lists ./test/r_0, .*missing.*Unpack"):
+        open_scene("nerf_synthetic/cube/black_16", data_root)
+
+
+def set_matrix(row: int, column: int, value: object):
+    def change(content: dict) -> None:
+        content["frames"][1]["transform_matrix"][row][column] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("frames"), "'frames' is not a list"),
+        (lambda c: c.update(frames=[]), "'frames' is not a list"),
+        (lambda c: c.update(frames=["r_0"]), "frame 0 has no file_path"),
+        (lambda c: c.update(camera_angle_x=float("nan")), "camera_angle_x is nan"),
+        (lambda c: c.update(camera_angle_x="0.8"), "camera_angle_x is '0.8'"),
+        (lambda c: c["frames"].append(c["frames"][0]), "lists ./train/r_0 twice"),
+        (lambda c: c["frames"][0].update(file_path="../../secret"), "not inside the scene"),
+        (lambda c: c["frames"][0].update(file_path="/etc/passwd"), "not inside the scene"),
+        (lambda c: c["frames"][2].pop("transform_matrix"), r"frame 2 \(r_2\): transform_matrix"),
+        (set_matrix(0, 0, float("nan")), r"frame 1 \(r_1\): the pose holds NaN"),
+        (set_matrix(0, 0, "one"), "transform_matrix is not a matrix of numbers"),
+        (set_matrix(0, 0, 2.0), "not a rotation"),
+        (set_matrix(3, 0, 1.0), "last row"),
+        (lambda c: c["frames"][1]["transform_matrix"].pop(), "not 4×4"),
+        (lambda c: c["frames"][1]["transform_matrix"][1].pop(), "transform_matrix is not a matrix of numbers"),
+    ],
+)
+def test_broken_transforms(data_root: Path, change, message: str):
+    edit(data_root, "train", change)
+    with pytest.raises(DatasetError, match=message) as error:
+        open_scene("nerf_synthetic/cube/black_16", data_root)
+    assert "cube" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000])
+def test_transforms_that_do_not_parse(data_root: Path, content: bytes):
+    (data_root / "nerf_synthetic/cube/transforms_val.json").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"transforms_val\.json"):
+        open_scene("nerf_synthetic/cube/black_16", data_root)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nerf_synthetic/cub/black_16", "Did you mean 'cube'"),
+        ("nerf_synthetic/../black_16", "no scene"),
+        ("nerf_synthetic/cube/blak_16", "Did you mean 'black'"),
+        ("nerf_synthetic/cube/black", "nerf_synthetic/lego/black_400"),
+        ("nerf_synthetic/cube/black_0", "nerf_synthetic/lego/black_400"),
+        ("nerf_synthetic/cube", "nerf_synthetic/lego/black_400"),
+        ("nerf_synthetic/cube/black_32", "never enlarged. Open nerf_synthetic/cube/black_16 instead"),
+    ],
+)
+def test_names_that_cannot_be_opened(data_root: Path, name: str, message: str):
+    with pytest.raises(DatasetError, match=message):
+        open_scene(name, data_root)
+
+
+def test_no_data_root(tmp_path: Path):
+    with pytest.raises(DatasetError, match="another data root"):
+        NerfSyntheticScene("nerf_synthetic/cube/black_16", tmp_path / "absent")
+
+
+def test_images_of_unequal_size_and_without_alpha(data_root: Path):
+    path = data_root / "nerf_synthetic/cube/train/r_1.png"
+    cv2.imwrite(str(path), np.zeros((16, 16, 3), np.uint8))
+    scene = open_scene("nerf_synthetic/cube/black_16", data_root)
+    with pytest.raises(DatasetError, match=r"r_1\.png: has no alpha channel"):
+        scene.image("train-r_1")
+    with pytest.raises(DatasetError, match="no image 'r_1'; ids look like 'train-r_0'"):
+        scene.image("r_1")
+    cv2.imwrite(str(path), np.zeros((16, 8, 4), np.uint8))
+    with pytest.raises(DatasetError, match=r"r_1\.png: the image is 8×16, but r_0\.png is 16×16"):
+        open_scene("nerf_synthetic/cube/black_16", data_root)

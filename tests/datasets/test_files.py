@@ -1,0 +1,140 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from maskrf_core.datasets.files import (
+    check_depth_range,
+    check_w2c,
+    find_scene_folder,
+    path_inside,
+    read_array,
+    read_json,
+    write_atomically,
+)
+from maskrf_core.errors import DatasetError
+
+QUICK = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+)
+
+
+@QUICK
+@given(st.text(max_size=30))
+def test_a_path_is_inside_or_refused(tmp_path: Path, relative: str):
+    try:
+        path = path_inside(tmp_path, relative)
+    except DatasetError:
+        return
+    assert path.parts[: len(tmp_path.parts)] == tmp_path.parts
+    assert len(path.parts) > len(tmp_path.parts)
+    assert ".." not in path.parts
+
+
+@pytest.mark.parametrize("relative", ["../x", "a/../../x", "/etc/passwd", "", ".", "a\\..\\x", "a\0b"])
+def test_paths_that_leave_the_scene(tmp_path: Path, relative: str):
+    with pytest.raises(DatasetError, match="not inside the scene"):
+        path_inside(tmp_path, relative)
+
+
+def test_path_inside(tmp_path: Path):
+    assert path_inside(tmp_path, "./train/r_0.png") == tmp_path / "train" / "r_0.png"
+
+
+@QUICK
+@given(st.data())
+def test_a_damaged_array_is_an_error_or_an_array_of_that_shape(tmp_path: Path, data):
+    path = tmp_path / "poses.npy"
+    np.save(path, np.arange(12.0).reshape(3, 4))
+    damaged = bytearray(path.read_bytes())
+    position = data.draw(st.integers(0, len(damaged) - 1))
+    damaged[position] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+    try:
+        array = read_array(path, (3, 4))
+    except DatasetError as error:
+        assert str(path) in str(error)  # noqa: PT017
+        return
+    assert array.shape == (3, 4)
+    assert np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("array", [np.array([1 + 2j]), np.array(["1"]), np.array([True]), np.array([np.inf])])
+def test_arrays_of_other_things(tmp_path: Path, array: np.ndarray):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(DatasetError, match=r"x\.npy"):
+        read_array(tmp_path / "x.npy", (None,))
+
+
+def test_missing_and_archived_arrays(tmp_path: Path):
+    with pytest.raises(DatasetError, match="missing"):
+        read_array(tmp_path / "x.npy", (None,))
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.savez(file, a=np.zeros(3))
+    with pytest.raises(DatasetError, match="array of numbers"):
+        read_array(tmp_path / "x.npy", (None,))
+
+
+@QUICK
+@given(st.binary(max_size=40))
+def test_json_is_an_object_or_an_error(tmp_path: Path, content: bytes):
+    path = tmp_path / "x.json"
+    path.write_bytes(content)
+    try:
+        assert read_json(path) == json.loads(content)
+    except DatasetError as error:
+        assert str(path) in str(error)  # noqa: PT017
+
+
+def test_missing_file(tmp_path: Path):
+    with pytest.raises(DatasetError, match=r"x\.json: cannot be read \(No such file"):
+        read_json(tmp_path / "x.json")
+
+
+def test_find_scene_folder_prefers_the_first_parent_and_names_the_nearest(tmp_path: Path):
+    for folder in ("a/fern", "b/fern", "b/orchids", "b/.hidden"):
+        (tmp_path / folder).mkdir(parents=True)
+    parents = [tmp_path / "a", tmp_path / "b"]
+    assert find_scene_folder("x", "fern", parents) == tmp_path / "a" / "fern"
+    assert find_scene_folder("x", "orchids", parents) == tmp_path / "b" / "orchids"
+    with pytest.raises(DatasetError, match=r"Did you mean 'orchids'\? Existing are fern, fern, orchids\."):
+        find_scene_folder("x", "orchid", parents)
+
+
+def test_check_w2c_accepts_rotations_only():
+    turn = np.array([[0.0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7]])
+    check_w2c(turn, "here")
+    for broken, reason in (
+        (turn * 1.1, "not a rotation"),
+        (turn * [[1], [1], [-1]], "det R = -1"),
+        (turn * np.nan, "NaN"),
+    ):
+        with pytest.raises(DatasetError, match=f"here: .*{re.escape(reason)}"):
+            check_w2c(broken, "here")
+
+
+@pytest.mark.parametrize(
+    ("near", "far"), [(0.0, 1.0), (-1.0, 1.0), (2.0, 2.0), (3.0, 2.0), (np.nan, 1.0), (1.0, np.inf)]
+)
+def test_check_depth_range(near: float, far: float):
+    check_depth_range(0.5, 2.0, "here")
+    with pytest.raises(DatasetError, match="here: the depth range"):
+        check_depth_range(near, far, "here")
+
+
+def test_write_atomically_keeps_the_old_file_when_writing_fails(tmp_path: Path):
+    path = tmp_path / "new" / "x.bin"
+    write_atomically(path, lambda file: file.write(b"old"))
+
+    def fail(file):
+        file.write(b"half")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        write_atomically(path, fail)
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
