@@ -1,0 +1,64 @@
+"""What training minimises: named raw terms, each weighted once, one sum."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from maskrf_core.datasets.batch import Views
+from maskrf_core.model.layers import sample_map
+from maskrf_core.model.renderer import ReferenceFeatures, RenderPass
+from maskrf_core.model.rendering import MaskedFeatures
+from maskrf_core.model.sampling import normalised_inverse_depth
+
+
+def query_colours(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> Float[Tensor, "ray 3"]:
+    """True colours of query pixels: bilinear, zero outside the image."""
+    return sample_map(query.images, pixels_xy[None], *query.image_size, padding="zeros")[0]
+
+
+def colour_loss(
+    rgb: Float[Tensor, "ray 3"], truth: Float[Tensor, "ray 3"], ray_mask: Bool[Tensor, "ray"]
+) -> Float[Tensor, ""]:
+    """Squared error summed over channels, averaged over the rays that enough views see."""
+    return ((rgb - truth).square().sum(dim=-1) * ray_mask).sum() / (ray_mask.sum() + 1e-3)
+
+
+def depth_loss(
+    render_pass: RenderPass,
+    features: ReferenceFeatures,
+    true_depths: Float[Tensor, "view 1 height width"],
+    pixels_xy: Float[Tensor, "pixel 2"],
+) -> Float[Tensor, ""]:
+    """Squared error of the first mixture mean of each reference ray, in normalised inverse depth.
+
+    `pixels_xy` are the same in all views. An unknown depth (0) counts as near, as it does in the published training.
+    """
+    views = features.views
+    height, width = views.image_size
+    pixels = pixels_xy.expand(len(views), -1, -1)
+    predicted = render_pass.distribution_decoder(sample_map(features.ray_features, pixels, height, width)).means[..., 0]
+    near, far = (bound[:, None] for bound in views.depth_range.unbind(dim=1))
+    depth = sample_map(true_depths, pixels, height, width)[..., 0]
+    target = normalised_inverse_depth(depth, near, far).clamp(0, 1)
+    return (predicted - target).square().mean()
+
+
+def draw_depth_pixels(views: Views, count: int, *, generator: torch.Generator) -> Float[Tensor, "{count} 2"]:
+    """Random pixels (x, y), with replacement, at which all reference views' depths are supervised."""
+    height, width = views.image_size
+    size = torch.tensor([width, height], device=generator.device)
+    pixels = torch.rand(count, 2, generator=generator, device=generator.device) * size
+    return pixels.floor().to(views.images.device)
+
+
+def feature_alignment_loss(masked: MaskedFeatures) -> Float[Tensor, ""]:
+    """Mean of 2 - 2 cos(target, prediction) over all coarse samples: 0 if aligned, 4 if opposed."""
+    return (2 - 2 * functional.cosine_similarity(masked.prediction, masked.target, dim=-1)).mean()
+
+
+def ramp(step: int, *, start: int, warmup: int) -> float:
+    """0 before `start`, then linear to 1 over `warmup` steps."""
+    if step < start:
+        return 0.0
+    return min(1.0, (step - start) / warmup) if warmup > 0 else 1.0

@@ -1,0 +1,149 @@
+"""From what every reference view says of a point to the point's scene feature, density and colour (after IBRNet)."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from maskrf_core.model.layers import mlp, weighted_mean_and_variance
+from maskrf_core.model.visibility import PointVisibility
+
+VALUE_OF_NO_ATTENTION = -1e9
+"""Score that softmax turns into 0, or into a uniform distribution where a whole row has it."""
+
+
+class ViewSamples(NamedTuple):
+    """What the reference views contribute at every sample of every query ray."""
+
+    colours: Float[Tensor, "view ray sample 3"]
+    image_features: Float[Tensor, "view ray sample 32"]
+    ray_features: Float[Tensor, "view ray sample 32"]
+    direction_difference: Float[Tensor, "view ray sample 4"]
+    """View direction minus query direction, and their dot product."""
+    valid: Bool[Tensor, "view ray sample"]
+    """The sample projects into the view."""
+
+
+class PointPrediction(NamedTuple):
+    """What the aggregation says of every sample."""
+
+    scene_features: Float[Tensor, "ray sample 16"]
+    density: Float[Tensor, "ray sample"]
+    """Not negative; 0 where no view is valid. Alpha is 1 - exp(-density), without an interval length."""
+    colours: Float[Tensor, "ray sample 3"]
+
+
+class AggregationNetwork(nn.Module):
+    """Aggregates reference views at each sample, lets the samples of a ray attend to each other, predicts (step 4)."""
+
+    def __init__(self):
+        super().__init__()
+        self.mask_token = nn.Parameter(torch.empty(35))
+        self.ray_embedding = mlp([34, 32, 32], nn.ReLU)
+        self.direction = mlp([4, 16, 35], nn.ELU, nn.ELU)
+        self.visibility_weight = mlp([32, 8, 1], nn.ELU, nn.Sigmoid)
+        self.base = mlp([4 * 35 + 35 + 32, 64, 32], nn.ELU, nn.ELU)
+        self.residual_and_visibility = mlp([32, 32, 33], nn.ELU, nn.ELU)
+        self.visibility = mlp([32, 32, 1], nn.ELU, nn.Sigmoid)
+        self.geometry = mlp([65, 64, 16], nn.ELU, nn.ELU)
+        self.ray_attention = RayAttention()
+        self.density = mlp([16, 16, 1], nn.ELU, nn.ReLU)
+        self.blending = mlp([32 + 1 + 4, 16, 8, 1], nn.ELU)
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+
+    def forward(
+        self, views: ViewSamples, visibility: PointVisibility, *, mask: Bool[Tensor, "view ray sample"] | None
+    ) -> PointPrediction:
+        """Predict every sample. Where `mask` is True the features of (view, sample) are replaced by the mask token;
+        None masks nothing."""
+        features = torch.cat([views.colours, views.image_features], dim=-1) + self.direction(views.direction_difference)
+        if mask is not None:
+            features = torch.where(mask[..., None], self.mask_token, features)
+        embedding = self.ray_embedding(
+            torch.cat(
+                [
+                    views.ray_features,
+                    2 * (visibility.hit_probability - 0.5)[..., None],
+                    2 * (visibility.visibility - 0.5)[..., None],
+                ],
+                dim=-1,
+            )
+        )
+        x, visible = self._aggregate(features, embedding, views.valid[..., None])
+        scene_features = self._scene_features(x, visible, views.valid)
+        density = self.density(scene_features)[..., 0] * views.valid.any(dim=0)
+        return PointPrediction(scene_features, density, self._blend(x, visible, views))
+
+    def _aggregate(
+        self,
+        features: Float[Tensor, "view ray sample 35"],
+        embedding: Float[Tensor, "view ray sample 32"],
+        valid: Bool[Tensor, "view ray sample 1"],
+    ) -> tuple[Float[Tensor, "view ray sample 32"], Float[Tensor, "view ray sample 1"]]:
+        """Features of each view in the light of all, and how visible the sample is in each."""
+        weight = valid / (valid.sum(dim=0) + 1e-8)
+        statistics = torch.cat(
+            [
+                *weighted_mean_and_variance(features, self.visibility_weight(embedding) * weight),
+                *weighted_mean_and_variance(features, weight),
+            ],
+            dim=-1,
+        )
+        x = self.base(torch.cat([statistics.expand(len(features), -1, -1, -1), features, embedding], dim=-1))
+        residual, logit = self.residual_and_visibility(x * weight).split([32, 1], dim=-1)
+        x = x + residual
+        return x, self.visibility(x * (torch.sigmoid(logit) * valid)) * valid
+
+    def _scene_features(
+        self,
+        x: Float[Tensor, "view ray sample 32"],
+        visible: Float[Tensor, "view ray sample 1"],
+        valid: Bool[Tensor, "view ray sample"],
+    ) -> Float[Tensor, "ray sample 16"]:
+        weight = visible / (visible.sum(dim=0) + 1e-8)
+        mean, variance = weighted_mean_and_variance(x, weight)
+        geometry = self.geometry(torch.cat([mean, variance, weight.mean(dim=0)], dim=-1))
+        return self.ray_attention(geometry + sample_encoding(geometry), attends=valid.sum(dim=0) > 1)
+
+    def _blend(
+        self, x: Float[Tensor, "view ray sample 32"], visible: Float[Tensor, "view ray sample 1"], views: ViewSamples
+    ) -> Float[Tensor, "ray sample 3"]:
+        """The views' own colours, unmasked, blended by softmax over views."""
+        logits = self.blending(torch.cat([x, visible, views.direction_difference], dim=-1))
+        logits = logits.masked_fill(~views.valid[..., None], VALUE_OF_NO_ATTENTION)
+        return (torch.softmax(logits, dim=0) * views.colours).sum(dim=0)
+
+
+class RayAttention(nn.Module):
+    """Self-attention of the samples of one ray: 4 heads of 4 dimensions, no dropout, LayerNorm after the skip."""
+
+    def __init__(self, channels: int = 16, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(channels, channels, bias=False)
+        self.key = nn.Linear(channels, channels, bias=False)
+        self.value = nn.Linear(channels, channels, bias=False)
+        self.output = nn.Linear(channels, channels, bias=False)
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+
+    def forward(
+        self, x: Float[Tensor, "ray sample channel"], *, attends: Bool[Tensor, "ray sample"]
+    ) -> Float[Tensor, "ray sample channel"]:
+        """A sample with `attends` False attends uniformly to all; it stays visible to the others."""
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+        scores = scores.masked_fill(~attends[:, None, :, None], VALUE_OF_NO_ATTENTION)
+        attended = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).flatten(-2)
+        return self.norm(self.output(attended) + x)
+
+
+def sample_encoding(features: Float[Tensor, "ray sample channel"]) -> Float[Tensor, "sample channel"]:
+    """Sinusoidal encoding of the sample's index, of the shape and kind of `features`."""
+    samples, channels = features.shape[1:]
+    index = torch.arange(samples, dtype=torch.float64, device=features.device)[:, None]
+    channel = torch.arange(channels, device=features.device)
+    angle = index / 10_000 ** (2 * (channel // 2) / channels)
+    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).to(features.dtype)

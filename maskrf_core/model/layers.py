@@ -1,0 +1,58 @@
+"""Small parts that several networks share."""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def mlp(sizes: list[int], hidden: type[nn.Module], output: type[nn.Module] | None = None) -> nn.Sequential:
+    """Linear layers of the given sizes with `hidden` between them and, if given, `output` after the last."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes):
+        layers += [nn.Linear(inputs, outputs), hidden()]
+    layers.pop()
+    return nn.Sequential(*layers, *([output()] if output else []))
+
+
+def convolution(
+    inputs: int, outputs: int, size: int = 3, stride: int = 1, *, padding: int | None = None, bias: bool = False
+) -> nn.Conv2d:
+    """A convolution padded by reflection; `padding` defaults to half the kernel, which keeps the size at stride 1."""
+    padding = (size - 1) // 2 if padding is None else padding
+    return nn.Conv2d(inputs, outputs, size, stride, padding, bias=bias, padding_mode="reflect")
+
+
+def instance_norm(channels: int) -> nn.InstanceNorm2d:
+    """Normalisation of each image and channel on its own, so that no view depends on which others are there."""
+    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
+
+
+def weighted_mean_and_variance(
+    values: Float[Tensor, "view *rest channel"], weights: Float[Tensor, "view *rest 1"]
+) -> tuple[Float[Tensor, "*rest channel"], Float[Tensor, "*rest channel"]]:
+    """Mean and population variance over views. `weights` are used as they are: they need not sum to one."""
+    mean = (values * weights).sum(dim=0)
+    return mean, (weights * (values - mean).square()).sum(dim=0)
+
+
+def sample_map(
+    maps: Float[Tensor, "view channel map_height map_width"],
+    pixels_xy: Float[Tensor, "view *points 2"],
+    height: int,
+    width: int,
+    *,
+    padding: str = "border",
+) -> Float[Tensor, "view *points channel"]:
+    """Bilinear values of per-view maps at pixels of `height` × `width` images.
+
+    A map of the image's own size is sampled at pixel centres. A smaller one is sampled by the half-size convention of
+    the published checkpoints, a fraction of a feature pixel off.
+    """
+    size = torch.tensor([width - 1, height - 1], dtype=pixels_xy.dtype, device=pixels_xy.device)
+    grid = 2 * pixels_xy.reshape(len(maps), -1, 1, 2) / size - 1
+    same_size = tuple(maps.shape[-2:]) == (height, width)
+    values = functional.grid_sample(maps, grid, mode="bilinear", padding_mode=padding, align_corners=same_size)
+    return values[..., 0].transpose(1, 2).reshape(*pixels_xy.shape[:-1], maps.shape[1])

@@ -1,0 +1,48 @@
+"""What comes out of the renderer."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PassRendering:
+    """One pass, coarse or fine, over the query rays."""
+
+    rgb: Float[Tensor, "ray 3"]
+    depth: Float[Tensor, "ray"]
+    """Expected z-depth: 0 where the ray hits nothing."""
+    hit_probability: Float[Tensor, "ray sample"]
+    sample_depths: Float[Tensor, "ray sample"]
+    ray_mask: Bool[Tensor, "ray"]
+    """True where enough views see the ray (of the coarse pass, for both) for its colour to be supervised."""
+
+
+@dataclass(frozen=True)
+class MaskedFeatures:
+    """What pretraining adds: the mask that was drawn, and predicted and target features of the coarse samples."""
+
+    mask: Bool[Tensor, "view ray sample"]
+    prediction: Float[Tensor, "ray coarse_sample 16"]
+    target: Float[Tensor, "ray coarse_sample 16"]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Coarse and fine pass over the same rays; `masked` only where features were masked."""
+
+    coarse: PassRendering
+    fine: PassRendering
+    masked: MaskedFeatures | None = None
+
+
+def concatenate(renderings: list[Rendering]) -> Rendering:
+    """One rendering of the rays of several unmasked ones, in order."""
+
+    def join(passes: list[PassRendering]) -> PassRendering:
+        names = PassRendering.__dataclass_fields__
+        return PassRendering(**{name: torch.cat([getattr(part, name) for part in passes]) for name in names})
+
+    return Rendering(join([part.coarse for part in renderings]), join([part.fine for part in renderings]))

@@ -1,0 +1,122 @@
+"""Which reference views see a point (NeuRay): visibility features, and the distributions decoded from them."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from maskrf_core.datasets.batch import Views
+from maskrf_core.errors import DatasetError
+from maskrf_core.model.consistency import consistency_features
+from maskrf_core.model.image_encoder import ResidualUNet
+from maskrf_core.model.layers import convolution, instance_norm, mlp
+from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse_depth
+
+
+class DepthVisibilityInit(nn.Module):
+    """Raw visibility features (G′) of reference views from their depth maps: [view 32 height/4 width/4]."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = ResidualUNet(12, 32, stem_channels=32, stem_size=8, stem_padding=2, blocks=(2, 2, 2))
+        self.depth_skip = nn.Sequential(nn.Conv2d(1, 8, 2, 2), nn.ReLU(), nn.Conv2d(8, 16, 2, 2))
+        self.head = nn.Conv2d(16 + 32, 32, 1)
+
+    def forward(self, references: Views) -> Float[Tensor, "view 32 _ _"]:
+        if references.depths is None:
+            raise DatasetError(
+                "visibility from depth needs a depth map of every reference view, and this batch has none: estimate "
+                "them with maskrf_core.datasets.depth_maps."
+            )
+        near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))
+        position = normalised_inverse_depth(references.depths, near, far).clamp(0, 1)
+        consistency = consistency_features(references, depth_from_normalised(position, near, far))
+        features = self.encoder(torch.cat([references.images, position, consistency], dim=1))
+        return self.head(torch.cat([self.depth_skip(position), features], dim=1))
+
+
+class PreActivationBlock(nn.Module):
+    """Norm, ReLU, convolution, twice, added to the input."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.residual = nn.Sequential(
+            instance_norm(channels),
+            nn.ReLU(),
+            convolution(channels, channels),
+            instance_norm(channels),
+            nn.ReLU(),
+            convolution(channels, channels),
+        )
+
+    def forward(self, x: Float[Tensor, "view channel _ _"]) -> Float[Tensor, "view channel _ _"]:
+        return x + self.residual(x)
+
+
+class VisibilityEncoder(nn.Sequential):
+    """[image features 32, raw visibility features 32] → the views' ray features (32 channels)."""
+
+    def __init__(self):
+        super().__init__(
+            convolution(64, 32), PreActivationBlock(32), PreActivationBlock(32), nn.Conv2d(32, 32, 1, bias=False)
+        )
+
+
+class SurfaceDistribution(NamedTuple):
+    """Where the surface lies along a reference ray: a mixture of two logistic components.
+
+    Means and sharpnesses are in normalised inverse depth of the reference view.
+    """
+
+    means: Float[Tensor, "*points 2"]
+    sharpness: Float[Tensor, "*points 2"]
+    mixing_weight: Float[Tensor, "*points 1"]
+    """Of the first component; the second has the rest."""
+
+    def cdf(self, position: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
+        """Probability that the surface lies before `position`."""
+        components = 0.5 + 0.5 * torch.tanh((position[..., None] - self.means) * self.sharpness)
+        weights = torch.cat([self.mixing_weight, 1 - self.mixing_weight], dim=-1)
+        return (components * weights).sum(dim=-1)
+
+
+class PointVisibility(NamedTuple):
+    """What each reference view says of each query sample; 0 where the sample does not project into the view."""
+
+    visibility: Float[Tensor, "view ray sample"]
+    """Probability that nothing stands before the sample's interval."""
+    hit_probability: Float[Tensor, "view ray sample"]
+    """Probability that the surface lies within the interval."""
+
+
+class DistributionDecoder(nn.Module):
+    """Ray features → the distribution of the surface along that reference ray (NeuRay, section 3.2)."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = mlp([32, 32, 32, 2], nn.ELU, nn.Softplus)
+        self.sharpness = mlp([32, 32, 32, 2], nn.ELU, nn.Softplus)
+        self.mixing_weight = mlp([32, 32, 32, 1], nn.ELU, nn.Sigmoid)
+
+    def forward(self, ray_features: Float[Tensor, "*points 32"]) -> SurfaceDistribution:
+        return SurfaceDistribution(
+            self.mean(ray_features), self.sharpness(ray_features) + 0.05, self.mixing_weight(ray_features)
+        )
+
+
+def visibility_of_samples(
+    distribution: SurfaceDistribution,
+    position: Float[Tensor, "view ray sample"],
+    intervals: Float[Tensor, "ray sample"],
+    valid: Bool[Tensor, "view ray sample"],
+) -> PointVisibility:
+    """Visibility and hit probability of query samples seen at normalised inverse depth `position` in each view.
+
+    A sample's interval reaches half the query ray's intervals to both sides; the first sample uses its own on both.
+    """
+    half = intervals / 2
+    half_before = torch.cat([half[:, :1], half[:, :-1]], dim=1)
+    before = distribution.cdf(position - half_before)
+    behind = distribution.cdf(position + half)
+    return PointVisibility((1 - before) * valid, (behind - before) * valid)
