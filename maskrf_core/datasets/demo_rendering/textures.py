@@ -1,0 +1,157 @@
+"""Procedural bitmaps, all tileable, in linear RGB."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+SIZE = 256
+Field = Float[np.ndarray, "height width"]
+Picture = Float[np.ndarray, "height width 3"]
+Palette = Float[np.ndarray, "colour 3"]
+PAINTERS_HUES = [0, 0.075, 0.15, 0.36, 0.58, 0.76, 1]
+"""Red, orange, yellow, green, blue, violet, red: a wheel that gives green no more room than the others."""
+
+
+def draw_palette(*, rng: np.random.Generator) -> Palette:
+    """Four colours in linear RGB, dark to light in random order, around one or two hues."""
+    hue = rng.uniform()
+    hues = hue + rng.choice([[0, 0.08, 0.5, 0.55], [0, 0.33, 0.66, 0.1], [0, 0.05, -0.06, 0.5], [0, 0.5, 0.02, 0.45]])
+    hues = np.interp(hues % 1, np.linspace(0, 1, 7), PAINTERS_HUES)
+    saturation = rng.uniform(0.35, 0.9, 4)
+    value = np.array([0.95, 0.3, 0.85, 0.55]) * rng.uniform(0.8, 1.0, 4)
+    saturation[0] *= rng.uniform(0.1, 0.9)
+    return np.stack([_rgb_of(h, s, v) for h, s, v in zip(hues, saturation, value, strict=True)]) ** 2.2
+
+
+def _rgb_of(hue: float, saturation: float, value: float) -> Float[np.ndarray, "3"]:
+    k = (np.array([5, 3, 1]) + 6 * hue) % 6
+    return value * (1 - saturation * np.clip(np.minimum(k, 4 - k), 0, 1))
+
+
+def smooth_noise(falloff: float, *, rng: np.random.Generator) -> Field:
+    """Tileable noise in [0, 1], uniformly distributed: white noise with spectrum 1 / frequency**falloff."""
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(SIZE) * SIZE, np.fft.fftfreq(SIZE) * SIZE))
+    frequency[0, 0] = 1
+    field = np.fft.ifft2(np.fft.fft2(rng.normal(size=(SIZE, SIZE))) / frequency**falloff).real
+    return field.ravel().argsort().argsort().reshape(SIZE, SIZE) / (SIZE**2 - 1)
+
+
+def _grid() -> tuple[Field, Field]:
+    axis = (np.arange(SIZE) + 0.5) / SIZE
+    return tuple(np.meshgrid(axis, axis))
+
+
+def _ramp(field: Field, palette: Palette) -> Picture:
+    """Colours of a field in [0, 1], blended from the palette's first to its last."""
+    stops = np.linspace(0, 1, len(palette))
+    return np.stack([np.interp(field, stops, palette[:, channel]) for channel in range(3)], -1)
+
+
+def _checker(palette: Palette, rng: np.random.Generator) -> Picture:
+    x, y = _grid()
+    n = rng.choice([4, 6, 8])
+    colour = (np.floor(n * x) + np.floor(n * y)).astype(int) % 2
+    rows = np.floor(n * y).astype(int) % 4 // 2
+    return palette[np.where(colour, 0, 1 + rows)]
+
+
+def _stripes(palette: Palette, rng: np.random.Generator) -> Picture:
+    x, y = _grid()
+    a, b = rng.choice([[0, 3], [2, 2], [4, 0], [1, 3], [5, 1]])
+    return palette[np.floor(4 * (a * x + b * y)).astype(int) % 4]
+
+
+def _zigzag(palette: Palette, rng: np.random.Generator) -> Picture:
+    x, y = _grid()
+    fold = np.abs((x * rng.choice([4, 6]) % 1) - 0.5)
+    return palette[np.floor(3 * (4 * y + 1.2 * fold)).astype(int) % 3]
+
+
+def _dots(palette: Palette, rng: np.random.Generator) -> Picture:
+    x, y = _grid()
+    n = rng.choice([4, 5, 7])
+    centre = np.hypot(n * x % 1 - 0.5, n * y % 1 - 0.5)
+    cell = (np.floor(n * x) + 2 * np.floor(n * y)).astype(int) % 3
+    return np.where((centre < 0.33)[..., None], palette[1 + cell], palette[0])
+
+
+def _bricks(palette: Palette, rng: np.random.Generator) -> Picture:
+    x, y = _grid()
+    rows, columns = 8, 4
+    row = np.floor(rows * y).astype(int)
+    across, down = columns * x + 0.5 * (row % 2), rows * y % 1
+    mortar = (across % 1 < 0.08) | (down < 0.14)
+    shade = rng.uniform(0.55, 1.0, (rows, columns))[row, np.floor(across).astype(int) % columns]
+    return np.where(mortar[..., None], palette[0], palette[3] * shade[..., None])
+
+
+def _plaid(palette: Palette, rng: np.random.Generator) -> Picture:
+    x, y = _grid()
+    pattern = palette[rng.integers(0, 4, 16)]
+    return 0.5 * (pattern[np.floor(16 * x).astype(int)] + pattern[np.floor(16 * y).astype(int)])
+
+
+def _cells(palette: Palette, rng: np.random.Generator) -> Picture:
+    x, y = _grid()
+    seeds = rng.uniform(size=(rng.choice([14, 28, 45]), 2))
+    apart = np.abs(np.stack([x, y], -1)[:, :, None] - seeds)
+    distance = np.sort((np.minimum(apart, 1 - apart) ** 2).sum(-1) ** 0.5, axis=-1)
+    nearest = (np.minimum(apart, 1 - apart) ** 2).sum(-1).argmin(-1)
+    edge = distance[..., 1] - distance[..., 0] < 0.02
+    return np.where(edge[..., None], palette[1], palette[[0, 2, 3]][nearest % 3])
+
+
+def _confetti(palette: Palette, rng: np.random.Generator) -> Picture:
+    x, y = _grid()
+    picture = np.broadcast_to(palette[0], (SIZE, SIZE, 3)).copy()
+    for _ in range(60):
+        centre, angle, length = rng.uniform(size=2), rng.uniform(0, np.pi), rng.uniform(0.03, 0.1)
+        dx, dy = (x - centre[0] + 0.5) % 1 - 0.5, (y - centre[1] + 0.5) % 1 - 0.5
+        along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+        picture[(along / length) ** 2 + (across / (0.45 * length)) ** 2 < 1] = palette[rng.integers(1, 4)]
+    return picture
+
+
+def _marble(palette: Palette, rng: np.random.Generator) -> Picture:
+    x, y = _grid()
+    veins = np.sin(2 * np.pi * (3 * x + 2 * y + 1.6 * smooth_noise(1.9, rng=rng)))
+    return _ramp(0.5 + 0.5 * veins, palette[[1, 0, 2]])
+
+
+def _speckle(palette: Palette, rng: np.random.Generator) -> Picture:
+    return _ramp(smooth_noise(1.1, rng=rng), palette)
+
+
+def _clouds(palette: Palette, rng: np.random.Generator) -> Picture:
+    return _ramp(smooth_noise(2.2, rng=rng), palette[[1, 2, 0]])
+
+
+def _camouflage(palette: Palette, rng: np.random.Generator) -> Picture:
+    return palette[np.minimum(4 * smooth_noise(1.7, rng=rng), 3).astype(int)]
+
+
+def _contours(palette: Palette, rng: np.random.Generator) -> Picture:
+    return palette[np.floor(14 * smooth_noise(2.4, rng=rng)).astype(int) % 2 * 2 + 0]
+
+
+TEXTURES: dict[str, Callable[[Palette, np.random.Generator], Picture]] = {
+    "checker": _checker,
+    "stripes": _stripes,
+    "zigzag": _zigzag,
+    "dots": _dots,
+    "bricks": _bricks,
+    "plaid": _plaid,
+    "cells": _cells,
+    "confetti": _confetti,
+    "marble": _marble,
+    "speckle": _speckle,
+    "clouds": _clouds,
+    "camouflage": _camouflage,
+    "contours": _contours,
+}
+
+
+def make_texture(kind: str, *, rng: np.random.Generator) -> Picture:
+    """A SIZE×SIZE picture of one kind in colours of its own, linear RGB in [0, 1]."""
+    return TEXTURES[kind](draw_palette(rng=rng), rng)
