@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from maskrf_core.model.layers import mlp, weighted_mean_and_variance
+from maskrf_core.model.layers import linear_of_shared_and_own, mlp, weighted_mean_and_variance
 from maskrf_core.model.visibility import PointVisibility
 
 VALUE_OF_NO_ATTENTION = -1e9
@@ -90,7 +90,10 @@ class AggregationNetwork(nn.Module):
             ],
             dim=-1,
         )
-        x = self.base(torch.cat([statistics.expand(len(features), -1, -1, -1), features, embedding], dim=-1))
+        first, *others = self.base
+        x = linear_of_shared_and_own(first, statistics, torch.cat([features, embedding], dim=-1))
+        for layer in others:
+            x = layer(x)
         residual, logit = self.residual_and_visibility(x * weight).split([32, 1], dim=-1)
         x = x + residual
         return x, self.visibility(x * (torch.sigmoid(logit) * valid)) * valid

@@ -30,6 +30,17 @@ def instance_norm(channels: int) -> nn.InstanceNorm2d:
     return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
 
 
+def linear_of_shared_and_own(
+    layer: nn.Linear, shared: Float[Tensor, "*rest shared_channel"], own: Float[Tensor, "view *rest own_channel"]
+) -> Float[Tensor, "view *rest output"]:
+    """`layer` of [shared, own], concatenated along channels, where all views have the same `shared`.
+
+    What is shared is multiplied once, not once a view, and the wide concatenation is never made.
+    """
+    of_shared, of_own = layer.weight.split([shared.shape[-1], own.shape[-1]], dim=1)
+    return functional.linear(own, of_own) + functional.linear(shared, of_shared, layer.bias)
+
+
 def weighted_mean_and_variance(
     values: Float[Tensor, "view *rest channel"], weights: Float[Tensor, "view *rest 1"]
 ) -> tuple[Float[Tensor, "*rest channel"], Float[Tensor, "*rest channel"]]:
