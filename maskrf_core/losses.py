@@ -37,7 +37,8 @@ def depth_loss(
     views = features.views
     height, width = views.image_size
     pixels = pixels_xy.expand(len(views), -1, -1)
-    predicted = render_pass.distribution_decoder(sample_map(features.ray_features, pixels, height, width)).means[..., 0]
+    # The decoder's other heads are not asked: they would triple the work.
+    predicted = render_pass.distribution_decoder.mean(sample_map(features.ray_features, pixels, height, width))[..., 0]
     near, far = (bound[:, None] for bound in views.depth_range.unbind(dim=1))
     depth = sample_map(true_depths, pixels, height, width)[..., 0]
     target = normalised_inverse_depth(depth, near, far).clamp(0, 1)
