@@ -3,12 +3,17 @@
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from maskrf_core.config import ModelSettings
 from maskrf_core.errors import CheckpointError
+from maskrf_core.files import write_atomically
 from maskrf_core.model.renderer import Renderer
+
+OUR_FORMAT = "maskrf checkpoint 1"
 
 PUBLISHED_NAMES = [
     (r"^image_encoder\.", r"image_encoder."),
@@ -59,6 +64,45 @@ PUBLISHED_NAMES = [
 
 CONSTANTS_OF_PUBLISHED = {"sph_fitter.regs"}
 """Buffers that hold no learned values: the ridge of the optional direct-rendering head."""
+
+
+def save_checkpoint(path: Path, renderer: Renderer, step: int, state: dict[str, Any]) -> None:
+    """Write weights, their settings, the number of steps done, and what else is needed to continue; atomically."""
+    checkpoint = {
+        "format": OUR_FORMAT,
+        "step": step,
+        "model_settings": renderer.settings.model_dump(),
+        "weights": renderer.state_dict(),
+        "state": state,
+    }
+    write_atomically(path, lambda file: torch.save(checkpoint, file))
+
+
+def read_our_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint as `save_checkpoint` wrote it.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`, or the file is of another kind.
+    """
+    checkpoint = read_checkpoint(path)
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != OUR_FORMAT:
+        raise CheckpointError(f"{path}: is not a checkpoint that maskrf wrote.")
+    return checkpoint
+
+
+def load_renderer(path: str | Path) -> Renderer:
+    """The renderer of any checkpoint, ours or published, in evaluation mode.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`, or the weights belong to another model.
+    """
+    checkpoint = read_checkpoint(path)
+    if isinstance(checkpoint, dict) and "network_state_dict" in checkpoint:
+        return load_published(path)
+    checkpoint = read_our_checkpoint(path)
+    renderer = Renderer(ModelSettings.model_validate(checkpoint["model_settings"]))
+    load_weights(renderer, checkpoint["weights"], path)
+    return renderer.eval()
 
 
 def load_published(path: str | Path) -> Renderer:

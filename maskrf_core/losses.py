@@ -2,12 +2,13 @@
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from maskrf_core.datasets.batch import Views
+from maskrf_core.config import MaskingSettings
+from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.model.layers import sample_map
-from maskrf_core.model.renderer import ReferenceFeatures, RenderPass
+from maskrf_core.model.renderer import ReferenceFeatures, Renderer, RenderPass, query_rays
 from maskrf_core.model.rendering import MaskedFeatures
 from maskrf_core.model.sampling import normalised_inverse_depth
 
@@ -63,3 +64,38 @@ def ramp(step: int, *, start: int, warmup: int) -> float:
     if step < start:
         return 0.0
     return min(1.0, (step - start) / warmup) if warmup > 0 else 1.0
+
+
+class Objective(nn.Module):
+    """Everything of a training step that has gradients, behind one `forward`: batch → raw loss terms."""
+
+    def __init__(self, renderer: Renderer, *, mask_ratio: float, depth_pixels: int):
+        super().__init__()
+        self.renderer = renderer
+        self.mask_ratio = mask_ratio
+        self.depth_pixels = depth_pixels
+
+    def forward(self, batch: SceneBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Raw terms: colour and depth of both passes, and feature alignment where features are masked."""
+        features = self.renderer.encode(batch.references)
+        rendering = self.renderer.render_rays(
+            features, query_rays(batch), mask_ratio=self.mask_ratio, generator=generator
+        )
+        truth = query_colours(batch.query, batch.pixels_xy)
+        pixels_xy = draw_depth_pixels(batch.references, self.depth_pixels, generator=generator)
+        depths = batch.references.depths
+        terms = {
+            "colour_coarse": colour_loss(rendering.coarse.rgb, truth, rendering.coarse.ray_mask),
+            "colour_fine": colour_loss(rendering.fine.rgb, truth, rendering.fine.ray_mask),
+            "depth_coarse": depth_loss(self.renderer.coarse, features, depths, pixels_xy),
+            "depth_fine": depth_loss(self.renderer.fine, features, depths, pixels_xy),
+        }
+        if rendering.masked is not None:
+            terms["feature_alignment"] = feature_alignment_loss(rendering.masked)
+        return terms
+
+
+def weighted_sum(terms: dict[str, Float[Tensor, ""]], masking: MaskingSettings, step: int) -> Float[Tensor, ""]:
+    """What is minimised: every term with weight 1, feature alignment with its λ and ramp."""
+    alignment = masking.weight * ramp(step, start=masking.start_step, warmup=masking.warmup_steps)
+    return sum((alignment if name == "feature_alignment" else 1.0) * term for name, term in terms.items())

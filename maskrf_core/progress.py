@@ -1,0 +1,56 @@
+"""What is shown while something long runs: a bar if a person watches, one line an interval if not."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+from tqdm.notebook import tqdm as tqdm_notebook
+
+Item = TypeVar("Item")
+
+
+def in_watched_notebook() -> bool:
+    """A kernel that a Jupyter server started for a person; papermill and nbval start theirs without a session."""
+    return "ipykernel" in sys.modules and "JPY_SESSION_NAME" in os.environ
+
+
+def someone_watches() -> bool:
+    """A terminal or an open notebook: somewhere a bar can move."""
+    return in_watched_notebook() or sys.stderr.isatty()
+
+
+class Progress:
+    """A bar of `total` steps if someone watches; else `line` prints, and `advance` does nothing."""
+
+    def __init__(self, total: int, done: int, title: str):
+        self._bar = None
+        if someone_watches():
+            kind = tqdm_notebook if in_watched_notebook() else tqdm
+            self._bar = kind(total=total, initial=done, desc=title, unit="step")
+
+    def advance(self) -> None:
+        """One step is done."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def line(self, text: str) -> None:
+        """Say something: above the bar where there is one."""
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.write(text)
+
+    def close(self) -> None:
+        """No more steps."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def tracked(items: Iterable[Item], *, total: int, title: str) -> Iterator[Item]:
+    """Iterate with a bar if someone watches, silently if not."""
+    if not someone_watches():
+        return iter(items)
+    kind = tqdm_notebook if in_watched_notebook() else tqdm
+    return iter(kind(items, total=total, desc=title, leave=False))

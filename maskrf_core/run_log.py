@@ -1,0 +1,65 @@
+"""The numbers of a training as it goes: metrics.csv, TensorBoard, and one readable line an interval."""
+
+import csv
+import io
+
+import pandas as pd
+from torch.utils.tensorboard import SummaryWriter
+
+from maskrf_core.files import write_text
+from maskrf_core.runs import Run
+
+SHOWN = {
+    "train": ["total", "colour_fine", "depth_fine", "feature_alignment", "seconds_per_step"],
+    "validation": ["coarse_psnr", "fine_psnr", "fine_ssim"],
+}
+"""What a line shows of a phase; metrics.csv holds everything."""
+COLUMNS = [
+    "step", "phase", "total", "colour_coarse", "colour_fine", "depth_coarse", "depth_fine", "feature_alignment",
+    "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim",
+]  # fmt: skip
+
+
+class RunLog:
+    """Appends to a run's metrics; what was logged after `step`, and is about to be done again, is dropped first."""
+
+    def __init__(self, run: Run, step: int):
+        self.last_step = step
+        """Step of the newest training line."""
+        self._path = run.metrics_path
+        kept = run.metrics()
+        kept = kept[kept["step"] <= step].reindex(columns=COLUMNS)
+        write_text(self._path, kept.to_csv(index=False))
+        self._events = SummaryWriter(run.folder / "tensorboard", purge_step=step + 1)
+
+    def write(self, step: int, phase: str, numbers: dict[str, float]) -> str:
+        """Log one row and return its line for people."""
+        unknown = numbers.keys() - set(COLUMNS)
+        if unknown:
+            raise ValueError(f"metrics without a column: {sorted(unknown)}")
+        row = io.StringIO()
+        csv.DictWriter(row, COLUMNS, lineterminator="\n").writerow({"step": step, "phase": phase, **numbers})
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(row.getvalue())
+        for name, value in numbers.items():
+            self._events.add_scalar(f"{phase}/{name}", value, step)
+        if phase == "train":
+            self.last_step = step
+        shown = "  ".join(f"{name} {numbers[name]:.4g}" for name in SHOWN[phase] if name in numbers)
+        return f"step {step:>6}  {phase:<10}  {shown}"
+
+    def close(self) -> None:
+        """Flush the TensorBoard events."""
+        self._events.close()
+
+
+def latest(metrics: pd.DataFrame, phase: str, name: str) -> float:
+    """The newest number of a name in a phase.
+
+    Raises:
+        KeyError: none was logged.
+    """
+    rows = metrics[metrics["phase"] == phase].dropna(subset=[name])
+    if rows.empty:
+        raise KeyError(f"no {name} was logged in phase {phase}")
+    return float(rows[name].iloc[-1])

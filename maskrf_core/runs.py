@@ -1,0 +1,167 @@
+"""Run folders: what a training or evaluation was asked for, what made it, and what came out."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from maskrf_core.config import Config, read_config, to_yaml
+from maskrf_core.errors import RunError
+from maskrf_core.files import write_json, write_text
+
+MAY_DIFFER = ("hardware", "training.steps", "data.data_root")
+"""Settings that an existing run may be continued with: where it is computed, where the data lie, how long it lasts."""
+VERSIONS_OF = ("maskrf-core", "torch", "lightning-fabric", "numpy", "opencv-python-headless", "pydantic")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. It alone says what the run is; starting it twice continues it."""
+
+    folder: Path
+
+    @staticmethod
+    def start(folder: str | Path, config: Config) -> "Run":
+        """Open the run in `folder`, or make it.
+
+        Raises:
+            RunError: the folder holds a run with another config, or something that is not a run.
+        """
+        run = Run(Path(folder))
+        if run.config_path.is_file():
+            run._continue_with(config)
+        elif run.folder.is_dir() and any(run.folder.iterdir()):
+            raise RunError(f"{run.folder}: is not empty and holds no config.yaml. Choose another run folder.")
+        else:
+            write_json(run.folder / "provenance.json", provenance(config.training.seed))
+            write_text(run.config_path, to_yaml(config))  # last: with it the folder is a run
+        return run
+
+    @staticmethod
+    def open(folder: str | Path) -> "Run":
+        """Open an existing run.
+
+        Raises:
+            RunError: there is none.
+        """
+        run = Run(Path(folder))
+        if not run.config_path.is_file():
+            raise RunError(f"{run.folder}: is no run folder (no config.yaml). Train first, or check the path.")
+        return run
+
+    @property
+    def config(self) -> Config:
+        """The config that the run was made with."""
+        return read_config(self.config_path)
+
+    @property
+    def config_path(self) -> Path:
+        """Where the resolved config is."""
+        return self.folder / "config.yaml"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """Weights, optimiser and step to continue from."""
+        return self.folder / "checkpoints" / "last.pt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The weights with the best fine PSNR on the validation scenes."""
+        return self.folder / "checkpoints" / "best.pt"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One row an interval: step, phase (train or validation), and the numbers."""
+        return self.folder / "metrics.csv"
+
+    @property
+    def renders(self) -> Path:
+        """Where evaluations of this run leave pictures and tables."""
+        return self.folder / "renders"
+
+    def metrics(self) -> pd.DataFrame:
+        """What `metrics.csv` holds so far; empty before the first interval."""
+        return (
+            pd.read_csv(self.metrics_path) if self.metrics_path.is_file() else pd.DataFrame({"step": [], "phase": []})
+        )
+
+    def results(self) -> dict[str, Any]:
+        """The numbers that were recorded, by what recorded them."""
+        path = self.folder / "results.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def record(self, name: str, numbers: dict[str, Any]) -> None:
+        """Keep numbers under a name, in place of earlier ones of that name."""
+        write_json(self.folder / "results.json", self.results() | {name: numbers})
+
+    def _continue_with(self, config: Config) -> None:
+        differing = {
+            name: values
+            for name, values in differing_settings(self.config, config).items()
+            if not name.startswith(MAY_DIFFER)
+        }
+        if differing:
+            listed = "\n".join(
+                f"  {name}: {ours!r} there, {asked!r} asked for" for name, (ours, asked) in differing.items()
+            )
+            raise RunError(
+                f"{self.folder}: holds a run with other settings, and nothing was changed there:\n{listed}\n"
+                "Choose another run folder, ask for the same settings, or delete the folder."
+            )
+        write_text(self.config_path, to_yaml(config))
+
+
+def differing_settings(first: Config, second: Config) -> dict[str, tuple[Any, Any]]:
+    """Dotted name → the two values, for every setting in which two configs differ."""
+    one, other = _flat(first.model_dump()), _flat(second.model_dump())
+    return {name: (one[name], other[name]) for name in one if one[name] != other[name]}
+
+
+def provenance(seed: int) -> dict[str, Any]:
+    """What made a run: when, where, from which code, with which versions."""
+    return {
+        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "processors": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "versions": {name: _version(name) for name in VERSIONS_OF},
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changes": bool(_git("status", "--porcelain")),
+        "seed": seed,
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of this code, None where it is not a checkout or git is missing."""
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -1,0 +1,28 @@
+"""Where things go, whatever folder a notebook or command is started from."""
+
+import os
+import stat
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout: what relative paths are sought in if they are not below the current folder."""
+RUNS = ROOT / "runs"
+
+
+def resolve(path: str | Path) -> Path:
+    """A path as meant by someone in the current folder, or else by someone in the checkout's root."""
+    path = Path(path).expanduser()
+    return path if path.is_absolute() or path.exists() else ROOT / path
+
+
+def shown(path: str | Path) -> str:
+    """A path for people: relative to the checkout where it is inside."""
+    path = Path(path).resolve()
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def cache_folder(data_root: str | Path) -> Path:
+    """`<data root>/cache`, or `runs/cache` where the data root is missing or nobody may write into it."""
+    root = Path(data_root)
+    anyone_writes = root.is_dir() and root.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+    return root / "cache" if anyone_writes and os.access(root, os.W_OK) else RUNS / "cache"

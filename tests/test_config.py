@@ -1,0 +1,99 @@
+"""Settings: merged in order, strict, and wrong ones explained in one line."""
+
+import pytest
+
+from maskrf_core.config import load_config, parse_overrides, read_config, to_yaml, validated
+from maskrf_core.errors import SettingsError
+
+
+def test_stage_then_preset_then_stage_of_preset_then_overrides():
+    config = load_config("pretrain", "demo", {"training.steps": 7, "data.rays": None})
+    assert config.masking.mask_ratio == 0.5  # the stage's
+    assert config.data.rays == 128  # the preset's; None keeps it
+    assert config.masking.start_step == 50  # the preset's for this stage
+    assert config.training.steps == 7
+
+
+def test_paper_preset_is_the_published_recipe():
+    config = load_config("pretrain", "paper")
+    assert (config.model.coarse_samples, config.model.fine_samples) == (64, 32)
+    assert (config.data.rays, config.data.working_views, config.data.depth_pixels) == (512, 8, 8192)
+    assert (config.training.steps, config.training.learning_rate, config.training.halve_every) == (
+        400_000,
+        4e-4,
+        100_000,
+    )
+    masking = config.masking
+    assert (masking.mask_ratio, masking.weight, masking.start_step, masking.warmup_steps) == (0.5, 0.1, 20_000, 10_000)
+
+
+def test_finetuning_masks_nothing():
+    assert load_config("finetune").masking.mask_ratio == 0
+    with pytest.raises(SettingsError, match="finetuning masks nothing"):
+        load_config("finetune", "demo", {"masking.mask_ratio": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("masking.mask_ration", 0.5, "masking.mask_ration: unknown setting; did you mean masking.mask_ratio?"),
+        ("traning.steps", 5, "traning: unknown setting; did you mean training?"),
+        ("masking.mask_ratio", 1.5, "masking.mask_ratio=1.5: must be ≥ 0 and < 1"),
+        ("training.steps", "ten", "training.steps='ten': must be a whole number"),
+        ("training.steps", True, "training.steps=True: must be a whole number"),
+        ("data.rays", 1, "data.rays=1: must be ≥ 2"),
+        ("evaluation.views_per_scene", 0, "evaluation.views_per_scene=0: must be ≥ 1"),
+        (
+            "hardware.device",
+            "cudaa",
+            "hardware.device='cudaa': must be one of 'auto', 'cpu' or 'cuda'; did you mean 'cuda'?",
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_explained(name, value, message):
+    with pytest.raises(SettingsError) as caught:
+        load_config("pretrain", "demo", {name: value})
+    assert str(caught.value) == message
+
+
+def test_all_faults_are_told_at_once():
+    with pytest.raises(SettingsError) as caught:
+        load_config("pretrain", "demo", {"data.rays": 1, "training.steps": 0})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_written_config_reads_back(tmp_path):
+    config = load_config("finetune", "demo", {"training.seed": 3})
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert read_config(path) == config
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "{", "stage: pretrain\nextra: 1\n"])
+def test_damaged_config_is_named(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError):
+        read_config(path)
+
+
+def test_smoke_shrinks_every_config(monkeypatch):
+    monkeypatch.setenv("MASKRF_SMOKE", "1")
+    assert load_config("pretrain", "paper").training.steps < 20
+    assert load_config("pretrain", "demo", {"training.steps": 9}).training.steps == 9
+
+
+def test_overrides_in_words():
+    text = "data.rays=256, training.learning_rate=0.001, hardware.device=cpu"
+    assert parse_overrides(text) == {"data.rays": 256, "training.learning_rate": 0.001, "hardware.device": "cpu"}
+    assert parse_overrides(" ") == {}
+    with pytest.raises(SettingsError, match=r"section\.name=value"):
+        parse_overrides("rays")
+
+
+def test_exponents_without_a_point_are_numbers_too():
+    assert parse_overrides("training.learning_rate=1e-3") == {"training.learning_rate": 0.001}
+
+
+def test_defaults_are_valid():
+    assert validated({"stage": "pretrain"}).training.steps == 400_000

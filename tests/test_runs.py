@@ -1,0 +1,90 @@
+"""A run folder says what it is, continues as it was, and refuses to become something else."""
+
+import json
+
+import pytest
+
+from maskrf_core.config import load_config
+from maskrf_core.errors import RunError
+from maskrf_core.run_log import RunLog, latest
+from maskrf_core.runs import Run, differing_settings
+
+
+@pytest.fixture
+def config():
+    return load_config("pretrain", "demo")
+
+
+def test_new_run_holds_config_and_provenance(tmp_path, config):
+    run = Run.start(tmp_path / "a", config)
+    assert run.config == config
+    made_by = json.loads((run.folder / "provenance.json").read_text(encoding="utf-8"))
+    assert made_by["seed"] == 0
+    assert made_by["versions"]["torch"].startswith("2.13")
+    assert {"started", "command", "host", "git_commit", "python"} <= made_by.keys()
+
+
+def test_same_config_continues_and_more_steps_may_be_asked_for(tmp_path, config):
+    Run.start(tmp_path, config)
+    longer = load_config("pretrain", "demo", {"training.steps": 999})
+    assert Run.start(tmp_path, longer).config.training.steps == 999
+
+
+def test_other_config_is_refused_and_nothing_changes(tmp_path, config):
+    run = Run.start(tmp_path, config)
+    before = run.config_path.read_bytes()
+    with pytest.raises(RunError, match=r"masking\.mask_ratio: 0\.5 there, 0\.75 asked for"):
+        Run.start(tmp_path, load_config("pretrain", "demo", {"masking.mask_ratio": 0.75}))
+    assert run.config_path.read_bytes() == before
+
+
+def test_a_folder_with_something_else_is_refused(tmp_path, config):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RunError, match="not empty"):
+        Run.start(tmp_path, config)
+
+
+def test_opening_what_is_no_run(tmp_path):
+    with pytest.raises(RunError, match="is no run folder"):
+        Run.open(tmp_path)
+
+
+def test_differing_settings_by_dotted_name(config):
+    other = load_config("pretrain", "demo", {"data.rays": 64})
+    assert differing_settings(config, other) == {"data.rays": (128, 64)}
+
+
+def test_results_are_kept_by_name(tmp_path, config):
+    run = Run.start(tmp_path, config)
+    run.record("one", {"psnr": 1.0})
+    run.record("two", {"psnr": 2.0})
+    run.record("one", {"psnr": 3.0})
+    assert run.results() == {"one": {"psnr": 3.0}, "two": {"psnr": 2.0}}
+
+
+def test_log_drops_what_will_be_done_again(tmp_path, config):
+    run = Run.start(tmp_path, config)
+    assert run.metrics().empty
+    log = RunLog(run, 0)
+    log.write(10, "train", {"total": 1.0})
+    log.write(20, "train", {"total": 2.0})
+    log.write(20, "validation", {"fine_psnr": 17.5})
+    log.close()
+    assert latest(run.metrics(), "validation", "fine_psnr") == 17.5
+
+    continued = RunLog(run, 10)
+    line = continued.write(20, "train", {"total": 3.0, "seconds_per_step": 0.25})
+    continued.close()
+    assert line == "step     20  train       total 3  seconds_per_step 0.25"
+    metrics = run.metrics()
+    assert list(metrics["step"]) == [10, 20]
+    assert list(metrics["total"]) == [1.0, 3.0]
+    with pytest.raises(KeyError, match="no fine_psnr"):
+        latest(metrics, "validation", "fine_psnr")
+
+
+def test_log_refuses_a_number_without_a_column(tmp_path, config):
+    log = RunLog(Run.start(tmp_path, config), 0)
+    with pytest.raises(ValueError, match="loss_of_sleep"):
+        log.write(1, "train", {"loss_of_sleep": 1.0})
+    log.close()
