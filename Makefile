@@ -56,6 +56,7 @@ lock:  ## write requirements.lock again from pyproject.toml
 	"$$work/venv/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.10 --quiet \
 		--no-header --annotation-style line --output-file "$$work/lines" $(LOCK_ARGS); \
 	{ sed '/^[^#]/,$$d' requirements.lock; grep -vE '^(#|nvidia-|cuda-|triton==)' "$$work/lines"; } > "$$work/lock"; \
+	if cmp -s "$$work/lock" requirements.lock; then echo "requirements.lock is as it was"; exit 0; fi; \
 	cp "$$work/lock" requirements.lock.new; mv requirements.lock.new requirements.lock
 
 clean:  ## remove the environment and what tools left behind; runs and data stay
