@@ -65,6 +65,9 @@ PUBLISHED_NAMES = [
 CONSTANTS_OF_PUBLISHED = {"sph_fitter.regs"}
 """Buffers that hold no learned values: the ridge of the optional direct-rendering head."""
 
+COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")
+"""Weights that only checkpoints with cost-volume initialisation have."""
+
 
 def save_checkpoint(path: Path, renderer: Renderer, step: int, state: dict[str, Any]) -> None:
     """Write weights, their settings, the number of steps done, and what else is needed to continue; atomically."""
@@ -109,13 +112,15 @@ def load_published(path: str | Path) -> Renderer:
     """The renderer of a published generalisation checkpoint with depth initialisation, in evaluation mode.
 
     Raises:
-        CheckpointError: the file is missing, cut short, holds anything but tensors and plain values, or has weights
-            missing, left over or of other shapes; each is named.
+        CheckpointError: the file is missing, cut short, holds anything but tensors and plain values, derives visibility
+            from cost volumes, or has weights missing, left over or of other shapes; each is named.
     """
-    checkpoint = read_checkpoint(path)
-    published = checkpoint.get("network_state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(published, dict):
-        raise CheckpointError(f"{path}: has no 'network_state_dict', so it is not a published checkpoint.")
+    published = _published_weights(path)
+    if any(name.startswith(COST_VOLUME_NAMES) for name in published):
+        raise CheckpointError(
+            f"{path}: derives visibility from cost volumes, which is not supported yet. Use a checkpoint with depth "
+            "initialisation."
+        )
     weights = {
         our_name(name): value.to(torch.float32) if value.is_floating_point() else value
         for name, value in published.items()
@@ -123,10 +128,21 @@ def load_published(path: str | Path) -> Renderer:
     }
     renderer = Renderer()
     for name, value in renderer.state_dict().items():
-        if name.endswith("mask_token") and name in weights:
-            weights[name] = weights[name].reshape(value.shape)
+        if name.endswith("mask_token") and name in weights and weights[name].numel() == value.numel():
+            weights[name] = weights[name].reshape(value.shape)  # published with axes of length one
     load_weights(renderer, weights, path)
     return renderer.eval()
+
+
+def _published_weights(path: str | Path) -> dict[str, Tensor]:
+    checkpoint = read_checkpoint(path)
+    published = checkpoint.get("network_state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(published, dict):
+        raise CheckpointError(f"{path}: has no 'network_state_dict', so it is not a published checkpoint.")
+    strange = [str(name) for name, value in published.items() if not isinstance(value, Tensor)]
+    if strange:
+        raise CheckpointError(f"{path}: 'network_state_dict' holds what is no tensor: {', '.join(strange)}.")
+    return published
 
 
 def our_name(published: str) -> str:
