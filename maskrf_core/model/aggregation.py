@@ -1,4 +1,7 @@
-"""From what every reference view says of a point to the point's scene feature, density and colour (after IBRNet)."""
+"""From what every reference view says of a point to the point's scene feature, density and colour.
+
+After IBRNet (Wang et al., CVPR 2021, section 3.2), with visibility as NeuRay adds it (arXiv 2107.13421, section 3.2).
+"""
 
 from typing import NamedTuple
 
@@ -8,9 +11,6 @@ from torch import Tensor, nn
 
 from maskrf_core.model.layers import linear_of_shared_and_own, mlp, weighted_mean_and_variance
 from maskrf_core.model.visibility import PointVisibility
-
-VALUE_OF_NO_ATTENTION = -1e9
-"""Score that softmax turns into 0, or into a uniform distribution where a whole row has it."""
 
 
 class ViewSamples(NamedTuple):
@@ -35,7 +35,10 @@ class PointPrediction(NamedTuple):
 
 
 class AggregationNetwork(nn.Module):
-    """Aggregates reference views at each sample, lets the samples of a ray attend to each other, predicts (step 4)."""
+    """Aggregates the views at each sample, lets the samples of a ray attend to each other, and predicts.
+
+    The learned mask token stands in for [colour, image features] of a view at a sample (MRVM-NeRF, arXiv 2304.04962).
+    """
 
     def __init__(self):
         super().__init__()
@@ -55,8 +58,11 @@ class AggregationNetwork(nn.Module):
     def forward(
         self, views: ViewSamples, visibility: PointVisibility, *, mask: Bool[Tensor, "view ray sample"] | None
     ) -> PointPrediction:
-        """Predict every sample. Where `mask` is True the features of (view, sample) are replaced by the mask token;
-        None masks nothing."""
+        """Predict every sample.
+
+        Where `mask` is True, the mask token replaces the (view, sample)'s colour and image features; its visibility,
+        its direction and the colour to blend stay. None masks nothing.
+        """
         features = torch.cat([views.colours, views.image_features], dim=-1) + self.direction(views.direction_difference)
         if mask is not None:
             features = torch.where(mask[..., None], self.mask_token, features)
@@ -81,7 +87,11 @@ class AggregationNetwork(nn.Module):
         embedding: Float[Tensor, "view ray sample 32"],
         valid: Bool[Tensor, "view ray sample 1"],
     ) -> tuple[Float[Tensor, "view ray sample 32"], Float[Tensor, "view ray sample 1"]]:
-        """Features of each view in the light of all, and how visible the sample is in each."""
+        """Features of each view in the light of all, and how visible the sample is in each, in [0, 1].
+
+        Of the two statistics over views, the first trusts the views by their visibility (its weights do not sum to
+        one), the second equally.
+        """
         weight = valid / (valid.sum(dim=0) + 1e-8)
         statistics = torch.cat(
             [
@@ -104,6 +114,7 @@ class AggregationNetwork(nn.Module):
         visible: Float[Tensor, "view ray sample 1"],
         valid: Bool[Tensor, "view ray sample"],
     ) -> Float[Tensor, "ray sample 16"]:
+        """One feature a sample, from all views, and then from all samples of its ray."""
         weight = visible / (visible.sum(dim=0) + 1e-8)
         mean, variance = weighted_mean_and_variance(x, weight)
         geometry = self.geometry(torch.cat([mean, variance, weight.mean(dim=0)], dim=-1))
@@ -114,7 +125,7 @@ class AggregationNetwork(nn.Module):
     ) -> Float[Tensor, "ray sample 3"]:
         """The views' own colours, unmasked, blended by softmax over views."""
         logits = self.blending(torch.cat([x, visible, views.direction_difference], dim=-1))
-        logits = logits.masked_fill(~views.valid[..., None], VALUE_OF_NO_ATTENTION)
+        logits = logits.masked_fill(~views.valid[..., None], least_score(logits))
         return (torch.softmax(logits, dim=0) * views.colours).sum(dim=0)
 
 
@@ -138,13 +149,21 @@ class RayAttention(nn.Module):
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )
         scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-        scores = scores.masked_fill(~attends[:, None, :, None], VALUE_OF_NO_ATTENTION)
+        scores = scores.masked_fill(~attends[:, None, :, None], least_score(scores))
         attended = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).flatten(-2)
         return self.norm(self.output(attended) + x)
 
 
+def least_score(scores: Tensor) -> float:
+    """What softmax turns into 0, or into a uniform distribution where all have it; finite in 16 bits too."""
+    return torch.finfo(scores.dtype).min
+
+
 def sample_encoding(features: Float[Tensor, "ray sample channel"]) -> Float[Tensor, "sample channel"]:
-    """Sinusoidal encoding of the sample's index, of the shape and kind of `features`."""
+    """Sinusoidal encoding of the sample's index, of the shape and kind of `features` (as in IBRNet's ray transformer).
+
+    Channel j of sample i is the sine (even j) or cosine (odd j) of i / 10000^(2⌊j/2⌋ / channels).
+    """
     samples, channels = features.shape[1:]
     index = torch.arange(samples, dtype=torch.float64, device=features.device)[:, None]
     channel = torch.arange(channels, device=features.device)

@@ -20,7 +20,7 @@ def consistency_features(
 
     Channels: colour mean 3, colour variance 3, depth mean 1, depth variance 1. Every pixel is back-projected with
     `depths` (positive) and projected into every view, its own included. Depth differences are of inverse depths, in
-    lengths of the inverse depth range of the view projected into.
+    lengths of the inverse depth range of the view projected into. After NeuRay (arXiv 2107.13421, section 3.4).
     """
     points = back_project(views.K, views.w2c, depths[:, 0])
     colours_and_depths = torch.cat([views.images, depths], dim=1)

@@ -39,7 +39,7 @@ class ResidualUNet(nn.Module):
     """Three strided residual stages down, two bilinear steps up with skips: a map at 1/4 resolution.
 
     The stem is a strided convolution to `stem_channels`; `blocks` counts the residual blocks of the three stages, which
-    have 32, 64 and 128 channels. Image sides should be multiples of 16.
+    have 32, 64 and 128 channels. Image sides should be multiples of 16: with others, a row or column is lost at a skip.
     """
 
     def __init__(
@@ -91,7 +91,11 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def _beside(upsampled: Tensor, skip: Tensor) -> Tensor:
-    """Concatenate along channels, after zero-padding the upsampled map where an odd size was lost on the way down."""
+    """Concatenate along channels, the upsampled map first cut (or padded with zeros) to the size of the skip.
+
+    A stage rounds odd sizes up, so doubling gives a row or column too many; the first one goes. Published checkpoints
+    were trained so.
+    """
     rows, columns = skip.shape[-2] - upsampled.shape[-2], skip.shape[-1] - upsampled.shape[-1]
     if rows or columns:
         upsampled = functional.pad(upsampled, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))

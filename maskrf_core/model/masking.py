@@ -1,4 +1,7 @@
-"""Masked ray and view modelling: what is masked, what is predicted, and the target that follows (MRVM-NeRF, section 4).
+"""Masked ray and view modelling: what is masked, what is predicted, and the target that follows.
+
+Yang et al., Mask-based Modeling for Neural Radiance Fields, ICLR 2024, arXiv 2304.04962. The target that follows its
+online twin is BYOL's (arXiv 2006.07733).
 
 A mask is True where a (view, sample) is masked, everywhere.
 """
@@ -10,6 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 EMA_DECAY = 0.99
+"""Share of itself that the target projector keeps in a step."""
 
 
 def draw_mask(
@@ -18,6 +22,7 @@ def draw_mask(
     """Choose `int(samples * mask_ratio)` samples on each ray, and at each of them 1 to all views, to be masked.
 
     Samples are chosen uniformly without replacement; the number of views is uniform in 1 … views, and then which ones.
+    The mask is on the generator's device.
     """
     device = generator.device
     chosen = torch.rand(rays, samples, generator=generator, device=device).argsort(dim=1) < int(samples * mask_ratio)

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskrf_core.cameras import camera_centres, pixel_rays, project, towards_camera
 from maskrf_core.config import ModelSettings
 from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.errors import DatasetError
 from maskrf_core.model.aggregation import AggregationNetwork, PointPrediction, ViewSamples
 from maskrf_core.model.image_encoder import image_encoder
 from maskrf_core.model.layers import sample_map
@@ -32,7 +33,13 @@ from maskrf_core.model.visibility import (
 
 RAY_IS_SEEN_BY_MORE_THAN = 2
 RAY_IS_SEEN_AT_MORE_THAN = 8
-"""A ray is supervised where more than 8 coarse samples project into more than 2 views."""
+"""A ray is supervised where more than 8 coarse samples project into more than 2 views (as IBRNet does), so training
+needs 3 reference views and 9 coarse samples at the least."""
+
+SMALLEST_SIDE = 32
+SIDES_ARE_MULTIPLES_OF = 4
+"""Of reference images, in pixels: below, the encoders' last stage has nothing left to normalise; between, their feature
+maps would differ in size. Multiples of 16 are best (see `ResidualUNet`)."""
 
 
 class ReferenceFeatures(NamedTuple):
@@ -61,7 +68,12 @@ class RenderPass(nn.Module):
         self.aggregation = AggregationNetwork()
 
     def forward(
-        self, features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"], *, mask: Tensor | None
+        self,
+        features: ReferenceFeatures,
+        rays: QueryRays,
+        depths: Float[Tensor, "ray sample"],
+        *,
+        mask: Bool[Tensor, "view ray sample"] | None,
     ) -> tuple[ViewSamples, PointPrediction]:
         """Look at the samples at `depths` in every view and predict them; `mask` as in `AggregationNetwork`."""
         samples, visibility = self.look(features, rays, depths)
@@ -95,12 +107,25 @@ class Renderer(nn.Module):
 
         Without a generator the answer is deterministic (evaluation); with one, the fine depths are random, and where
         `mask_ratio` > 0 fine features are masked and predicted (pretraining).
+
+        Raises:
+            DatasetError: as `encode`.
         """
         features = self.encode(batch.references)
         return self.render_rays(features, query_rays(batch), mask_ratio=mask_ratio, generator=generator)
 
     def encode(self, references: Views) -> ReferenceFeatures:
-        """Everything about the reference views that does not depend on the query."""
+        """Everything about the reference views that does not depend on the query.
+
+        Raises:
+            DatasetError: the views have no depth maps, or sides that the encoders cannot take.
+        """
+        height, width = references.image_size
+        if min(height, width) < SMALLEST_SIDE or height % SIDES_ARE_MULTIPLES_OF or width % SIDES_ARE_MULTIPLES_OF:
+            raise DatasetError(
+                f"reference images are {width}×{height} pixels; their sides must be multiples of "
+                f"{SIDES_ARE_MULTIPLES_OF} and at least {SMALLEST_SIDE}. Pad them, with their depth maps."
+            )
         image_features = self.image_encoder(references.images)
         raw_visibility = self.visibility_init(references)
         ray_features = self.visibility_encoder(torch.cat([image_features, raw_visibility], dim=1))
@@ -175,8 +200,14 @@ def gather_samples(
     return ViewSamples(colours, image_features, ray_features, difference, projection.valid), position
 
 
-def volume_render(prediction: PointPrediction, depths: Float[Tensor, "ray sample"], ray_mask: Tensor) -> PassRendering:
-    """Alpha-composite the samples from front to back."""
+def volume_render(
+    prediction: PointPrediction, depths: Float[Tensor, "ray sample"], ray_mask: Bool[Tensor, "ray"]
+) -> PassRendering:
+    """Alpha-composite the samples from front to back.
+
+    alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained; a
+    sample's hit probability is its alpha times the product of 1 - alpha over the samples before it.
+    """
     alpha = 1 - torch.exp(-prediction.density)
     passes = torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha[:, :-1] + 1e-10], dim=1)
     hit_probability = alpha * passes.cumprod(dim=1)

@@ -15,7 +15,7 @@ LAST_INTERVAL = 1e6
 def normalised_inverse_depth(
     depth: Float[Tensor, "*shape"], near: Float[Tensor, "*#shape"], far: Float[Tensor, "*#shape"]
 ) -> Float[Tensor, "*shape"]:
-    """0 at near, 1 at far, linear in inverse depth; outside [0, 1] beyond the range."""
+    """0 at near, 1 at far, linear in inverse depth; outside [0, 1] beyond the range. Depths and range are positive."""
     return (1 / near - 1 / depth.clamp(min=SMALLEST_DEPTH)) / (1 / near - 1 / far)
 
 
@@ -44,6 +44,7 @@ def inverse_transform_sample(
 ) -> Float[Tensor, "ray new"]:
     """Positions at which the cumulated, normalised `weights` of the bins between `edges` reach `u` in [0, 1).
 
+    The hierarchical sampling of NeRF (Mildenhall et al., ECCV 2020, section 5.2).
     Each weight is first raised by 1e-5, so that an empty ray is sampled uniformly; cdf steps under 1e-5 count as 1.
     """
     density = (weights + 1e-5) / (weights + 1e-5).sum(dim=1, keepdim=True)

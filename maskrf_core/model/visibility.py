@@ -1,4 +1,7 @@
-"""Which reference views see a point (NeuRay): visibility features, and the distributions decoded from them."""
+"""Which reference views see a point: visibility features, and the distributions decoded from them.
+
+After NeuRay (Liu et al., CVPR 2022, arXiv 2107.13421), sections 3.3 and 3.4.
+"""
 
 from typing import NamedTuple
 
@@ -15,7 +18,13 @@ from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse
 
 
 class DepthVisibilityInit(nn.Module):
-    """Raw visibility features (G′) of reference views from their depth maps: [view 32 height/4 width/4]."""
+    """Raw visibility features (NeuRay's G′) of reference views from their depth maps: [view 32 height/4 width/4].
+
+    An unknown depth (0) is taken for near.
+
+    Raises:
+        DatasetError: the views have no depth maps.
+    """
 
     def __init__(self):
         super().__init__()
@@ -91,7 +100,10 @@ class PointVisibility(NamedTuple):
 
 
 class DistributionDecoder(nn.Module):
-    """Ray features → the distribution of the surface along that reference ray (NeuRay, section 3.2)."""
+    """Ray features → the distribution of the surface along that reference ray (NeuRay, section 3.3).
+
+    Means are positive, sharpnesses at least 0.05, the mixing weight in (0, 1).
+    """
 
     def __init__(self):
         super().__init__()
@@ -114,6 +126,7 @@ def visibility_of_samples(
     """Visibility and hit probability of query samples seen at normalised inverse depth `position` in each view.
 
     A sample's interval reaches half the query ray's intervals to both sides; the first sample uses its own on both.
+    Both are in [0, 1], and the hit probability is at most the visibility.
     """
     half = intervals / 2
     half_before = torch.cat([half[:, :1], half[:, :-1]], dim=1)
