@@ -1,6 +1,6 @@
 """What the package makes of the tiny case, kept in tests/data/golden.npz for clones without the reference tensors.
 
-`python tests/model/golden.py` writes the file again. Do so only after the reference tensors are reproduced, and say in
+`python -m tests.model.golden` writes the file again. Do so only after the reference tensors are reproduced, and say in
 the commit why the numbers changed.
 """
 
@@ -9,7 +9,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from tiny import scattered, tiny_batch, tiny_renderer
 from torch import Tensor
 
 from maskrf_core.datasets.batch import SceneBatch
@@ -18,6 +17,7 @@ from maskrf_core.model import renderer as renderer_module
 from maskrf_core.model.renderer import Renderer, query_rays
 from maskrf_core.model.rendering import PassRendering
 from maskrf_core.model.sampling import draw_fine_depths
+from tests.model.tiny import scattered, tiny_batch, tiny_renderer
 
 PATH = Path(__file__).resolve().parents[1] / "data" / "golden.npz"
 

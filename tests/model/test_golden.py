@@ -1,9 +1,10 @@
 """The numbers of the tiny case stay what they were when the authors' tensors were last reproduced."""
 
-import golden
 import numpy as np
 import pytest
 import torch
+
+from tests.model import golden
 
 
 @pytest.fixture(scope="module")
