@@ -17,7 +17,7 @@ from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.errors import DatasetError
 
 DATA_FOLDER = Path(__file__).parent / "demo_scenes"
-SCENE_COUNTS: dict[SplitKind, int] = {"train": 20, "validation": 2, "test": 4}
+SCENE_COUNTS: dict[SplitKind, int] = {"train": 18, "validation": 2, "test": 4}
 QUERY_VIEWS = slice(2, None, 5)
 """Query views of a validation or test split: four of twenty, on four sides of the scene."""
 TILES_PER_ROW = 5

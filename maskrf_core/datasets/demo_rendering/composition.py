@@ -61,8 +61,6 @@ RECIPES: dict[str, Recipe] = {
     "train_15": Recipe("towers", "pot cylinder wedge slab ring", _PLAIN),
     "train_16": Recipe("floating", "burr coil hourglass egg cylinder", _PLAIN),
     "train_17": Recipe("corner", "pot sphere hourglass wedge coil", _RICH),
-    "train_18": Recipe("table", "screw ring slab burr egg", _RICH),
-    "train_19": Recipe("court", "hourglass bowl gear cube cone blob pot", _RICH),
     "validation_00": Recipe("table", "cushion cross spindle torus sphere vase", _HELD_OUT),
     "validation_01": Recipe("floating", "cross cushion pot spindle cone", _RICH),
     "test_00": Recipe("temple", "goblet pebble star sphere", _HELD_OUT),
@@ -88,14 +86,17 @@ def compose(scene: str, *, rng: np.random.Generator) -> Composition:
     kinds = cycle(rng.permutation(shapes).tolist())
     meshes = ARRANGEMENTS[recipe.arrangement](lambda: make_shape(next(kinds), rng=rng), rng)
     pictures = cycle(rng.permutation(textures).tolist())
-    return Composition([_dress(mesh, next(pictures), rng) for mesh in meshes], _environment(rng))
+    first_hue = rng.uniform()
+    # Steps of the golden ratio keep the hues of all objects apart, however many they are.
+    items = [_dress(mesh, next(pictures), first_hue + 0.382 * k, rng) for k, mesh in enumerate(meshes)]
+    return Composition(items, _environment(rng))
 
 
-def _dress(mesh: Mesh, picture: str, rng: np.random.Generator) -> Item:
+def _dress(mesh: Mesh, picture: str, hue: float, rng: np.random.Generator) -> Item:
     material = str(rng.choice(["diffuse", "plastic", "metal"], p=[0.35, 0.45, 0.2]))
     roughness = float(rng.uniform(0.06, 0.25) if material == "plastic" else rng.uniform(0.2, 0.4))
     repeats = (float(rng.choice([1, 2])), 1.0)
-    return Item(mesh, make_texture(picture, rng=rng), repeats, material, roughness)
+    return Item(mesh, make_texture(picture, hue, rng=rng), repeats, material, roughness)
 
 
 def _environment(rng: np.random.Generator) -> Float[np.ndarray, "height width 3"]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-Patch = Float[np.ndarray, "row column 3"]
+Patch = Float[np.ndarray, "_row _column 3"]
+"""The underscores let the patches of one shape differ in size."""
 SEGMENTS = 96
 """Steps around an axis: at 96×96 pixels the facets are far below a pixel."""
 
@@ -138,7 +139,7 @@ def _superquadric(sharpness: float) -> list[Patch]:
     ]
 
 
-def _sphere(scale: tuple[float, float, float] = (1, 1, 1)) -> list[Patch]:
+def _sphere(scale: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> list[Patch]:
     angle = np.linspace(-np.pi / 2, np.pi / 2, 64)
     return [revolve(np.stack([np.cos(angle), np.sin(angle)], -1)) * np.asarray(scale)]
 
@@ -175,8 +176,8 @@ GOBLET = np.array(
 
 SHAPES: dict[str, Callable[[np.random.Generator], list[Patch]]] = {
     "sphere": lambda rng: _sphere(),
-    "egg": lambda rng: _sphere((0.75, 0.75, 1)),
-    "pebble": lambda rng: _sphere((1, 0.8, 0.45)),
+    "egg": lambda rng: _sphere((0.75, 0.75, 1.0)),
+    "pebble": lambda rng: _sphere((1.0, 0.8, 0.45)),
     "cube": lambda rng: prism(_polygon(4), np.sqrt(2)),
     "slab": lambda rng: prism(_polygon(4), 0.5),
     "wedge": lambda rng: prism(_polygon(3), 1.3),
@@ -185,7 +186,7 @@ SHAPES: dict[str, Callable[[np.random.Generator], list[Patch]]] = {
     "cross": lambda rng: prism(_polygon(8, 0.45), 0.8),
     "gear": lambda rng: _capped(revolve([[0.85, -0.35], [0.85, 0.35]], ripple=0.14, waves=9)),
     "cylinder": lambda rng: _capped(revolve([[0.7, -0.8], [0.7, 0.8]])),
-    "cone": lambda rng: [revolve([[0.8, -0.9], [0.01, 0.9]]), revolve([[0, -0.9], [0.8, -0.9]])],
+    "cone": lambda rng: _capped(revolve([[0.8, -0.9], [0.01, 0.9]])),
     "screw": lambda rng: _capped(revolve(_smooth_profile([0.5, 0.5]), ripple=0.18, waves=4, twist=2.2)),
     "hourglass": lambda rng: _capped(revolve(_smooth_profile([0.7, 0.42, 0.25, 0.42, 0.7]))),
     "spindle": lambda rng: _capped(revolve(_smooth_profile([0.3, 0.62, 0.3, 0.5, 0.2]))),

@@ -13,9 +13,11 @@ PAINTERS_HUES = [0, 0.075, 0.15, 0.36, 0.58, 0.76, 1]
 """Red, orange, yellow, green, blue, violet, red: a wheel that gives green no more room than the others."""
 
 
-def draw_palette(*, rng: np.random.Generator) -> Palette:
-    """Four colours in linear RGB, dark to light in random order, around one or two hues."""
-    hue = rng.uniform()
+def draw_palette(hue: float, *, rng: np.random.Generator) -> Palette:
+    """A light, a dark, a bright and a middle colour in linear RGB, around one or two or three hues.
+
+    `hue` counts turns of the painters' wheel.
+    """
     hues = hue + rng.choice([[0, 0.08, 0.5, 0.55], [0, 0.33, 0.66, 0.1], [0, 0.05, -0.06, 0.5], [0, 0.5, 0.02, 0.45]])
     hues = np.interp(hues % 1, np.linspace(0, 1, 7), PAINTERS_HUES)
     saturation = rng.uniform(0.35, 0.9, 4)
@@ -50,7 +52,7 @@ def _ramp(field: Field, palette: Palette) -> Picture:
 
 def _checker(palette: Palette, rng: np.random.Generator) -> Picture:
     x, y = _grid()
-    n = rng.choice([4, 6, 8])
+    n = rng.choice([4, 4, 6])
     colour = (np.floor(n * x) + np.floor(n * y)).astype(int) % 2
     rows = np.floor(n * y).astype(int) % 4 // 2
     return palette[np.where(colour, 0, 1 + rows)]
@@ -58,19 +60,19 @@ def _checker(palette: Palette, rng: np.random.Generator) -> Picture:
 
 def _stripes(palette: Palette, rng: np.random.Generator) -> Picture:
     x, y = _grid()
-    a, b = rng.choice([[0, 3], [2, 2], [4, 0], [1, 3], [5, 1]])
+    a, b = rng.choice([[0, 2], [2, 2], [3, 0], [1, 2], [3, 1]])
     return palette[np.floor(4 * (a * x + b * y)).astype(int) % 4]
 
 
 def _zigzag(palette: Palette, rng: np.random.Generator) -> Picture:
     x, y = _grid()
-    fold = np.abs((x * rng.choice([4, 6]) % 1) - 0.5)
-    return palette[np.floor(3 * (4 * y + 1.2 * fold)).astype(int) % 3]
+    fold = np.abs((x * rng.choice([3, 4]) % 1) - 0.5)
+    return palette[np.floor(3 * (3 * y + 1.2 * fold)).astype(int) % 3]
 
 
 def _dots(palette: Palette, rng: np.random.Generator) -> Picture:
     x, y = _grid()
-    n = rng.choice([4, 5, 7])
+    n = rng.choice([3, 4, 5])
     centre = np.hypot(n * x % 1 - 0.5, n * y % 1 - 0.5)
     cell = (np.floor(n * x) + 2 * np.floor(n * y)).astype(int) % 3
     return np.where((centre < 0.33)[..., None], palette[1 + cell], palette[0])
@@ -78,26 +80,27 @@ def _dots(palette: Palette, rng: np.random.Generator) -> Picture:
 
 def _bricks(palette: Palette, rng: np.random.Generator) -> Picture:
     x, y = _grid()
-    rows, columns = 8, 4
+    rows, columns = 6, 3
     row = np.floor(rows * y).astype(int)
     across, down = columns * x + 0.5 * (row % 2), rows * y % 1
-    mortar = (across % 1 < 0.08) | (down < 0.14)
+    mortar = (across % 1 < 0.08) | (down < 0.16)
     shade = rng.uniform(0.55, 1.0, (rows, columns))[row, np.floor(across).astype(int) % columns]
     return np.where(mortar[..., None], palette[0], palette[3] * shade[..., None])
 
 
 def _plaid(palette: Palette, rng: np.random.Generator) -> Picture:
     x, y = _grid()
-    pattern = palette[rng.integers(0, 4, 16)]
-    return 0.5 * (pattern[np.floor(16 * x).astype(int)] + pattern[np.floor(16 * y).astype(int)])
+    pattern = palette[rng.integers(0, 4, 10)]
+    return 0.5 * (pattern[np.floor(10 * x).astype(int)] + pattern[np.floor(10 * y).astype(int)])
 
 
 def _cells(palette: Palette, rng: np.random.Generator) -> Picture:
     x, y = _grid()
-    seeds = rng.uniform(size=(rng.choice([14, 28, 45]), 2))
+    seeds = rng.uniform(size=(rng.choice([10, 18, 28]), 2))
     apart = np.abs(np.stack([x, y], -1)[:, :, None] - seeds)
-    distance = np.sort((np.minimum(apart, 1 - apart) ** 2).sum(-1) ** 0.5, axis=-1)
-    nearest = (np.minimum(apart, 1 - apart) ** 2).sum(-1).argmin(-1)
+    squared = (np.minimum(apart, 1 - apart) ** 2).sum(-1)
+    distance = np.partition(squared, 1, axis=-1) ** 0.5
+    nearest = squared.argmin(-1)
     edge = distance[..., 1] - distance[..., 0] < 0.02
     return np.where(edge[..., None], palette[1], palette[[0, 2, 3]][nearest % 3])
 
@@ -105,8 +108,8 @@ def _cells(palette: Palette, rng: np.random.Generator) -> Picture:
 def _confetti(palette: Palette, rng: np.random.Generator) -> Picture:
     x, y = _grid()
     picture = np.broadcast_to(palette[0], (SIZE, SIZE, 3)).copy()
-    for _ in range(60):
-        centre, angle, length = rng.uniform(size=2), rng.uniform(0, np.pi), rng.uniform(0.03, 0.1)
+    for _ in range(40):
+        centre, angle, length = rng.uniform(size=2), rng.uniform(0, np.pi), rng.uniform(0.05, 0.13)
         dx, dy = (x - centre[0] + 0.5) % 1 - 0.5, (y - centre[1] + 0.5) % 1 - 0.5
         along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
         picture[(along / length) ** 2 + (across / (0.45 * length)) ** 2 < 1] = palette[rng.integers(1, 4)]
@@ -115,12 +118,12 @@ def _confetti(palette: Palette, rng: np.random.Generator) -> Picture:
 
 def _marble(palette: Palette, rng: np.random.Generator) -> Picture:
     x, y = _grid()
-    veins = np.sin(2 * np.pi * (3 * x + 2 * y + 1.6 * smooth_noise(1.9, rng=rng)))
+    veins = np.sin(2 * np.pi * (3 * x + 2 * y + 1.6 * smooth_noise(2.2, rng=rng)))
     return _ramp(0.5 + 0.5 * veins, palette[[1, 0, 2]])
 
 
 def _speckle(palette: Palette, rng: np.random.Generator) -> Picture:
-    return _ramp(smooth_noise(1.1, rng=rng), palette)
+    return _ramp(smooth_noise(1.5, rng=rng), palette[[1, 3, 2, 0]])
 
 
 def _clouds(palette: Palette, rng: np.random.Generator) -> Picture:
@@ -128,11 +131,11 @@ def _clouds(palette: Palette, rng: np.random.Generator) -> Picture:
 
 
 def _camouflage(palette: Palette, rng: np.random.Generator) -> Picture:
-    return palette[np.minimum(4 * smooth_noise(1.7, rng=rng), 3).astype(int)]
+    return palette[np.minimum(4 * smooth_noise(2.1, rng=rng), 3).astype(int)]
 
 
 def _contours(palette: Palette, rng: np.random.Generator) -> Picture:
-    return palette[np.floor(14 * smooth_noise(2.4, rng=rng)).astype(int) % 2 * 2 + 0]
+    return palette[np.floor(9 * smooth_noise(2.6, rng=rng)).astype(int) % 2 * 2]
 
 
 TEXTURES: dict[str, Callable[[Palette, np.random.Generator], Picture]] = {
@@ -152,6 +155,6 @@ TEXTURES: dict[str, Callable[[Palette, np.random.Generator], Picture]] = {
 }
 
 
-def make_texture(kind: str, *, rng: np.random.Generator) -> Picture:
-    """A SIZE×SIZE picture of one kind in colours of its own, linear RGB in [0, 1]."""
-    return TEXTURES[kind](draw_palette(rng=rng), rng)
+def make_texture(kind: str, hue: float, *, rng: np.random.Generator) -> Picture:
+    """A SIZE×SIZE picture of one kind in colours around a hue (in turns), linear RGB in [0, 1]."""
+    return TEXTURES[kind](draw_palette(hue, rng=rng), rng)
