@@ -1,0 +1,60 @@
+"""Few views, no view, no depth, all masked: everything stays finite, forward and backward."""
+
+import pytest
+import torch
+
+from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.losses import colour_loss, depth_loss, feature_alignment_loss, query_colours
+from maskrf_core.model.renderer import Renderer, query_rays
+from tests.model.tiny import tiny_batch, tiny_renderer
+
+
+def total_loss(renderer: Renderer, batch: SceneBatch, mask_ratio: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    features = renderer.encode(batch.references)
+    rendering = renderer.render_rays(features, query_rays(batch), mask_ratio=mask_ratio, generator=generator)
+    truth = query_colours(batch.query, batch.pixels_xy)
+    pixels = torch.tensor([[3.0, 4], [20, 10], [0, 31]])
+    passes = (rendering.coarse, rendering.fine)
+    loss = sum(colour_loss(part.rgb, truth, torch.ones_like(part.ray_mask)) for part in passes)
+    for render_pass in (renderer.coarse, renderer.fine):
+        loss = loss + depth_loss(render_pass, features, batch.references.depths, pixels)
+    if rendering.masked is not None:
+        assert rendering.masked.mask.shape == (len(batch.references), *rendering.fine.sample_depths.shape)
+        loss = loss + feature_alignment_loss(rendering.masked)
+    return loss
+
+
+def away(batch: SceneBatch) -> SceneBatch:
+    """The query looks where no reference view does."""
+    w2c = batch.query.w2c.clone()
+    w2c[0, 1, 3] += 1000
+    return SceneBatch(batch.query.replace(w2c=w2c), batch.references, batch.pixels_xy)
+
+
+def depthless(batch: SceneBatch) -> SceneBatch:
+    depths = torch.zeros_like(batch.references.depths)
+    return SceneBatch(batch.query, batch.references.replace(depths=depths), batch.pixels_xy)
+
+
+@pytest.mark.parametrize("mask_ratio", [0.0, 0.999])
+@pytest.mark.parametrize(("views", "spoil"), [(1, None), (2, None), (3, None), (3, away), (1, away), (3, depthless)])
+def test_edges_are_finite_forward_and_backward(views: int, spoil, mask_ratio: float):
+    batch = tiny_batch(views=views, rays=4)
+    batch = spoil(batch) if spoil else batch
+    renderer = tiny_renderer(coarse_samples=6, fine_samples=4).train()
+    loss = total_loss(renderer, batch, mask_ratio)
+    assert loss.isfinite()
+    loss.backward()
+    gradients = [parameter.grad for parameter in renderer.parameters() if parameter.grad is not None]
+    assert len(gradients) > 200
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@torch.no_grad()
+def test_a_ray_past_all_views_is_empty():
+    rendering = tiny_renderer()(away(tiny_batch()), mask_ratio=0.0)
+    for rendered in (rendering.coarse, rendering.fine):
+        assert (rendered.rgb == 0).all()
+        assert (rendered.depth == 0).all()
+        assert not rendered.ray_mask.any()

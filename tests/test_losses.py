@@ -1,0 +1,110 @@
+import math
+
+import pytest
+import torch
+
+from maskrf_core.losses import (
+    colour_loss,
+    depth_loss,
+    draw_depth_pixels,
+    feature_alignment_loss,
+    query_colours,
+    ramp,
+)
+from maskrf_core.model.renderer import ReferenceFeatures, RenderPass
+from maskrf_core.model.rendering import MaskedFeatures
+from tests.model.tiny import tiny_views
+
+
+def test_colour_loss_by_hand():
+    """Squares sum to 0.14 and 1; only the first ray counts, then both, then none."""
+    rgb, truth = torch.tensor([[0.1, 0.2, 0.3], [1, 0, 0]]), torch.zeros(2, 3)
+    assert colour_loss(rgb, truth, torch.tensor([True, False])).item() == pytest.approx(0.14 / 1.001)
+    assert colour_loss(rgb, truth, torch.tensor([True, True])).item() == pytest.approx(1.14 / 2.001)
+    assert colour_loss(rgb, truth, torch.tensor([False, False])).item() == 0
+
+
+def test_query_colours_by_hand():
+    """Whole pixels are read exactly, halfway is the mean, and beyond the border is black."""
+    query = tiny_views([0.0], height=6, width=8)
+    image = query.images[0]
+    colours = query_colours(query, torch.tensor([[3.0, 2], [3.5, 2], [7, 5], [-1, 0], [8, 3]]))
+    expected = [image[:, 2, 3], (image[:, 2, 3] + image[:, 2, 4]) / 2, image[:, 5, 7], torch.zeros(3), torch.zeros(3)]
+    torch.testing.assert_close(colours, torch.stack(expected), atol=1e-5, rtol=0)
+
+
+def test_depth_loss_by_hand():
+    """Against the decoder's first means, pixel by pixel and view by view; out of range counts as its end."""
+    torch.manual_seed(0)
+    views, render_pass = tiny_views([0.0, 0.2], height=8, width=12), RenderPass()
+    features = ReferenceFeatures(views, torch.zeros(2, 32, 2, 3), torch.randn(2, 32, 2, 3))
+    depths = views.depths.clone()
+    depths[0, 0, 1, 2], depths[1, 0, 7, 11] = 0.0, 99.0  # unknown: near; too far: far
+    pixels = torch.tensor([[2.0, 1], [11, 7], [5, 4]])
+    total = 0.0
+    for view in range(2):
+        for x, y in pixels.long().tolist():
+            depth = min(max(depths[view, 0, y, x].item(), 2.0), 6.0)
+            truth = (1 / 2 - 1 / depth) / (1 / 2 - 1 / 6)
+            at = torch.tensor([x / 11 * 3 - 0.5, y / 7 * 2 - 0.5])  # in pixels of the 2×3 map
+            grid = (2 * at + 1) / torch.tensor([3.0, 2]) - 1
+            feature = torch.nn.functional.grid_sample(
+                features.ray_features[view : view + 1],
+                grid.view(1, 1, 1, 2),
+                padding_mode="border",
+                align_corners=False,
+            )
+            mean = render_pass.distribution_decoder(feature.flatten()).means[0].item()
+            total += (mean - truth) ** 2
+    assert depth_loss(render_pass, features, depths, pixels).item() == pytest.approx(total / 6, rel=1e-4)
+
+
+def test_depth_loss_trains_only_the_means():
+    views, render_pass = tiny_views([0.0], height=8, width=12), RenderPass()
+    features = ReferenceFeatures(views, torch.zeros(1, 32, 2, 3), torch.randn(1, 32, 2, 3, requires_grad=True))
+    depth_loss(render_pass, features, views.depths, torch.tensor([[2.0, 1]])).backward()
+    assert features.ray_features.grad.abs().max() > 0
+    assert render_pass.distribution_decoder.mean[0].weight.grad is not None
+    assert render_pass.distribution_decoder.sharpness[0].weight.grad is None
+
+
+def test_depth_pixels_cover_the_image_evenly():
+    """Chi-square over 4 × 6 pixels with 23 degrees of freedom: x and y are not exchanged, no pixel is left out."""
+    views = tiny_views([0.0], height=4, width=6)
+    pixels = draw_depth_pixels(views, 24_000, generator=torch.Generator().manual_seed(0))
+    counts = torch.bincount((pixels[:, 1] * 6 + pixels[:, 0]).long(), minlength=24).double()
+    assert torch.equal(pixels, pixels.round())
+    assert len(counts) == 24
+    assert ((counts - 1000) ** 2 / 1000).sum() < 49.7
+    again = draw_depth_pixels(views, 24_000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(pixels, again)
+
+
+@pytest.mark.parametrize(("prediction", "loss"), [([2.0, 0], 0), ([0, 3], 2), ([-1, 0], 4), ([1, 1], 2 - math.sqrt(2))])
+def test_feature_alignment_by_hand(prediction: list[float], loss: float):
+    target = torch.zeros(1, 1, 16)
+    target[..., 0] = 5
+    predicted = torch.zeros(1, 1, 16)
+    predicted[..., :2] = torch.tensor(prediction)
+    masked = MaskedFeatures(torch.zeros(1, 1, 1, dtype=torch.bool), predicted, target)
+    assert feature_alignment_loss(masked).item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_feature_alignment_is_a_mean_over_samples_and_finite_at_zero():
+    target = torch.ones(1, 2, 16)
+    predicted = torch.stack([torch.ones(16), torch.zeros(16)])[None].requires_grad_()
+    loss = feature_alignment_loss(MaskedFeatures(torch.zeros(1, 1, 2, dtype=torch.bool), predicted, target))
+    assert loss.item() == pytest.approx(1.0)
+    loss.backward()
+    assert predicted.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("step", "value"), [(0, 0), (19_999, 0), (20_000, 0), (25_000, 0.5), (30_000, 1), (400_000, 1)]
+)
+def test_ramp(step: int, value: float):
+    assert ramp(step, start=20_000, warmup=10_000) == value
+
+
+def test_ramp_without_warmup_is_a_step():
+    assert [ramp(step, start=3, warmup=0) for step in (2, 3, 4)] == [0, 1, 1]
