@@ -11,6 +11,15 @@ from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.model.renderer import Renderer
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    """These tensors are small: beside other work, threads that wait for each other take ten times as long as one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def reference_tensors(shared: Path):
     """Reader of one file of the reference tensors: name → dict of tensors."""
