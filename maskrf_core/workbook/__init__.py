@@ -1,0 +1,1 @@
+"""What notebooks show and do: parameters, experiments, tables, figures, and executing the notebooks themselves."""

@@ -1,0 +1,80 @@
+"""Methods beside each other on scenes that none of them was trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from maskrf_core.config import Config
+from maskrf_core.datasets.views import expand_scene_names
+from maskrf_core.evaluation import load, nearest_view_copy
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.runs import Run
+from maskrf_core.training import initial_renderer
+from maskrf_core.workbook.experiments import finetuned_runs
+from maskrf_core.workbook.parameters import EvaluateParameters
+from maskrf_core.workbook.scoring import scores
+
+NEAREST, UNTRAINED = "nearest-view copy", "untrained"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A name, what renders (None: nothing, the nearest view is copied), and the run it comes from, if any."""
+
+    name: str
+    renderer: Renderer | None
+    run: Run | None = None
+
+
+def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
+    """The laziest method, random weights, and either the runs of 03 and 04 or the checkpoint that is asked for."""
+    if parameters.checkpoint is None:
+        runs = finetuned_runs(parameters)
+        trained = [Method(name, load(run), run) for name, run in runs.items()]
+    else:
+        path = parameters.weights_path(parameters.checkpoint)
+        run = Run.open(path) if path.is_dir() else None
+        trained = [Method(parameters.checkpoint, load(run or path), run)]
+    untrained = untrained_like(trained[-1].renderer, parameters.config("finetune"))
+    return [Method(NEAREST, None), Method(UNTRAINED, untrained), *trained]
+
+
+def untrained_like(renderer: Renderer, config: Config) -> Renderer:
+    """A renderer of the same settings with the random weights that training of the config's seed begins with."""
+    training = config.training.model_copy(update={"initial_weights": None})
+    return initial_renderer(config.model_copy(update={"model": renderer.settings, "training": training}))
+
+
+def compare(methods: Sequence[Method], config: Config, pictures: Path) -> pd.DataFrame:
+    """Metrics of every method on the config's test scenes: a row a method and view; pictures go below `pictures`."""
+    scenes, views = config.evaluation.test_scenes, config.evaluation.views_per_scene
+    rows = []
+    for method in methods:
+        print(f"evaluating: {method.name}", flush=True)
+        if method.renderer is None:
+            table = nearest_view_copy(scenes, data_root=config.data.data_root, views_per_scene=views)
+            table = table.rename(columns={name: f"fine_{name}" for name in ("psnr", "ssim", "lpips")})
+        else:
+            table = scores(method.renderer, config, "test", pictures=pictures / folder_name(method.name))
+        rows += table.assign(method=method.name).to_dict("records")
+    return pd.DataFrame(rows)
+
+
+def folder_name(method: str) -> str:
+    """A method's name as that of a folder."""
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in method)
+
+
+def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> Mapping[str, list[str]]:
+    """Method → the test scenes that it was trained or selected on: its numbers there say nothing about new scenes."""
+    tested = set(expand_scene_names(test_scenes))
+    seen = {}
+    for method in methods:
+        if method.run is not None:
+            data = method.run.config.data
+            both = tested & set(expand_scene_names([*data.train_scenes, *data.validation_scenes]))
+            if both:
+                seen[method.name] = sorted(both)
+    return seen

@@ -1,0 +1,80 @@
+"""Executing the notebooks, with everything they print seen while it happens."""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import nbformat
+import papermill
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+
+from maskrf_core.storage import ROOT
+
+NOTEBOOKS = ROOT / "notebooks"
+QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
+"""Without it every kernel warns on the terminal that its port on this machine is not encrypted."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A notebook that was executed, how long it took, and what stopped it."""
+
+    name: str
+    output: Path
+    seconds: float
+    error: str | None
+
+    @property
+    def notebook(self) -> NotebookNode:
+        """The executed notebook."""
+        return nbformat.read(self.output, as_version=4)
+
+
+class Indented:
+    """Passes text on, every line a little to the right."""
+
+    def __init__(self, stream: TextIO, indent: str = "    "):
+        self._stream, self._indent, self._at_start = stream, indent, True
+
+    def write(self, text: str) -> int:
+        """As of any text stream."""
+        for line in text.splitlines(keepends=True):
+            self._stream.write(self._indent * self._at_start + line)
+            self._at_start = line.endswith(("\n", "\r"))
+        return len(text)
+
+    def flush(self) -> None:
+        """As of any text stream."""
+        self._stream.flush()
+
+
+def notebooks() -> list[Path]:
+    """All notebooks, in their order."""
+    return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+
+
+def execute(notebook: Path, output: Path, *, stream: TextIO | None = None) -> Execution:
+    """Execute a notebook with the parameters it has; what it prints goes to `stream` (the terminal) at once.
+
+    The executed notebook is written to `output` also where a cell fails.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    live = Indented(stream or sys.stdout)
+    start, error = time.perf_counter(), None
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(output),
+            kernel_name="python3",
+            cwd=str(NOTEBOOKS),
+            progress_bar=False,
+            stdout_file=live,
+            stderr_file=live,
+            extra_arguments=QUIET_KERNEL,
+        )
+    except PapermillExecutionError as failure:
+        error = f"{failure.ename}: {failure.evalue}"
+    return Execution(notebook.stem, output, time.perf_counter() - start, error)

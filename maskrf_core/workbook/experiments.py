@@ -1,0 +1,201 @@
+"""The trainings that notebooks stand on. A run that is finished is not trained again; one that is missing is made."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from maskrf_core.checkpoints import read_our_checkpoint
+from maskrf_core.config import Config
+from maskrf_core.errors import CheckpointError, RunError
+from maskrf_core.runs import Run
+from maskrf_core.storage import shown
+from maskrf_core.training import fit
+from maskrf_core.workbook.parameters import (
+    AblationParameters,
+    FinetuneParameters,
+    NotebookParameters,
+    Parameters,
+    PretrainParameters,
+)
+from maskrf_core.workbook.scoring import scores
+
+COMMON = ("preset", "data_root", "runs_root", "seed", "device")
+OF_TRAINING = (*COMMON, "overrides", "working_views", "train_scenes", "validation_scenes")
+
+
+def pretraining(parameters: PretrainParameters) -> Run:
+    """The run folder that the parameters of 03 ask for; nothing is trained yet."""
+    return Run.start(_folder(parameters, "pretrain"), parameters.config("pretrain"))
+
+
+def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
+    """The run folder of finetuning from `weights`; nothing is trained yet.
+
+    Raises:
+        RunError: the folder holds a run that began from other weights.
+    """
+    config = parameters.config("finetune", {"training.initial_weights": str(weights)})
+    run = Run.start(_folder(parameters, "finetune"), config)
+    hold_to_weights(run, weights)
+    return run
+
+
+def from_scratch(parameters: FinetuneParameters, steps: int) -> Run:
+    """The run folder of training without pretraining for `steps` in all; nothing is trained yet."""
+    return Run.start(_scratch_folder(parameters), parameters.config("finetune", {"training.steps": steps}))
+
+
+def pretrained_weights(parameters: FinetuneParameters) -> Path:
+    """The checkpoint to finetune: `pretrained`, or the last one of the run of 03, which is trained if it is missing."""
+    if parameters.pretrained is None:
+        return trained(pretraining(handed_on(parameters, PretrainParameters, OF_TRAINING))).last_checkpoint
+    path = parameters.weights_path(parameters.pretrained)
+    return path if path.is_file() else Run.open(path).last_checkpoint
+
+
+def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
+    """The two runs of 04 at their defaults, by name of the method; what is missing is trained first."""
+    asked = handed_on(parameters, FinetuneParameters, COMMON)
+    run = _existing(_folder(asked, "finetune")) or finetuning(asked, pretrained_weights(asked))
+    scratch = _existing(_scratch_folder(asked)) or from_scratch(asked, total_steps(run))
+    return {"finetuned from scratch": trained(scratch), "masked-pretrained, then finetuned": trained(run)}
+
+
+def trained(run: Run) -> Run:
+    """Train what is left of a run, saying so."""
+    left = run.config.training.steps - steps_done(run)
+    if left > 0:
+        print(f"{shown(run.folder)} is needed here: training its {left} steps first", flush=True)
+        fit(run)
+    return run
+
+
+def steps_done(run: Run) -> int:
+    """Steps up to the run's last checkpoint."""
+    return read_our_checkpoint(run.last_checkpoint)["step"] if run.last_checkpoint.is_file() else 0
+
+
+def total_steps(run: Run) -> int:
+    """Steps of a run and of the run that made its initial weights, as far as that is known."""
+    weights = run.config.training.initial_weights
+    try:
+        before = read_our_checkpoint(weights)["step"] if weights else 0
+    except CheckpointError:  # a published one does not say
+        before = 0
+    return before + run.config.training.steps
+
+
+def histories(runs: Mapping[str, Run]) -> dict[str, tuple[pd.DataFrame, int]]:
+    """Each run's metrics and the steps before its first, by name; the run that made initial weights stands before."""
+    found = {}
+    for name, run in runs.items():
+        weights = run.config.training.initial_weights
+        before = _existing(Path(weights).parent.parent) if weights else None
+        if before is not None:
+            found["masked pretraining"] = (before.metrics(), 0)
+        found[name] = (run.metrics(), total_steps(run) - run.config.training.steps)
+    return found
+
+
+def hold_to_weights(run: Run, weights: Path) -> None:
+    """Note what the initial weights are, and refuse to go on from a file that has changed since.
+
+    Raises:
+        RunError: the run began from other weights.
+    """
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    noted = run.results().get("initial_weights")
+    if noted is None:
+        run.record("initial_weights", {"file": shown(weights), "sha256": digest})
+    elif noted["sha256"] != digest:
+        raise RunError(
+            f"{shown(run.folder)}: began from weights that {shown(weights)} no longer holds; they were trained "
+            "further or anew since. Delete this run folder, or choose another with the parameter run."
+        )
+
+
+@dataclass(frozen=True)
+class GridPoint:
+    """One pretraining and the finetuning after it."""
+
+    mask_ratio: float
+    seed: int
+    pretrained: Run
+    finetuned: Run
+
+
+def ratio_grid(parameters: AblationParameters) -> list[GridPoint]:
+    """Pretrain with every mask ratio and seed, finetune each; 0 is training without masks for as many steps."""
+    points = []
+    for seed in parameters.seed_list:
+        for ratio in parameters.ratios:
+            folder = parameters.run_folder("ratios") / f"ratio={ratio:g}-seed={seed}"
+            pretrained = Run.start(folder / "pretrain", _grid_pretraining(parameters, ratio, seed))
+            print(f"ratio {ratio:g}, seed {seed}: pretraining, {pretrained.config.training.steps} steps", flush=True)
+            fit(pretrained)
+            weights = pretrained.last_checkpoint
+            asked = {
+                "training.steps": grid_steps(parameters)[1],
+                "training.seed": seed,
+                "training.initial_weights": str(weights),
+            }
+            finetuned = Run.start(folder / "finetune", parameters.config("finetune", asked))
+            hold_to_weights(finetuned, weights)
+            print(f"ratio {ratio:g}, seed {seed}: finetuning, {finetuned.config.training.steps} steps", flush=True)
+            fit(finetuned)
+            points.append(GridPoint(ratio, seed, pretrained, finetuned))
+    return points
+
+
+def grid_steps(parameters: AblationParameters) -> tuple[int, int]:
+    """Steps of pretraining and of finetuning of one grid point: what is asked for, or a quarter of the preset's."""
+    asked = {"pretrain": parameters.pretrain_steps, "finetune": parameters.finetune_steps}
+    return tuple(steps or max(1, parameters.config(stage).training.steps // 4) for stage, steps in asked.items())
+
+
+def validation_scores(points: list[GridPoint]) -> pd.DataFrame:
+    """Mean fine PSNR and SSIM of every grid point on its VALIDATION scenes: a ratio is not chosen by test scenes."""
+    rows = []
+    for point in points:
+        table = scores(point.finetuned, point.finetuned.config, "validation")
+        row = {"mask_ratio": point.mask_ratio, "seed": point.seed, "views": len(table)}
+        rows.append(row | {name: table[f"fine_{name}"].mean() for name in ("psnr", "ssim")})
+    return pd.DataFrame(rows)
+
+
+def handed_on(parameters: NotebookParameters, model: type[Parameters], names: tuple[str, ...]) -> Parameters:
+    """The parameters of another notebook: those of `names` as here, the rest by default."""
+    values = {name: getattr(parameters, name) for name in names if name in type(parameters).model_fields}
+    return model(**{name: value for name, value in values.items() if name in model.model_fields})
+
+
+def _grid_pretraining(parameters: AblationParameters, ratio: float, seed: int) -> Config:
+    """Shorter than the preset, so the alignment loss begins and warms up sooner by as much."""
+    preset, steps = parameters.config("pretrain"), grid_steps(parameters)[0]
+    share = min(1.0, steps / preset.training.steps)
+    return parameters.config(
+        "pretrain",
+        {
+            "masking.mask_ratio": ratio,
+            "masking.start_step": round(preset.masking.start_step * share),
+            "masking.warmup_steps": round(preset.masking.warmup_steps * share),
+            "training.steps": steps,
+            "training.seed": seed,
+        },
+    )
+
+
+def _folder(parameters: PretrainParameters | FinetuneParameters, kind: str) -> Path:
+    return parameters.runs / parameters.run if parameters.run else parameters.run_folder(kind)
+
+
+def _scratch_folder(parameters: FinetuneParameters) -> Path:
+    folder = _folder(parameters, "from_scratch")
+    return folder.with_name(f"{folder.name}_from_scratch") if parameters.run else folder
+
+
+def _existing(folder: Path) -> Run | None:
+    return Run.open(folder) if (folder / "config.yaml").is_file() else None

@@ -1,0 +1,124 @@
+"""Photographs, depth maps and masks."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from maskrf_core.workbook.figures import new_figure
+
+DEPTH_COLOURS = "viridis_r"
+"""Near is bright."""
+
+
+def contact_sheet(images: Mapping[str, UInt8[np.ndarray, "_ _ 3"]], title: str, columns: int = 9) -> Figure:
+    """Small pictures with their names."""
+    rows = -(-len(images) // columns)
+    figure = new_figure(10, 1.35 * rows + 0.4)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    for axes, (name, image) in zip(grid, images.items(), strict=False):
+        axes.imshow(image)
+        axes.set_title(name, fontsize=7)
+    figure.suptitle(title)
+    return figure
+
+
+def view_table(
+    images: Mapping[str, UInt8[np.ndarray, "height width 3"]],
+    depths: Mapping[str, Float[np.ndarray, "height width"]],
+    masks: Mapping[str, Bool[np.ndarray, "height width"]],
+) -> Figure:
+    """Image, depth and mask of a few views, one column a view."""
+    names = list(images)
+    shape = next(iter(images.values())).shape
+    figure = new_figure(1.9 * len(names) + 1.0, 3 * 1.9 * shape[0] / shape[1] + 0.7)
+    grid = figure.subplots(3, len(names), squeeze=False)
+    known = np.concatenate([depth[depth > 0] for depth in depths.values()])
+    for column, name in enumerate(names):
+        grid[0, column].imshow(images[name])
+        grid[0, column].set_title(name, fontsize=9)
+        picture = show_depth(grid[1, column], depths[name], known.min(), known.max())
+        grid[2, column].imshow(masks[name], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    for row, label in enumerate(["photograph", "depth", "mask"]):
+        grid[row, 0].set_ylabel(label)
+    _without_ticks(grid)
+    figure.colorbar(picture, ax=grid[1, :].tolist(), label="z-depth [scene units]")
+    foreground = np.mean([mask.mean() for mask in masks.values()])
+    figure.suptitle(
+        f"{foreground:.0%} of the pixels are foreground; surfaces at {known.min():.2f} to {known.max():.2f}"
+    )
+    return figure
+
+
+def depth_comparison(
+    image: UInt8[np.ndarray, "height width 3"],
+    estimate: Float[np.ndarray, "height width"],
+    truth: Float[np.ndarray, "height width"] | None,
+    title: str,
+) -> Figure:
+    """A photograph, its estimated depth and, where it is known, the true depth and the relative error."""
+    columns = 2 if truth is None else 4
+    figure = new_figure(2.5 * columns + 0.6, 2.5 * image.shape[0] / image.shape[1] + 0.7)
+    grid = figure.subplots(1, columns, squeeze=False)[0]
+    grid[0].imshow(image)
+    grid[0].set_title("photograph", fontsize=9)
+    reference = estimate if truth is None else truth
+    near, far = (reference[reference > 0].min(), reference.max()) if (reference > 0).any() else (0, 1)
+    picture = show_depth(grid[1], estimate, near, far)
+    grid[1].set_title("estimated (white: unknown)", fontsize=9)
+    if truth is not None:
+        show_depth(grid[2], truth, near, far)
+        grid[2].set_title("true", fontsize=9)
+        both = (estimate > 0) & (truth > 0)
+        error = np.where(both, np.abs(estimate - truth) / np.where(both, truth, 1), np.nan)
+        shown = grid[3].imshow(100 * error, cmap="magma", vmin=0, vmax=5, interpolation="nearest")
+        grid[3].set_title("error", fontsize=9)
+        figure.colorbar(shown, ax=grid[3], label="of the depth [%]")
+    figure.colorbar(picture, ax=grid[: 2 if truth is None else 3].tolist(), label="z-depth [scene units]")
+    _without_ticks(grid)
+    figure.suptitle(title)
+    return figure
+
+
+def carried_over(
+    here: UInt8[np.ndarray, "height width 3"],
+    there: UInt8[np.ndarray, "_ _ 3"],
+    carried: Float[np.ndarray, "height width 3"],
+    visible: Bool[np.ndarray, "height width"],
+) -> Figure:
+    """A view, another one, the other's colours carried into the first, and how much they differ there."""
+    difference = np.abs(here / 255 - carried).mean(axis=-1)
+    unmoved = np.abs(here / 255 - there / 255).mean(axis=-1)[visible] if here.shape == there.shape else None
+    figure = new_figure(10.6, 2.5 * here.shape[0] / here.shape[1] + 0.7)
+    grid = figure.subplots(1, 4)
+    grid[0].imshow(here)
+    grid[0].set_title("a view", fontsize=9)
+    grid[1].imshow(there)
+    grid[1].set_title("another view", fontsize=9)
+    grid[2].imshow(np.where(visible[..., None], carried, 1))
+    grid[2].set_title("the other's colours, carried over", fontsize=9)
+    shown = grid[3].imshow(np.where(visible, difference, np.nan), cmap="magma", vmin=0, vmax=0.5)
+    grid[3].set_title("difference", fontsize=9)
+    figure.colorbar(shown, ax=grid[3], label="mean |difference| of RGB [0, 1]")
+    _without_ticks(grid)
+    without = "" if unmoved is None else f", {unmoved.mean():.3f} without cameras and depth"
+    figure.suptitle(
+        f"Colours that travel through cameras and depth differ by {difference[visible].mean():.3f}{without}"
+    )
+    return figure
+
+
+def show_depth(axes: Axes, depth: Float[np.ndarray, "height width"], near: float, far: float):
+    """A depth map, white where it is unknown."""
+    return axes.imshow(
+        np.where(depth > 0, depth, np.nan), cmap=DEPTH_COLOURS, vmin=near, vmax=far, interpolation="nearest"
+    )
+
+
+def _without_ticks(grid: np.ndarray) -> None:
+    for axes in grid.ravel():
+        axes.set(xticks=[], yticks=[])

@@ -1,0 +1,84 @@
+"""How trainings went: losses and validation over steps."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from maskrf_core.workbook.figures import new_figure
+
+TERMS = {
+    "colour_coarse": "colour, coarse",
+    "colour_fine": "colour, fine",
+    "depth_coarse": "depth, coarse",
+    "depth_fine": "depth, fine",
+    "feature_alignment": "feature alignment",
+}
+
+
+def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Figure:
+    """The raw loss terms of a run over its steps; `alignment_from` is where feature alignment begins to count."""
+    rows = metrics[metrics["phase"] == "train"]
+    figure = new_figure(7, 3.4)
+    axes = figure.subplots()
+    for name, label in TERMS.items():
+        if rows[name].notna().any():
+            axes.plot(rows["step"], rows[name], label=label, marker=".")
+    if alignment_from is not None:
+        axes.axvline(alignment_from, color="gray", linestyle=":", label="alignment counts from here")
+    axes.set(xlabel="step", ylabel="loss term, unweighted", yscale="log")
+    axes.legend(fontsize=8, loc="upper right")
+    first, last = rows["colour_fine"].iloc[0], rows["colour_fine"].iloc[-1]
+    axes.set_title(f"The fine colour loss goes from {first:.3f} to {last:.3f} in {rows['step'].iloc[-1]} steps")
+    return figure
+
+
+def validation_curves(runs: Mapping[str, tuple[pd.DataFrame, int]]) -> Figure:
+    """Fine PSNR on the validation scenes over all steps, of runs by name: their metrics and the steps before them."""
+    figure = new_figure(7, 3.4)
+    axes = figure.subplots()
+    last = {}
+    for name, (metrics, before) in runs.items():
+        rows = metrics[metrics["phase"] == "validation"]
+        axes.plot(rows["step"] + before, rows["fine_psnr"], label=name, marker="o")
+        if len(rows):
+            last[name] = rows["fine_psnr"].iloc[-1]
+    axes.set(xlabel="optimiser steps, pretraining included", ylabel="PSNR on the validation scenes [dB]")
+    axes.legend(fontsize=8)
+    axes.set_title("; ".join(f"{name}: {value:.2f} dB" for name, value in last.items()), fontsize=10)
+    return figure
+
+
+def colour_curves(runs: Mapping[str, tuple[pd.DataFrame, int]]) -> Figure:
+    """Fine colour loss over all steps, of runs by name: their metrics and the steps before them."""
+    figure = new_figure(7, 3.4)
+    axes = figure.subplots()
+    last = {}
+    for name, (metrics, before) in runs.items():
+        rows = metrics[metrics["phase"] == "train"]
+        axes.plot(rows["step"] + before, rows["colour_fine"], label=name, marker=".")
+        last[name] = rows["colour_fine"].iloc[-1]
+    axes.set(xlabel="optimiser steps, pretraining included", ylabel="fine colour loss", yscale="log")
+    axes.legend(fontsize=8)
+    lowest = min(last, key=last.get)
+    axes.set_title(f"Lowest training loss at the end: {lowest} ({last[lowest]:.4f})", fontsize=10)
+    return figure
+
+
+def ratio_curve(scores: pd.DataFrame) -> Figure:
+    """Validation PSNR after finetuning over the mask ratio: every seed a dot, their mean a line."""
+    figure = new_figure(6, 3.4)
+    axes = figure.subplots()
+    axes.plot(scores["mask_ratio"], scores["psnr"], "o", color="tab:gray", label="one seed")
+    mean = scores.groupby("mask_ratio")["psnr"].mean()
+    axes.plot(mean.index, mean, color="tab:blue", label="mean over seeds")
+    axes.set(xlabel="mask ratio in pretraining (0: none)", ylabel="PSNR on validation scenes [dB]")
+    axes.legend(fontsize=8)
+    best, unmasked = mean.idxmax(), mean.get(0.0, np.nan)
+    gain = f", {mean.max() - unmasked:+.2f} dB against no mask" if best > 0 and np.isfinite(unmasked) else ""
+    seeds = scores["seed"].nunique()
+    axes.set_title(
+        f"Best here: ratio {best:g} at {mean.max():.2f} dB{gain} ({seeds} seed{'s' * (seeds > 1)})", fontsize=10
+    )
+    return figure

@@ -1,0 +1,35 @@
+"""One pretraining pass, to look at its mask."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from maskrf_core.config import Config
+from maskrf_core.datasets.views import draw_training_batch, expand_scene_names, open_scenes
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.storage import cache_folder
+
+
+class RayMask(NamedTuple):
+    """The mask of one ray, and its fine samples' z-depths."""
+
+    mask: Bool[np.ndarray, "view sample"]
+    depths: Float[np.ndarray, "sample"]
+
+
+def mask_of_one_ray(config: Config, ray: int = 0) -> RayMask:
+    """What a training step masks on a ray of its first scene; the weights play no part in it."""
+    data_root = config.data.data_root
+    first = expand_scene_names(config.data.train_scenes)[:1]
+    (views,) = open_scenes(first, data_root, cache_folder(data_root))
+    views.prepare_depths(views.scene.split("train")[0])
+    batch = draw_training_batch([views], config.data, generator=np.random.default_rng(config.training.seed)).batch
+    generator = torch.Generator().manual_seed(config.training.seed)
+    with torch.no_grad():
+        rendering = Renderer(config.model)(batch, mask_ratio=config.masking.mask_ratio, generator=generator)
+    depths = rendering.fine.sample_depths[ray].numpy()
+    if rendering.masked is None:  # mask_ratio is 0
+        return RayMask(np.zeros((len(batch.references), len(depths)), dtype=bool), depths)
+    return RayMask(rendering.masked.mask[:, ray].numpy(), depths)

@@ -1,0 +1,254 @@
+"""What can be asked of each notebook: the flat scalars of its `parameters` cell, typed, bounded and strict.
+
+Nothing here imports torch, so that a notebook refuses a wrong parameter within a second.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from maskrf_core.config import (
+    SMOKE,
+    Config,
+    Device,
+    MaskRatio,
+    Preset,
+    Seed,
+    Settings,
+    Stage,
+    Steps,
+    WorkingViews,
+    load_config,
+    parse_overrides,
+)
+from maskrf_core.errors import SettingsError
+from maskrf_core.setting_errors import readable
+from maskrf_core.storage import ROOT, resolve, shown
+from maskrf_core.workbook.parameter_cells import parameter_names
+
+RUNS_VARIABLE = "MASKRF_RUNS"
+"""Environment variable: where run folders go while `runs_root` is left as it is; for tests and publishing."""
+NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")
+"""Parameters that leave a run the same run: its name does not say them."""
+
+
+def _as_text(value: Any) -> Any:
+    """papermill turns `-p mask_ratios 0.5` into a number before the notebook sees it."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """`"a, b"` → `["a", "b"]`; None stays None."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _listed(kind: type, within: str, low: float, high: float):
+    """A validator of text that lists numbers from `low` up to but not including `high`."""
+
+    def check(text: Any) -> Any:
+        try:
+            values = [kind(part) for part in split_list(_as_text(text))]
+        except (ValueError, AttributeError):
+            values = []
+        if not values or not all(low <= value < high for value in values) or len(set(values)) < len(values):
+            raise PydanticCustomError("listed", "{within}", {"within": f"different {within}, separated by commas"})
+        return _as_text(text)
+
+    return BeforeValidator(check)
+
+
+RatioList = Annotated[str, _listed(float, "numbers ≥ 0 and < 1", 0, 1)]
+SeedList = Annotated[str, _listed(int, "whole numbers ≥ 0", 0, 2**31)]
+SceneList = Annotated[str, Field(pattern=r"\S", description="names of scenes, separated by commas")]
+
+
+class NotebookParameters(Settings):
+    """What every notebook takes."""
+
+    preset: Preset = "demo"
+    data_root: str = Field("data", description="folder that holds the data sets")
+    runs_root: str = Field("runs", description="folder of the run folders, relative to the checkout")
+    seed: Seed = 0
+    device: Device = "auto"
+    overrides: str = Field("", description="any other settings: `training.rays=256, model.fine_samples=16`")
+
+    stages: ClassVar[tuple[Stage, ...]] = ("finetune",)
+    """Stages whose config the notebook needs: a wrong override is found with them."""
+    settings: ClassVar[dict[str, str]] = {
+        "mask_ratio": "masking.mask_ratio",
+        "steps": "training.steps",
+        "working_views": "data.working_views",
+        "views_per_scene": "evaluation.views_per_scene",
+        "train_scenes": "data.train_scenes",
+        "validation_scenes": "data.validation_scenes",
+        "scene": "evaluation.test_scenes",
+        "seed": "training.seed",
+        "device": "hardware.device",
+    }
+    """Parameter → the setting that it is."""
+    not_in_names: ClassVar[tuple[str, ...]] = ()
+    """Parameters of this notebook that have no part in a training."""
+    names_weights: ClassVar[str | None] = None
+    """Parameter that names a run folder or checkpoint."""
+
+    def config(self, stage: Stage, asked: Mapping[str, Any] | None = None) -> Config:
+        """The config of a stage: preset, then these parameters, then `asked`, then `overrides`.
+
+        Raises:
+            SettingsError: an override is unknown, of a wrong type or out of range.
+        """
+        values: dict[str, Any] = {"data.data_root": str(self.data_folder)}
+        for name, setting in self.settings.items():
+            value = getattr(self, name, None)
+            if setting.endswith("_scenes"):
+                value = split_list(value)
+            if stage == "pretrain" or name != "mask_ratio":
+                values[setting] = value
+        return load_config(stage, self.preset, values | dict(asked or {}) | parse_overrides(self.overrides))
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the data sets are, whatever folder the notebook was started from."""
+        return resolve(self.data_root).resolve()
+
+    @property
+    def runs(self) -> Path:
+        """Where run folders go."""
+        default = self.runs_root == NotebookParameters.model_fields["runs_root"].default
+        if default and os.environ.get(RUNS_VARIABLE):
+            return ROOT / os.environ[RUNS_VARIABLE]
+        runs = ROOT / Path(self.runs_root).expanduser()
+        return runs / "smoke" if os.environ.get(SMOKE) else runs
+
+    def run_folder(self, kind: str) -> Path:
+        """`<runs>/<preset>/<kind>`, followed by every parameter that makes it another run than by default."""
+        parts = [kind]
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name == "overrides":
+                value = ",".join(
+                    f"{key}={item}" for key, item in parse_overrides(value).items() if not key.startswith("hardware.")
+                )
+            if value != field.default and value is not None and name not in (*NOT_IN_NAMES, *self.not_in_names):
+                parts.append(f"{name}={value}" if name != "overrides" else value)
+        name = re.sub(r"[^\w.=,+-]+", "_", "-".join(parts))
+        if len(name) > 120:
+            name = f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        return self.runs / self.preset / name
+
+    def weights_path(self, given: str) -> Path:
+        """The run folder or checkpoint file that is meant: below the run folders, or any path.
+
+        Raises:
+            SettingsError: there is none.
+        """
+        candidates = [self.runs / self.preset / given, self.runs / given, resolve(given)]
+        for path in candidates:
+            if path.is_file() or (path / "config.yaml").is_file():
+                return path.resolve()
+        raise SettingsError(
+            f"{given!r}: no run folder (with config.yaml) and no checkpoint file. Looked for "
+            f"{', '.join(shown(path) for path in candidates)}."
+        )
+
+
+class DataParameters(NotebookParameters):
+    """Of `01_data_prep`."""
+
+    scene: str = Field("demo/train_04", min_length=1, description="the scene to look at closely")
+    depth_views: int | None = Field(None, ge=2, description="views whose depth is estimated; none: all references")
+
+
+class PretrainParameters(NotebookParameters):
+    """Of `03_pretrain`."""
+
+    mask_ratio: MaskRatio = 0.5
+    steps: Steps | None = None
+    working_views: WorkingViews | None = None
+    train_scenes: SceneList | None = None
+    validation_scenes: SceneList | None = None
+    run: str | None = Field(None, min_length=1, description="run folder below runs_root; none: named by what differs")
+
+    stages = ("pretrain",)
+    not_in_names = ("run",)
+
+
+class FinetuneParameters(NotebookParameters):
+    """Of `04_finetune`."""
+
+    pretrained: str | None = Field(None, min_length=1, description="run folder or checkpoint; none: the run of 03")
+    steps: Steps | None = None
+    working_views: WorkingViews | None = None
+    train_scenes: SceneList | None = None
+    validation_scenes: SceneList | None = None
+    from_scratch_too: bool = Field(True, description="train from random weights for as many steps in all")
+    run: str | None = Field(None, min_length=1, description="run folder below runs_root; none: named by what differs")
+
+    stages = ("pretrain", "finetune")
+    not_in_names = ("run", "from_scratch_too")
+    names_weights = "pretrained"
+
+
+class AblationParameters(NotebookParameters):
+    """Of `02_mask_ratio_ablation`."""
+
+    mask_ratios: RatioList = "0, 0.5, 0.75"
+    seeds: SeedList = "0"
+    pretrain_steps: Steps | None = Field(None, description="of each ratio; none: a quarter of the preset's")
+    finetune_steps: Steps | None = Field(None, description="after it; none: a quarter of the preset's")
+    working_views: WorkingViews | None = None
+    train_scenes: SceneList | None = None
+    validation_scenes: SceneList | None = None
+
+    stages = ("pretrain", "finetune")
+    not_in_names = ("mask_ratios", "seeds", "seed", "pretrain_steps", "finetune_steps")
+
+    @property
+    def ratios(self) -> list[float]:
+        """The grid, rising."""
+        return sorted(float(part) for part in split_list(self.mask_ratios))
+
+    @property
+    def seed_list(self) -> list[int]:
+        """Seeds of each ratio's repetitions."""
+        return [int(part) for part in split_list(self.seeds)]
+
+
+class EvaluateParameters(NotebookParameters):
+    """Of `05_evaluate`."""
+
+    checkpoint: str | None = Field(None, min_length=1, description="run folder or checkpoint; none: the runs of 03, 04")
+    scene: SceneList | None = Field(None, description="test scenes, separated by commas; none: the preset's")
+    working_views: WorkingViews | None = None
+    views_per_scene: int | None = Field(None, ge=1, description="test views of each scene; none: the preset's")
+
+    names_weights = "checkpoint"
+
+
+Parameters = TypeVar("Parameters", bound=NotebookParameters)
+
+
+def check_parameters(model: type[Parameters], namespace: Mapping[str, Any]) -> Parameters:
+    """The notebook's parameters, from `globals()`, all of them checked.
+
+    Raises:
+        SettingsError: one line for each that is unknown (with the nearest name), of a wrong type or out of range.
+    """
+    fields = model.model_fields
+    names = parameter_names(namespace, fields)
+    values = {name: namespace[name] for name in [*names, *fields] if name in namespace}
+    try:
+        parameters = model.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(readable(error, model, noun="parameter")) from None
+    for stage in model.stages:
+        parameters.config(stage)
+    if model.names_weights and getattr(parameters, model.names_weights):
+        parameters.weights_path(getattr(parameters, model.names_weights))
+    return parameters

@@ -1,0 +1,28 @@
+"""Evaluation as a config says it."""
+
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from maskrf_core.config import Config
+from maskrf_core.evaluation import evaluate
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.runs import Run
+
+
+def scores(
+    source: Run | Renderer, config: Config, split: Literal["validation", "test"], *, pictures: Path | None = None
+) -> pd.DataFrame:
+    """`evaluate` on the config's validation or test scenes, with its views and sizes."""
+    return evaluate(
+        source,
+        config.data.validation_scenes if split == "validation" else config.evaluation.test_scenes,
+        data_root=config.data.data_root,
+        split=split,
+        working_views=config.data.working_views,
+        views_per_scene=config.evaluation.views_per_scene,
+        rays_per_chunk=config.hardware.rays_per_chunk,
+        device=config.hardware.device,
+        pictures=pictures,
+    )
