@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -60,7 +62,7 @@ def test_a_plane_seen_truly_agrees_in_depth():
     w2c = views.w2c.clone()
     w2c[1, 0, 3] = 0.2
     images = torch.stack([torch.full((3, 8, 12), 0.2), torch.full((3, 8, 12), 0.6)])
-    views = views.replace(w2c=w2c, images=images, depths=torch.full((2, 1, 8, 12), 4.0))
+    views = replace(views, w2c=w2c, images=images, depths=torch.full((2, 1, 8, 12), 4.0))
     middle = consistency_features(views, views.depths)[:, :, 2:6, 3:9]
     torch.testing.assert_close(middle[:, :3], torch.full_like(middle[:, :3], 0.2), atol=1e-5, rtol=0)  # 0 and 0.4
     torch.testing.assert_close(middle[:, 3:6], torch.full_like(middle[:, 3:6], 0.04), atol=1e-5, rtol=0)
@@ -71,7 +73,7 @@ def test_large_disagreement_is_cut():
     """A surface close to the camera of the other view, of which this one knows nothing: cut at 1.5 and halved."""
     views = tiny_views([0.0, 0.0], height=8, width=12)
     depths = torch.stack([torch.full((1, 8, 12), FAR), torch.full((1, 8, 12), 0.1)])
-    depth_mean = consistency_features(views.replace(depths=depths), depths)[0, 6]
+    depth_mean = consistency_features(replace(views, depths=depths), depths)[0, 6]
     assert 1 / 0.1 - 1 / FAR > 1.5 * (1 / NEAR - 1 / FAR)
     torch.testing.assert_close(depth_mean, torch.full((8, 12), 0.75), atol=1e-4, rtol=0)
 
@@ -79,4 +81,4 @@ def test_large_disagreement_is_cut():
 def test_points_behind_a_camera_stay_finite():
     views = tiny_views([0.0, 3.14159], height=8, width=12)
     depths = torch.full((2, 1, 8, 12), 50.0)
-    assert consistency_features(views.replace(depths=depths), depths).isfinite().all()
+    assert consistency_features(replace(views, depths=depths), depths).isfinite().all()

@@ -1,5 +1,7 @@
 """Few views, no view, no depth, all masked: everything stays finite, forward and backward."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -29,12 +31,12 @@ def away(batch: SceneBatch) -> SceneBatch:
     """The query looks where no reference view does."""
     w2c = batch.query.w2c.clone()
     w2c[0, 1, 3] += 1000
-    return SceneBatch(batch.query.replace(w2c=w2c), batch.references, batch.pixels_xy)
+    return SceneBatch(replace(batch.query, w2c=w2c), batch.references, batch.pixels_xy)
 
 
 def depthless(batch: SceneBatch) -> SceneBatch:
     depths = torch.zeros_like(batch.references.depths)
-    return SceneBatch(batch.query, batch.references.replace(depths=depths), batch.pixels_xy)
+    return SceneBatch(batch.query, replace(batch.references, depths=depths), batch.pixels_xy)
 
 
 @pytest.mark.parametrize("mask_ratio", [0.0, 0.999])

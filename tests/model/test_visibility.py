@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -130,7 +131,7 @@ def init() -> DepthVisibilityInit:
 
 def test_init_needs_depths(init: DepthVisibilityInit):
     with pytest.raises(DatasetError, match="depth map"):
-        init(tiny_views([0.0, 0.1]).replace(depths=None))
+        init(replace(tiny_views([0.0, 0.1]), depths=None))
 
 
 @torch.no_grad()
@@ -140,7 +141,7 @@ def test_unknown_depth_counts_as_near_and_too_far_as_far(init: DepthVisibilityIn
         spoiled, plain = views.depths.clone(), views.depths.clone()
         spoiled[0, 0, 4:9, 7:20], plain[0, 0, 4:9, 7:20] = stated, meant
         torch.testing.assert_close(
-            init(views.replace(depths=spoiled)), init(views.replace(depths=plain)), atol=1e-4, rtol=1e-4
+            init(replace(views, depths=spoiled)), init(replace(views, depths=plain)), atol=1e-4, rtol=1e-4
         )
 
 
@@ -148,4 +149,4 @@ def test_unknown_depth_counts_as_near_and_too_far_as_far(init: DepthVisibilityIn
 def test_init_sees_depth(init: DepthVisibilityInit):
     views = tiny_views([0.0, 0.1])
     assert init(views).shape == (2, 32, 8, 12)
-    assert (init(views) - init(views.replace(depths=views.depths + 0.3))).abs().max() > 1e-2
+    assert (init(views) - init(replace(views, depths=views.depths + 0.3))).abs().max() > 1e-2
