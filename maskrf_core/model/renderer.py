@@ -160,13 +160,15 @@ class Renderer(nn.Module):
         target = self.masked_modelling.target(prediction.scene_features)
         return Rendering(coarse, fine, MaskedFeatures(mask, predicted, target))
 
-    @torch.inference_mode()
     def render_chunks(self, batch: SceneBatch, rays_per_chunk: int) -> Iterator[Rendering]:
         """Render the batch's pixels a chunk at a time, without gradients: memory does not grow with their number."""
-        features = self.encode(batch.references)
-        rays = query_rays(batch)
+        with torch.inference_mode():
+            features = self.encode(batch.references)
+            rays = query_rays(batch)
         for directions in rays.directions.split(rays_per_chunk):
-            yield self.render_rays(features, rays._replace(directions=directions), mask_ratio=0.0, generator=None)
+            with torch.inference_mode():  # not around the yield, which would switch it on for the caller
+                chunk = self.render_rays(features, rays._replace(directions=directions), mask_ratio=0.0, generator=None)
+            yield chunk
 
     def render(self, batch: SceneBatch, rays_per_chunk: int = 1024) -> Rendering:
         """All of `render_chunks` at once."""
