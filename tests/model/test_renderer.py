@@ -28,6 +28,21 @@ def test_gathered_directions_and_positions(renderer: Renderer):
 
 
 @torch.no_grad()
+def test_direction_difference_of_one_sample(renderer: Renderer):
+    """Towards the view minus towards the query, both of length one, and the cosine between them."""
+    batch = tiny_batch()
+    rays = query_rays(batch)
+    samples, _ = gather_samples(renderer.encode(batch.references), rays, torch.full((10, 1), 3.0))
+    for view, ray in [(0, 0), (2, 7), (3, 9)]:
+        point = rays.origin + 3 * rays.directions[ray]
+        w2c = batch.references.w2c[view]
+        to_view = -w2c[:, :3].T @ w2c[:, 3] - point
+        to_view, to_query = to_view / to_view.norm(), (rays.origin - point) / (rays.origin - point).norm()
+        expected = torch.cat([to_view - to_query, (to_view @ to_query)[None]])
+        torch.testing.assert_close(samples.direction_difference[view, ray, 0], expected, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
 def test_shapes_and_ranges(renderer: Renderer):
     rendering = renderer(tiny_batch(), mask_ratio=0.0)
     assert rendering.masked is None
@@ -74,7 +89,8 @@ def test_chunks_change_nothing(renderer: Renderer, rays_per_chunk: int):
         for name, value in vars(ours).items():
             torch.testing.assert_close(value, getattr(theirs, name), atol=1e-5, rtol=1e-5)
     assert not parts.fine.rgb.requires_grad
-    assert len(list(renderer.render_chunks(batch, rays_per_chunk))) == -(-10 // rays_per_chunk)
+    chunks = renderer.render_chunks(batch, rays_per_chunk)
+    assert [torch.is_inference_mode_enabled() for _ in chunks] == [False] * -(-10 // rays_per_chunk)
 
 
 @torch.no_grad()
