@@ -1,5 +1,6 @@
 """Notebooks as tests: nbval runs every cell at the size of seconds, in run folders that no other run shares."""
 
+import contextlib
 import os
 import shutil
 
@@ -29,3 +30,5 @@ def pytest_runtest_teardown(item):
 def pytest_sessionfinish(session):
     """Leave nothing behind."""
     shutil.rmtree(ROOT / RUNS, ignore_errors=True)
+    with contextlib.suppress(OSError):  # not empty: another session is at it
+        (ROOT / RUNS).parent.rmdir()

@@ -3,8 +3,8 @@
 import sys
 import time
 from dataclasses import dataclass
+from io import TextIOBase
 from pathlib import Path
-from typing import TextIO
 
 import nbformat
 import papermill
@@ -14,7 +14,7 @@ from papermill.exceptions import PapermillExecutionError
 from maskrf_core.storage import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
-QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
+QUIET_KERNEL = ["--IPKernelApp.log_level=50"]
 """Without it every kernel warns on the terminal that its port on this machine is not encrypted."""
 
 
@@ -36,7 +36,7 @@ class Execution:
 class Indented:
     """Passes text on, every line a little to the right."""
 
-    def __init__(self, stream: TextIO, indent: str = "    "):
+    def __init__(self, stream: TextIOBase, indent: str = "    "):
         self._stream, self._indent, self._at_start = stream, indent, True
 
     def write(self, text: str) -> int:
@@ -56,7 +56,7 @@ def notebooks() -> list[Path]:
     return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 
 
-def execute(notebook: Path, output: Path, *, stream: TextIO | None = None) -> Execution:
+def execute(notebook: Path, output: Path, *, stream: TextIOBase | None = None) -> Execution:
     """Execute a notebook with the parameters it has; what it prints goes to `stream` (the terminal) at once.
 
     The executed notebook is written to `output` also where a cell fails.

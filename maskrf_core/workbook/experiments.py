@@ -10,6 +10,7 @@ import pandas as pd
 from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import Config
 from maskrf_core.errors import CheckpointError, RunError
+from maskrf_core.run_log import latest
 from maskrf_core.runs import Run
 from maskrf_core.storage import shown
 from maskrf_core.training import fit
@@ -20,7 +21,6 @@ from maskrf_core.workbook.parameters import (
     Parameters,
     PretrainParameters,
 )
-from maskrf_core.workbook.scoring import scores
 
 COMMON = ("preset", "data_root", "runs_root", "seed", "device")
 OF_TRAINING = (*COMMON, "overrides", "working_views", "train_scenes", "validation_scenes")
@@ -157,12 +157,12 @@ def grid_steps(parameters: AblationParameters) -> tuple[int, int]:
 
 
 def validation_scores(points: list[GridPoint]) -> pd.DataFrame:
-    """Mean fine PSNR and SSIM of every grid point on its VALIDATION scenes: a ratio is not chosen by test scenes."""
+    """Fine PSNR and SSIM of every grid point's end on its VALIDATION scenes: test scenes do not choose a ratio."""
     rows = []
     for point in points:
-        table = scores(point.finetuned, point.finetuned.config, "validation")
-        row = {"mask_ratio": point.mask_ratio, "seed": point.seed, "views": len(table)}
-        rows.append(row | {name: table[f"fine_{name}"].mean() for name in ("psnr", "ssim")})
+        metrics = point.finetuned.metrics()
+        row = {"mask_ratio": point.mask_ratio, "seed": point.seed, "step": int(metrics["step"].max())}
+        rows.append(row | {name: latest(metrics, "validation", f"fine_{name}") for name in ("psnr", "ssim")})
     return pd.DataFrame(rows)
 
 

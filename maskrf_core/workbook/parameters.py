@@ -48,17 +48,18 @@ def split_list(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _listed(kind: type, within: str, low: float, high: float):
+def _listed(kind: type, within: str, low: int, high: int):
     """A validator of text that lists numbers from `low` up to but not including `high`."""
 
     def check(text: Any) -> Any:
+        text = _as_text(text)
         try:
-            values = [kind(part) for part in split_list(_as_text(text))]
-        except (ValueError, AttributeError):
+            values = [kind(part) for part in split_list(text)] if isinstance(text, str) else []
+        except ValueError:
             values = []
         if not values or not all(low <= value < high for value in values) or len(set(values)) < len(values):
             raise PydanticCustomError("listed", "{within}", {"within": f"different {within}, separated by commas"})
-        return _as_text(text)
+        return text
 
     return BeforeValidator(check)
 

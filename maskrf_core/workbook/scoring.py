@@ -15,13 +15,14 @@ def scores(
     source: Run | Renderer, config: Config, split: Literal["validation", "test"], *, pictures: Path | None = None
 ) -> pd.DataFrame:
     """`evaluate` on the config's validation or test scenes, with its views and sizes."""
+    validating = split == "validation"
     return evaluate(
         source,
-        config.data.validation_scenes if split == "validation" else config.evaluation.test_scenes,
+        config.data.validation_scenes if validating else config.evaluation.test_scenes,
         data_root=config.data.data_root,
         split=split,
         working_views=config.data.working_views,
-        views_per_scene=config.evaluation.views_per_scene,
+        views_per_scene=config.training.validation_views if validating else config.evaluation.views_per_scene,
         rays_per_chunk=config.hardware.rays_per_chunk,
         device=config.hardware.device,
         pictures=pictures,

@@ -17,7 +17,7 @@ COLOURS = 256
 """Both are enough to look at, and keep a notebook of ten figures under 300 kB."""
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float | int, height: float | int) -> Figure:
     """An empty figure of a size in inches, laid out so that nothing overlaps."""
     return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
 

@@ -41,7 +41,7 @@ def view_table(
     for column, name in enumerate(names):
         grid[0, column].imshow(images[name])
         grid[0, column].set_title(name, fontsize=9)
-        picture = show_depth(grid[1, column], depths[name], known.min(), known.max())
+        picture = show_depth(grid[1, column], depths[name], float(known.min()), float(known.max()))
         grid[2, column].imshow(masks[name], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     for row, label in enumerate(["photograph", "depth", "mask"]):
         grid[row, 0].set_ylabel(label)
@@ -67,7 +67,8 @@ def depth_comparison(
     grid[0].imshow(image)
     grid[0].set_title("photograph", fontsize=9)
     reference = estimate if truth is None else truth
-    near, far = (reference[reference > 0].min(), reference.max()) if (reference > 0).any() else (0, 1)
+    known = reference[reference > 0]
+    near, far = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     picture = show_depth(grid[1], estimate, near, far)
     grid[1].set_title("estimated (white: unknown)", fontsize=9)
     if truth is not None:

@@ -1,0 +1,95 @@
+"""Figures of masks, trainings and results."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from maskrf_core.evaluation import RenderedView, write_pictures
+from maskrf_core.workbook.figures import masks, results, training
+
+
+def metrics(losses, psnr):
+    rows = [{"step": 10 * (n + 1), "phase": "train", "colour_fine": loss} for n, loss in enumerate(losses)]
+    rows += [{"step": 10 * len(losses), "phase": "validation", "fine_psnr": psnr}]
+    columns = ["step", "phase", *training.TERMS, "fine_psnr"]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def test_mask_is_drawn_as_view_by_sample_and_counted():
+    mask = np.zeros((3, 8), bool)
+    mask[0, [1, 5]] = mask[2, 5] = True
+    figure = masks.mask_on_ray(mask, np.linspace(1, 2, 8))
+    (axes,) = figure.axes
+    assert np.array_equal(axes.images[0].get_array(), mask)
+    assert axes.get_title().startswith("2 of 8 samples are masked")
+    assert "12%" in axes.get_title()  # 3 of 24
+    assert axes.get_ylabel() == "reference view"
+    assert "z-depth [scene units]" in axes.get_xlabel()
+    assert axes.get_xticklabels()[-1].get_text() == "7\nz=2.00"
+
+
+def test_loss_curves_draw_only_the_terms_that_were_logged():
+    figure = training.loss_curves(metrics([0.5, 0.25], 20.0), alignment_from=15)
+    (axes,) = figure.axes
+    curve, onset = axes.lines
+    np.testing.assert_array_equal(curve.get_xydata(), [[10, 0.5], [20, 0.25]])
+    assert list(onset.get_xdata()) == [15, 15]
+    assert axes.get_title() == "The fine colour loss goes from 0.500 to 0.250 in 20 steps"
+    assert (axes.get_xlabel(), axes.get_yscale()) == ("step", "log")
+
+
+def test_curves_of_runs_are_shifted_by_the_steps_before_them():
+    runs = {"first": (metrics([0.5], 18.0), 0), "second": (metrics([0.4], 19.5), 10)}
+    axes = training.validation_curves(runs).axes[0]
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[10, 18.0]], [[20, 19.5]]]
+    assert axes.get_title() == "first: 18.00 dB; second: 19.50 dB"
+    assert "[dB]" in axes.get_ylabel()
+    axes = training.colour_curves(runs).axes[0]
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[10, 0.5]], [[20, 0.4]]]
+    assert axes.get_title() == "Lowest training loss at the end: second (0.4000)"
+
+
+def test_ratio_curve_averages_seeds_and_names_the_best():
+    scores = pd.DataFrame({"mask_ratio": [0, 0.5, 0, 0.5], "seed": [0, 0, 1, 1], "psnr": [20.0, 21, 22, 21.5]})
+    axes = training.ratio_curve(scores).axes[0]
+    np.testing.assert_allclose(axes.lines[1].get_xydata(), [[0, 21], [0.5, 21.25]])
+    assert axes.get_title() == "Best here: ratio 0.5 at 21.25 dB, +0.25 dB against no mask (2 seeds)"
+    alone = training.ratio_curve(scores[scores["mask_ratio"] > 0][:1]).axes[0]
+    assert alone.get_title() == "Best here: ratio 0.5 at 21.00 dB (1 seed)"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    truth = np.zeros((8, 10, 3), np.float32)
+    fine = truth.copy()
+    fine[:, 5:, 0] = 1
+    depth = np.full((8, 10), 2, np.float32)
+    write_pictures(RenderedView("demo/x", "a/b", truth, truth, fine, depth, depth, (1.0, 4.0)), tmp_path)
+    return results.read_pictures(tmp_path, "demo/x", "a/b")
+
+
+def test_pictures_come_back_in_their_kinds_and_colours(pictures):
+    assert list(pictures) == list(results.KINDS)
+    assert pictures["truth"].max() == 0
+    assert pictures["fine"][0, 9].tolist() == pictures["error"][0, 9].tolist() == [255, 0, 0]
+    assert pictures["error"][0, 0].tolist() == [0, 0, 0]
+
+
+def test_render_rows_stand_beside_the_truth(pictures):
+    figure = results.render_rows({"a method with a rather long name": pictures, "b": pictures}, "sharp")
+    grid = np.array(figure.axes).reshape(2, 4)
+    assert [axes.get_title() for axes in grid[0]] == ["truth", "render", "|error|", "depth (near: bright)"]
+    assert np.array_equal(grid[1, 1].images[0].get_array(), pictures["fine"])
+    assert grid[0, 0].get_ylabel() == "a method with a\nrather long name"
+    assert figure.get_suptitle() == "sharp"
+
+
+def test_method_bars_name_the_best_and_its_lead():
+    summary = pd.DataFrame({"psnr": [20.0, 24.5, 24.0], "ssim": [0.5, 0.75, 0.8]}, index=["copy", "ours", "other"])
+    figure = results.method_bars(summary)
+    left, right = figure.axes
+    assert [bar.get_width() for bar in left.patches] == [20.0, 24.0, 24.5]
+    assert [bar.get_width() for bar in right.patches] == [0.5, 0.8, 0.75]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["copy", "other", "ours"]
+    assert figure.get_suptitle() == "Best PSNR: ours, 0.50 dB ahead"
+    assert "[dB]" in left.get_xlabel()

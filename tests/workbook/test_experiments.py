@@ -1,0 +1,106 @@
+"""Trainings behind the notebooks: made if missing, not repeated, equal in steps, and held to their weights."""
+
+import shutil
+
+import pytest
+
+from maskrf_core.checkpoints import read_our_checkpoint
+from maskrf_core.errors import RunError
+from maskrf_core.runs import Run
+from maskrf_core.workbook import experiments
+from maskrf_core.workbook.parameters import (
+    AblationParameters,
+    EvaluateParameters,
+    FinetuneParameters,
+    PretrainParameters,
+)
+
+pytestmark = pytest.mark.usefixtures("smoke")
+
+
+def test_finetuning_trains_what_it_stands_on(finetuned):
+    _, run = finetuned
+    pretrained = Run.open(run.folder.with_name("pretrain"))
+    assert experiments.steps_done(pretrained) == 6  # the smoke preset's
+    assert experiments.steps_done(run) == 2
+    assert experiments.total_steps(run) == 8
+    assert run.config.training.initial_weights == str(pretrained.last_checkpoint)
+    assert pretrained.config.masking.mask_ratio == 0.5
+
+
+def test_what_is_finished_is_not_trained_again(finetuned, capsys):
+    parameters, run = finetuned
+    before = run.last_checkpoint.stat().st_mtime_ns
+    assert experiments.pretrained_weights(parameters).is_file()
+    experiments.trained(run)
+    assert capsys.readouterr().out == ""
+    assert run.last_checkpoint.stat().st_mtime_ns == before
+
+
+def test_histories_begin_where_the_pretraining_ended(finetuned):
+    _, run = finetuned
+    histories = experiments.histories({"ours": run})
+    assert {name: before for name, (_, before) in histories.items()} == {"masked pretraining": 0, "ours": 6}
+    assert histories["masked pretraining"][0]["step"].max() == 6
+
+
+def test_a_run_is_held_to_the_weights_it_began_from(finetuned, tmp_path):
+    parameters, run = finetuned
+    copy = tmp_path / "weights.pt"
+    shutil.copy(run.last_checkpoint, copy)
+    asked = parameters.model_copy(update={"run": "held"})
+    held = experiments.finetuning(asked, copy)
+    assert experiments.finetuning(asked, copy) == held
+    shutil.copy(run.folder.with_name("pretrain") / "checkpoints" / "last.pt", copy)
+    with pytest.raises(RunError, match=r"began from weights that .*weights\.pt no longer holds"):
+        experiments.finetuning(asked, copy)
+
+
+def test_a_run_folder_or_file_can_be_named(finetuned):
+    parameters, run = finetuned
+    asked = parameters.model_copy(update={"pretrained": "finetune"})
+    assert experiments.pretrained_weights(asked) == run.last_checkpoint.resolve()
+    asked = parameters.model_copy(update={"pretrained": str(run.best_checkpoint)})
+    assert experiments.pretrained_weights(asked) == run.best_checkpoint.resolve()
+
+
+def test_the_same_parameters_name_the_same_run_in_03_and_04(tmp_path):
+    of_04 = FinetuneParameters(runs_root=str(tmp_path), working_views=4, seed=3, overrides="data.rays=20")
+    of_03 = experiments.handed_on(of_04, PretrainParameters, experiments.OF_TRAINING)
+    same = PretrainParameters(runs_root=str(tmp_path), working_views=4, seed=3, overrides="data.rays=20")
+    assert of_03 == same
+
+
+def test_evaluation_finds_the_runs_of_04_and_trains_the_missing_one(finetuned, capsys):
+    parameters, run = finetuned
+    asked = EvaluateParameters(runs_root=parameters.runs_root, working_views=2, overrides="data.rays=20")
+    runs = experiments.finetuned_runs(asked)
+    assert runs["masked-pretrained, then finetuned"] == run
+    scratch = runs["finetuned from scratch"]
+    assert scratch.config.training.steps == experiments.total_steps(run) == 8
+    assert scratch.config.training.initial_weights is None
+    assert capsys.readouterr().out.startswith(f"{scratch.folder} is needed here: training its 8 steps first")
+
+
+def test_grid_trains_every_ratio_alike_and_reads_the_last_validation(tmp_path):
+    parameters = AblationParameters(runs_root=str(tmp_path), mask_ratios="0.5, 0", pretrain_steps=3, finetune_steps=1)
+    points = experiments.ratio_grid(parameters)
+    assert [point.mask_ratio for point in points] == [0, 0.5]
+    for point in points:
+        config = point.pretrained.config
+        assert config.masking.mask_ratio == point.mask_ratio
+        assert (config.masking.start_step, config.masking.warmup_steps) == (1, 1)  # 2 of 6 steps, at half the length
+        assert read_our_checkpoint(point.finetuned.last_checkpoint)["step"] == 1
+        assert experiments.total_steps(point.finetuned) == 4
+        assert point.finetuned.config.evaluation.test_scenes[0] not in point.finetuned.config.data.validation_scenes
+    scores = experiments.validation_scores(points)
+    for point, psnr in zip(points, scores["psnr"], strict=True):
+        rows = point.finetuned.metrics()
+        assert psnr == pytest.approx(rows[rows["phase"] == "validation"]["fine_psnr"].iloc[-1])
+    assert list(scores["step"]) == [1, 1]
+
+
+def test_grid_steps_default_to_a_quarter(monkeypatch):
+    monkeypatch.delenv("MASKRF_SMOKE")
+    parameters = AblationParameters(finetune_steps=9)
+    assert experiments.grid_steps(parameters) == (parameters.config("pretrain").training.steps // 4, 9)

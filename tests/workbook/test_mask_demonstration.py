@@ -1,0 +1,42 @@
+"""The mask that 03 shows, and where notebooks leave their numbers."""
+
+import json
+
+import numpy as np
+import pytest
+
+from maskrf_core.config import load_config
+from maskrf_core.workbook.mask_demonstration import mask_of_one_ray
+from maskrf_core.workbook.parameters import DataParameters
+from maskrf_core.workbook.records import record, results_folder
+
+pytestmark = pytest.mark.usefixtures("smoke")
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 0.75])
+def test_the_share_of_masked_samples_is_the_ratio(ratio):
+    config = load_config("pretrain", "demo", {"masking.mask_ratio": ratio})
+    ray = mask_of_one_ray(config)
+    samples = config.model.coarse_samples + config.model.fine_samples
+    assert ray.mask.shape == (config.data.working_views, samples)
+    assert ray.mask.any(axis=0).sum() == int(samples * ratio)
+    assert (np.diff(ray.depths) >= 0).all()
+
+
+def test_the_mask_follows_from_the_seed():
+    first, again, other = (
+        mask_of_one_ray(load_config("pretrain", "demo", {"training.seed": seed})).mask for seed in (0, 0, 1)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_numbers_are_recorded_with_what_made_them(tmp_path):
+    parameters = DataParameters(runs_root=str(tmp_path), scene="demo/test_00", seed=5)
+    folder = results_folder(parameters, "01_data_prep")
+    assert folder.name == "01_data_prep-seed=5-scene=demo_test_00"
+    record(folder, parameters, {"kept": 0.5})
+    written = json.loads((folder / "results.json").read_text())
+    assert written["results"] == {"kept": 0.5}
+    assert written["parameters"]["scene"] == "demo/test_00"
+    assert written["provenance"]["seed"] == 5

@@ -1,0 +1,144 @@
+"""Executing notebooks: what is said meanwhile, what is kept of a page, and what keeps it off."""
+
+import io
+import json
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from maskrf_core.storage import ROOT
+from maskrf_core.workbook import execution, publish, quickstart
+from maskrf_core.workbook.execution import Execution, Indented, execute
+from maskrf_core.workbook.parameters import NotebookParameters
+
+
+def write_notebook(path, *sources):
+    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
+    return path
+
+
+def test_execution_shows_prints_and_keeps_the_failure(tmp_path):
+    notebook = write_notebook(tmp_path / "n.ipynb", "print('before')", "1 / 0", "print('after')")
+    stream = io.StringIO()
+    done = execute(notebook, tmp_path / "out" / "n.ipynb", stream=stream)
+    assert done.error == "ZeroDivisionError: division by zero"
+    assert stream.getvalue() == "    before\n"
+    assert "before" in str(done.notebook.cells) and done.seconds > 0  # noqa: PT018
+
+
+def test_indented_keeps_lines_whole():
+    stream = io.StringIO()
+    indented = Indented(stream, "> ")
+    for part in ("a", "b\nc", "\n\n"):
+        assert indented.write(part) == len(part)
+    assert stream.getvalue() == "> ab\n> c\n> \n"
+
+
+@pytest.fixture
+def two_notebooks(tmp_path, monkeypatch):
+    paths = [tmp_path / "01_a.ipynb", tmp_path / "02_b.ipynb"]
+    monkeypatch.setattr(quickstart, "notebooks", lambda: paths)
+    monkeypatch.delenv("MASKRF_SMOKE", raising=False)
+    monkeypatch.setenv("MASKRF_RUNS", str(tmp_path / "runs"))
+    return paths
+
+
+def test_quickstart_stops_at_a_failing_notebook_and_says_which(two_notebooks, monkeypatch, capsys):
+    asked = []
+
+    def fails(notebook, output):
+        asked.append(notebook)
+        return Execution(notebook.stem, output, 1.0, "ValueError: no")
+
+    monkeypatch.setattr(quickstart, "execute", fails)
+    assert quickstart.main() == 1
+    assert asked == two_notebooks[:1]
+    said = capsys.readouterr()
+    assert "notebook 1 of 2: 01_a" in said.out
+    assert "01_a failed: ValueError: no" in said.err
+    assert "runs/quickstart/01_a.ipynb" in said.err
+
+
+def test_quickstart_ends_with_table_and_paths(two_notebooks, monkeypatch, capsys):
+    results = NotebookParameters().runs / "demo" / "05_evaluate"
+    (results.parent / "pretrain" / "figures").mkdir(parents=True)
+    (results.parent / "pretrain" / "figures" / "losses.png").touch()
+    results.mkdir()
+    methods = {"nearest-view copy": {"psnr": 12.345, "ssim": 0.5}, "ours": {"psnr": 20.0, "ssim": None}}
+    (results / "results.json").write_text(json.dumps({"results": {"views": 8, "methods": methods}}))
+    monkeypatch.setattr(quickstart, "execute", lambda notebook, output: Execution(notebook.stem, output, 1.0, None))
+    assert quickstart.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Mean over 8 views of test scenes:" in lines
+    assert [line.split()[-2:] for line in lines if line.startswith(("nearest", "ours"))] == [
+        ["12.35", "0.500"],
+        ["20.00", "n/a"],
+    ]
+    assert any(line.endswith("runs/quickstart/02_b.ipynb") for line in lines)
+    assert any(line.endswith("demo/pretrain/figures/losses.png") for line in lines)
+
+
+def page(*outputs):
+    cell = new_code_cell("1", id="c0", outputs=list(outputs), metadata={"tags": ["parameters"], "papermill": {"a": 1}})
+    metadata = {
+        "papermill": {"input_path": "x"},
+        "kernelspec": {"name": "mine", "display_name": "Mine"},
+        "language_info": {"name": "python", "version": "3"},
+    }
+    return new_notebook(cells=[new_markdown_cell("m", metadata={"collapsed": True}), cell], metadata=metadata)
+
+
+def test_cleaning_keeps_content_and_drops_what_varies():
+    parts = [new_output("stream", name="stdout", text=text) for text in ("a\n", "b\n")]
+    cleaned = publish.cleaned(page(*parts, new_output("stream", name="stderr", text="c")))
+    assert set(cleaned.metadata) == {"kernelspec", "language_info"}
+    assert cleaned.metadata.kernelspec.name == "python3"
+    assert cleaned.cells[0].metadata == {}
+    assert cleaned.cells[1].metadata == {"tags": ["parameters"]}
+    assert [(output.name, output.text) for output in cleaned.cells[1].outputs] == [
+        ("stdout", "a\nb\n"),
+        ("stderr", "c"),
+    ]
+    nbformat.validate(cleaned)
+
+
+def test_pages_that_are_not_fit_are_named():
+    assert publish.page_faults(page(new_output("stream", text="runs/demo/pretrain")), publish.machine_paths()) == []
+    shown = page(new_output("stream", text=f"in {ROOT}/runs"))
+    assert f"cell c0 shows the path {ROOT}" in publish.page_faults(shown, publish.machine_paths())
+    table = page(new_output("display_data", data={"text/html": f"<td>{ROOT}</td>"}))
+    assert publish.page_faults(table, [str(ROOT)]) == [f"cell c0 shows the path {ROOT}"]
+    large = page(new_output("display_data", data={"image/png": "A" * publish.LARGEST}))
+    assert "more than 300000" in publish.page_faults(large, [])[0]
+    failed = page(new_output("error", ename="ValueError", evalue="no", traceback=["ValueError: no"]))
+    assert publish.page_faults(failed, []) == ["cell c0 ends in ValueError"]
+
+
+def test_a_path_is_not_found_in_a_longer_name():
+    assert publish.shows_path("at /root/x", "/root")
+    assert not publish.shows_path("at /rootless/x", "/root")
+    assert not publish.shows_path("../root/x", "/root")
+
+
+def test_publishing_replaces_nothing_where_one_notebook_fails(tmp_path, monkeypatch, capsys):
+    notebook = write_notebook(tmp_path / "01_a.ipynb", "print(1)")
+    before = notebook.read_bytes()
+    monkeypatch.setattr(publish, "notebooks", lambda: [notebook])
+    monkeypatch.setattr(publish, "RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MASKRF_RUNS", "")
+    monkeypatch.setattr(publish, "LARGEST", 10)
+    assert publish.main() == 1
+    assert "01_a was not published" in capsys.readouterr().err
+    assert notebook.read_bytes() == before
+    monkeypatch.setattr(publish, "LARGEST", 300_000)
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    assert publish.main() == 0
+    (cell,) = nbformat.read(notebook, 4).cells
+    assert cell.outputs[0].text == "1\n"
+
+
+def test_notebooks_come_in_order():
+    names = [path.name for path in execution.notebooks()]
+    assert names == sorted(names)
+    assert names[0].startswith("01_")
