@@ -20,7 +20,7 @@ export MALLOC_TOP_PAD_ ?= 1073741824
 # A kernel found on this path would be started in place of this environment's own.
 unexport JUPYTER_PATH
 
-.PHONY: help quickstart test lab lint notebooks lock clean
+.PHONY: help quickstart test lab lint notebooks bench lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lint: $(STAMP)  ## format and lint rules, in code and notebooks
 
 notebooks: $(STAMP)  ## execute the committed notebooks in place, at demo size
 	$(IN_VENV) -m maskrf_core.workbook.publish
+
+bench: $(STAMP)  ## rays per second and peak memory of rendering at the published size
+	$(IN_VENV) -m tests.benchmarks.evaluation
 
 # The stamp is written last: an install that was interrupted is taken up again by the next call.
 $(STAMP): requirements.lock pyproject.toml

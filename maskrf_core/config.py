@@ -57,6 +57,9 @@ class DataSettings(Settings):
     query_kept: float = Field(0.02, ge=0, le=1, description="probability that the query may be its own reference")
     rays: int = Field(512, ge=2, description="query rays of a step, half of them on the foreground if there is a mask")
     depth_pixels: int = Field(8192, ge=1, description="pixels of each reference view whose depth is supervised")
+    unknown_depth_is_near: bool = Field(
+        True, description="supervise unknown depth (0) as near, as published; False leaves it out"
+    )
 
 
 class TrainingSettings(Settings):

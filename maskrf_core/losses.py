@@ -30,10 +30,13 @@ def depth_loss(
     features: ReferenceFeatures,
     true_depths: Float[Tensor, "view 1 height width"],
     pixels_xy: Float[Tensor, "pixel 2"],
+    *,
+    unknown_is_near: bool = True,
 ) -> Float[Tensor, ""]:
     """Squared error of the first mixture mean of each reference ray, in normalised inverse depth.
 
-    `pixels_xy` are the same in all views. An unknown depth (0) counts as near, as it does in the published training.
+    `pixels_xy` are whole, and the same in all views. An unknown depth (0) counts as near, as it does in the published
+    training, or not at all.
     """
     views = features.views
     height, width = views.image_size
@@ -41,9 +44,16 @@ def depth_loss(
     # The decoder's other heads are not asked: they would triple the work.
     predicted = render_pass.distribution_decoder.mean(sample_map(features.ray_features, pixels, height, width))[..., 0]
     near, far = (bound[:, None] for bound in views.depth_range.unbind(dim=1))
-    depth = sample_map(true_depths, pixels, height, width)[..., 0]
+    x, y = (
+        axis.long() for axis in pixels_xy.unbind(dim=-1)
+    )  # read, not interpolated: known must not leak into unknown
+    depth = true_depths[:, 0, y.clamp(0, height - 1), x.clamp(0, width - 1)]
     target = normalised_inverse_depth(depth, near, far).clamp(0, 1)
-    return (predicted - target).square().mean()
+    error = (predicted - target).square()
+    if unknown_is_near:
+        return error.mean()
+    known = depth > 0
+    return (error * known).sum() / (known.sum() + 1e-4)
 
 
 def draw_depth_pixels(views: Views, count: int, *, generator: torch.Generator) -> Float[Tensor, "{count} 2"]:
@@ -69,11 +79,12 @@ def ramp(step: int, *, start: int, warmup: int) -> float:
 class Objective(nn.Module):
     """Everything of a training step that has gradients, behind one `forward`: batch → raw loss terms."""
 
-    def __init__(self, renderer: Renderer, *, mask_ratio: float, depth_pixels: int):
+    def __init__(self, renderer: Renderer, *, mask_ratio: float, depth_pixels: int, unknown_is_near: bool):
         super().__init__()
         self.renderer = renderer
         self.mask_ratio = mask_ratio
         self.depth_pixels = depth_pixels
+        self.unknown_is_near = unknown_is_near
 
     def forward(self, batch: SceneBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Raw terms: colour and depth of both passes, and feature alignment where features are masked."""
@@ -83,12 +94,12 @@ class Objective(nn.Module):
         )
         truth = query_colours(batch.query, batch.pixels_xy)
         pixels_xy = draw_depth_pixels(batch.references, self.depth_pixels, generator=generator)
-        depths = batch.references.depths
+        supervision = (features, batch.references.depths, pixels_xy)
         terms = {
             "colour_coarse": colour_loss(rendering.coarse.rgb, truth, rendering.coarse.ray_mask),
             "colour_fine": colour_loss(rendering.fine.rgb, truth, rendering.fine.ray_mask),
-            "depth_coarse": depth_loss(self.renderer.coarse, features, depths, pixels_xy),
-            "depth_fine": depth_loss(self.renderer.fine, features, depths, pixels_xy),
+            "depth_coarse": depth_loss(self.renderer.coarse, *supervision, unknown_is_near=self.unknown_is_near),
+            "depth_fine": depth_loss(self.renderer.fine, *supervision, unknown_is_near=self.unknown_is_near),
         }
         if rendering.masked is not None:
             terms["feature_alignment"] = feature_alignment_loss(rendering.masked)

@@ -59,6 +59,20 @@ def test_depth_loss_by_hand():
     assert depth_loss(render_pass, features, depths, pixels).item() == pytest.approx(total / 6, rel=1e-4)
 
 
+def test_depth_loss_without_unknown_depths():
+    """Leaving the unknown pixel out is the mean over the others."""
+    views, render_pass = tiny_views([0.0], height=8, width=12), RenderPass()
+    features = ReferenceFeatures(views, torch.zeros(1, 32, 2, 3), torch.randn(1, 32, 2, 3))
+    depths = views.depths.clone()
+    depths[0, 0, 1, 2] = 0.0
+    pixels = torch.tensor([[2.0, 1], [11, 7], [5, 4]])
+    without = depth_loss(render_pass, features, depths, pixels, unknown_is_near=False)
+    assert without.item() == pytest.approx(depth_loss(render_pass, features, depths, pixels[1:]).item(), rel=1e-3)
+    assert without.item() != pytest.approx(depth_loss(render_pass, features, depths, pixels).item(), rel=1e-3)
+    nothing = depth_loss(render_pass, features, depths * 0, pixels, unknown_is_near=False)
+    assert nothing.item() == 0
+
+
 def test_depth_loss_trains_only_the_means():
     views, render_pass = tiny_views([0.0], height=8, width=12), RenderPass()
     features = ReferenceFeatures(views, torch.zeros(1, 32, 2, 3), torch.randn(1, 32, 2, 3, requires_grad=True))

@@ -28,6 +28,10 @@ class Views:
         """(height, width) in pixels."""
         return self.images.shape[-2], self.images.shape[-1]
 
+    def replace(self, **parts: Tensor | None) -> "Views":
+        """The same views with some parts exchanged."""
+        return replace(self, **parts)
+
     def to(self, device: torch.device | str) -> "Views":
         """The same views on `device`."""
         return _moved(self, device)

@@ -14,7 +14,6 @@ from maskrf_core.datasets.files import (
     path_inside,
     read_array,
     read_json,
-    write_atomically,
 )
 from maskrf_core.errors import DatasetError
 
@@ -124,17 +123,3 @@ def test_check_depth_range(near: float, far: float):
     check_depth_range(0.5, 2.0, "here")
     with pytest.raises(DatasetError, match="here: the depth range"):
         check_depth_range(near, far, "here")
-
-
-def test_write_atomically_keeps_the_old_file_when_writing_fails(tmp_path: Path):
-    path = tmp_path / "new" / "x.bin"
-    write_atomically(path, lambda file: file.write(b"old"))
-
-    def fail(file):
-        file.write(b"half")
-        raise RuntimeError("disk full")
-
-    with pytest.raises(RuntimeError, match="disk full"):
-        write_atomically(path, fail)
-    assert path.read_bytes() == b"old"
-    assert list(path.parent.iterdir()) == [path]

@@ -74,7 +74,7 @@ def pretraining_step(renderer: Renderer, batch: SceneBatch) -> dict[str, Tensor]
         rendering = renderer.render_rays(features, query_rays(batch), mask_ratio=0.5, generator=torch.Generator())
     truth = query_colours(batch.query, batch.pixels_xy)
     height, width = batch.references.image_size
-    pixels_xy = ((scattered(64, order=2000) + 1) / 2).view(32, 2) * torch.tensor([width - 1, height - 1])
+    pixels_xy = (((scattered(64, order=2000) + 1) / 2).view(32, 2) * torch.tensor([width - 1, height - 1])).round()
     losses = {
         "colour_coarse": colour_loss(rendering.coarse.rgb, truth, rendering.coarse.ray_mask),
         "colour_fine": colour_loss(rendering.fine.rgb, truth, rendering.fine.ray_mask),

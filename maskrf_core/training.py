@@ -1,0 +1,237 @@
+"""The loop: `fit(run)` trains what the run folder says, and continues it if it was begun."""
+
+import time
+from collections import defaultdict
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from maskrf_core.checkpoints import load_renderer, load_weights, read_our_checkpoint, save_checkpoint
+from maskrf_core.config import Config, HardwareSettings, TrainingSettings
+from maskrf_core.datasets.views import SceneViews, draw_training_batch, expand_scene_names, open_scenes
+from maskrf_core.errors import CheckpointError, DatasetError, RunError, SettingsError
+from maskrf_core.evaluation import validate
+from maskrf_core.losses import Objective, weighted_sum
+from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN, Renderer
+from maskrf_core.progress import Progress
+from maskrf_core.run_log import RunLog
+from maskrf_core.runs import Run
+from maskrf_core.storage import cache_folder
+
+FIRST_STREAM = 0
+"""Numbers of the independent random streams that a seed is split into: data, and rays and masks."""
+SECOND_STREAM = 1
+
+
+def fit(run: Run) -> Renderer:
+    """Train the run to its configured number of steps and return the renderer, in evaluation mode.
+
+    A run that was begun is continued from its last checkpoint; a finished one is only loaded. Each step's draws
+    depend on the seed and the step alone, so a continued run sees what an uninterrupted one would have.
+
+    Raises:
+        DatasetError: a scene is missing, broken, or has too few views; before anything is trained.
+        CheckpointError: the weights to start or continue from cannot be used.
+        RunError: a loss is not finite; the last checkpoint is kept.
+    """
+    trainer = Trainer(run)
+    trainer.fit()
+    return trainer.renderer.eval()
+
+
+class Trainer:
+    """The state of one training: renderer, optimiser, step and the best validation so far."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.config = run.config
+        training, data = self.config.training, self.config.data
+        cache = cache_folder(data.data_root)
+        self.train_scenes = open_scenes(data.train_scenes, data.data_root, cache)
+        self.validation_scenes = open_scenes(data.validation_scenes, data.data_root, cache)
+        check_scenes(self.train_scenes, self.validation_scenes, self.config)
+
+        self.fabric = start_fabric(self.config.hardware)
+        self.renderer = initial_renderer(self.config)
+        self.objective = Objective(
+            self.renderer,
+            mask_ratio=self.config.masking.mask_ratio,
+            depth_pixels=data.depth_pixels,
+            unknown_is_near=data.unknown_depth_is_near,
+        )
+        trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.Adam(trainable, lr=training.learning_rate)
+        self.step, self.best = 0, {"fine_psnr": float("-inf"), "step": -1}
+        self.restored_optimiser = None
+        if run.last_checkpoint.is_file():
+            self._restore(read_our_checkpoint(run.last_checkpoint))
+        self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
+        if self.restored_optimiser is not None:
+            self.optimiser.load_state_dict(self.restored_optimiser)
+
+    def fit(self) -> None:
+        """Do the remaining steps, with log, validation and checkpoints at their intervals."""
+        training = self.config.training
+        if self.step >= training.steps:
+            print(f"{self.run.folder.name}: all {self.step} steps were done before", flush=True)
+            return
+        self._prepare_depths()
+        log = RunLog(self.run, self.step)
+        progress = Progress(training.steps, self.step, f"{self.config.stage} {self.run.folder.name}")
+        sums, since = defaultdict(float), time.perf_counter()
+        try:
+            while self.step < training.steps:
+                for name, value in self._train_step().items():
+                    sums[name] += value
+                self.step += 1
+                progress.advance()
+                if is_due(self.step, training.log_every, training.steps):
+                    steps = self.step - log.last_step
+                    numbers = {name: value / steps for name, value in sums.items()}
+                    numbers["learning_rate"] = learning_rate(self.step - 1, training)
+                    numbers["seconds_per_step"] = (time.perf_counter() - since) / steps
+                    progress.line(log.write(self.step, "train", numbers))
+                    sums.clear()
+                validated = is_due(self.step, training.validate_every, training.steps)
+                if validated:
+                    progress.line(log.write(self.step, "validation", self._validate()))
+                if validated or self.step % training.checkpoint_every == 0:
+                    self._save(self.run.last_checkpoint)
+                if log.last_step == self.step:
+                    since = time.perf_counter()
+        finally:
+            progress.close()
+            log.close()
+
+    def _train_step(self) -> dict[str, float]:
+        """One optimiser step; the raw terms and their weighted sum."""
+        config = self.config
+        data_generator = np.random.default_rng([config.training.seed, FIRST_STREAM, self.step])
+        batch, origin = draw_training_batch(self.train_scenes, config.data, generator=data_generator)
+        generator = torch.Generator(self.fabric.device).manual_seed(stream_seed(config.training.seed, self.step))
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, config.training)
+
+        self.renderer.train()
+        terms = self.model(batch.to(self.fabric.device), generator=generator)
+        total = weighted_sum(terms, config.masking, self.step)
+        values = {name: float(term.detach()) for name, term in {"total": total, **terms}.items()}
+        if not np.isfinite(list(values.values())).all():
+            raise RunError(
+                f"{self.run.folder}: the loss is not finite at step {self.step} ({_listed(values)}; {origin}). Nothing "
+                "of this step was kept. Look at that batch, or lower training.learning_rate and start a new run."
+            )
+        self.optimiser.zero_grad()
+        self.fabric.backward(total)
+        self.optimiser.step()
+        if config.masking.mask_ratio > 0 and self.step >= config.masking.start_step:
+            self.renderer.masked_modelling.update_target()
+        return values
+
+    def _validate(self) -> dict[str, float]:
+        """Mean metrics over the validation views; the weights are kept if they are the best so far."""
+        data, training = self.config.data, self.config.training
+        numbers = validate(
+            self.renderer,
+            self.validation_scenes,
+            working_views=data.working_views,
+            views_per_scene=training.validation_views,
+            rays_per_chunk=self.config.hardware.rays_per_chunk,
+        )
+        if numbers["fine_psnr"] > self.best["fine_psnr"]:
+            self.best = {"fine_psnr": numbers["fine_psnr"], "step": self.step}
+            self._save(self.run.best_checkpoint)
+        return numbers
+
+    def _prepare_depths(self) -> None:
+        """Have every depth map before the first step, so that none is estimated in the middle of training."""
+        for views, split in [(v, "train") for v in self.train_scenes] + [
+            (v, "validation") for v in self.validation_scenes
+        ]:
+            views.prepare_depths(views.scene.split(split)[0])
+
+    def _save(self, path) -> None:
+        save_checkpoint(path, self.renderer, self.step, {"optimiser": self.optimiser.state_dict(), "best": self.best})
+
+    def _restore(self, checkpoint: dict) -> None:
+        load_weights(self.renderer, checkpoint["weights"], self.run.last_checkpoint)
+        self.step, self.best = checkpoint["step"], checkpoint["state"]["best"]
+        self.restored_optimiser = checkpoint["state"]["optimiser"]
+
+
+def learning_rate(step: int, training: TrainingSettings) -> float:
+    """Halved every `halve_every` steps, down to the lowest."""
+    return max(training.learning_rate * 0.5 ** (step // training.halve_every), training.lowest_learning_rate)
+
+
+def initial_renderer(config: Config) -> Renderer:
+    """The renderer that training starts from: a checkpoint's, or a random one of the config's seed.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used, or has other model settings than the config.
+    """
+    path = config.training.initial_weights
+    if path is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.training.seed)
+            return Renderer(config.model)
+    renderer = load_renderer(path)
+    if renderer.settings != config.model:
+        raise CheckpointError(
+            f"{path}: was trained with {renderer.settings}, the config asks for {config.model}. Ask for the same model."
+        )
+    return renderer
+
+
+def start_fabric(hardware: HardwareSettings) -> Fabric:
+    """Device and precision of the run: the first GPU if there is one, else the CPU."""
+    fabric = Fabric(accelerator=hardware.device, devices=1, precision=hardware.precision)
+    fabric.launch()
+    return fabric
+
+
+def check_scenes(train: list[SceneViews], validation: list[SceneViews], config: Config) -> None:
+    """Find what training would stumble over, before it begins.
+
+    Raises:
+        SettingsError: so few working views or samples that no ray would ever be supervised.
+        DatasetError: a scene has too few views, or is used for more than one of training, validation and test.
+    """
+    needed = config.data.working_views
+    if needed <= RAY_IS_SEEN_BY_MORE_THAN or config.model.coarse_samples <= RAY_IS_SEEN_AT_MORE_THAN:
+        raise SettingsError(
+            f"data.working_views={needed}, model.coarse_samples={config.model.coarse_samples}: training needs more "
+            f"than {RAY_IS_SEEN_BY_MORE_THAN} views and more than {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays "
+            "that so many see are supervised"
+        )
+    for views, kind in [(v, "train") for v in train] + [(v, "validation") for v in validation]:
+        references, queries = views.scene.split(kind)
+        if len(set(references) - set(queries[:1])) < needed:
+            raise DatasetError(
+                f"{views.scene.name}: {needed} working views are asked for, but only {len(references)} reference "
+                "views are there. Set working_views lower, or leave this scene out."
+            )
+    trained, validated = ({views.scene.name for views in part} for part in (train, validation))
+    tested = set(expand_scene_names(config.evaluation.test_scenes))
+    for both, uses in (
+        (trained & validated, "trained on and validated on"),
+        (trained & tested, "trained on and tested on"),
+        (validated & tested, "validated on and tested on"),
+    ):
+        if both:
+            raise DatasetError(f"{', '.join(sorted(both))}: {uses}. Choose different scenes for each.")
+
+
+def stream_seed(seed: int, step: int) -> int:
+    """Seed of a step's rays and masks, well mixed."""
+    return int(np.random.SeedSequence([seed, SECOND_STREAM, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def is_due(step: int, every: int, last: int) -> bool:
+    """At every `every`-th step and at the last one."""
+    return step % every == 0 or step == last
+
+
+def _listed(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

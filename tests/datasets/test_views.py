@@ -1,0 +1,146 @@
+"""Which references and which pixels, ranges of one length, padding: by hand and by counting."""
+
+import numpy as np
+import pytest
+import torch
+
+from maskrf_core.cameras import back_project, project
+from maskrf_core.config import DataSettings
+from maskrf_core.datasets.demo import demo_scene_names
+from maskrf_core.datasets.views import (
+    SceneViews,
+    all_pixels,
+    draw_pixels,
+    draw_training_batch,
+    evaluation_batch,
+    expand_scene_names,
+    pad_by_reflection,
+    widen_depth_ranges,
+)
+from maskrf_core.errors import DatasetError
+from tests.datasets.memory_scene import MemoryScene
+
+
+@pytest.fixture
+def views():
+    return SceneViews(MemoryScene())
+
+
+def settings(**changes):
+    return DataSettings(**{"working_views": 2, "view_pool": 1.5, "rays": 10, "query_kept": 0.0} | changes)
+
+
+def test_images_become_floats_in_the_right_place(views):
+    query = views.query("view_3")
+    image = views.scene.image("view_3")
+    assert query.images.dtype == torch.float32
+    assert query.images[0, 1, 5, 7].item() == pytest.approx(image[5, 7, 1] / 255)
+    assert query.masks.shape == (1, 32, 48)
+    assert query.depths is None
+
+
+def test_each_image_is_decoded_once(views):
+    for _ in range(3):
+        views.references(["view_0", "view_1"])
+    assert sorted(views.scene.reads) == ["view_0", "view_1"]
+
+
+def test_nearest_by_camera_centre(views):
+    assert views.nearest("view_2", ["view_0", "view_5", "view_1", "view_3"], 3) == ["view_1", "view_3", "view_0"]
+
+
+def test_too_few_references_is_an_error_with_a_remedy(views):
+    with pytest.raises(DatasetError, match=r"memory: 9 working views .* only 5 .*Set working_views to 5 or less"):
+        evaluation_batch(views, "view_0", views.scene.split("test")[0], 9)
+
+
+def test_evaluation_takes_the_nearest_and_all_pixels(views):
+    batch = evaluation_batch(views, "view_0", ["view_4", "view_1", "view_2"], 2)
+    assert batch.references.w2c[:, 0, 3].tolist() == [-1, -2]
+    assert len(batch.pixels_xy) == 32 * 48
+    assert batch.pixels_xy[48].tolist() == [0, 1]
+
+
+def test_training_draws_from_the_nearer_pool_without_the_query(views):
+    seen = set()
+    for seed in range(60):
+        batch, origin = draw_training_batch([views], settings(), generator=np.random.default_rng(seed))
+        query = -int(batch.query.w2c[0, 0, 3])
+        references = [-int(x) for x in batch.references.w2c[:, 0, 3]]
+        assert query not in references
+        assert len(set(references)) == 2
+        assert max(abs(query - reference) for reference in references) <= 3  # of the 3 nearest
+        assert f"query view_{query}" in origin
+        seen.add((query, *sorted(references)))
+    assert len(seen) > 10
+
+
+def test_query_is_kept_as_a_reference_as_often_as_asked(views):
+    kept = 0
+    for seed in range(200):
+        batch, _ = draw_training_batch([views], settings(query_kept=1.0), generator=np.random.default_rng(seed))
+        kept += bool((batch.references.w2c == batch.query.w2c).all(dim=(1, 2)).any())
+    assert 100 < kept < 170  # 2 of a pool of 3, of which it is the nearest: two thirds
+
+
+def test_same_generator_same_batch(views):
+    first, again = (
+        draw_training_batch([views], settings(), generator=np.random.default_rng(5)).batch for _ in range(2)
+    )
+    assert torch.equal(first.pixels_xy, again.pixels_xy)
+    assert torch.equal(first.references.images, again.references.images)
+
+
+def test_half_of_the_pixels_on_the_foreground(views):
+    views.scene.foreground = np.zeros((32, 48), bool)
+    views.scene.foreground[4, 6] = True
+    pixels = draw_pixels(views.query("view_0"), 40, generator=np.random.default_rng(0))
+    assert (pixels[:20] == torch.tensor([6.0, 4.0])).all()
+    assert pixels[20:].unique(dim=0).shape[0] > 10
+    assert (pixels >= 0).all()
+    assert (pixels < torch.tensor([48.0, 32.0])).all()
+
+
+def test_widened_ranges_by_hand(views):
+    query, references = views.query("view_0"), views.references(["view_2", "view_4"])  # (2, 4), (2, 6), (2, 8)
+    query, references = widen_depth_ranges(query, references)
+    assert query.depth_range.tolist() == [[1, 6]]  # centre 3, half 3, but near not below 1
+    assert references.depth_range.tolist() == [[1, 7], [2, 8]]
+
+
+def test_padding_keeps_points_on_their_content():
+    """A pixel's world point still projects to the same pixel, and the image there is unchanged."""
+    views = SceneViews(MemoryScene(height=37, width=50)).references(["view_0", "view_1"])
+    assert views.image_size == (48, 64)
+    original = torch.from_numpy(MemoryScene(height=37, width=50).image("view_1")).permute(2, 0, 1) / 255
+    torch.testing.assert_close(views.images[1, :, :37, :50], original)
+    assert torch.equal(views.images[:, :, 37], views.images[:, :, 35])  # reflection
+    points = back_project(views.K, views.w2c, views.depths[:, 0])
+    projection = project(views.K[:1], views.w2c[:1], points[0], 48, 64)
+    torch.testing.assert_close(projection.pixels_xy[0, 30, 40], torch.tensor([40.0, 30.0]))
+
+
+def test_images_too_small_to_pad():
+    with pytest.raises(DatasetError, match="too small"):
+        SceneViews(MemoryScene(height=10, width=50)).references(["view_0"])
+
+
+def test_padding_of_fitting_sizes_is_nothing(views):
+    references = views.references(["view_0"])
+    assert pad_by_reflection(references, 16) is references
+
+
+def test_images_of_unequal_size(views):
+    scene = views.scene
+    scene.image = None
+    views._image = lambda image_id: np.zeros((32, 48 + int(image_id[-1]), 3), np.uint8)
+    with pytest.raises(DatasetError, match="unequal size"):
+        views.references(["view_0", "view_1"])
+
+
+def test_demo_splits_stand_for_their_scenes():
+    assert expand_scene_names(["demo/test", "x/y"]) == [*demo_scene_names("test"), "x/y"]
+
+
+def test_all_pixels_row_by_row():
+    assert all_pixels(2, 3).tolist() == [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]]

@@ -1,0 +1,183 @@
+"""Training from a run folder: it learns, continues exactly, and stops with a reason."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from maskrf_core import training
+from maskrf_core.checkpoints import read_our_checkpoint
+from maskrf_core.config import load_config
+from maskrf_core.errors import CheckpointError, DatasetError, MaskrfError, RunError
+from maskrf_core.evaluation import validate
+from maskrf_core.runs import Run
+from maskrf_core.training import Trainer, fit, is_due, learning_rate, stream_seed
+
+
+@pytest.fixture(autouse=True)
+def smoke(monkeypatch):
+    monkeypatch.setenv("MASKRF_SMOKE", "1")
+
+
+def start(folder, stage="pretrain", **overrides):
+    return Run.start(folder, load_config(stage, "demo", {name.replace("__", "."): v for name, v in overrides.items()}))
+
+
+def weights(run):
+    return read_our_checkpoint(run.last_checkpoint)["weights"]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASKRF_SMOKE", "1")
+        run = start(tmp_path_factory.mktemp("runs") / "pretrained")
+        fit(run)
+        return run
+
+
+def test_a_run_leaves_what_it_promises(pretrained):
+    metrics = pretrained.metrics()
+    trained = metrics[metrics["phase"] == "train"]
+    assert list(trained["step"]) == [2, 4, 6]
+    assert np.isfinite(trained[["total", "colour_coarse", "depth_fine", "feature_alignment"]]).all(axis=None)
+    assert list(metrics[metrics["phase"] == "validation"]["step"]) == [6]
+    assert pretrained.best_checkpoint.is_file()
+    assert read_our_checkpoint(pretrained.last_checkpoint)["step"] == 6
+    assert list((pretrained.folder / "tensorboard").iterdir())
+    assert not list(pretrained.folder.rglob(".*"))  # nothing half written
+
+
+def test_interrupted_and_continued_is_the_same_run(pretrained, tmp_path):
+    run = start(tmp_path / "run", training__steps=3)
+    fit(run)
+    continued = start(tmp_path / "run", training__steps=6)
+    fit(continued)
+    ours, theirs = weights(continued), weights(pretrained)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_finished_run_is_not_trained_again(pretrained, capsys):
+    before = pretrained.last_checkpoint.stat().st_mtime_ns
+    renderer = fit(pretrained)
+    assert not renderer.training
+    assert "all 6 steps were done before" in capsys.readouterr().out
+    assert pretrained.last_checkpoint.stat().st_mtime_ns == before
+
+
+def test_another_seed_is_another_run(pretrained, tmp_path):
+    run = start(tmp_path / "run", training__seed=1)
+    fit(run)
+    assert not torch.equal(weights(run)["image_encoder.head.weight"], weights(pretrained)["image_encoder.head.weight"])
+
+
+def test_finetuning_starts_from_the_pretrained_weights(pretrained, tmp_path):
+    run = start(tmp_path / "run", "finetune", training__initial_weights=str(pretrained.last_checkpoint))
+    trainer = Trainer(run)
+    assert all(torch.equal(v, weights(pretrained)[k]) for k, v in trainer.renderer.state_dict().items())
+    trainer.fit()
+    assert run.metrics()["feature_alignment"].isna().all()
+
+
+def test_weights_of_another_model_are_refused(pretrained, tmp_path):
+    overrides = {"training__initial_weights": str(pretrained.last_checkpoint), "model__coarse_samples": 16}
+    with pytest.raises(CheckpointError, match="coarse_samples=12"):
+        fit(start(tmp_path / "run", "finetune", **overrides))
+
+
+def test_damaged_checkpoint_is_named_and_kept(pretrained, tmp_path):
+    run = start(tmp_path / "run")
+    run.last_checkpoint.parent.mkdir()
+    run.last_checkpoint.write_bytes(pretrained.last_checkpoint.read_bytes()[:5000])
+    with pytest.raises(CheckpointError, match=r"last\.pt"):
+        fit(run)
+    assert run.last_checkpoint.stat().st_size == 5000
+
+
+def test_the_target_follows_from_the_start_step_on(tmp_path, monkeypatch):
+    trainer = Trainer(start(tmp_path / "run"))
+    followed = []
+    monkeypatch.setattr(
+        trainer.renderer.masked_modelling, "update_target", lambda: followed.append(trainer.step), raising=True
+    )
+    for _ in range(4):
+        trainer._train_step()
+        trainer.step += 1
+    assert followed == [2, 3]  # start_step is 2
+
+
+def test_loss_that_is_not_finite_stops_with_step_and_batch(tmp_path, monkeypatch):
+    run = start(tmp_path / "run")
+    monkeypatch.setattr(training, "weighted_sum", lambda terms, *_: terms["colour_fine"] * math.nan)
+    with pytest.raises(RunError, match=r"not finite at step 0 \(total nan, .*scene demo/train_0\d, query view_\d\d"):
+        fit(run)
+    assert not run.last_checkpoint.is_file()
+
+
+def test_training_lowers_the_loss(tmp_path):
+    run = start(tmp_path / "run", "finetune", training__steps=40, training__log_every=10, training__validate_every=40)
+    fit(run)
+    totals = run.metrics().dropna(subset=["total"])["total"]
+    assert totals.iloc[-1] < 0.7 * totals.iloc[0]
+
+
+def test_best_weights_are_kept_by_validation(tmp_path, monkeypatch):
+    scores = iter([10.0, 12.0, 11.0])
+    monkeypatch.setattr(training, "validate", lambda *_, **__: {"fine_psnr": next(scores)})
+    run = start(tmp_path / "run", training__validate_every=2)
+    fit(run)
+    assert read_our_checkpoint(run.best_checkpoint)["step"] == 4
+    assert read_our_checkpoint(run.last_checkpoint)["state"]["best"] == {"fine_psnr": 12.0, "step": 4}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"data__train_scenes": ["demo/train_99"]}, "train_99"),
+        ({"data__validation_scenes": ["demo/train_00"]}, "trained on and validated on"),
+        ({"data__working_views": 20}, "Set working_views lower"),
+        ({"data__working_views": 2}, "training needs more than 2 views"),
+        ({"model__coarse_samples": 8}, "more than 8 samples"),
+        ({"training__initial_weights": "nowhere.pt"}, "nowhere.pt"),
+    ],
+)
+def test_what_cannot_work_fails_before_training(tmp_path, overrides, message):
+    run = start(tmp_path / "run", **overrides)
+    with pytest.raises(MaskrfError, match=message):
+        fit(run)
+    assert not run.metrics_path.is_file()
+
+
+def test_test_scenes_are_neither_trained_nor_validated_on(tmp_path):
+    run = start(tmp_path / "run", data__validation_scenes=["demo/test_00"])
+    with pytest.raises(DatasetError, match=r"demo/test_00: .*tested on"):
+        fit(run)
+
+
+def test_learning_rate_is_halved_down_to_the_lowest():
+    settings = load_config("pretrain", "paper", {"training.steps": 10**6}).training
+    assert learning_rate(99_999, settings) == 4e-4
+    assert learning_rate(100_000, settings) == 2e-4
+    assert learning_rate(350_000, settings) == 5e-5
+    assert learning_rate(10**7, settings) == 1e-5
+
+
+def test_streams_of_steps_and_seeds_differ():
+    assert len({stream_seed(seed, step) for seed in range(10) for step in range(100)}) == 1000
+
+
+def test_due_at_the_interval_and_at_the_end():
+    assert [step for step in range(1, 8) if is_due(step, 3, 7)] == [3, 6, 7]
+
+
+def test_validation_keeps_the_mode_of_the_renderer(tmp_path):
+    trainer = Trainer(start(tmp_path / "run"))
+    trainer.renderer.train()
+    numbers = validate(
+        trainer.renderer, trainer.validation_scenes, working_views=3, views_per_scene=1, rays_per_chunk=4096
+    )
+    assert trainer.renderer.training
+    assert set(numbers) == {"coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim"}
+    assert 0 < numbers["fine_psnr"] < 40
