@@ -7,6 +7,7 @@ import sys
 from statistics import median
 
 import nbformat
+import papermill
 import pytest
 
 from maskrf_core.storage import ROOT
@@ -43,6 +44,9 @@ class TestNotebook:
         values = {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cell.source).body}
         assert values == {field: info.default for field, info in MODELS[name].model_fields.items()}
         assert all("  # " in line for line in cell.source.splitlines())
+
+    def test_papermill_finds_every_parameter(self, name):
+        assert set(papermill.inspect_notebook(str(NOTEBOOKS / f"{name}.ipynb"))) == set(MODELS[name].model_fields)
 
     def test_they_are_checked_before_anything_else_happens(self, name):
         first, second = cells_of(name)[:2]

@@ -1,6 +1,8 @@
 """Which names count as parameters: in papermill, in JupyterLab with cells run again, and outside of both."""
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from maskrf_core.workbook.parameter_cells import literal_assignments, parameter_names
 
@@ -52,3 +54,24 @@ def test_the_check_run_again_later_sees_the_parameter_cells_and_nothing_else():
 def test_outside_of_ipython_plain_public_names_count():
     namespace = {"__name__": "x", "_private": 1, "steps": 3, "mask_ration": 0.5, "module": pytest, "run": None}
     assert parameter_names(namespace, KNOWN) == ["steps", "mask_ration", "run"]
+
+
+def test_in_a_real_ipython_cells_can_be_mended_and_run_again(monkeypatch):
+    monkeypatch.delenv("MASKRF_SMOKE", raising=False)
+    shell = InteractiveShell(config=Config({"HistoryManager": {"hist_file": ":memory:"}}))
+    check = (
+        "from maskrf_core.workbook.parameters import PretrainParameters, check_parameters\n"
+        "parameters = check_parameters(PretrainParameters, globals())"
+    )
+
+    def run(cell):
+        result = shell.run_cell(cell, store_history=True)
+        return type(result.error_in_exec).__name__ if result.error_in_exec else None
+
+    try:
+        assert [run("mask_ration = 0.25"), run(check)] == [None, "SettingsError"]
+        assert [run("mask_ratio = 0.25"), run("import math\nrows = 3"), run(check), run(check)] == [None] * 4
+        assert shell.user_ns["parameters"].mask_ratio == 0.25
+        assert [run("mask_ratio = 2"), run(check)] == [None, "SettingsError"]
+    finally:
+        shell.history_manager.end_session()
