@@ -1,0 +1,129 @@
+"""What several views' depth maps say about each other: which depths are confirmed, and which are impossible."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import max_pool2d, pad
+
+from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
+from maskrf_core.datasets.plane_sweep import SweepView, inverse_depth_planes, project_planes
+
+UNCONFIRMED_WEIGHT = 0.1
+"""Weight in a smoothed surface of a depth that no other view confirms."""
+
+
+def off_silhouettes(
+    reference: SweepView, others: list[SweepView], planes: int
+) -> Bool[Tensor, "plane height width"] | None:
+    """Where a plane's point falls on another view's background, over a pixel from its foreground: no surface there.
+
+    None where no other view is given. (The visual hull: Laurentini, PAMI 1994.)
+    """
+    if not others:
+        return None
+    depths = inverse_depth_planes(reference.near, reference.far, planes).to(reference.image)
+    outside = torch.zeros(planes, *reference.mask.shape, dtype=torch.bool, device=reference.mask.device)
+    for other in others:
+        around = max_pool2d(other.mask[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
+        pixels, depth = project_planes(reference, other, depths)
+        x, y, inside = _nearest_pixels(pixels, depth, *other.mask.shape)
+        outside |= inside & ~around[y, x]
+    return outside
+
+
+def confirmed_depth(
+    view: SweepView,
+    depth: Float[Tensor, "height width"],
+    others: list[tuple[SweepView, Float[Tensor, "_height _width"]]],
+    *,
+    confirming_views: int,
+    depth_tolerance: float,
+    pixel_tolerance: float,
+) -> Float[Tensor, "height width"]:
+    """Depth where enough other views agree, as the mean over all that do; 0 elsewhere.
+
+    Another view agrees where a pixel's point, looked up in its depth map and carried back, has the same depth within
+    `depth_tolerance` (relative) and lands within `pixel_tolerance` of the pixel.
+    """
+    total, votes = depth.clone(), torch.zeros_like(depth)
+    for other, other_depth in others:
+        returned, distance = round_trip(view, depth, other, other_depth)
+        agrees = (distance <= pixel_tolerance) & ((returned - depth).abs() <= depth_tolerance * depth)
+        total += torch.where(agrees, returned, 0.0)
+        votes += agrees
+    return torch.where((votes >= confirming_views) & (depth > 0), total / (votes + 1), 0.0)
+
+
+def round_trip(
+    view: SweepView,
+    depth: Float[Tensor, "height width"],
+    other: SweepView,
+    other_depth: Float[Tensor, "other_height other_width"],
+) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
+    """Depth with which each pixel comes back from the other view's depth map, and how many pixels beside itself.
+
+    Both are infinite where the point is outside the other view, or either map has no depth.
+    """
+    y, x = torch.meshgrid(torch.arange(depth.shape[0]), torch.arange(depth.shape[1]), indexing="ij")
+    pixels = torch.stack([x, y], -1).to(depth)
+    there, there_depth = _carry(pixels, depth, view, other)
+    x, y, inside = _nearest_pixels(there, there_depth, *other_depth.shape)
+    found = other_depth[y, x]
+    # Carried back from where the point really landed: rounding is then no part of the distance.
+    back, back_depth = _carry(there, found, other, view)
+    known = inside & (found > 0) & (depth > 0) & (back_depth > SMALLEST_PROJECTED_DEPTH)
+    distance = torch.linalg.vector_norm(back - pixels, dim=-1)
+    return torch.where(known, back_depth, torch.inf), torch.where(known, distance, torch.inf)
+
+
+def smooth_surface(
+    depth: Float[Tensor, "height width"],
+    confirmed: Float[Tensor, "height width"],
+    *,
+    inverse_depth_scale: float,
+    radius: int = 2,
+    iterations: int = 2,
+) -> Float[Tensor, "height width"]:
+    """Inverse depth averaged over a square, less over steps beyond `inverse_depth_scale`; 0 stays 0.
+
+    Depths that are confirmed (not 0) replace the others and weigh ten times as much. (A bilateral filter: Tomasi and
+    Manduchi, ICCV 1998.)
+    """
+    known = depth > 0
+    best = torch.where(confirmed > 0, confirmed, depth)
+    inverse = torch.where(known, 1 / best, 0.0)
+    weight = torch.where(confirmed > 0, 1.0, UNCONFIRMED_WEIGHT) * known
+    height, width = depth.shape
+    weights = pad(weight, (radius,) * 4)
+    for _ in range(iterations):
+        values = pad(inverse, (radius,) * 4)
+        total, share = torch.zeros_like(inverse), torch.zeros_like(inverse)
+        for dy in range(2 * radius + 1):
+            for dx in range(2 * radius + 1):
+                window = slice(dy, dy + height), slice(dx, dx + width)
+                near = torch.exp(-0.5 * ((values[window] - inverse) / inverse_depth_scale) ** 2) * weights[window]
+                total += near * values[window]
+                share += near
+        inverse = torch.where(known, total / share, 0.0)
+    return torch.where(known, 1 / inverse, 0.0)
+
+
+def _nearest_pixels(
+    pixels: Float[Tensor, "*point 2"], depth: Float[Tensor, "*point"], height: int, width: int
+) -> tuple[Tensor, Tensor, Bool[Tensor, "*point"]]:
+    """Column and row of the nearest pixel, clamped to the image, and whether it is in the image and in front."""
+    nearest = pixels.clamp(-2, max(height, width) + 1).round().long()  # a wild projection would overflow the integer
+    x, y = nearest.unbind(-1)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (depth > SMALLEST_PROJECTED_DEPTH)
+    return x.clamp(0, width - 1), y.clamp(0, height - 1), inside
+
+
+def _carry(
+    pixels: Float[Tensor, "height width 2"], depth: Float[Tensor, "height width"], start: SweepView, end: SweepView
+) -> tuple[Float[Tensor, "height width 2"], Float[Tensor, "height width"]]:
+    """Pixels of one camera at given depths, as pixels and depths of another."""
+    homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
+    points = homogeneous @ torch.linalg.inv(start.K).T * depth[..., None]
+    in_end = (points - start.w2c[:, 3]) @ start.w2c[:, :3] @ end.w2c[:, :3].T + end.w2c[:, 3]
+    in_image = in_end @ end.K.T
+    return in_image[..., :2] / in_end[..., 2:].clamp(min=SMALLEST_PROJECTED_DEPTH), in_end[..., 2]
