@@ -8,10 +8,9 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import Field, ValidationError
 
 from maskrf_core.config import (
     SMOKE,
@@ -31,42 +30,12 @@ from maskrf_core.errors import SettingsError
 from maskrf_core.setting_errors import readable
 from maskrf_core.storage import ROOT, resolve, shown
 from maskrf_core.workbook.parameter_cells import parameter_names
+from maskrf_core.workbook.parameter_types import RatioList, SceneList, SeedList, split_list
 
 RUNS_VARIABLE = "MASKRF_RUNS"
 """Environment variable: where run folders go while `runs_root` is left as it is; for tests and publishing."""
 NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")
 """Parameters that leave a run the same run: its name does not say them."""
-
-
-def _as_text(value: Any) -> Any:
-    """papermill turns `-p mask_ratios 0.5` into a number before the notebook sees it."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def split_list(text: str | None) -> list[str] | None:
-    """`"a, b"` → `["a", "b"]`; None stays None."""
-    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _listed(kind: type, within: str, low: int, high: int):
-    """A validator of text that lists numbers from `low` up to but not including `high`."""
-
-    def check(text: Any) -> Any:
-        text = _as_text(text)
-        try:
-            values = [kind(part) for part in split_list(text)] if isinstance(text, str) else []
-        except ValueError:
-            values = []
-        if not values or not all(low <= value < high for value in values) or len(set(values)) < len(values):
-            raise PydanticCustomError("listed", "{within}", {"within": f"different {within}, separated by commas"})
-        return text
-
-    return BeforeValidator(check)
-
-
-RatioList = Annotated[str, _listed(float, "numbers ≥ 0 and < 1", 0, 1)]
-SeedList = Annotated[str, _listed(int, "whole numbers ≥ 0", 0, 2**31)]
-SceneList = Annotated[str, Field(pattern=r"\S", description="names of scenes, separated by commas")]
 
 
 class NotebookParameters(Settings):

@@ -1,0 +1,37 @@
+"""Lists as flat scalars: numbers or names in one text, separated by commas."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+
+def _as_text(value: Any) -> Any:
+    """papermill turns `-p mask_ratios 0.5` into a number before the notebook sees it."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """`"a, b"` → `["a", "b"]`; None stays None."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _listed(kind: type, within: str, low: int, high: int):
+    """A validator of text that lists numbers from `low` up to but not including `high`."""
+
+    def check(text: Any) -> Any:
+        text = _as_text(text)
+        try:
+            values = [kind(part) for part in split_list(text)] if isinstance(text, str) else []
+        except ValueError:
+            values = []
+        if not values or not all(low <= value < high for value in values) or len(set(values)) < len(values):
+            raise PydanticCustomError("listed", "{within}", {"within": f"different {within}, separated by commas"})
+        return text
+
+    return BeforeValidator(check)
+
+
+RatioList = Annotated[str, _listed(float, "numbers ≥ 0 and < 1", 0, 1)]
+SeedList = Annotated[str, _listed(int, "whole numbers ≥ 0", 0, 2**31)]
+SceneList = Annotated[str, Field(pattern=r"\S", description="names of scenes, separated by commas")]
