@@ -35,7 +35,7 @@ def data_root(tmp_path: Path) -> Path:
         frames = []
         for number in numbers:
             image = generator.integers(1, 255, (16, 16, 4), dtype=np.uint8)
-            image[:4, :, 3], image[4:, :, 3] = 0, 255
+            image[:4, :, 3], image[4, :, 3], image[5:, :, 3] = 0, 1, 255  # a trace of the object counts as it
             assert cv2.imwrite(str(folder / split / f"r_{number}.png"), image)
             frames.append(
                 {"file_path": f"./{split}/r_{number}", "transform_matrix": camera_to_world(number / 3).tolist()}
