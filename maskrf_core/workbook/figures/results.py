@@ -22,11 +22,11 @@ def read_pictures(folder: Path, scene: str, image_id: str) -> dict[str, UInt8[np
     return {kind: cv2.imread(str(file), cv2.IMREAD_COLOR)[..., ::-1] for kind, file in files.items()}
 
 
-def render_rows(
-    rows: Mapping[str, Mapping[str, UInt8[np.ndarray, "height width 3"]]], title: str, width: float = 1.9
-) -> Figure:
+def render_rows(rows: Mapping[str, Mapping[str, UInt8[np.ndarray, "height width 3"]]], title: str) -> Figure:
     """One row a view or method: truth, render, error and depth."""
-    height = max(next(iter(row.values())).shape[0] / next(iter(row.values())).shape[1] for row in rows.values())
+    shapes = [next(iter(row.values())).shape for row in rows.values()]
+    width = 1.9 if shapes[0][1] <= 128 else 2.6
+    height = max(shape[0] / shape[1] for shape in shapes)
     figure = new_figure(width * len(KINDS) + 0.4, width * height * len(rows) + 0.6)
     grid = figure.subplots(len(rows), len(KINDS), squeeze=False)
     titles = {"truth": "truth", "fine": "render", "error": "|error|", "depth": "depth (near: bright)"}
