@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from skimage.metrics import structural_similarity
+from torch import library
 
 LPIPS_BACKBONE = "vgg16-397923af.pth"
 _kept_alive = []
@@ -71,9 +72,9 @@ def import_torchvision():
             raise
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
-        library = torch.library.Library("torchvision", "DEF")
-        _kept_alive.append(library)  # the declarations vanish with it
+        declarations = library.Library("torchvision", "DEF")
+        _kept_alive.append(declarations)  # they vanish with it
         for operator in ("nms", "qnms"):
-            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            declarations.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import torchvision
     return torchvision

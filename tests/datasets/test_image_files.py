@@ -41,7 +41,7 @@ def test_size_behind_a_long_jpeg_comment(tmp_path: Path):
     assert image_size(tmp_path / "x.jpg") == (24, 40)
     assert read_image(tmp_path / "x.jpg").shape == (24, 40, 3)
     (tmp_path / "x.jpg").write_bytes(data[:2] + 2 * comment + data[2:-40])
-    with pytest.raises(DatasetError, match="ends too early"):
+    with pytest.raises(DatasetError, match="cut short or damaged"):
         read_image(tmp_path / "x.jpg")
 
 
@@ -65,8 +65,8 @@ def test_what_is_no_image(tmp_path: Path):
     for reader in (image_size, read_image):
         with pytest.raises(DatasetError, match="not a PNG or JPEG"):
             reader(path)
-    cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint16))
-    with pytest.raises(DatasetError, match="uint16"):
+    cv2.imwrite(str(path), np.zeros((4, 4), np.uint16))
+    with pytest.raises(DatasetError, match="mode I;16|mode I"):
         read_image(path)
 
 

@@ -171,7 +171,7 @@ def test_broken_images(data_root: Path):
     whole = (images / "im05.png").read_bytes()
     (images / "im05.png").write_bytes(whole[:-20])
     scene = open_scene("nerf_llff/shelf/4", data_root)
-    with pytest.raises(DatasetError, match=r"im05\.png: the image is damaged"):
+    with pytest.raises(DatasetError, match=r"im05\.png: the image is cut short or damaged"):
         scene.image("im05")
     (images / "im05.png").write_bytes(b"")
     with pytest.raises(DatasetError, match=r"im05\.png: not a PNG or JPEG"):
