@@ -17,8 +17,9 @@ STAMP := $(VENV)/.stamp
 export MALLOC_MMAP_THRESHOLD_ ?= 8589934592
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 export MALLOC_TOP_PAD_ ?= 1073741824
-# As in maskrf_core/__init__.py, for what imports torch first: threads that wait sleep, they do not spin.
+# As in maskrf_core/__init__.py, for what imports torch first: threads that wait spin briefly, then sleep.
 export OMP_WAIT_POLICY ?= PASSIVE
+export GOMP_SPINCOUNT ?= 5000
 # A kernel found on this path would be started in place of this environment's own.
 unexport JUPYTER_PATH
 

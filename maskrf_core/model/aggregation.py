@@ -54,6 +54,7 @@ class AggregationNetwork(nn.Module):
         self.density = mlp([16, 16, 1], nn.ELU, nn.ReLU)
         self.blending = mlp([32 + 1 + 4, 16, 8, 1], nn.ELU)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
+        self._initialise_as_published()
 
     def forward(
         self, views: ViewSamples, visibility: PointVisibility, *, mask: Bool[Tensor, "view ray sample"] | None
@@ -80,6 +81,21 @@ class AggregationNetwork(nn.Module):
         scene_features = self._scene_features(x, visible, views.valid)
         density = self.density(scene_features)[..., 0] * views.valid.any(dim=0)
         return PointPrediction(scene_features, density, self._blend(x, visible, views))
+
+    def _initialise_as_published(self) -> None:
+        """IBRNet's initial weights, which learn faster than torch's default: Kaiming normal, no bias."""
+        for network in (
+            self.visibility_weight,
+            self.base,
+            self.residual_and_visibility,
+            self.visibility,
+            self.geometry,
+            self.blending,
+        ):
+            for layer in network:
+                if isinstance(layer, nn.Linear):
+                    nn.init.kaiming_normal_(layer.weight)
+                    nn.init.zeros_(layer.bias)
 
     def _aggregate(
         self,

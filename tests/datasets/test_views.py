@@ -131,8 +131,6 @@ def test_padding_of_fitting_sizes_is_nothing(views):
 
 
 def test_images_of_unequal_size(views):
-    scene = views.scene
-    scene.image = None
     views._image = lambda image_id: np.zeros((32, 48 + int(image_id[-1]), 3), np.uint8)
     with pytest.raises(DatasetError, match="unequal size"):
         views.references(["view_0", "view_1"])

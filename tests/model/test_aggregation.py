@@ -202,3 +202,11 @@ def test_16_bit_precision_is_finite(precision: torch.dtype):
     exact = network(samples, visibility, mask=~samples.valid)
     for rough, fine in zip(prediction, exact, strict=True):
         torch.testing.assert_close(rough.float(), fine, atol=0.1, rtol=0.1)
+
+
+def test_initial_weights_keep_the_scale_of_features():
+    """Kaiming normal: the variance of a layer's weights is 2 / inputs, and biases are zero."""
+    torch.manual_seed(0)
+    layer = AggregationNetwork().base[0]
+    assert layer.weight.var().item() == pytest.approx(2 / layer.in_features, rel=0.05)
+    assert (layer.bias == 0).all()
