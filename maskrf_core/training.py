@@ -199,11 +199,12 @@ def check_scenes(train: list[SceneViews], validation: list[SceneViews], config: 
         DatasetError: a scene has too few views, or is used for more than one of training, validation and test.
     """
     needed = config.data.working_views
-    if needed <= RAY_IS_SEEN_BY_MORE_THAN or config.model.coarse_samples <= RAY_IS_SEEN_AT_MORE_THAN:
+    samples = config.model.coarse_samples
+    if needed <= RAY_IS_SEEN_BY_MORE_THAN or samples <= RAY_IS_SEEN_AT_MORE_THAN:
         raise SettingsError(
-            f"data.working_views={needed}, model.coarse_samples={config.model.coarse_samples}: training needs more "
-            f"than {RAY_IS_SEEN_BY_MORE_THAN} views and more than {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays "
-            "that so many see are supervised"
+            f"data.working_views={needed}, model.coarse_samples={samples}: training needs more than "
+            f"{RAY_IS_SEEN_BY_MORE_THAN} views and more than {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays that "
+            "so many see are supervised"
         )
     for views, kind in [(v, "train") for v in train] + [(v, "validation") for v in validation]:
         references, queries = views.scene.split(kind)
