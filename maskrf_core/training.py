@@ -203,7 +203,7 @@ def check_scenes(train: list[SceneViews], validation: list[SceneViews], config: 
     if needed <= RAY_IS_SEEN_BY_MORE_THAN or samples <= RAY_IS_SEEN_AT_MORE_THAN:
         raise SettingsError(
             f"data.working_views={needed}, model.coarse_samples={samples}: training needs more than "
-            f"{RAY_IS_SEEN_BY_MORE_THAN} views and more than {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays that "
+            f"{RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays that "
             "so many see are supervised"
         )
     for views, kind in [(v, "train") for v in train] + [(v, "validation") for v in validation]:

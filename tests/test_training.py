@@ -139,7 +139,7 @@ def test_best_weights_are_kept_by_validation(tmp_path, monkeypatch):
         ({"data__validation_scenes": ["demo/train_00"]}, "trained on and validated on"),
         ({"data__working_views": 20}, "Set working_views lower"),
         ({"data__working_views": 2}, "training needs more than 2 views"),
-        ({"model__coarse_samples": 8}, "more than 8 samples"),
+        ({"model__coarse_samples": 8}, "2 views and 8 samples"),
         ({"training__initial_weights": "nowhere.pt"}, "nowhere.pt"),
     ],
 )
