@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 
 from maskrf_core.config import Config
 from maskrf_core.datasets.views import draw_training_batch, expand_scene_names, open_scenes
-from maskrf_core.model.renderer import Renderer
 from maskrf_core.storage import cache_folder
+from maskrf_core.training import initial_renderer
 
 
 class RayMask(NamedTuple):
@@ -20,7 +20,7 @@ class RayMask(NamedTuple):
 
 
 def mask_of_one_ray(config: Config, ray: int = 0) -> RayMask:
-    """What a training step masks on a ray of its first scene; the weights play no part in it."""
+    """What a training step masks on a ray of its first scene; the weights it begins with place the samples."""
     data_root = config.data.data_root
     first = expand_scene_names(config.data.train_scenes)[:1]
     (views,) = open_scenes(first, data_root, cache_folder(data_root))
@@ -28,7 +28,7 @@ def mask_of_one_ray(config: Config, ray: int = 0) -> RayMask:
     batch = draw_training_batch([views], config.data, generator=np.random.default_rng(config.training.seed)).batch
     generator = torch.Generator().manual_seed(config.training.seed)
     with torch.no_grad():
-        rendering = Renderer(config.model)(batch, mask_ratio=config.masking.mask_ratio, generator=generator)
+        rendering = initial_renderer(config)(batch, mask_ratio=config.masking.mask_ratio, generator=generator)
     depths = rendering.fine.sample_depths[ray].numpy()
     if rendering.masked is None:  # mask_ratio is 0
         return RayMask(np.zeros((len(batch.references), len(depths)), dtype=bool), depths)
