@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -88,7 +89,7 @@ class HardwareSettings(Settings):
     """Where and how it is computed; no result should depend on it beyond rounding."""
 
     device: Device = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true"] = Field("32-true", description="geometry would suffer from less")
     rays_per_chunk: int = Field(1024, ge=1, description="rays rendered at once without gradients; bounds the memory")
 
 
@@ -149,13 +150,13 @@ def to_yaml(config: Config) -> str:
 
 
 def parse_overrides(text: str) -> dict[str, Any]:
-    """`"training.rays=256, model.fine_samples=16"` → dotted names and values (YAML scalars).
+    """`"data.rays=256, data.train_scenes=[a, b]"` → dotted names and values (YAML, lists in brackets).
 
     Raises:
-        SettingsError: an entry without `=`.
+        SettingsError: an entry without `=`, or a value that is not YAML.
     """
     overrides = {}
-    for entry in filter(None, (part.strip() for part in text.split(","))):
+    for entry in filter(None, (part.strip() for part in re.split(r",(?![^\[]*\])", text))):
         name, equals, value = entry.partition("=")
         if not equals:
             raise SettingsError(f"overrides: {entry!r} is not of the form section.name=value")
@@ -165,7 +166,10 @@ def parse_overrides(text: str) -> dict[str, Any]:
 
 def _scalar(text: str) -> Any:
     """A YAML scalar; `1e-3`, which YAML takes for text, is a number."""
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"overrides: {text!r} is not a value") from error
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             return float(value)

@@ -14,6 +14,7 @@ from maskrf_core.checkpoints import load_renderer
 from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.views import SceneViews, evaluation_batch, open_scenes
+from maskrf_core.errors import DatasetError, SettingsError
 from maskrf_core.files import write_atomically, write_text
 from maskrf_core.metrics import lpips_vgg, psnr, ssim
 from maskrf_core.model.renderer import Renderer
@@ -59,8 +60,8 @@ def evaluate(
     Raises:
         CheckpointError, DatasetError: as reading them does; before anything is rendered.
     """
+    opened = open_for_evaluation(scenes, data_root, split, working_views)
     renderer = load(source).to(resolve_device(device)).eval()
-    opened = open_scenes(scenes, data_root, cache_folder(data_root))
     rows = []
     for view in rendered_views(renderer, opened, split, working_views, views_per_scene, rays_per_chunk):
         rows.append({"scene": view.scene, "image_id": view.image_id, **view_metrics(view)})
@@ -70,6 +71,23 @@ def evaluate(
     if pictures is not None:
         write_text(pictures / "metrics.csv", table.to_csv(index=False))
     return table
+
+
+def open_for_evaluation(
+    scenes: Sequence[str], data_root: str | Path, split: SplitKind, working_views: int
+) -> list[SceneViews]:
+    """Open scenes, and find what evaluating them would stumble over.
+
+    Raises:
+        DatasetError: a scene is missing or broken, or has no query views or too few reference views.
+    """
+    opened = open_scenes(scenes, data_root, cache_folder(data_root))
+    for views in opened:
+        references, queries = views.scene.split(split)
+        if not queries:
+            raise DatasetError(f"{views.scene.name}: has no {split} views. Leave this scene out.")
+        views.nearest(queries[0], references, working_views)
+    return opened
 
 
 def validate(
@@ -180,9 +198,15 @@ def load(source: Run | str | Path | Renderer) -> Renderer:
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU."""
+    """`auto` is the first GPU if there is one, else the CPU.
+
+    Raises:
+        SettingsError: a GPU is asked for where there is none.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("device='cuda': torch sees no GPU here. Use auto or cpu, or install torch's CUDA build")
     return torch.device(device)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from tqdm import tqdm
 from tqdm.notebook import tqdm as tqdm_notebook
 
 Item = TypeVar("Item")
+SECONDS_BETWEEN_LINES = 20
 
 
 def in_watched_notebook() -> bool:
@@ -49,8 +51,14 @@ class Progress:
 
 
 def tracked(items: Iterable[Item], *, total: int, title: str) -> Iterator[Item]:
-    """Iterate with a bar if someone watches, silently if not."""
-    if not someone_watches():
-        return iter(items)
-    kind = tqdm_notebook if in_watched_notebook() else tqdm
-    return iter(kind(items, total=total, desc=title, leave=False))
+    """Iterate with a bar if someone watches, else with a line every few seconds."""
+    if someone_watches():
+        kind = tqdm_notebook if in_watched_notebook() else tqdm
+        yield from kind(items, total=total, desc=title, leave=False)
+        return
+    said = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - said > SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            print(f"{title}: {done} of {total}", flush=True)
+        yield item

@@ -28,7 +28,8 @@ class RunLog:
         """Step of the newest training line."""
         self._path = run.metrics_path
         kept = run.metrics()
-        kept = kept[kept["step"] <= step].reindex(columns=COLUMNS)
+        whole = kept["phase"].isin(SHOWN)  # a kill may have cut the last row
+        kept = kept[whole & (kept["step"] <= step)].reindex(columns=COLUMNS)
         write_text(self._path, kept.to_csv(index=False))
         self._events = SummaryWriter(run.folder / "tensorboard", purge_step=step + 1)
 

@@ -18,7 +18,7 @@ from maskrf_core.config import Config, read_config, to_yaml
 from maskrf_core.errors import RunError
 from maskrf_core.files import write_json, write_text
 
-MAY_DIFFER = ("hardware", "training.steps", "data.data_root")
+MAY_DIFFER = ("hardware.device", "hardware.rays_per_chunk", "training.steps", "data.data_root")
 """Settings that an existing run may be continued with: where it is computed, where the data lie, how long it lasts."""
 VERSIONS_OF = ("maskrf-core", "torch", "lightning-fabric", "numpy", "opencv-python-headless", "pydantic")
 
@@ -39,7 +39,7 @@ class Run:
         run = Run(Path(folder))
         if run.config_path.is_file():
             run._continue_with(config)
-        elif run.folder.is_dir() and any(run.folder.iterdir()):
+        elif run.folder.is_dir() and any(not _left_by_an_interrupted_start(path) for path in run.folder.iterdir()):
             raise RunError(f"{run.folder}: is not empty and holds no config.yaml. Choose another run folder.")
         else:
             write_json(run.folder / "provenance.json", provenance(config.training.seed))
@@ -117,6 +117,12 @@ class Run:
                 f"{self.folder}: holds a run with other settings, and nothing was changed there:\n{listed}\n"
                 "Choose another run folder, ask for the same settings, or delete the folder."
             )
+        done = self.metrics()["step"].max()
+        if done > config.training.steps:
+            raise RunError(
+                f"{self.folder}: has done {done:.0f} steps already, {config.training.steps} are asked for. Choose "
+                "another run folder, or ask for at least as many."
+            )
         write_text(self.config_path, to_yaml(config))
 
 
@@ -141,6 +147,10 @@ def provenance(seed: int) -> dict[str, Any]:
         "git_changes": bool(_git("status", "--porcelain")),
         "seed": seed,
     }
+
+
+def _left_by_an_interrupted_start(path: Path) -> bool:
+    return path.name == "provenance.json" or path.name.startswith(".")
 
 
 def _version(name: str) -> str | None:

@@ -9,15 +9,15 @@ from lightning_fabric import Fabric
 
 from maskrf_core.checkpoints import load_renderer, load_weights, read_our_checkpoint, save_checkpoint
 from maskrf_core.config import Config, HardwareSettings, TrainingSettings
-from maskrf_core.datasets.views import SceneViews, draw_training_batch, expand_scene_names, open_scenes
-from maskrf_core.errors import CheckpointError, DatasetError, RunError, SettingsError
-from maskrf_core.evaluation import validate
+from maskrf_core.datasets.views import draw_training_batch
+from maskrf_core.errors import CheckpointError, RunError
+from maskrf_core.evaluation import resolve_device, validate
 from maskrf_core.losses import Objective, weighted_sum
-from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN, Renderer
+from maskrf_core.model.renderer import Renderer
 from maskrf_core.progress import Progress
 from maskrf_core.run_log import RunLog
 from maskrf_core.runs import Run
-from maskrf_core.storage import cache_folder
+from maskrf_core.training_scenes import open_checked_scenes
 
 FIRST_STREAM = 0
 """Numbers of the independent random streams that a seed is split into: data, and rays and masks."""
@@ -47,13 +47,11 @@ class Trainer:
         self.run = run
         self.config = run.config
         training, data = self.config.training, self.config.data
-        cache = cache_folder(data.data_root)
-        self.train_scenes = open_scenes(data.train_scenes, data.data_root, cache)
-        self.validation_scenes = open_scenes(data.validation_scenes, data.data_root, cache)
-        check_scenes(self.train_scenes, self.validation_scenes, self.config)
+        self.train_scenes, self.validation_scenes = open_checked_scenes(self.config)
 
         self.fabric = start_fabric(self.config.hardware)
-        self.renderer = initial_renderer(self.config)
+        continued = run.last_checkpoint.is_file()
+        self.renderer = Renderer(self.config.model) if continued else initial_renderer(self.config)
         self.objective = Objective(
             self.renderer,
             mask_ratio=self.config.masking.mask_ratio,
@@ -64,7 +62,7 @@ class Trainer:
         optimiser = torch.optim.Adam(trainable, lr=training.learning_rate)
         self.step, self.best = 0, {"fine_psnr": float("-inf"), "step": -1}
         self.restored_optimiser = None
-        if run.last_checkpoint.is_file():
+        if continued:
             self._restore(read_our_checkpoint(run.last_checkpoint))
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
         if self.restored_optimiser is not None:
@@ -186,42 +184,9 @@ def initial_renderer(config: Config) -> Renderer:
 
 def start_fabric(hardware: HardwareSettings) -> Fabric:
     """Device and precision of the run: the first GPU if there is one, else the CPU."""
-    fabric = Fabric(accelerator=hardware.device, devices=1, precision=hardware.precision)
+    fabric = Fabric(accelerator=resolve_device(hardware.device).type, devices=1, precision=hardware.precision)
     fabric.launch()
     return fabric
-
-
-def check_scenes(train: list[SceneViews], validation: list[SceneViews], config: Config) -> None:
-    """Find what training would stumble over, before it begins.
-
-    Raises:
-        SettingsError: so few working views or samples that no ray would ever be supervised.
-        DatasetError: a scene has too few views, or is used for more than one of training, validation and test.
-    """
-    needed = config.data.working_views
-    samples = config.model.coarse_samples
-    if needed <= RAY_IS_SEEN_BY_MORE_THAN or samples <= RAY_IS_SEEN_AT_MORE_THAN:
-        raise SettingsError(
-            f"data.working_views={needed}, model.coarse_samples={samples}: training needs more than "
-            f"{RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays that "
-            "so many see are supervised"
-        )
-    for views, kind in [(v, "train") for v in train] + [(v, "validation") for v in validation]:
-        references, queries = views.scene.split(kind)
-        if len(set(references) - set(queries[:1])) < needed:
-            raise DatasetError(
-                f"{views.scene.name}: {needed} working views are asked for, but only {len(references)} reference "
-                "views are there. Set working_views lower, or leave this scene out."
-            )
-    trained, validated = ({views.scene.name for views in part} for part in (train, validation))
-    tested = set(expand_scene_names(config.evaluation.test_scenes))
-    for both, uses in (
-        (trained & validated, "trained on and validated on"),
-        (trained & tested, "trained on and tested on"),
-        (validated & tested, "validated on and tested on"),
-    ):
-        if both:
-            raise DatasetError(f"{', '.join(sorted(both))}: {uses}. Choose different scenes for each.")
 
 
 def stream_seed(seed: int, step: int) -> int:

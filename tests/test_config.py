@@ -10,7 +10,7 @@ def test_stage_then_preset_then_stage_of_preset_then_overrides():
     config = load_config("pretrain", "demo", {"training.steps": 7, "data.rays": None})
     assert config.masking.mask_ratio == 0.5  # the stage's
     assert config.data.rays == 128  # the preset's; None keeps it
-    assert config.masking.start_step == 50  # the preset's for this stage
+    assert config.masking.start_step < load_config("pretrain", "paper").masking.start_step  # the preset's own
     assert config.training.steps == 7
 
 
@@ -89,6 +89,15 @@ def test_overrides_in_words():
     assert parse_overrides(" ") == {}
     with pytest.raises(SettingsError, match=r"section\.name=value"):
         parse_overrides("rays")
+
+
+def test_lists_in_overrides_and_what_is_no_value():
+    assert parse_overrides("data.train_scenes=[a/b, c], data.rays=4") == {
+        "data.train_scenes": ["a/b", "c"],
+        "data.rays": 4,
+    }
+    with pytest.raises(SettingsError, match="is not a value"):
+        parse_overrides("data.train_scenes=[a")
 
 
 def test_exponents_without_a_point_are_numbers_too():

@@ -11,7 +11,7 @@ from maskrf_core.checkpoints import save_checkpoint
 from maskrf_core.config import ModelSettings
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.datasets.views import SceneViews, evaluation_batch
-from maskrf_core.errors import CheckpointError, DatasetError
+from maskrf_core.errors import CheckpointError, DatasetError, SettingsError
 from maskrf_core.evaluation import (
     RenderedView,
     evaluate,
@@ -119,6 +119,18 @@ def test_validation_is_the_mean_over_views(renderer, views):
 def test_spread_takes_the_first_and_even_steps():
     assert spread(["a", "b", "c", "d"], 2) == ["a", "c"]
     assert spread(["a", "b"], None) == spread(["a", "b"], 5) == ["a", "b"]
+
+
+def test_a_gpu_that_is_not_there(renderer, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SettingsError, match="sees no GPU"):
+        evaluate(renderer, ["demo/test_00"], device="cuda")
+
+
+def test_a_scene_without_queries_is_named(renderer, monkeypatch):
+    monkeypatch.setattr("maskrf_core.datasets.demo.DemoScene.split", lambda self, kind: (self.image_ids, []))
+    with pytest.raises(DatasetError, match="demo/test_00: has no test views"):
+        evaluate(renderer, ["demo/test_00"])
 
 
 @pytest.mark.parametrize(

@@ -55,3 +55,10 @@ def test_a_kernel_is_watched_only_in_a_session(monkeypatch):
     assert not someone_watches()
     monkeypatch.setenv("JPY_SESSION_NAME", "03_pretrain.ipynb")
     assert in_watched_notebook()
+
+
+def test_headless_iteration_says_how_far_it_is(nobody, monkeypatch, capsys):
+    clock = iter(range(0, 1000, 15))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    assert list(tracked("abcd", total=4, title="rendering")) == list("abcd")
+    assert capsys.readouterr().out.startswith("rendering: 1 of 4\n")

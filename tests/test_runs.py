@@ -44,6 +44,33 @@ def test_a_folder_with_something_else_is_refused(tmp_path, config):
         Run.start(tmp_path, config)
 
 
+def test_an_interrupted_start_can_be_started_again(tmp_path, config):
+    (tmp_path / "provenance.json").write_text("{}", encoding="utf-8")
+    (tmp_path / ".config.yaml.x1").touch()
+    assert Run.start(tmp_path, config).config == config
+
+
+def test_fewer_steps_than_were_done_are_refused(tmp_path, config):
+    run = Run.start(tmp_path, config)
+    log = RunLog(run, 0)
+    log.write(100, "train", {"total": 1.0})
+    log.close()
+    with pytest.raises(RunError, match="has done 100 steps already, 50 are asked for"):
+        Run.start(tmp_path, load_config("pretrain", "demo", {"training.steps": 50}))
+    assert run.config == config
+
+
+def test_a_row_that_a_kill_cut_short_is_dropped(tmp_path, config):
+    run = Run.start(tmp_path, config)
+    log = RunLog(run, 0)
+    log.write(20, "train", {"total": 1.0})
+    log.close()
+    with run.metrics_path.open("a", encoding="utf-8") as file:
+        file.write("4")
+    RunLog(run, 20).close()
+    assert list(run.metrics()["step"]) == [20]
+
+
 def test_opening_what_is_no_run(tmp_path):
     with pytest.raises(RunError, match="is no run folder"):
         Run.open(tmp_path)

@@ -9,6 +9,7 @@ import torch
 from maskrf_core import training
 from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import load_config
+from maskrf_core.datasets.views import place_of
 from maskrf_core.errors import CheckpointError, DatasetError, MaskrfError, RunError
 from maskrf_core.evaluation import validate
 from maskrf_core.runs import Run
@@ -154,6 +155,20 @@ def test_test_scenes_are_neither_trained_nor_validated_on(tmp_path):
     run = start(tmp_path / "run", data__validation_scenes=["demo/test_00"])
     with pytest.raises(DatasetError, match=r"demo/test_00: .*tested on"):
         fit(run)
+
+
+def test_one_place_at_two_sizes_is_one_scene():
+    assert place_of("nerf_synthetic/lego/black_400") == place_of("nerf_synthetic/lego/white_200")
+    assert place_of("demo/train_00") != place_of("demo/train_01")
+
+
+def test_a_continued_run_does_not_need_the_weights_it_began_from(pretrained, tmp_path):
+    weights_file = tmp_path / "initial.pt"
+    weights_file.write_bytes(pretrained.last_checkpoint.read_bytes())
+    run = start(tmp_path / "run", "finetune", training__initial_weights=str(weights_file), training__steps=2)
+    fit(run)
+    weights_file.unlink()
+    assert not fit(run).training
 
 
 def test_learning_rate_is_halved_down_to_the_lowest():

@@ -16,6 +16,8 @@ from maskrf_core.datasets.scene import Scene
 from maskrf_core.errors import DatasetError
 from maskrf_core.files import write_atomically
 
+ESTIMATOR_VERSION = 1
+"""To be raised with every change of the estimator that changes its maps: older kept ones are then not used."""
 LARGEST_SIDE = 100_000
 """Pixels; a COLMAP header that says more is taken for damage."""
 
@@ -81,7 +83,7 @@ def write_colmap_depth(path: str | Path, depth: Float32[np.ndarray, "height widt
 
 def _fingerprint(scene: Scene, image_ids: Sequence[str], settings: DepthSettings) -> str:
     """Changes with anything that an estimate is made from."""
-    digest = hashlib.sha256(repr(asdict(settings)).encode())
+    digest = hashlib.sha256(f"{ESTIMATOR_VERSION} {asdict(settings)}".encode())
     for image_id in image_ids:
         digest.update(image_id.encode())
         for part in (scene.K(image_id), scene.w2c(image_id), scene.depth_range(image_id)):

@@ -94,7 +94,8 @@ def sweep_around(
     inverse = 1 / surface.clamp(min=reference.near) + plane_step * steps
     costs = photometric_costs(reference, sources, 1 / inverse.clamp(min=0.5 / reference.far), settings)
     place = minimum_place(smooth_costs(costs, reference, settings)) - settings.offsets
-    depth = 1 / (1 / surface.clamp(min=reference.near) + plane_step * settings.offset_step * place)
+    best = 1 / surface.clamp(min=reference.near) + plane_step * settings.offset_step * place
+    depth = 1 / best.clamp(min=0.5 / reference.far)  # as far as was compared: beyond, the inverse may turn negative
     return torch.where(reference.mask & (surface > 0), depth, torch.zeros_like(depth))
 
 

@@ -1,6 +1,6 @@
 """Downscaling of images, masks, depth maps and intrinsics, by the rule that published checkpoints were trained with.
 
-METHOD: Gaussian blur with σ = 1/(3r), then bilinear; masks and depths by nearest; K without a half-pixel shift.
+Gaussian blur with σ = 1/(3r), then bilinear; masks and depths by nearest; K without a half-pixel shift.
 """
 
 import math

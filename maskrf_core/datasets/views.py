@@ -168,6 +168,12 @@ def open_scenes(names: Sequence[str], data_root: str | Path, cache_root: Path | 
     return [SceneViews(open_scene(name, data_root), cache_root) for name in expand_scene_names(names)]
 
 
+def place_of(name: str) -> str:
+    """What is in the pictures of a scene, whatever their size or background: `nerf_synthetic/lego/black_400` → its
+    first two words."""
+    return "/".join(name.split("/")[:2])
+
+
 def expand_scene_names(names: Sequence[str]) -> list[str]:
     """Replace the names of demo splits by the names of their scenes."""
     splits = {f"demo/{split}": split for split in ("train", "validation", "test")}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from maskrf_core.config import Config
 from maskrf_core.datasets.views import expand_scene_names
-from maskrf_core.evaluation import load, nearest_view_copy
+from maskrf_core.evaluation import load, nearest_view_copy, open_for_evaluation
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
 from maskrf_core.training import initial_renderer
@@ -29,7 +29,14 @@ class Method:
 
 
 def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
-    """The laziest method, random weights, and either the runs of 03 and 04 or the checkpoint that is asked for."""
+    """The laziest method, random weights, and either the runs of 03 and 04 or the checkpoint that is asked for.
+
+    Raises:
+        DatasetError: a test scene cannot be evaluated; before anything is trained.
+    """
+    config = parameters.config("finetune")
+    data = config.data
+    open_for_evaluation(config.evaluation.test_scenes, data.data_root, "test", data.working_views)
     if parameters.checkpoint is None:
         runs = finetuned_runs(parameters)
         trained = [Method(name, load(run), run) for name, run in runs.items()]
@@ -37,7 +44,7 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
         path = parameters.weights_path(parameters.checkpoint)
         run = Run.open(path) if path.is_dir() else None
         trained = [Method(parameters.checkpoint, load(run or path), run)]
-    untrained = untrained_like(trained[-1].renderer, parameters.config("finetune"))
+    untrained = untrained_like(trained[-1].renderer, config)
     return [Method(NEAREST, None), Method(UNTRAINED, untrained), *trained]
 
 

@@ -14,6 +14,7 @@ from maskrf_core.run_log import latest
 from maskrf_core.runs import Run
 from maskrf_core.storage import shown
 from maskrf_core.training import fit
+from maskrf_core.training_scenes import open_checked_scenes
 from maskrf_core.workbook.parameters import (
     AblationParameters,
     FinetuneParameters,
@@ -28,7 +29,7 @@ OF_TRAINING = (*COMMON, "overrides", "working_views", "train_scenes", "validatio
 
 def pretraining(parameters: PretrainParameters) -> Run:
     """The run folder that the parameters of 03 ask for; nothing is trained yet."""
-    return Run.start(_folder(parameters, "pretrain"), parameters.config("pretrain"))
+    return checked_start(_folder(parameters, "pretrain"), parameters.config("pretrain"))
 
 
 def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
@@ -38,14 +39,14 @@ def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
         RunError: the folder holds a run that began from other weights.
     """
     config = parameters.config("finetune", {"training.initial_weights": str(weights)})
-    run = Run.start(_folder(parameters, "finetune"), config)
+    run = checked_start(_folder(parameters, "finetune"), config)
     hold_to_weights(run, weights)
     return run
 
 
 def from_scratch(parameters: FinetuneParameters, steps: int) -> Run:
     """The run folder of training without pretraining for `steps` in all; nothing is trained yet."""
-    return Run.start(_scratch_folder(parameters), parameters.config("finetune", {"training.steps": steps}))
+    return checked_start(_scratch_folder(parameters), parameters.config("finetune", {"training.steps": steps}))
 
 
 def pretrained_weights(parameters: FinetuneParameters) -> Path:
@@ -62,6 +63,12 @@ def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
     run = _existing(_folder(asked, "finetune")) or finetuning(asked, pretrained_weights(asked))
     scratch = _existing(_scratch_folder(asked)) or from_scratch(asked, total_steps(run))
     return {"finetuned from scratch": trained(scratch), "masked-pretrained, then finetuned": trained(run)}
+
+
+def checked_start(folder: Path, config: Config) -> Run:
+    """`Run.start`, after looking at the scenes: what cannot be trained leaves no folder behind."""
+    open_checked_scenes(config)
+    return Run.start(folder, config)
 
 
 def trained(run: Run) -> Run:
@@ -132,8 +139,9 @@ def ratio_grid(parameters: AblationParameters) -> list[GridPoint]:
     points = []
     for seed in parameters.seed_list:
         for ratio in parameters.ratios:
-            folder = parameters.run_folder("ratios") / f"ratio={ratio:g}-seed={seed}"
-            pretrained = Run.start(folder / "pretrain", _grid_pretraining(parameters, ratio, seed))
+            steps = "+".join(map(str, grid_steps(parameters)))
+            folder = parameters.run_folder("ratios") / f"ratio={ratio:g}-seed={seed}-steps={steps}"
+            pretrained = checked_start(folder / "pretrain", _grid_pretraining(parameters, ratio, seed))
             print(f"ratio {ratio:g}, seed {seed}: pretraining, {pretrained.config.training.steps} steps", flush=True)
             fit(pretrained)
             weights = pretrained.last_checkpoint
@@ -142,7 +150,7 @@ def ratio_grid(parameters: AblationParameters) -> list[GridPoint]:
                 "training.seed": seed,
                 "training.initial_weights": str(weights),
             }
-            finetuned = Run.start(folder / "finetune", parameters.config("finetune", asked))
+            finetuned = checked_start(folder / "finetune", parameters.config("finetune", asked))
             hold_to_weights(finetuned, weights)
             print(f"ratio {ratio:g}, seed {seed}: finetuning, {finetuned.config.training.steps} steps", flush=True)
             fit(finetuned)

@@ -34,6 +34,7 @@ from maskrf_core.workbook.parameter_types import RatioList, SceneList, SeedList,
 
 RUNS_VARIABLE = "MASKRF_RUNS"
 """Environment variable: where run folders go while `runs_root` is left as it is; for tests and publishing."""
+SET_BY_NOTEBOOKS = ("stage", "preset", "data.data_root", "training.initial_weights")
 NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")
 """Parameters that leave a run the same run: its name does not say them."""
 
@@ -46,7 +47,7 @@ class NotebookParameters(Settings):
     runs_root: str = Field("runs", description="folder of the run folders, relative to the checkout")
     seed: Seed = 0
     device: Device = "auto"
-    overrides: str = Field("", description="any other settings: `training.rays=256, model.fine_samples=16`")
+    overrides: str = Field("", description="any other settings: `data.rays=256, model.fine_samples=16`")
 
     stages: ClassVar[tuple[Stage, ...]] = ("finetune",)
     """Stages whose config the notebook needs: a wrong override is found with them."""
@@ -80,7 +81,22 @@ class NotebookParameters(Settings):
                 value = split_list(value)
             if stage == "pretrain" or name != "mask_ratio":
                 values[setting] = value
-        return load_config(stage, self.preset, values | dict(asked or {}) | parse_overrides(self.overrides))
+        return load_config(stage, self.preset, values | dict(asked or {}) | self._checked_overrides())
+
+    def _checked_overrides(self) -> dict[str, Any]:
+        """`overrides`, none of which may be what the notebook sets itself.
+
+        Raises:
+            SettingsError: one is; the parameter to use is named.
+        """
+        overrides = parse_overrides(self.overrides)
+        parameters = {setting: name for name, setting in self.settings.items()}
+        for setting in overrides:
+            if parameters.get(setting) in type(self).model_fields:
+                raise SettingsError(f"overrides: {setting} has a parameter of its own; set {parameters[setting]}")
+            if setting in (*parameters, *SET_BY_NOTEBOOKS):
+                raise SettingsError(f"overrides: {setting} is set by this notebook itself")
+        return overrides
 
     @property
     def data_folder(self) -> Path:

@@ -54,6 +54,13 @@ def test_each_fault_has_its_line():
         (PretrainParameters, {"mask_ratio": float("nan")}, "mask_ratio=nan: must be ≥ 0 and < 1"),
         (PretrainParameters, {"overrides": "data.rayz=3"}, "data.rayz: unknown setting; did you mean data.rays?"),
         (PretrainParameters, {"overrides": "data.rays"}, "is not of the form section.name=value"),
+        (PretrainParameters, {"overrides": "training.steps=3"}, "training.steps has a parameter of its own; set steps"),
+        (
+            AblationParameters,
+            {"overrides": "masking.mask_ratio=0.3"},
+            "masking.mask_ratio is set by this notebook itself",
+        ),
+        (FinetuneParameters, {"overrides": "stage=pretrain"}, "stage is set by this notebook itself"),
         (EvaluateParameters, {"checkpoint": "nowhere"}, "'nowhere': no run folder"),
     ],
 )
@@ -82,10 +89,10 @@ def test_config_takes_preset_then_parameters_then_overrides():
         device="cpu",
         data_root="../somewhere",
         train_scenes="nerf_llff/fern/8, demo/train",
-        overrides="training.steps=12, model.fine_samples=5",
+        overrides="data.rays=12, model.fine_samples=5",
     )
     config = parameters.config("pretrain", {"model.coarse_samples": 9, "model.fine_samples": 6})
-    assert config.training.steps == 12
+    assert (config.training.steps, config.data.rays) == (11, 12)
     assert (config.model.coarse_samples, config.model.fine_samples) == (9, 5)
     assert (config.masking.mask_ratio, config.training.seed, config.hardware.device) == (0.25, 4, "cpu")
     assert config.data.train_scenes == ["nerf_llff/fern/8", "demo/train"]

@@ -14,7 +14,7 @@ from maskrf_core.errors import DatasetError
 FOLDERS = ("nerf_llff_data", "nerf_llff")
 """Below the data root: as the archive unpacks, and under the layout's own name."""
 QUERY_STRIDE = 8
-"""Every 8th image, from the first, is a query (METHOD section 8)."""
+"""Every 8th image, from the first, is a query, as in NeRF and NeuRay."""
 
 
 class NerfLlffScene:

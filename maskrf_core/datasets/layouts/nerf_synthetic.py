@@ -20,7 +20,7 @@ from maskrf_core.errors import DatasetError
 DEPTH_RANGE = (2.0, 6.0)
 BACKGROUNDS = {"black": 0.0, "white": 1.0}
 VALIDATION_NUMBERS = (39, 2, 94, 62, 23, 36)
-"""The validation frames of METHOD section 8."""
+"""The validation frames of the published training (NeuRay)."""
 BLENDER_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -89,7 +89,7 @@ class NerfSyntheticScene:
         return None
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
-        """References are always the train frames. Validation queries are those of METHOD section 8 that exist."""
+        """References are always the train frames. Validation queries are the published six, as far as they exist."""
         train = [image_id for image_id in self.image_ids if image_id.startswith("train-")]
         if kind == "train":
             return train, list(train)

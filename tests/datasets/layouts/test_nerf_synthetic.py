@@ -27,7 +27,7 @@ def camera_to_world(angle: float) -> np.ndarray:
 
 @pytest.fixture
 def data_root(tmp_path: Path) -> Path:
-    """A scene of 16×16 images: 3 train, 2 validation (one of them of METHOD's six), 1 test."""
+    """A scene of 16×16 images: 3 train, 2 validation (one of them of the published six), 1 test."""
     folder = tmp_path / "nerf_synthetic" / "cube"
     generator = np.random.default_rng(0)
     for split, numbers in {"train": [0, 1, 2], "val": [2, 5], "test": [0]}.items():
