@@ -60,8 +60,13 @@ class DemoScene:
         DatasetError: no such scene or image, or a data file that is missing or broken.
     """
 
+    @staticmethod
+    def names(data_root: str | Path = "data") -> list[str]:
+        """All demo scenes; they come with the package, so `data_root` does not matter."""
+        return [scene for split in SCENE_COUNTS for scene in demo_scene_names(split)]
+
     def __init__(self, name: str, data_root: str | Path = "data"):
-        known = [scene for split in SCENE_COUNTS for scene in demo_scene_names(split)]
+        known = self.names()
         if name not in known:
             nearest = get_close_matches(name, known, n=1)
             hint = f" Did you mean {nearest[0]!r}?" if nearest else ""

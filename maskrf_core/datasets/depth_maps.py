@@ -1,4 +1,4 @@
-"""Depth maps of a scene: its own, kept ones, or estimated ones; and COLMAP's dense maps as files."""
+"""Depth maps of a scene: its own, kept ones, or estimated ones."""
 
 import hashlib
 import warnings
@@ -11,15 +11,11 @@ import torch
 from jaxtyping import Float32
 
 from maskrf_core.datasets.depth_estimation import DepthSettings, estimate_depth_maps
-from maskrf_core.datasets.files import read_bytes
 from maskrf_core.datasets.scene import Scene
-from maskrf_core.errors import DatasetError
 from maskrf_core.files import write_atomically
 
 ESTIMATOR_VERSION = 1
 """To be raised with every change of the estimator that changes its maps: older kept ones are then not used."""
-LARGEST_SIDE = 100_000
-"""Pixels; a COLMAP header that says more is taken for damage."""
 
 
 def depth_maps(
@@ -50,35 +46,6 @@ def depth_maps(
             path = folder / _file_name(image_id)
             write_atomically(path, lambda file, depth=depth: np.save(file, depth, allow_pickle=False))
     return maps | estimated
-
-
-def read_colmap_depth(path: str | Path) -> Float32[np.ndarray, "height width"]:
-    """A COLMAP dense map (`*.geometric.bin`, `*.photometric.bin`): z-depth, 0 where unknown.
-
-    Raises:
-        DatasetError: the file is missing, cut short, or its header is no header of a depth map.
-    """
-    path = Path(path)
-    data = read_bytes(path)
-    try:
-        *words, numbers = data.split(b"&", 3)
-        width, height, channels = (int(word) for word in words)
-    except ValueError as error:
-        raise DatasetError(f"{path}: does not begin with width&height&channels&, so it is no dense map.") from error
-    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and channels == 1):
-        raise DatasetError(f"{path}: its header says {width}×{height} with {channels} channels, which is no depth map.")
-    if len(numbers) != 4 * width * height:
-        raise DatasetError(
-            f"{path}: holds {len(numbers)} bytes of depth, {width}×{height} takes {4 * width * height}. Copy it again."
-        )
-    return np.frombuffer(numbers, "<f4").reshape(height, width).astype(np.float32)
-
-
-def write_colmap_depth(path: str | Path, depth: Float32[np.ndarray, "height width"]) -> None:
-    """Write a depth map as COLMAP does."""
-    height, width = depth.shape
-    header = f"{width}&{height}&1&".encode()
-    write_atomically(Path(path), lambda file: file.write(header + depth.astype("<f4").tobytes()))
 
 
 def _fingerprint(scene: Scene, image_ids: Sequence[str], settings: DepthSettings) -> str:

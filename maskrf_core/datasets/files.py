@@ -74,6 +74,17 @@ def path_inside(root: Path, relative: str) -> Path:
     return root.joinpath(*pure.parts)
 
 
+def scene_folders(parents: Iterable[Path]) -> list[Path]:
+    """The folders in `parents`, parent by parent, each by name; hidden ones and absent parents are passed over."""
+    return [
+        folder
+        for parent in parents
+        if parent.is_dir()
+        for folder in sorted(parent.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".")
+    ]
+
+
 def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:
     """The first of `parents` that has a folder `scene`.
 
@@ -81,13 +92,7 @@ def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:
         DatasetError: there is none; the message lists the scenes that exist and the nearest name.
     """
     parents = list(parents)
-    existing = [
-        folder
-        for parent in parents
-        if parent.is_dir()
-        for folder in sorted(parent.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".")
-    ]
+    existing = scene_folders(parents)
     for folder in existing:
         if folder.name == scene:
             return folder

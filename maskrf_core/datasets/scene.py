@@ -55,12 +55,23 @@ class Scene(Protocol):
 
 LAYOUTS = {
     "demo": "maskrf_core.datasets.demo:DemoScene",
+    "gso": "maskrf_core.datasets.layouts.google_scanned_objects:GoogleScannedObjectsScene",
+    "dtu_train": "maskrf_core.datasets.layouts.dtu_train:DtuTrainScene",
+    "real_iconic": "maskrf_core.datasets.layouts.real_iconic:RealIconicScene",
+    "space": "maskrf_core.datasets.layouts.spaces:SpacesScene",
+    "real_estate": "maskrf_core.datasets.layouts.real_estate:RealEstateScene",
+    "dtu_test": "maskrf_core.datasets.layouts.dtu_test:DtuTestScene",
+    "llff_colmap": "maskrf_core.datasets.layouts.llff_colmap:LlffColmapScene",
     "nerf_synthetic": "maskrf_core.datasets.layouts.nerf_synthetic:NerfSyntheticScene",
     "nerf_llff": "maskrf_core.datasets.layouts.nerf_llff:NerfLlffScene",
+    "blended_mvs": "maskrf_core.datasets.layouts.blended_mvs:BlendedMvsScene",
+    "example": "maskrf_core.datasets.layouts.example:ExampleScene",
+    "capture": "maskrf_core.datasets.layouts.capture:CaptureScene",
 }
 """First word of a scene's name → the class that reads it, called as `Class(name, data_root)`.
 
-To add a layout, write one file that satisfies `Scene` and add its line here.
+`Class.names(data_root)` lists the scenes that are there. To add a layout, write one file with a class that satisfies
+`Scene` and has `names`, and add its line here.
 """
 
 
@@ -70,10 +81,24 @@ def open_scene(name: str, data_root: str | Path = "data") -> Scene:
     Raises:
         DatasetError: no such layout or scene, with the nearest name that exists, or files that are missing or broken.
     """
-    layout = name.split("/")[0]
+    return _scene_class(name.split("/")[0], name)(name, Path(data_root))
+
+
+def scene_names(data_set: str, data_root: str | Path = "data") -> list[str]:
+    """Names for `open_scene` of all scenes of a data set below `data_root`, at their published size, in a stable order.
+
+    Only folders are looked at; whether a scene is whole shows when it is opened. Empty where the data set is absent.
+
+    Raises:
+        DatasetError: no such data set, with the nearest one that exists.
+    """
+    return _scene_class(data_set, data_set).names(Path(data_root))
+
+
+def _scene_class(layout: str, asked: str) -> type:
     if layout not in LAYOUTS:
         nearest = get_close_matches(layout, LAYOUTS, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise DatasetError(f"{name}: unknown data set {layout!r}.{hint} Known are {', '.join(LAYOUTS)}.")
+        raise DatasetError(f"{asked}: unknown data set {layout!r}.{hint} Known are {', '.join(LAYOUTS)}.")
     module, _, class_name = LAYOUTS[layout].partition(":")
-    return getattr(import_module(module), class_name)(name, Path(data_root))
+    return getattr(import_module(module), class_name)

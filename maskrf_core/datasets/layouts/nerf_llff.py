@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from maskrf_core.datasets.files import find_scene_folder
+from maskrf_core.datasets.files import find_scene_folder, scene_folders
 from maskrf_core.datasets.image_files import IMAGE_SUFFIXES, read_image, shared_image_size
 from maskrf_core.datasets.llff_poses import read_llff_poses
 from maskrf_core.datasets.scene import SplitKind
@@ -27,6 +27,11 @@ class NerfLlffScene:
         DatasetError: a file is missing or broken, images and poses differ in number, the images' size does not fit
             the factor.
     """
+
+    @staticmethod
+    def names(data_root: Path) -> list[str]:
+        """All scenes below `data_root`, at factor 8."""
+        return [f"nerf_llff/{folder.name}/8" for folder in scene_folders(data_root / name for name in FOLDERS)]
 
     def __init__(self, name: str, data_root: Path):
         scene, factor = _parse_name(name)

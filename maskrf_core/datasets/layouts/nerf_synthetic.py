@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from maskrf_core.datasets.files import check_w2c, find_scene_folder, path_inside, read_json
+from maskrf_core.datasets.files import check_w2c, find_scene_folder, path_inside, read_json, scene_folders
 from maskrf_core.datasets.image_files import read_image, shared_image_size
 from maskrf_core.datasets.resize import downscale_image, downscale_nearest, scale_intrinsics
 from maskrf_core.datasets.scene import SplitKind
@@ -40,6 +40,11 @@ class NerfSyntheticScene:
     Raises:
         DatasetError: a file is missing or broken, a listed frame is absent, the width asked for exceeds the images'.
     """
+
+    @staticmethod
+    def names(data_root: Path) -> list[str]:
+        """All scenes below `data_root`, at the published size: on black, 800 wide."""
+        return [f"nerf_synthetic/{folder.name}/black_800" for folder in scene_folders([data_root / "nerf_synthetic"])]
 
     def __init__(self, name: str, data_root: Path):
         scene, background, width = _parse_name(name)

@@ -11,6 +11,7 @@ from maskrf_core.cameras import camera_centres
 from maskrf_core.datasets.layouts.nerf_synthetic import NerfSyntheticScene
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.errors import DatasetError
+from tests.datasets.layouts.published import assert_as_published
 
 
 def camera_to_world(angle: float) -> np.ndarray:
@@ -54,25 +55,8 @@ def edit(data_root: Path, split: str, change) -> None:
 
 @pytest.mark.parametrize("variant", ["black_800", "black_400", "white_400"])
 def test_reproduces_the_reference_reader(shared: Path, variant: str):
-    with np.load(shared / "reference/datasets/expected.npz", allow_pickle=False) as file:
-        expected = {key.split("/")[1]: file[key] for key in file.files if f"lego|{variant}/" in key}
-    scene = open_scene(f"nerf_synthetic/lego/{variant}", shared / "reference/datasets")
-    assert scene.image_ids == expected["image_ids"].tolist()
-    for field in ("K", "w2c", "depth_range"):
-        ours = np.array([getattr(scene, field)(image_id) for image_id in scene.image_ids])
-        np.testing.assert_allclose(ours, expected[field], rtol=1e-4, atol=1e-6)
-    image = scene.image(scene.image_ids[0])
-    assert image.shape == tuple(expected["first_image_shape"])
-    np.testing.assert_allclose(image.mean((0, 1)), expected["first_image_mean_rgb"], rtol=1e-4)
-    step = len(image) // 8
-    difference = image[::step, ::step].astype(int) - expected["first_image_sample"]
-    assert np.abs(difference).max() <= 1
-    np.testing.assert_allclose(scene.mask(scene.image_ids[0]).mean(), expected["first_mask_mean"], rtol=1e-4)
-    assert scene.split("test") == (expected["test_all_ref"].tolist(), expected["test_all_query"].tolist())
     with pytest.warns(UserWarning, match="val-r_39"):
-        references, queries = scene.split("validation")
-    assert references == expected["val_all_ref"].tolist()
-    assert queries == [query for query in expected["val_all_query"] if query in scene.image_ids]
+        assert_as_published(shared, f"nerf_synthetic/lego/{variant}")
 
 
 def test_real_lego_opens_with_all_its_splits(shared: Path):
