@@ -170,7 +170,7 @@ def test_images_of_unequal_size_and_without_alpha(data_root: Path):
     scene = open_scene("nerf_synthetic/cube/black_16", data_root)
     with pytest.raises(DatasetError, match=r"r_1\.png: has no alpha channel"):
         scene.image("train-r_1")
-    with pytest.raises(DatasetError, match="no image 'r_1'; ids look like 'train-r_0'"):
+    with pytest.raises(DatasetError, match="no image 'r_1'; the first of its ids is 'train-r_0'"):
         scene.image("r_1")
     cv2.imwrite(str(path), np.zeros((16, 8, 4), np.uint8))
     with pytest.raises(DatasetError, match=r"r_1\.png: the image is 8×16, but r_0\.png is 16×16"):
