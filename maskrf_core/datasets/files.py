@@ -119,15 +119,20 @@ def path_inside(root: Path, relative: str) -> Path:
     return root.joinpath(*pure.parts)
 
 
+def folder_contents(folder: Path) -> list[Path]:
+    """What is in a folder, by name, without hidden files; `DatasetError` if it is missing or cannot be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: cannot be listed ({error.strerror}). Download or unpack the data set again, "
+            "or check the folder's permissions."
+        ) from error
+
+
 def scene_folders(parents: Iterable[Path]) -> list[Path]:
     """The folders in `parents`, parent by parent, each by name; hidden ones and absent parents are passed over."""
-    return [
-        folder
-        for parent in parents
-        if parent.is_dir()
-        for folder in sorted(parent.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".")
-    ]
+    return [folder for parent in parents if parent.is_dir() for folder in folder_contents(parent) if folder.is_dir()]
 
 
 def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8, UInt16
 from PIL import Image, UnidentifiedImageError
 
+from maskrf_core.datasets.files import folder_contents
 from maskrf_core.errors import DatasetError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -88,11 +89,7 @@ def list_images(folder: Path) -> list[Path]:
     Raises:
         DatasetError: the folder is missing or has no images, or two of them differ in their suffix only.
     """
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: missing. {REMEDY}")
-    paths = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    paths = [path for path in folder_contents(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
     if not paths:
         raise DatasetError(f"{folder}: holds no PNG or JPEG images. {REMEDY}")
     if len({path.stem for path in paths}) < len(paths):

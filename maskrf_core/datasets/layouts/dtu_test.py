@@ -11,7 +11,7 @@ from maskrf_core.datasets.files import check_depth_range, find_scene_folder, rea
 from maskrf_core.datasets.image_files import image_size, list_images, read_mask, read_rgb
 from maskrf_core.datasets.layouts.dtu_cameras import DTU_TEST_SCANS, DtuCamera, read_dtu_cameras
 from maskrf_core.datasets.layouts.scene_ids import look_up
-from maskrf_core.datasets.layouts.scene_names import downscale_ratio, parse_variant
+from maskrf_core.datasets.layouts.scene_names import downscale_ratio, listed_width, parse_variant
 from maskrf_core.datasets.resize import downscale_image, downscale_nearest, scale_intrinsics
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.errors import DatasetError
@@ -45,7 +45,7 @@ class DtuTestScene:
         """All scenes below `data_root` at the published width, 800, or at their own where that is smaller."""
         widths: dict[str, int] = {}
         for folder in scene_folders(data_root / name for name in FOLDERS):
-            widths.setdefault(folder.name, min(PUBLISHED_WIDTH, _native_width(folder)))
+            widths.setdefault(folder.name, listed_width(folder / "image", PUBLISHED_WIDTH))
         return [f"dtu_test/{scene}/black_{width}" for scene, width in widths.items()]
 
     def __init__(self, name: str, data_root: Path):
@@ -59,7 +59,8 @@ class DtuTestScene:
         self._ratio = downscale_ratio(name, width, self._native_size[1])
         self._depth_range = _read_depth_range(self.folder / "depth_range.npy")
         for image_id in self.image_ids:
-            check_depth_range(*self.depth_range(image_id), f"{self.folder}, image {image_id}")
+            where = f"{self.folder}/cameras.npz, image {image_id}, whose range is around the origin's depth"
+            check_depth_range(*self.depth_range(image_id), where)
 
     def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
         """RGB, downscaled, then black outside the mask."""
@@ -124,11 +125,3 @@ def _read_depth_range(path: Path) -> tuple[float, float] | None:
     near, far = read_array(path, (2,)).tolist()
     check_depth_range(near, far, str(path))
     return near, far
-
-
-def _native_width(folder: Path) -> int:
-    """Of the first image; the published width where it cannot be read, which is said when the scene is opened."""
-    try:
-        return image_size(list_images(folder / "image")[0])[1]
-    except DatasetError:
-        return PUBLISHED_WIDTH

@@ -10,6 +10,7 @@ from maskrf_core.datasets.files import (
     check_intrinsics,
     check_w2c,
     find_scene_folder,
+    folder_contents,
     read_matrix,
     scene_folders,
 )
@@ -113,9 +114,7 @@ def _stems(folder: Path) -> list[str]:
     """000000, 000001, …, as many as there are files in `rgb`; each must be in all five folders, and nothing else."""
     wanted: list[str] = []
     for part, suffix in PARTS.items():
-        if not (folder / part).is_dir():
-            raise DatasetError(f"{folder / part}: missing. Unpack the data set again.")
-        found = {path.name for path in (folder / part).iterdir() if path.name.endswith(suffix)}
+        found = {path.name for path in folder_contents(folder / part) if path.name.endswith(suffix)}
         wanted = wanted or [f"{number:06}" for number in range(len(found))]
         expected = [stem + suffix for stem in wanted]
         missing, strange = [name for name in expected if name not in found], sorted(found - set(expected))

@@ -13,12 +13,13 @@ from maskrf_core.datasets.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.files import check_w2c, find_scene_folder, path_inside, read_json, scene_folders
 from maskrf_core.datasets.image_files import read_image, shared_image_size
 from maskrf_core.datasets.layouts.scene_ids import look_up
-from maskrf_core.datasets.layouts.scene_names import downscale_ratio, parse_variant
+from maskrf_core.datasets.layouts.scene_names import downscale_ratio, listed_width, parse_variant
 from maskrf_core.datasets.resize import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.errors import DatasetError
 
 DEPTH_RANGE = (2.0, 6.0)
+PUBLISHED_WIDTH = 800
 BACKGROUNDS = {"black": 0.0, "white": 1.0}
 VALIDATION_NUMBERS = (39, 2, 94, 62, 23, 36)
 """The validation frames of the published training (NeuRay)."""
@@ -44,8 +45,10 @@ class NerfSyntheticScene:
 
     @staticmethod
     def names(data_root: Path) -> list[str]:
-        """All scenes below `data_root`, at the published size: on black, 800 wide."""
-        return [f"nerf_synthetic/{folder.name}/black_800" for folder in scene_folders([data_root / "nerf_synthetic"])]
+        """All scenes below `data_root`, on black, at the published width, or at their own where that is smaller."""
+        folders = scene_folders([data_root / "nerf_synthetic"])
+        widths = [listed_width(folder / "train", PUBLISHED_WIDTH) for folder in folders]
+        return [f"nerf_synthetic/{folder.name}/black_{width}" for folder, width in zip(folders, widths, strict=True)]
 
     def __init__(self, name: str, data_root: Path):
         scene, background, width = parse_variant(name, "nerf_synthetic/lego/black_400")
@@ -158,7 +161,7 @@ def _image_path(folder: Path, listing: Path, number: int, entry: Any) -> Path:
 def _w2c(entry: dict[str, Any], where: str) -> Float[np.ndarray, "3 4"]:
     try:
         c2w = np.array(entry["transform_matrix"], np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DatasetError(f"{where}: transform_matrix is not a matrix of numbers. Unpack it again.") from error
     if c2w.shape != (4, 4) or not np.allclose(c2w[3], [0, 0, 0, 1]):
         raise DatasetError(f"{where}: transform_matrix is not 4×4 with last row 0 0 0 1. Unpack the data set again.")

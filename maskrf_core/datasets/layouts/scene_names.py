@@ -2,7 +2,9 @@
 
 import re
 from difflib import get_close_matches
+from pathlib import Path
 
+from maskrf_core.datasets.image_files import image_size, list_images
 from maskrf_core.errors import DatasetError
 
 
@@ -56,3 +58,14 @@ def downscale_ratio(name: str, width: int | None, native_width: int) -> float:
             f"Open {name.rsplit('_', 1)[0]}_{native_width} instead."
         )
     return 1.0 if width is None else width / native_width
+
+
+def listed_width(images: Path, published: int) -> int:
+    """The width to list a scene at: the published one, or that of the first image in the folder where it is smaller.
+
+    The published one too where no image can be read, which is said when the scene is opened.
+    """
+    try:
+        return min(published, image_size(list_images(images)[0])[1])
+    except DatasetError:
+        return published

@@ -92,7 +92,7 @@ def test_a_scene_goes_by_its_scan_s_name_too(tmp_path: Path, folder: Path):
         (lambda folder: (folder / "cameras.npz").unlink(), r"cameras\.npz: missing"),
         (lambda folder: np.save(folder / "depth_range.npy", [3.4, 1.2]), r"depth_range\.npy: the depth range"),
         (lambda folder: np.save(folder / "depth_range.npy", [1.0, 2, 3]), r"depth_range\.npy: the array has shape"),
-        (lambda folder: (folder / "mask").rename(folder / "masks"), "birds/mask: missing"),
+        (lambda folder: (folder / "mask").rename(folder / "masks"), "birds/mask: cannot be listed"),
     ],
 )
 def test_faults(tmp_path: Path, folder: Path, fault, message: str):

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from maskrf_core.datasets.files import check_depth_range, check_intrinsics, check_w2c
+from maskrf_core.datasets.image_files import IMAGE_SUFFIXES
 from maskrf_core.datasets.scene import Scene, open_scene, scene_names
+from maskrf_core.errors import DatasetError
 
 TREES = sorted(path.stem for path in (Path(__file__).parent / "trees").glob("*.py"))
 
@@ -61,5 +63,17 @@ def test_splits_name_images_of_the_scene(built: tuple[str, Path]):
 def test_data_set_lists_the_scene(built: tuple[str, Path]):
     name, data_root = built
     data_set, *rest = name.split("/")
-    assert any(listed.split("/")[1] == rest[0] for listed in scene_names(data_set, data_root))
+    listed = scene_names(data_set, data_root)
+    assert [other.split("/")[1] for other in listed] == [rest[0]]
     assert scene_names(data_set, data_root / "absent") == []
+
+
+def test_opening_decodes_no_image_and_reading_a_damaged_one_is_an_error(built: tuple[str, Path]):
+    name, data_root = built
+    for path in data_root.rglob("*"):
+        if path.suffix in IMAGE_SUFFIXES:
+            path.write_bytes(path.read_bytes()[:-20])
+    scene = open_scene(name, data_root)
+    for image_id in scene.image_ids:
+        with pytest.raises(DatasetError, match="cut short or damaged"):
+            scene.image(image_id)

@@ -58,7 +58,7 @@ def test_splits(tmp_path: Path, folder: Path):
         (lambda folder: (folder / "pose/000001.txt").unlink(), r"cup/pose: 000001\.txt is missing.*Unpack"),
         (lambda folder: (folder / "rgb/000001.png").unlink(), r"cup/rgb: 000001\.png is missing.*numbered"),
         (lambda folder: (folder / "rgb/000002.png").unlink(), r"cup/mask: 000002\.png is one too many"),
-        (lambda folder: shutil.rmtree(folder / "depth"), "cup/depth: missing"),
+        (lambda folder: shutil.rmtree(folder / "depth"), "cup/depth: cannot be listed"),
         (lambda folder: [path.unlink() for path in (folder / "rgb").iterdir()], "cup/rgb: is empty"),
         (lambda folder: (folder / "rgb/000000.png").write_bytes(b"x"), r"rgb/000000\.png: not a PNG"),
     ],

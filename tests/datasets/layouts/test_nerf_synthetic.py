@@ -10,7 +10,7 @@ import torch
 from maskrf_core.cameras import camera_centres
 from maskrf_core.datasets.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.layouts.nerf_synthetic import NerfSyntheticScene
-from maskrf_core.datasets.scene import open_scene
+from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.errors import DatasetError
 from tests.datasets.layouts.published import assert_as_published
 from tests.datasets.layouts.trees.nerf_synthetic import build, camera_to_world
@@ -38,6 +38,7 @@ def test_reproduces_the_reference_reader(shared: Path, variant: str):
 def test_real_lego_opens_with_all_its_splits(shared: Path):
     scene = open_scene("nerf_synthetic/lego/black_400", shared / "scenes")
     assert scene.split("validation")[1] == [f"val-r_{n}" for n in (39, 2, 94, 62, 23, 36)]
+    assert scene_names("nerf_synthetic", shared / "scenes") == ["nerf_synthetic/lego/black_400"]  # of 800 published
     assert [len(ids) for ids in scene.split("test")] == [40, 10]
     assert scene.image("test-r_13").shape == (400, 400, 3)
     assert not scene.image("test-r_13")[~scene.mask("test-r_13")].any()
@@ -106,6 +107,7 @@ def set_matrix(row: int, column: int, value: object):
         (lambda c: c["frames"][0].update(file_path="/etc/passwd"), "not inside the scene"),
         (lambda c: c["frames"][2].pop("transform_matrix"), r"frame 2 \(r_2\): transform_matrix"),
         (set_matrix(0, 0, float("nan")), r"frame 1 \(r_1\): the pose holds NaN"),
+        (set_matrix(0, 0, 10**400), "transform_matrix is not a matrix of numbers"),
         (set_matrix(0, 0, "one"), "transform_matrix is not a matrix of numbers"),
         (set_matrix(0, 0, 2.0), "not a rotation"),
         (set_matrix(3, 0, 1.0), "last row"),
