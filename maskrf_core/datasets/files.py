@@ -1,7 +1,7 @@
 """Reading the small files beside the images, checking what they hold, and refusing paths that leave their scene."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,13 +28,58 @@ def read_bytes(path: Path) -> bytes:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file whose top level is an object; `DatasetError` if it is anything else."""
-    try:
-        content = json.loads(read_bytes(path).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not valid JSON ({error}). Download or unpack the data set again.") from error
+    content = _read_any_json(path)
     if not isinstance(content, dict):
         raise DatasetError(f"{path}: holds a JSON {type(content).__name__}, an object was expected.")
     return content
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """A JSON file whose top level is a list; `DatasetError` if it is anything else."""
+    content = _read_any_json(path)
+    if not isinstance(content, list):
+        raise DatasetError(f"{path}: holds a JSON {type(content).__name__}, a list was expected. Unpack it again.")
+    return content
+
+
+def _read_any_json(path: Path) -> Any:
+    try:
+        return json.loads(read_bytes(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: not valid JSON ({error}). Download or unpack the data set again.") from error
+
+
+def read_text(path: Path) -> str:
+    """A text file of ASCII characters, as camera files are; `DatasetError` if it is missing or anything else."""
+    try:
+        return read_bytes(path).decode("ascii")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not a text file. Download or unpack the data set again.") from error
+
+
+def parse_numbers(words: Sequence[str], where: str) -> Float[np.ndarray, "number"]:
+    """Finite numbers written as decimals; `DatasetError` naming `where` for anything else."""
+    try:
+        numbers = np.array([float(word) for word in words])
+    except ValueError as error:
+        raise DatasetError(f"{where}: numbers were expected ({error}). Unpack the data set again.") from error
+    if any("_" in word for word in words) or not np.isfinite(numbers).all():
+        raise DatasetError(f"{where}: holds NaN, infinity or a number that is none. Unpack the data set again.")
+    return numbers
+
+
+def read_matrix(path: Path, rows: int, columns: int) -> Float[np.ndarray, "{rows} {columns}"]:
+    """A matrix written as text, row by row, however it is broken into lines.
+
+    Raises:
+        DatasetError: the file is missing, no text, or does not hold exactly rows × columns finite numbers.
+    """
+    numbers = parse_numbers(read_text(path).split(), str(path))
+    if len(numbers) != rows * columns:
+        raise DatasetError(
+            f"{path}: holds {len(numbers)} numbers, {rows}×{columns} were expected. Unpack the data set again."
+        )
+    return numbers.reshape(rows, columns)
 
 
 def read_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "..."]:
@@ -74,15 +119,20 @@ def path_inside(root: Path, relative: str) -> Path:
     return root.joinpath(*pure.parts)
 
 
+def folder_contents(folder: Path) -> list[Path]:
+    """What is in a folder, by name, without hidden files; `DatasetError` if it is missing or cannot be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: cannot be listed ({error.strerror}). Download or unpack the data set again, "
+            "or check the folder's permissions."
+        ) from error
+
+
 def scene_folders(parents: Iterable[Path]) -> list[Path]:
     """The folders in `parents`, parent by parent, each by name; hidden ones and absent parents are passed over."""
-    return [
-        folder
-        for parent in parents
-        if parent.is_dir()
-        for folder in sorted(parent.iterdir())
-        if folder.is_dir() and not folder.name.startswith(".")
-    ]
+    return [folder for parent in parents if parent.is_dir() for folder in folder_contents(parent) if folder.is_dir()]
 
 
 def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:
@@ -116,6 +166,17 @@ def check_w2c(w2c: Float[np.ndarray, "3 4"], where: str) -> None:
         raise DatasetError(
             f"{where}: the pose is not a rotation and a translation (R Rᵀ is {error:.2g} from the identity, "
             f"det R = {np.linalg.det(rotation):.2g}). Correct the file; scale and mirroring are not allowed."
+        )
+
+
+def check_intrinsics(K: Float[np.ndarray, "3 3"], where: str) -> None:
+    """Raise `DatasetError` unless `K` is finite and invertible, with positive focal lengths and last row 0 0 1."""
+    if not np.isfinite(K).all():
+        raise DatasetError(f"{where}: the intrinsics hold NaN or infinity. Correct the file, or remove the view.")
+    if K[0, 0] <= 0 or K[1, 1] <= 0 or np.abs(K[2] - [0, 0, 1]).max() > 1e-6 or np.linalg.det(K) <= 0:
+        raise DatasetError(
+            f"{where}: the intrinsics {K.round(3).tolist()} are none: positive focal lengths on the diagonal, the last "
+            "row 0 0 1 and a matrix that can be inverted were expected. Correct the file, or remove the view."
         )
 
 

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8, UInt16
 from PIL import Image, UnidentifiedImageError
 
+from maskrf_core.datasets.files import folder_contents
 from maskrf_core.errors import DatasetError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
+"""What Pillow calls a PNG of one channel of 16 bits, by its version."""
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 REMEDY = "Download or unpack the data set again."
 
@@ -39,6 +42,67 @@ def read_image(path: Path) -> UInt8[np.ndarray, "height width channel"]:
             raise DatasetError(f"{path}: the image is of mode {image.mode}, 8 bits a channel are expected. Convert it.")
         has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
         return np.array(image.convert("RGBA" if has_alpha else "RGB"))
+
+
+def read_rgb(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode an 8-bit image as RGB, leaving alpha out; `size` (height, width), where given, is what it must have.
+
+    Raises:
+        DatasetError: as `read_image`, or the image is of another size.
+    """
+    image = read_image(path)[..., :3]
+    _check_size(path, image.shape[:2], size)
+    return image
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
+    """True where any colour channel of an 8-bit image is above 0.
+
+    Raises:
+        DatasetError: as `read_image`, or the image is not of `size` (height, width).
+    """
+    return read_rgb(path, size).any(-1)
+
+
+def read_sixteen_bits(path: Path, size: tuple[int, int]) -> UInt16[np.ndarray, "height width"]:
+    """Decode a PNG of one channel of 16 bits, as depth is kept in.
+
+    Raises:
+        DatasetError: the file is missing, cut short, damaged, of another kind or not of `size` (height, width).
+    """
+    with _opened(path) as image:
+        image.verify()
+    with _opened(path) as image:
+        if image.mode not in SIXTEEN_BIT_MODES or image.format != "PNG":
+            raise DatasetError(
+                f"{path}: a PNG of one channel of 16 bits was expected, it is a {image.format} of mode {image.mode}. "
+                f"{REMEDY}"
+            )
+        values = np.array(image).astype(np.uint16)
+    _check_size(path, values.shape, size)
+    return values
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The PNG and JPEG files in `folder` by name, at least one; hidden files are passed over.
+
+    Raises:
+        DatasetError: the folder is missing or has no images, or two of them differ in their suffix only.
+    """
+    paths = [path for path in folder_contents(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not paths:
+        raise DatasetError(f"{folder}: holds no PNG or JPEG images. {REMEDY}")
+    if len({path.stem for path in paths}) < len(paths):
+        raise DatasetError(f"{folder}: two images differ in their suffix only. Remove one of each pair.")
+    return paths
+
+
+def _check_size(path: Path, found: tuple[int, ...], wanted: tuple[int, int] | None) -> None:
+    if wanted is not None and found != wanted:
+        raise DatasetError(
+            f"{path}: the image is {found[1]}×{found[0]}, {wanted[1]}×{wanted[0]} was expected, as the scene's first "
+            f"one. {REMEDY}"
+        )
 
 
 def shared_image_size(paths: list[Path]) -> tuple[int, int]:

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from maskrf_core.datasets.files import (
     check_depth_range,
+    check_intrinsics,
     check_w2c,
     find_scene_folder,
     path_inside,
     read_array,
     read_json,
+    read_json_list,
+    read_matrix,
 )
 from maskrf_core.errors import DatasetError
 
@@ -123,3 +126,36 @@ def test_check_depth_range(near: float, far: float):
     check_depth_range(0.5, 2.0, "here")
     with pytest.raises(DatasetError, match="here: the depth range"):
         check_depth_range(near, far, "here")
+
+
+def test_matrices_as_text(tmp_path: Path):
+    path = tmp_path / "pose.txt"
+    path.write_text("1 2.5 -3e1\n 4 5\t6\n")
+    np.testing.assert_array_equal(read_matrix(path, 2, 3), [[1, 2.5, -30], [4, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"1 2 3", b"1 2 3 4 5 6 7", b"1 2 3 4 5 x", b"1 2 3 4 5 1_0", b"1 2 3 4 5 nan", b"1 2 3 4 5 \xe9"]
+)
+def test_text_that_is_no_matrix(tmp_path: Path, content: bytes):
+    (tmp_path / "pose.txt").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"pose\.txt: .* again\."):
+        read_matrix(tmp_path / "pose.txt", 2, 3)
+
+
+def test_json_lists(tmp_path: Path):
+    (tmp_path / "a.json").write_text("[1, 2]")
+    assert read_json_list(tmp_path / "a.json") == [1, 2]
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(DatasetError, match="a list was expected"):
+        read_json_list(tmp_path / "a.json")
+
+
+def test_check_intrinsics():
+    K = np.array([[40.0, 0.1, 20], [0, 41, 15], [0, 0, 1]])
+    check_intrinsics(K, "here")
+    for row, column, value in [(0, 0, -40), (1, 1, 0), (2, 2, 2), (2, 0, 0.1), (0, 2, np.nan), (1, 0, 1e5)]:
+        broken = K.copy()
+        broken[row, column] = value
+        with pytest.raises(DatasetError, match="here: the intrinsics"):
+            check_intrinsics(broken, "here")

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskrf_core.datasets.image_files import image_size, read_image, shared_image_size
+from maskrf_core.datasets.image_files import (
+    image_size,
+    list_images,
+    read_image,
+    read_mask,
+    read_rgb,
+    read_sixteen_bits,
+    shared_image_size,
+)
 from maskrf_core.errors import DatasetError
 
 
@@ -78,3 +86,39 @@ def test_shared_image_size(tmp_path: Path):
     write(paths[2], height=23)
     with pytest.raises(DatasetError, match=r"c\.png: the image is 40×23, but a\.png is 40×24"):
         shared_image_size(paths)
+
+
+def test_rgb_and_masks_have_the_size_that_is_expected(tmp_path: Path):
+    image = write(tmp_path / "x.png", channels=4)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "x.png", (24, 40)), image[..., :3])
+    np.testing.assert_array_equal(read_mask(tmp_path / "x.png", (24, 40)), image[..., :3].sum(-1) > 0)
+    for reader in (read_rgb, read_mask):
+        with pytest.raises(DatasetError, match=r"x\.png: the image is 40×24, 24×40 was expected"):
+            reader(tmp_path / "x.png", (40, 24))
+
+
+def test_sixteen_bits(tmp_path: Path):
+    path = tmp_path / "x.png"
+    values = (np.arange(24 * 40).reshape(24, 40) * 68).astype(np.uint16)
+    cv2.imwrite(str(path), values)
+    np.testing.assert_array_equal(read_sixteen_bits(path, (24, 40)), values)
+    with pytest.raises(DatasetError, match=r"x\.png: the image is 40×24"):
+        read_sixteen_bits(path, (24, 41))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DatasetError, match="cut short or damaged"):
+        read_sixteen_bits(path, (24, 40))
+    for strange in (values.astype(np.uint8), np.stack([values] * 3, -1)):
+        cv2.imwrite(str(path), strange)
+        with pytest.raises(DatasetError, match="one channel of 16 bits was expected"):
+            read_sixteen_bits(path, (24, 40))
+
+
+def test_images_of_a_folder(tmp_path: Path):
+    for name in ("b.JPG", "a.png", ".c.png", "d.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.JPG"]
+    (tmp_path / "a.jpeg").touch()
+    with pytest.raises(DatasetError, match="differ in their suffix"):
+        list_images(tmp_path)
+    with pytest.raises(DatasetError, match="absent: cannot be listed"):
+        list_images(tmp_path / "absent")

@@ -1,23 +1,25 @@
 """Blender scenes of NeRF (Mildenhall et al., ECCV 2020): RGBA renders and transforms_{train,val,test}.json."""
 
 import math
-import re
 import warnings
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from maskrf_core.datasets.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.files import check_w2c, find_scene_folder, path_inside, read_json, scene_folders
 from maskrf_core.datasets.image_files import read_image, shared_image_size
-from maskrf_core.datasets.resize import downscale_image, downscale_nearest, scale_intrinsics
+from maskrf_core.datasets.layouts.scene_ids import look_up
+from maskrf_core.datasets.layouts.scene_names import downscale_ratio, listed_width, parse_variant
+from maskrf_core.datasets.resize import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.errors import DatasetError
 
 DEPTH_RANGE = (2.0, 6.0)
+PUBLISHED_WIDTH = 800
 BACKGROUNDS = {"black": 0.0, "white": 1.0}
 VALIDATION_NUMBERS = (39, 2, 94, 62, 23, 36)
 """The validation frames of the published training (NeuRay)."""
@@ -43,11 +45,13 @@ class NerfSyntheticScene:
 
     @staticmethod
     def names(data_root: Path) -> list[str]:
-        """All scenes below `data_root`, at the published size: on black, 800 wide."""
-        return [f"nerf_synthetic/{folder.name}/black_800" for folder in scene_folders([data_root / "nerf_synthetic"])]
+        """All scenes below `data_root`, on black, at the published width, or at their own where that is smaller."""
+        folders = scene_folders([data_root / "nerf_synthetic"])
+        widths = [listed_width(folder / "train", PUBLISHED_WIDTH) for folder in folders]
+        return [f"nerf_synthetic/{folder.name}/black_{width}" for folder, width in zip(folders, widths, strict=True)]
 
     def __init__(self, name: str, data_root: Path):
-        scene, background, width = _parse_name(name)
+        scene, background, width = parse_variant(name, "nerf_synthetic/lego/black_400")
         self.name = name
         self.folder = find_scene_folder(name, scene, [data_root / "nerf_synthetic"])
         self._background = BACKGROUNDS[background]
@@ -57,12 +61,7 @@ class NerfSyntheticScene:
         self.image_ids = list(self._frames)
         self._native_size = shared_image_size([frame.path for frame in self._frames.values()])
         self._has_warned = False
-        self._ratio = width / self._native_size[1]
-        if self._ratio > 1:
-            raise DatasetError(
-                f"{name}: {width} pixels are asked for, but the images in {self.folder} are {self._native_size[1]} "
-                f"wide and are never enlarged. Open {name.rsplit('_', 1)[0]}_{self._native_size[1]} instead."
-            )
+        self._ratio = downscale_ratio(name, width, self._native_size[1])
 
     def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
         """RGB composited on the background, then downscaled; `DatasetError` if the file is broken."""
@@ -90,8 +89,11 @@ class NerfSyntheticScene:
         return downscale_nearest(self._rgba(image_id)[..., 3] > 0, self._ratio)
 
     def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
+        """COLMAP's map where one is in the scene's folder, 0 outside the mask; otherwise None."""
         self._frame(image_id)
-        return None
+        size = downscaled_size(*self._native_size, self._ratio)
+        depth = kept_colmap_depth(self.folder / f"colmap_depth/{image_id}.png.geometric.bin", size)
+        return None if depth is None else np.where(self.mask(image_id), depth, np.float32(0))
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
         """References are always the train frames. Validation queries are the published six, as far as they exist."""
@@ -115,10 +117,7 @@ class NerfSyntheticScene:
         return present
 
     def _frame(self, image_id: str) -> _Frame:
-        try:
-            return self._frames[image_id]
-        except KeyError:
-            raise DatasetError(f"{self.name}: no image {image_id!r}; ids look like {self.image_ids[0]!r}.") from None
+        return look_up(self._frames, image_id, self.name)
 
     def _rgba(self, image_id: str) -> UInt8[np.ndarray, "height width 4"]:
         path = self._frame(image_id).path
@@ -126,22 +125,6 @@ class NerfSyntheticScene:
         if image.shape[2] != 4:
             raise DatasetError(f"{path}: has no alpha channel, which masks the object. Use the original RGBA renders.")
         return image
-
-
-def _parse_name(name: str) -> tuple[str, str, int]:
-    parts = name.split("/")
-    match = re.fullmatch(r"([a-z]+)_([1-9][0-9]{0,4})", parts[2]) if len(parts) == 3 else None
-    if match is None:
-        raise DatasetError(
-            f"{name}: a scene of this data set is called nerf_synthetic/<scene>/<black|white>_<width>, "
-            "such as nerf_synthetic/lego/black_400."
-        )
-    background, width = match[1], int(match[2])
-    if background not in BACKGROUNDS:
-        nearest = get_close_matches(background, BACKGROUNDS, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise DatasetError(f"{name}: unknown background {background!r}.{hint} Known are {', '.join(BACKGROUNDS)}.")
-    return parts[1], background, width
 
 
 def _read_frames(folder: Path, split: str) -> dict[str, _Frame]:
@@ -178,7 +161,7 @@ def _image_path(folder: Path, listing: Path, number: int, entry: Any) -> Path:
 def _w2c(entry: dict[str, Any], where: str) -> Float[np.ndarray, "3 4"]:
     try:
         c2w = np.array(entry["transform_matrix"], np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DatasetError(f"{where}: transform_matrix is not a matrix of numbers. Unpack it again.") from error
     if c2w.shape != (4, 4) or not np.allclose(c2w[3], [0, 0, 0, 1]):
         raise DatasetError(f"{where}: transform_matrix is not 4×4 with last row 0 0 0 1. Unpack the data set again.")

@@ -1,36 +1,18 @@
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from maskrf_core.datasets.llff_poses import average_pose, read_llff_poses
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.errors import DatasetError
-
-VIEWS = 10
-
-
-def poses_bounds() -> np.ndarray:
-    """Cameras side by side along x, all looking along -z of their world (LLFF columns down, right, back)."""
-    rows = np.zeros((VIEWS, 17))
-    for view, row in enumerate(rows):
-        matrix = row[:15].reshape(3, 5)
-        matrix[:, 0], matrix[:, 1], matrix[:, 2] = [0, -1, 0], [1, 0, 0], [0, 0, 1]
-        matrix[:, 3] = [view - (VIEWS - 1) / 2, 5, 7]
-        matrix[:, 4] = [48, 64, 80]
-        row[15:] = 6 + 0.1 * view, 30
-    return rows
+from tests.datasets.layouts.trees.nerf_llff import VIEWS, build, poses_bounds
 
 
 @pytest.fixture
 def data_root(tmp_path: Path) -> Path:
-    folder = tmp_path / "nerf_llff_data" / "shelf"
-    (folder / "images_4").mkdir(parents=True)
-    for view in range(VIEWS):
-        assert cv2.imwrite(str(folder / f"images_4/im{view:02}.png"), np.full((12, 16, 3), view, np.uint8))
-    np.save(folder / "poses_bounds.npy", poses_bounds())
+    build(tmp_path)
     return tmp_path
 
 
@@ -63,43 +45,6 @@ def test_poses_reproduce_the_reference_reader(shared: Path):
     np.testing.assert_allclose(poses.w2c, w2c, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(poses.depth_range, depth_range, rtol=1e-4)
     assert poses.focal / 4 == pytest.approx(K[0, 0, 0])
-
-
-@pytest.mark.parametrize(
-    ("name", "first", "second"),
-    [
-        ("nerf_llff/fern/8", "image000", "image001"),
-        ("nerf_llff/fern/8", "image002", "image007"),
-        ("nerf_synthetic/lego/black_400", "test-r_26", "train-r_16"),
-    ],
-)
-def test_cameras_agree_with_real_photographs(shared: Path, name: str, first: str, second: str):
-    errors = epipolar_errors(open_scene(name, shared / "scenes"), first, second)
-    assert np.median(errors) < 1.0
-
-
-def fundamental_matrix(scene, first: str, second: str) -> np.ndarray:
-    """F with `x2ᵀ F x1 = 0`, from the cameras (Hartley and Zisserman, section 9.2)."""
-    pose1, pose2 = scene.w2c(first), scene.w2c(second)
-    rotation = pose2[:, :3] @ pose1[:, :3].T
-    x, y, z = pose2[:, 3] - rotation @ pose1[:, 3]
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ rotation
-    return np.linalg.inv(scene.K(second)).T @ essential @ np.linalg.inv(scene.K(first))
-
-
-def epipolar_errors(scene, first: str, second: str) -> np.ndarray:
-    """Distance in pixels of each feature match in the second view from the line of its partner."""
-    sift = cv2.SIFT_create(1500)
-    (keys1, words1), (keys2, words2) = (
-        sift.detectAndCompute(cv2.cvtColor(scene.image(view), cv2.COLOR_RGB2GRAY), None) for view in (first, second)
-    )
-    pairs = cv2.BFMatcher().knnMatch(words1, words2, k=2)
-    good = [best for best, runner_up in pairs if best.distance < 0.75 * runner_up.distance]
-    assert len(good) >= 50, "too few matches to judge by"
-    points1 = np.array([[*keys1[match.queryIdx].pt, 1] for match in good])
-    points2 = np.array([[*keys2[match.trainIdx].pt, 1] for match in good])
-    lines = points1 @ fundamental_matrix(scene, first, second).T
-    return np.abs((lines * points2).sum(1)) / np.linalg.norm(lines[:, :2], axis=1)
 
 
 def edit_poses(row: int, column: int, value: float):

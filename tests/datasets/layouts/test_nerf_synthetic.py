@@ -8,41 +8,17 @@ import pytest
 import torch
 
 from maskrf_core.cameras import camera_centres
+from maskrf_core.datasets.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.layouts.nerf_synthetic import NerfSyntheticScene
-from maskrf_core.datasets.scene import open_scene
+from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.errors import DatasetError
 from tests.datasets.layouts.published import assert_as_published
-
-
-def camera_to_world(angle: float) -> np.ndarray:
-    """A Blender camera at distance 4, turned about the world's z axis."""
-    pose = np.eye(4)
-    pose[:3, :3] = [
-        [np.cos(angle), 0, np.sin(angle)],
-        [np.sin(angle), 0, -np.cos(angle)],
-        [0, 1, 0],
-    ]
-    pose[:3, 3] = 4 * pose[:3, 2]
-    return pose
+from tests.datasets.layouts.trees.nerf_synthetic import build, camera_to_world
 
 
 @pytest.fixture
 def data_root(tmp_path: Path) -> Path:
-    """A scene of 16×16 images: 3 train, 2 validation (one of them of the published six), 1 test."""
-    folder = tmp_path / "nerf_synthetic" / "cube"
-    generator = np.random.default_rng(0)
-    for split, numbers in {"train": [0, 1, 2], "val": [2, 5], "test": [0]}.items():
-        (folder / split).mkdir(parents=True)
-        frames = []
-        for number in numbers:
-            image = generator.integers(1, 255, (16, 16, 4), dtype=np.uint8)
-            image[:4, :, 3], image[4, :, 3], image[5:, :, 3] = 0, 1, 255  # a trace of the object counts as it
-            assert cv2.imwrite(str(folder / split / f"r_{number}.png"), image)
-            frames.append(
-                {"file_path": f"./{split}/r_{number}", "transform_matrix": camera_to_world(number / 3).tolist()}
-            )
-        listing = {"camera_angle_x": 0.8, "frames": frames}
-        (folder / f"transforms_{split}.json").write_text(json.dumps(listing))
+    build(tmp_path)
     return tmp_path
 
 
@@ -62,6 +38,7 @@ def test_reproduces_the_reference_reader(shared: Path, variant: str):
 def test_real_lego_opens_with_all_its_splits(shared: Path):
     scene = open_scene("nerf_synthetic/lego/black_400", shared / "scenes")
     assert scene.split("validation")[1] == [f"val-r_{n}" for n in (39, 2, 94, 62, 23, 36)]
+    assert scene_names("nerf_synthetic", shared / "scenes") == ["nerf_synthetic/lego/black_400"]  # of 800 published
     assert [len(ids) for ids in scene.split("test")] == [40, 10]
     assert scene.image("test-r_13").shape == (400, 400, 3)
     assert not scene.image("test-r_13")[~scene.mask("test-r_13")].any()
@@ -84,6 +61,15 @@ def test_background_shows_where_alpha_is_zero(data_root: Path):
         assert scene.mask("train-r_1").sum() == 12 * 16
         assert scene.depth("train-r_1") is None
         assert scene.split("train") == (["train-r_0", "train-r_1", "train-r_2"],) * 2
+
+
+def test_kept_depth_is_cut_out_by_the_mask(data_root: Path):
+    path = data_root / "nerf_synthetic/cube/colmap_depth/train-r_1.png.geometric.bin"
+    path.parent.mkdir()
+    write_colmap_depth(path, np.full((16, 16), 5, np.float32))
+    scene = open_scene("nerf_synthetic/cube/black_8", data_root)
+    assert scene.depth("train-r_0") is None
+    np.testing.assert_array_equal(scene.depth("train-r_1"), np.where(scene.mask("train-r_1"), 5, 0))
 
 
 def test_absent_validation_frames_are_said_and_left_out(data_root: Path):
@@ -121,6 +107,7 @@ def set_matrix(row: int, column: int, value: object):
         (lambda c: c["frames"][0].update(file_path="/etc/passwd"), "not inside the scene"),
         (lambda c: c["frames"][2].pop("transform_matrix"), r"frame 2 \(r_2\): transform_matrix"),
         (set_matrix(0, 0, float("nan")), r"frame 1 \(r_1\): the pose holds NaN"),
+        (set_matrix(0, 0, 10**400), "transform_matrix is not a matrix of numbers"),
         (set_matrix(0, 0, "one"), "transform_matrix is not a matrix of numbers"),
         (set_matrix(0, 0, 2.0), "not a rotation"),
         (set_matrix(3, 0, 1.0), "last row"),
@@ -170,7 +157,7 @@ def test_images_of_unequal_size_and_without_alpha(data_root: Path):
     scene = open_scene("nerf_synthetic/cube/black_16", data_root)
     with pytest.raises(DatasetError, match=r"r_1\.png: has no alpha channel"):
         scene.image("train-r_1")
-    with pytest.raises(DatasetError, match="no image 'r_1'; ids look like 'train-r_0'"):
+    with pytest.raises(DatasetError, match="no image 'r_1'; the first of its ids is 'train-r_0'"):
         scene.image("r_1")
     cv2.imwrite(str(path), np.zeros((16, 8, 4), np.uint8))
     with pytest.raises(DatasetError, match=r"r_1\.png: the image is 8×16, but r_0\.png is 16×16"):
