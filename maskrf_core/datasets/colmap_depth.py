@@ -45,9 +45,13 @@ def read_colmap_depth(path: str | Path) -> Float32[np.ndarray, "height width"]:
         *words, numbers = data.split(b"&", 3)
         width, height, channels = (int(word) for word in words)
     except ValueError as error:
-        raise DatasetError(f"{path}: does not begin with width&height&channels&, so it is no dense map.") from error
+        raise DatasetError(
+            f"{path}: does not begin with width&height&channels&, so it is no dense map. Copy it again."
+        ) from error
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and channels == 1):
-        raise DatasetError(f"{path}: its header says {width}×{height} with {channels} channels, which is no depth map.")
+        raise DatasetError(
+            f"{path}: its header says {width}×{height} with {channels} channels, which is no depth map. Copy it again."
+        )
     if len(numbers) != 4 * width * height:
         raise DatasetError(
             f"{path}: holds {len(numbers)} bytes of depth, {width}×{height} takes {4 * width * height}. Copy it again."

@@ -39,7 +39,9 @@ def read_llff_poses(path: Path) -> LlffPoses:
     matrices, bounds = rows[:, :15].reshape(-1, 3, 5), rows[:, 15:]
     height, width, focal = matrices[0, :, 4]
     if not (matrices[0, :, 4] > 0).all() or np.abs(matrices[:, :, 4] / matrices[0, :, 4] - 1).max() > 1e-6:
-        raise DatasetError(f"{path}: height, width and focal length must be positive and the same in all rows.")
+        raise DatasetError(
+            f"{path}: height, width and focal length must be positive and the same in all rows. Unpack it again."
+        )
     down, right, back, centre = (matrices[:, :, column] for column in range(4))
     c2w = np.stack([right, -down, back, centre], axis=-1)  # OpenGL axes: right, up, back
     for view, (pose, (near, far)) in enumerate(zip(c2w, bounds, strict=True)):
@@ -47,12 +49,12 @@ def read_llff_poses(path: Path) -> LlffPoses:
         check_depth_range(near, far, f"{path}, row {view}")
     scale = BOUND_AFTER_SCALING / bounds.min()
     c2w[:, :, 3] *= scale
-    recentred = np.linalg.inv(_homogeneous(average_pose(c2w))) @ _homogeneous(c2w)
+    recentred = np.linalg.inv(_homogeneous(average_pose(c2w, str(path)))) @ _homogeneous(c2w)
     opencv = recentred @ np.diag([1.0, -1.0, -1.0, 1.0])
     return LlffPoses(np.linalg.inv(opencv)[:, :3], bounds * scale, float(height), float(width), float(focal))
 
 
-def average_pose(c2w: Float[np.ndarray, "view 3 4"]) -> Float[np.ndarray, "3 4"]:
+def average_pose(c2w: Float[np.ndarray, "view 3 4"], where: str) -> Float[np.ndarray, "3 4"]:
     """Mean centre, with axes [right, up, back] from the summed back and up directions; right = up × back.
 
     Raises:
@@ -62,7 +64,8 @@ def average_pose(c2w: Float[np.ndarray, "view 3 4"]) -> Float[np.ndarray, "3 4"]
     right = np.cross(up, back)
     if min(np.linalg.norm(back), np.linalg.norm(right)) < 1e-6 * len(c2w):
         raise DatasetError(
-            "poses_bounds.npy: the views have no common direction; this layout is for forward-facing ones."
+            f"{where}: the views have no common direction; this layout is for forward-facing ones. Unpack it again, "
+            "or make the photographs a capture."
         )
     back, right = back / np.linalg.norm(back), right / np.linalg.norm(right)
     return np.stack([right, np.cross(back, right), back, c2w[:, :, 3].mean(0)], axis=-1)

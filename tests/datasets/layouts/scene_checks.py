@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from maskrf_core.datasets.files import check_w2c
 from maskrf_core.datasets.scene import Scene
 
 
@@ -37,6 +36,9 @@ def assert_valid_view(scene: Scene, image_id: str) -> None:
     assert K[0, 0] > 0
     assert K[1, 1] > 0
     np.testing.assert_array_equal(K[2], [0, 0, 1])
-    check_w2c(np.asarray(scene.w2c(image_id), np.float64), f"{scene.name}, {image_id}")
+    rotation, translation = np.split(np.asarray(scene.w2c(image_id), np.float64), [3], axis=1)
+    assert np.isfinite(translation).all()
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=2e-3)
+    assert np.linalg.det(rotation) > 0
     near, far = scene.depth_range(image_id)
     assert 0 < near < far < np.inf
