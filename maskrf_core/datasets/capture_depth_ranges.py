@@ -18,8 +18,8 @@ PARALLEL_DISTANCE = 4.0
 LEAST_PARALLAX = 0.01
 """Smallest eigenvalue of mean(I - a aᵀ), a the optical axes, from which on their nearest point is one: 0.01 is axes
 that differ by some 6 degrees."""
-SWEPT_VIEWS = 24
-SWEPT_SIDE = 160
+SWEPT_VIEWS = 16
+SWEPT_SIDE = 128
 """Pixels of the longer side at which they are swept."""
 POINTS_PER_VIEW = 2000
 LEAST_POINTS = 30

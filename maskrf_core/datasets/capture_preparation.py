@@ -88,7 +88,7 @@ def _source(name: str, folder: Path, kept: Path, find_cameras: bool) -> CaptureS
         if not find_cameras:
             raise DatasetError(
                 f"{name}: {folder} holds photographs alone, and their cameras are not known yet. Find them, which "
-                f'takes minutes: prepare_capture("{name}", data_root), or notebook 01_data_prep with scene set to {name}.'
+                f'takes minutes: prepare_capture("{name}", data_root), or notebook 01_data_prep with scene: {name}.'
             )
         reconstruct(photographs, model, name)
     by_name = {photograph_name(index, path): path for index, path in enumerate(photographs)}

@@ -48,8 +48,9 @@ def read_colmap_model(folder: str | Path) -> ColmapModel:
     with tempfile.TemporaryDirectory() as copy:
         observations = copy_without_observations(folder, Path(copy))
         model = _read_with_pycolmap(Path(copy), folder)
-    point_ids = np.array(sorted(model.points3D), np.int64)
-    points = np.array([model.points3D[point_id].xyz for point_id in point_ids.tolist()], np.float64).reshape(-1, 3)
+    ids = sorted(model.points3D)
+    points = np.array([model.points3D[point_id].xyz for point_id in ids], np.float64).reshape(-1, 3)
+    point_ids = np.array(ids, np.uint64).astype(np.int64)  # as the observations have them
     if not np.isfinite(points).all():
         raise DatasetError(f"{folder}: a point is NaN or infinite. Copy or export the model again.")
     views = []
@@ -61,8 +62,8 @@ def read_colmap_model(folder: str | Path) -> ColmapModel:
         lens.check(where)
         w2c = np.array(image.cam_from_world().matrix(), np.float64)
         check_w2c(w2c, where)
-        seen = np.flatnonzero(np.isin(point_ids, observations.get(image_id, ())))
-        views.append(ColmapView(image_id, image.name, lens, w2c, seen.astype(np.int64)))
+        seen = np.flatnonzero(np.isin(point_ids, observations[image_id])).astype(np.int64)
+        views.append(ColmapView(image_id, image.name, lens, w2c, seen))
     if not views:
         raise DatasetError(f"{folder}: the model has no images. Give a model whose reconstruction succeeded.")
     if len({view.name for view in views}) < len(views):

@@ -5,6 +5,7 @@ without end. It also refuses models whose tracks and observations disagree, as t
 each file is walked, held to its size, and given to pycolmap without observations, which are returned apart.
 """
 
+import re
 import struct
 from pathlib import Path
 
@@ -32,8 +33,13 @@ def copy_without_observations(folder: Path, target: Path) -> Observations:
             try:
                 return strip(paths, target)
             except UnicodeDecodeError as error:
-                raise DatasetError(f"{folder}: holds text that is not UTF-8 ({error}). Export it again.") from error
-    raise DatasetError(f"{folder}: no COLMAP model; cameras, images and points3D, all .bin or all .txt, were expected.")
+                raise DatasetError(
+                    f"{folder}: holds text or a file name that is not UTF-8 ({error}). Rename the file and export the "
+                    "model again."
+                ) from error
+    raise DatasetError(
+        f"{folder}: no whole COLMAP model; cameras, images and points3D, all .bin or all .txt, were expected."
+    )
 
 
 def _strip_binary(paths: list[Path], target: Path) -> Observations:
@@ -42,10 +48,11 @@ def _strip_binary(paths: list[Path], target: Path) -> Observations:
     observations: Observations = {}
     heads = []
     for _ in range(images.count()):
-        head = images.take(64) + images.until_zero()
+        head, name = images.take(64), images.until_zero()
+        name.decode("utf-8")
         seen = np.frombuffer(images.take(POINT2D.itemsize * images.count(POINT2D.itemsize)), POINT2D)["point"]
         observations[struct.unpack_from("<I", head)[0]] = seen[seen >= 0].astype(np.int64)
-        heads.append(head)
+        heads.append(head + name)
     rows = []
     for _ in range(points.count(51)):
         rows.append(points.take(43))
@@ -72,9 +79,7 @@ def _walk_cameras(cameras: "_Walk") -> None:
 
 
 def _strip_text(paths: list[Path], target: Path) -> Observations:
-    cameras, images, points = (
-        [line for line in read_bytes(path).decode("utf-8").splitlines() if not line.startswith("#")] for path in paths
-    )
+    cameras, images, points = (_lines(path) for path in paths)
     images = images + [""] * (len(images) % 2)  # the last image may have no line of observations
     observations: Observations = {}
     for head, seen in zip(images[::2], images[1::2], strict=True):
@@ -94,6 +99,20 @@ def _strip_text(paths: list[Path], target: Path) -> Observations:
     (target / "images.txt").write_text("".join(f"{line}\n\n" for line in heads))
     (target / "points3D.txt").write_text("".join(f"{line}\n" for line in rows))
     return observations
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines that are no comments, held to the number that COLMAP's own comment gives."""
+    text = read_bytes(path).decode("utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    said = re.search(r"^# Number of \w+: (\d{1,12})\b", text, re.MULTILINE)
+    entries = sum(1 for line in (lines[::2] if path.stem == "images" else lines) if line.strip())
+    if said and int(said[1]) != entries:
+        raise DatasetError(
+            f"{path}: holds {entries} entries, but its comment says {said[1]}. Copy or export it again, or correct the "
+            "comment."
+        )
+    return lines
 
 
 class _Walk:

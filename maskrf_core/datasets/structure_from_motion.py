@@ -28,6 +28,8 @@ LARGEST_SIDE = 2000
 EXTRACTION_THREADS = 8
 """Each takes about a gigabyte at the largest side."""
 LEAST_REGISTERED = 1 / 3
+REFINED_FROM = 20
+"""Registered photographs that determine the principal point, too; with fewer it stays in the middle."""
 ADVICE = (
     "Photograph a scene that does not move, with texture and without mirrors, from 20 or more places around it, each "
     "photograph overlapping the one before by two thirds, sharp, evenly lit and with the zoom unchanged."
@@ -51,7 +53,7 @@ def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> N
         work = Path(temporary)
         (work / "model").mkdir()
         for index, path in enumerate(photographs):
-            _put_upright(path, work / "images" / photograph_name(index, path))
+            put_upright(path, work / "images" / photograph_name(index, path))
         command = [sys.executable, "-m", "maskrf_core.datasets.structure_from_motion", str(work)]
         run_child(command, name, len(photographs))
         _check_registered(work / "model", photographs, name)
@@ -64,7 +66,7 @@ def photograph_name(index: int, path: Path) -> str:
     return f"{width}x{height}/{index:05d}{path.suffix.lower()}"
 
 
-def _put_upright(path: Path, target: Path) -> None:
+def put_upright(path: Path, target: Path) -> None:
     """A link to the photograph, or a turned copy that keeps what EXIF says of the lens."""
     read_image(path)  # strictly: COLMAP passes over what it cannot read
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -150,10 +152,6 @@ def _reconstruct_here(work: Path, say: Callable[[str], None]) -> None:
         say("principal point")
         pycolmap.bundle_adjustment(largest, {"refine_principal_point": True})
     largest.write(work / "model")
-
-
-REFINED_FROM = 20
-"""Registered photographs that determine the principal point, too; with fewer it stays in the middle."""
 
 
 if __name__ == "__main__":

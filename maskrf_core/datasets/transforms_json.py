@@ -81,7 +81,7 @@ def _w2c(frame: dict[str, Any], where: str) -> Float[np.ndarray, "3 4"]:
 
 
 def _lens_camera(values: dict[str, Any], photograph: Path, where: str) -> LensCamera:
-    height, width = image_size(photograph)
+    height, width = map(float, image_size(photograph))
     width, height = _number(values, "w", where, width), _number(values, "h", where, height)
     focal_x = _number(values, "fl_x", where, None)
     if focal_x is None:
