@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import tempfile
+import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +102,13 @@ def _source(name: str, folder: Path, kept: Path, find_cameras: bool) -> CaptureS
 def _canvas(name: str, source: CaptureSource, size: str) -> tuple[int, int]:
     """(height, width) of all prepared images: that of most photographs, downscaled to the size asked for."""
     sizes = Counter((photo.camera.height, photo.camera.width) for photo in source.photographs)
-    native = sizes.most_common(1)[0][0]
+    native, count = sizes.most_common(1)[0]
+    if count < len(source.photographs):
+        warnings.warn(
+            f"{name}: {len(source.photographs) - count} photographs are not {native[1]}×{native[0]} as the others; "
+            "they are scaled and cropped to that shape.",
+            stacklevel=4,
+        )
     ratio = 1.0 if size == "raw" else int(size) / max(native)
     if ratio > 1:
         raise DatasetError(

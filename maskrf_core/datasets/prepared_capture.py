@@ -100,8 +100,8 @@ def read_cameras(folder: Path) -> tuple[tuple[int, int], list[PreparedView]]:
         DatasetError: `cameras.json` is missing or damaged.
     """
     path = folder / CAMERAS
-    content = read_json(path)
     try:
+        content = read_json(path)
         height, width = (int(side) for side in content["size"])
         views = []
         for entry in content["views"]:
@@ -113,6 +113,6 @@ def read_cameras(folder: Path) -> tuple[tuple[int, int], list[PreparedView]]:
             check_w2c(w2c, str(path))
             check_depth_range(near, far, str(path))
             views.append(PreparedView(str(entry["id"]), entry["file"], K, w2c, (near, far)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DatasetError(f"{path}: damaged ({error!r}). Delete {folder} and open the capture again.") from error
+    except (DatasetError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DatasetError(f"{path}: damaged ({error}). Delete {folder} and open the capture again.") from error
     return (height, width), views

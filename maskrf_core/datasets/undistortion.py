@@ -1,10 +1,11 @@
 """Undoing a lens's distortion: which pinhole camera to show a photograph by, and the photograph as it saw it."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, Shaped, UInt8
 
 from maskrf_core.datasets.lens_camera import LensCamera
 from maskrf_core.datasets.resize import blur_against_aliasing
@@ -30,27 +31,32 @@ def pinhole_view(camera: LensCamera, size: tuple[int, int], where: str) -> Pinho
     Raises:
         DatasetError: no view without black borders: the distortion is too strong, or its parameters are damaged.
     """
-    height, width = size
-    cover = max(width / camera.width, height / camera.height)
-    middle = np.array([[1, 0, -camera.width / 2], [0, 1, -camera.height / 2], [0, 0, 1.0]])
-    to_canvas = np.array([[cover, 0, width / 2], [0, cover, height / 2], [0, 0, 1]]) @ middle
-    native = to_canvas @ camera.K
-    half_pixel = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
-    if camera.is_pinhole:
-        return PinholeView(half_pixel @ native, size)
-    best, zoom = None, NARROWEST
-    while zoom >= WIDEST:
-        K = half_pixel @ native
-        K[[0, 1], [0, 1]] *= zoom
-        if not _is_filled(camera, K, size):
-            break
-        best, zoom = K, zoom * ZOOM_STEP
-    if best is None:
+    view = _widest_view(camera, size)
+    if view is None:
         raise DatasetError(
             f"{where}: the distortion of its camera ({camera.model}, {list(camera.params)}) leaves no picture without "
             "black borders. Correct its parameters, or take photographs with a narrower lens."
         )
-    return PinholeView(best, size)
+    return view
+
+
+@lru_cache(maxsize=16)  # most captures have one camera
+def _widest_view(camera: LensCamera, size: tuple[int, int]) -> PinholeView | None:
+    height, width = size
+    cover = max(width / camera.width, height / camera.height)
+    middle = np.array([[1, 0, -camera.width / 2], [0, 1, -camera.height / 2], [0, 0, 1.0]])
+    to_canvas = np.array([[cover, 0, width / 2 - 0.5], [0, cover, height / 2 - 0.5], [0, 0, 1]]) @ middle
+    native = to_canvas @ camera.K
+    if camera.is_pinhole:
+        return PinholeView(native, size)
+    best, zoom = None, NARROWEST  # inwards out: what lies beyond the lens's reach may be folded back into the picture
+    while zoom >= WIDEST:
+        K = native.copy()
+        K[[0, 1], [0, 1]] *= zoom
+        if not _is_filled(camera, K, size):
+            break
+        best, zoom = PinholeView(K, size), zoom * ZOOM_STEP
+    return best
 
 
 def undistort(
@@ -62,10 +68,21 @@ def undistort(
     scale = view.K[0, 0] / camera.K[0, 0]
     if scale < 1:
         photograph = blur_against_aliasing(photograph, scale)
-    y, x = np.mgrid[: view.size[0], : view.size[1]]
-    source = _source(camera, view.K, np.stack([x.ravel(), y.ravel()], axis=-1)).astype(np.float32)
-    source_x, source_y = source.T.reshape(2, *view.size)
+    source_x, source_y = _source_map(camera, tuple(view.K.ravel().tolist()), view.size)
     return cv2.remap(photograph, source_x, source_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+@lru_cache(maxsize=1)  # two numbers for every pixel
+def _source_map(
+    camera: LensCamera, K: tuple[float, ...], size: tuple[int, int]
+) -> Float32[np.ndarray, "2 height width"]:
+    """Where each pixel lies in the photograph, (x, y) first."""
+    height, width = size
+    rows = []
+    for y in range(height):
+        line = np.stack([np.arange(width), np.full(width, y)], axis=-1)
+        rows.append(_source(camera, np.array(K).reshape(3, 3), line).astype(np.float32))
+    return np.ascontiguousarray(np.stack(rows).transpose(2, 0, 1))
 
 
 def _is_filled(camera: LensCamera, K: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> bool:
@@ -82,7 +99,7 @@ def _is_filled(camera: LensCamera, K: Float[np.ndarray, "3 3"], size: tuple[int,
 
 
 def _source(
-    camera: LensCamera, K: Float[np.ndarray, "3 3"], pixels_xy: Float[np.ndarray, "pixel 2"] | np.ndarray
+    camera: LensCamera, K: Float[np.ndarray, "3 3"], pixels_xy: Shaped[np.ndarray, "pixel 2"]
 ) -> Float[np.ndarray, "pixel 2"]:
     """Where pixels of the pinhole camera lie in the photograph; in both, the first pixel's centre is (0, 0)."""
     ones = np.ones((len(pixels_xy), 1))

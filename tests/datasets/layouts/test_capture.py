@@ -1,3 +1,5 @@
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -5,6 +7,7 @@ import cv2
 import numpy as np
 import pycolmap
 import pytest
+from PIL import Image
 
 from maskrf_core.datasets import capture_preparation
 from maskrf_core.datasets.capture_preparation import prepare_capture
@@ -163,3 +166,26 @@ def test_real_fox_all_three_ways(fox: Path):
     np.testing.assert_allclose(centres(again), centres(found), atol=1e-6)
     np.testing.assert_array_equal(again.image("0001"), found.image("0001"))
     assert scene_names("capture", fox) == ["capture/alone/raw", "capture/model/raw", "capture/transforms/raw"]
+
+
+def test_photographs_of_unequal_size_and_strange_names(tmp_path: Path):
+    """One of them is larger and turned by its orientation tag; another's name is not UTF-8."""
+    traced = TracedScene(48, 4)
+    name = build_transforms(tmp_path, traced)
+    folder = tmp_path / "captures/spheres"
+    content = json.loads((folder / "transforms.json").read_text())
+    strange = os.fsdecode(b"images/\xff.png")
+    (folder / content["frames"][1]["file_path"]).rename(folder / strange)
+    content["frames"][1]["file_path"] = strange
+    wide = np.pad(traced.image("view-3"), ((0, 0), (8, 8), (0, 0)), mode="edge")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.ascontiguousarray(np.rot90(wide))).save(folder / "images/view-3.png", exif=exif)
+    content["frames"][3] |= {"w": 64, "cx": content["cx"] + 8}
+    (folder / "transforms.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="1 photographs are not 48×48 as the others"):
+        scene = open_scene(name, tmp_path)
+    assert scene.image_ids == ["view-0", "view-2", "view-3", os.fsdecode(b"\xff")]
+    np.testing.assert_array_equal(scene.image(scene.image_ids[3]), traced.image("view-1"))
+    np.testing.assert_allclose(scene.K("view-3"), traced.K("view-3"))
+    np.testing.assert_array_equal(scene.image("view-3"), traced.image("view-3"))
