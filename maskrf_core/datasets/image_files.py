@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8, UInt16
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from maskrf_core.datasets.files import folder_contents
 from maskrf_core.errors import DatasetError
@@ -16,21 +16,28 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
 """What Pillow calls a PNG of one channel of 16 bits, by its version."""
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+ORIENTATION = 0x0112
+"""The EXIF tag."""
 REMEDY = "Download or unpack the data set again."
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path, *, upright: bool = False) -> tuple[int, int]:
     """(height, width) from the header alone, so that a whole scene is checked without decoding it.
+
+    `upright`: as the camera's orientation tag (EXIF) turns it; else as the pixels are stored.
 
     Raises:
         DatasetError: the file is missing, or is neither PNG nor JPEG, or ends within its header.
     """
     with _opened(path) as image:
-        return image.height, image.width
+        turned = upright and orientation_tag(image) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def read_image(path: Path) -> UInt8[np.ndarray, "height width channel"]:
+def read_image(path: Path, *, upright: bool = False) -> UInt8[np.ndarray, "height width channel"]:
     """Decode an 8-bit image as RGB (channel = 3) or, where the file has alpha, as RGBA (channel = 4).
+
+    `upright`: turned as the camera's orientation tag (EXIF) says; else as the pixels are stored.
 
     Raises:
         DatasetError: the file is missing, cut short, damaged, not PNG or JPEG, or not 8 bits deep.
@@ -41,7 +48,16 @@ def read_image(path: Path) -> UInt8[np.ndarray, "height width channel"]:
         if image.mode not in EIGHT_BIT_MODES:
             raise DatasetError(f"{path}: the image is of mode {image.mode}, 8 bits a channel are expected. Convert it.")
         has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
-        return np.array(image.convert("RGBA" if has_alpha else "RGB"))
+        decoded = image.convert("RGBA" if has_alpha else "RGB")
+        if upright and orientation_tag(image) != 1:
+            decoded = ImageOps.exif_transpose(decoded)
+        return np.array(decoded)
+
+
+def orientation_tag(image: Image.Image) -> int:
+    """How the camera was held (EXIF): 1 upright, 2 to 4 mirrored or upside down, 5 to 8 with the sides swapped."""
+    tag = image.getexif().get(ORIENTATION, 1)
+    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
 
 
 def read_rgb(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "height width 3"]:

@@ -26,14 +26,20 @@ def blur_kernel_size(sigma: float) -> int:
 def downscale_image(
     image: UInt8[np.ndarray, "height width channel"], ratio: float
 ) -> UInt8[np.ndarray, "new_height new_width channel"]:
-    """Blur against aliasing (border reflected without its last pixel), then resize bilinearly."""
+    """Blur against aliasing, then resize bilinearly."""
     height, width = downscaled_size(*image.shape[:2], ratio)
     if ratio == 1:
         return image
+    return cv2.resize(blur_against_aliasing(image, ratio), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def blur_against_aliasing(
+    image: UInt8[np.ndarray, "height width channel"], ratio: float
+) -> UInt8[np.ndarray, "height width channel"]:
+    """The Gaussian blur that comes before downscaling by `ratio`; the border is reflected without its last pixel."""
     sigma = 1 / (3 * ratio)
     size = blur_kernel_size(sigma)
-    blurred = cv2.GaussianBlur(image, (size, size), sigma, sigma, borderType=cv2.BORDER_REFLECT_101)
-    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.GaussianBlur(image, (size, size), sigma, sigma, borderType=cv2.BORDER_REFLECT_101)
 
 
 def downscale_nearest(
