@@ -38,7 +38,8 @@ def copy_without_observations(folder: Path, target: Path) -> Observations:
                     "model again."
                 ) from error
     raise DatasetError(
-        f"{folder}: no whole COLMAP model; cameras, images and points3D, all .bin or all .txt, were expected."
+        f"{folder}: no whole COLMAP model; cameras, images and points3D, all .bin or all .txt, were expected. "
+        "Copy or export the model again."
     )
 
 
@@ -94,7 +95,9 @@ def _strip_text(paths: list[Path], target: Path) -> Observations:
     rows = [" ".join(line.split()[:8]) for line in points if line.strip()]
     for path, line, words in [(paths[1], line, 10) for line in heads] + [(paths[2], row, 8) for row in rows]:
         if len(line.split()) < words:
-            raise DatasetError(f"{path}: the line {line[:60]!r} is cut short, {words} words were expected.")
+            raise DatasetError(
+                f"{path}: the line {line[:60]!r} is cut short, {words} words were expected. Export it again."
+            )
     (target / "cameras.txt").write_text("".join(f"{line}\n" for line in cameras if line.strip()))
     (target / "images.txt").write_text("".join(f"{line}\n\n" for line in heads))
     (target / "points3D.txt").write_text("".join(f"{line}\n" for line in rows))

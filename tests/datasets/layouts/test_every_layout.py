@@ -68,11 +68,15 @@ def test_data_set_lists_the_scene(built: tuple[str, Path]):
     assert scene_names(data_set, data_root / "absent") == []
 
 
-def test_opening_decodes_no_image_and_reading_a_damaged_one_is_an_error(built: tuple[str, Path]):
+def test_a_damaged_image_is_an_error_when_it_is_decoded(built: tuple[str, Path]):
     name, data_root = built
     for path in data_root.rglob("*"):
         if path.suffix in IMAGE_SUFFIXES:
             path.write_bytes(path.read_bytes()[:-20])
+    if name.startswith("capture/"):  # opening undoes the distortion of all its images
+        with pytest.raises(DatasetError, match="cut short or damaged"):
+            open_scene(name, data_root)
+        return
     scene = open_scene(name, data_root)
     for image_id in scene.image_ids:
         with pytest.raises(DatasetError, match="cut short or damaged"):
