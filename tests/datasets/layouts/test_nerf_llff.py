@@ -90,7 +90,7 @@ def test_mirrored_pose(data_root: Path):
 def test_views_in_opposite_directions_have_no_average():
     pose = np.eye(4)[:3]
     turned = pose @ np.diag([-1, 1, -1, 1])
-    with pytest.raises(DatasetError, match="here: .*forward-facing"):
+    with pytest.raises(DatasetError, match=r"here: .*forward-facing"):
         average_pose(np.stack([pose, turned]), "here")
 
 
