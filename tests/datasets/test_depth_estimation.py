@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets.depth_estimation import (
-    DepthSettings,
-    crop,
-    estimate_depth_maps,
-    foreground_box,
-    neighbour_order,
-    spread_views,
-)
+from maskrf_core.datasets.depth_estimation import estimate_depth_maps
+from maskrf_core.datasets.depth_neighbours import crop, foreground_box, neighbour_order, spread_views
+from maskrf_core.datasets.depth_passes import DepthSettings
 from maskrf_core.datasets.plane_sweep import SweepView, project_planes
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.errors import DatasetError
