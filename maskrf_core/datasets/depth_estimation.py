@@ -54,13 +54,14 @@ def each_depth_map(
         raise DatasetError(
             f"{scene.name}: depth cannot be estimated from {len(image_ids)} view. Give at least two views of the scene."
         )
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = chosen_device(device)
     wanted = [image_id for image_id in image_ids if image_id not in given] if wanted is None else wanted
     places = {image_id: place for place, image_id in enumerate(image_ids)}
     with torch.no_grad():
-        views = [_load(scene, image_id, settings, device) for image_id in image_ids]
-        passes = DepthPasses(views, settings, {places[i]: _fitted(depth, views[places[i]]) for i, depth in given.items()})
+        views = [load_view(scene, image_id, settings, device) for image_id in image_ids]
+        passes = DepthPasses(
+            views, settings, {places[i]: _fitted(depth, views[places[i]]) for i, depth in given.items()}
+        )
     steps = passes.steps(places[image_id] for image_id in wanted)
     shown = tracked(steps, total=len(steps), title=f"depth of {scene.name} (passes)") if progress else steps
     for step, place in shown:
@@ -72,7 +73,13 @@ def each_depth_map(
             yield image_ids[place], np.where(mask, kept, np.float32(0))
 
 
-def _load(scene: Scene, image_id: str, settings: DepthSettings, device: str | torch.device) -> SweepView:
+def chosen_device(device: str | torch.device) -> torch.device:
+    """The device of this name; "auto" is a GPU where torch sees one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+
+
+def load_view(scene: Scene, image_id: str, settings: DepthSettings, device: str | torch.device) -> SweepView:
+    """A view at the size its depth is estimated at, on `device`."""
     image, mask = scene.image(image_id), scene.mask(image_id)
     ratio = min(1.0, settings.longest_side / max(mask.shape))
     near, far = scene.depth_range(image_id)

@@ -42,6 +42,8 @@ class DepthSettings:
     pixel_tolerance: float = 1.0
     """Pixels (at the size estimated) within which a point comes back from a neighbour's depth map."""
     sweep: SweepSettings = field(default_factory=SweepSettings)
+    large_sweep: SweepSettings = field(default_factory=lambda: SweepSettings(window=5, offset_step=0.25))
+    """The same for views that are swept at reduced size: a distance between planes is then more of their pixels."""
 
 
 class DepthPasses:
@@ -79,7 +81,7 @@ class DepthPasses:
         if sources and box is not None:
             part = crop(view, box)
             masks = [self._small[other] for other in self._silhouettes if other != index]
-            sweep = self._settings.sweep
+            sweep = self._sweep(index)
             depth[box] = sweep_depth(part, sources, sweep, off_silhouettes(part, masks, sweep.planes))
         self._swept[index] = depth
         return depth
@@ -91,15 +93,19 @@ class DepthPasses:
         if sources and box is not None:
             confirmed = self._confirmed(self._small, self._swept, index)
             found, sure = (_nearest(part, view)[box] for part in (self._swept[index], confirmed))
-            step = (1 / view.near - 1 / view.far) / (self._settings.sweep.planes - 1)
+            sweep = self._sweep(index)
+            step = (1 / view.near - 1 / view.far) / (sweep.planes - 1)
             surface = smooth_surface(found, sure, inverse_depth_scale=SURFACE_STEPS * step)
-            depth[box] = sweep_around(crop(view, box), sources, surface, self._settings.sweep)
+            depth[box] = sweep_around(crop(view, box), sources, surface, sweep)
         self._refined[index] = depth
         return depth
 
     def confirm(self, index: int) -> Float[Tensor, "_height _width"]:
         """Third pass: the final map, 0 where no other view agrees."""
         return self._confirmed(self._views, self._refined, index)
+
+    def _sweep(self, index: int) -> SweepSettings:
+        return self._settings.sweep if self._small[index] is self._views[index] else self._settings.large_sweep
 
     def _sources(self, views: list[SweepView], index: int) -> list[SweepView]:
         return [views[other] for other in self._order[index][: self._settings.sources]]

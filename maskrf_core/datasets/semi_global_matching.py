@@ -40,7 +40,7 @@ def _path_costs(
     small_step: float,
 ) -> Float[Tensor, "line plane pixel"]:
     """Path costs from the first line to the last, plus those from the last to the first; both ways go side by side."""
-    count, planes, pixels = lines.shape
+    count = len(lines)
     total = 2 * lines
     if count == 1:
         return total

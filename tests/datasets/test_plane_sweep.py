@@ -16,7 +16,7 @@ from maskrf_core.datasets.plane_sweep import (
     warp_to_planes,
 )
 from maskrf_core.datasets.semi_global_matching import EDGE_WEIGHT, minimum_place, smooth_costs
-from maskrf_core.datasets.window_correlation import WindowCorrelation
+from maskrf_core.datasets.window_correlation import WindowCorrelation, window_minimum, window_sum
 
 K = torch.tensor([[30.0, 0, 12], [0, 30, 10], [0, 0, 1]])
 
@@ -121,6 +121,17 @@ def test_correlation_ignores_brightness_and_contrast_and_is_0_without_texture():
     assert (correlation(0.5 * reference.image[None] + 0.3) > 0.98).all()
     assert (correlation(-reference.image[None]) < -0.99).all()
     assert (correlation(torch.full((1, 3, 7, 9), 0.7)).abs() < 1e-2).all()
+
+
+def test_window_sums_and_minima_against_slow_loops():
+    values = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(3))
+    for radius in (0, 1, 2):
+        total, least = window_sum(values, radius), window_minimum(values, radius)
+        for y in range(5):
+            for x in range(3):
+                near = values[:, max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
+                torch.testing.assert_close(total[:, y, x], near.sum((1, 2)))
+                torch.testing.assert_close(least[:, y, x], near.amin((1, 2)))
 
 
 def test_only_the_best_sources_count():
