@@ -43,7 +43,10 @@ class DepthSettings:
     """Pixels (at the size estimated) within which a point comes back from a neighbour's depth map."""
     sweep: SweepSettings = field(default_factory=SweepSettings)
     large_sweep: SweepSettings = field(default_factory=lambda: SweepSettings(window=5, offset_step=0.25))
-    """The same for views that are swept at reduced size: a distance between planes is then more of their pixels."""
+    """The same for views that are swept at reduced size: a distance between planes is then more of their pixels.
+
+    Chosen on the demo scenes train_05 and test_00 rendered at 320×320, and on DTU's scan65.
+    """
 
 
 class DepthPasses:
