@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
 
 from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
-from maskrf_core.datasets.plane_sweep import SweepView, inverse_depth_planes, project_planes
+from maskrf_core.datasets.plane_sweep import SweepView, carry, inverse_depth_planes, project_planes
 
 UNCONFIRMED_WEIGHT = 0.1
 """Weight in a smoothed surface of a depth that no other view confirms."""
@@ -64,15 +64,14 @@ def round_trip(
 
     Both are infinite where the point is outside the other view, or either map has no depth.
     """
-    y, x = torch.meshgrid(torch.arange(depth.shape[0]), torch.arange(depth.shape[1]), indexing="ij")
-    pixels = torch.stack([x, y], -1).to(depth)
-    there, there_depth = _carry(pixels, depth, view, other)
-    x, y, inside = _nearest_pixels(there, there_depth, *other_depth.shape)
-    found = other_depth[y, x]
+    x, y = torch.arange(depth.shape[1]).to(depth), torch.arange(depth.shape[0]).to(depth)[:, None]
+    there, there_depth = carry(x, y, depth, view, other)
+    column, row, inside = _nearest_pixels(there, there_depth, *other_depth.shape)
+    found = other_depth[row, column]
     # Carried back from where the point really landed: rounding is then no part of the distance.
-    back, back_depth = _carry(there, found, other, view)
+    back, back_depth = carry(there[..., 0], there[..., 1], found, other, view)
     known = inside & (found > 0) & (depth > 0) & (back_depth > SMALLEST_PROJECTED_DEPTH)
-    distance = torch.linalg.vector_norm(back - pixels, dim=-1)
+    distance = torch.hypot(back[..., 0] - x, back[..., 1] - y)
     return torch.where(known, back_depth, torch.inf), torch.where(known, distance, torch.inf)
 
 
@@ -116,14 +115,3 @@ def _nearest_pixels(
     x, y = nearest.unbind(-1)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (depth > SMALLEST_PROJECTED_DEPTH)
     return x.clamp(0, width - 1), y.clamp(0, height - 1), inside
-
-
-def _carry(
-    pixels: Float[Tensor, "height width 2"], depth: Float[Tensor, "height width"], start: SweepView, end: SweepView
-) -> tuple[Float[Tensor, "height width 2"], Float[Tensor, "height width"]]:
-    """Pixels of one camera at given depths, as pixels and depths of another."""
-    homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
-    points = homogeneous @ torch.linalg.inv(start.K).T * depth[..., None]
-    in_end = (points - start.w2c[:, 3]) @ start.w2c[:, :3] @ end.w2c[:, :3].T + end.w2c[:, 3]
-    in_image = in_end @ end.K.T
-    return in_image[..., :2] / in_end[..., 2:].clamp(min=SMALLEST_PROJECTED_DEPTH), in_end[..., 2]

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets.depth_estimation import (
-    DepthSettings,
-    crop,
-    estimate_depth_maps,
-    foreground_box,
-    neighbour_order,
-    spread_views,
-)
+from maskrf_core.datasets.depth_estimation import each_depth_map, estimate_depth_maps
+from maskrf_core.datasets.depth_neighbours import crop, foreground_box, halved, neighbour_order, spread_views
+from maskrf_core.datasets.depth_passes import DepthSettings
 from maskrf_core.datasets.plane_sweep import SweepView, project_planes
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.errors import DatasetError
@@ -42,6 +37,41 @@ def test_depth_of_traced_spheres(traced: TracedScene):
         assert depth.dtype == np.float32
         assert not depth[~traced.mask(image_id)].any()
         assert ((depth == 0) | ((depth > 1.8) & (depth < 5))).all()
+
+
+def test_a_surface_swept_at_half_size_is_refined_at_full_size():
+    """Of the views' odd size: the error is that of full size, much smaller than a pixel of the halved view's."""
+    scene = TracedScene(size=(97, 131), views=12)
+    settings = DepthSettings(longest_side=131, sweep_side=66)
+    maps = estimate_depth_maps(scene, scene.image_ids, progress=False, settings=settings)
+    error, coverage = error_and_coverage(maps, {i: scene.truth(i) for i in scene.image_ids})
+    assert error < 0.006
+    assert coverage > 0.8
+
+
+def test_a_part_of_the_views_later_is_what_it_was_with_all(traced: TracedScene):
+    ids, settings = traced.image_ids, DepthSettings(longest_side=32)
+    maps = estimate_depth_maps(traced, ids, progress=False, settings=settings)
+    part = dict(each_depth_map(traced, ids, wanted=ids[5:7], progress=False, settings=settings))
+    assert list(part) == ids[5:7]
+    assert all(np.array_equal(part[image_id], maps[image_id]) for image_id in part)
+    first = next(each_depth_map(traced, ids, progress=False, settings=settings))
+    assert first[0] == ids[0]
+
+
+def test_given_maps_confirm_and_are_not_estimated(traced: TracedScene):
+    """Half of the views have the true map: estimates of the others are kept where the truth agrees."""
+    ids, settings = traced.image_ids, DepthSettings(longest_side=64)
+    given = {image_id: traced.truth(image_id) for image_id in ids[::2]}
+    maps = dict(each_depth_map(traced, ids, given=given, progress=False, settings=settings))
+    assert list(maps) == ids[1::2]
+    error, coverage = error_and_coverage(maps, {i: traced.truth(i) for i in ids[1::2]})
+    alone = estimate_depth_maps(traced, ids, progress=False, settings=settings)
+    error_alone, coverage_alone = error_and_coverage(alone, {i: traced.truth(i) for i in ids[1::2]})
+    assert error < error_alone
+    assert coverage > coverage_alone
+    nothing = {image_id: np.zeros((64, 64), np.float32) for image_id in ids[1:]}
+    assert not any(depth.any() for _, depth in each_depth_map(traced, ids, given=nothing, progress=False))
 
 
 @pytest.mark.parametrize("name", ["demo/train_05", "demo/validation_00"])
@@ -122,3 +152,17 @@ def test_a_cropped_view_sees_the_same_points():
     torch.testing.assert_close(cropped, whole[(slice(None), *box)], rtol=1e-5, atol=1e-4)
     view.mask[:] = False
     assert foreground_box(view) is None
+
+
+def test_a_halved_view_sees_the_same_points():
+    """The centre of the four pixels about (2.5, 4.5) is the pixel (1, 2) of the halved view: one ray through both."""
+    view = turned(0.0)
+    half = halved(view)
+    assert half.image.shape == (3, 4, 5)
+    torch.testing.assert_close(half.image[:, 2, 1], view.image[:, 4:6, 2:4].mean((1, 2)))
+    ray = torch.linalg.inv(view.K) @ torch.tensor([2.5, 4.5, 1])
+    torch.testing.assert_close(torch.linalg.inv(half.K) @ torch.tensor([1.0, 2, 1]), ray)
+    assert half.mask.tolist() == (torch.nn.functional.max_pool2d(view.mask[None].float(), 2)[0] > 0).tolist()
+    odd = halved(crop(view, (slice(0, 7), slice(0, 9))))
+    assert odd.mask.shape == (4, 5)
+    torch.testing.assert_close(odd.image[:, 3, 4], view.image[:, 6, 8])

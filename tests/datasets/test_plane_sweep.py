@@ -6,19 +6,17 @@ import torch
 
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets.plane_sweep import (
-    EDGE_WEIGHT,
     SweepSettings,
     SweepView,
-    WindowCorrelation,
     inverse_depth_planes,
-    minimum_place,
     photometric_costs,
     project_planes,
-    smooth_costs,
     sweep_around,
     sweep_depth,
     warp_to_planes,
 )
+from maskrf_core.datasets.semi_global_matching import EDGE_WEIGHT, minimum_place, smooth_costs
+from maskrf_core.datasets.window_correlation import WindowCorrelation, window_minimum, window_sum
 
 K = torch.tensor([[30.0, 0, 12], [0, 30, 10], [0, 0, 1]])
 
@@ -45,6 +43,12 @@ def wall_views(depth: float, shifts: tuple[float, ...] = (0.0, 0.3, -0.3)) -> li
 def random_views(count: int = 2) -> list[SweepView]:
     generator = torch.Generator().manual_seed(0)
     return [sideways(0.2 * i, torch.rand(3, 7, 9, generator=generator)) for i in range(count)]
+
+
+def correlation_with(reference: SweepView, settings: SweepSettings) -> WindowCorrelation:
+    return WindowCorrelation(
+        reference.image, reference.mask, window=settings.window, texture_floor=settings.texture_floor
+    )
 
 
 def test_planes_are_uniform_in_inverse_depth():
@@ -94,7 +98,7 @@ def test_correlation_against_a_slow_loop(window: int):
     reference = sideways(0.0, torch.rand(3, 7, 9, generator=generator, dtype=torch.float64), mask)
     warped = torch.rand(2, 3, 7, 9, generator=generator, dtype=torch.float64)
     settings = SweepSettings(window=window)
-    result = WindowCorrelation(reference, settings)(warped)
+    result = correlation_with(reference, settings)(warped)
     for row, column in ((3, 4), (0, 0), (6, 8), (2, 7)):
         near = [
             (y, x)
@@ -113,10 +117,21 @@ def test_correlation_against_a_slow_loop(window: int):
 
 def test_correlation_ignores_brightness_and_contrast_and_is_0_without_texture():
     reference = sideways(0.0, torch.rand(3, 7, 9))
-    correlation = WindowCorrelation(reference, SweepSettings())
+    correlation = correlation_with(reference, SweepSettings())
     assert (correlation(0.5 * reference.image[None] + 0.3) > 0.98).all()
     assert (correlation(-reference.image[None]) < -0.99).all()
     assert (correlation(torch.full((1, 3, 7, 9), 0.7)).abs() < 1e-2).all()
+
+
+def test_window_sums_and_minima_against_slow_loops():
+    values = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(3))
+    for radius in (0, 1, 2):
+        total, least = window_sum(values, radius), window_minimum(values, radius)
+        for y in range(5):
+            for x in range(3):
+                near = values[:, max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
+                torch.testing.assert_close(total[:, y, x], near.sum((1, 2)))
+                torch.testing.assert_close(least[:, y, x], near.amin((1, 2)))
 
 
 def test_only_the_best_sources_count():
@@ -137,7 +152,9 @@ def test_smoothing_against_a_slow_loop():
     mask = torch.rand(height, width, generator=generator) < 0.8
     reference = sideways(0.0, torch.rand(3, height, width, generator=generator), mask)
     settings = SweepSettings(small_step_penalty=0.1, jump_penalty=0.9)
-    result = smooth_costs(costs, reference, settings)
+    result = smooth_costs(
+        costs, reference.image, mask, small_step_penalty=settings.small_step_penalty, jump_penalty=settings.jump_penalty
+    )
     expected = np.zeros(costs.shape)
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
         path = np.zeros(costs.shape)

@@ -11,10 +11,12 @@ NEAR, FAR = 2.0, 4.6
 class TracedScene:
     """Implements `maskrf_core.datasets.scene.Scene`; black background; `truth(id)` is the z-depth, 0 = background."""
 
-    def __init__(self, size: int = 64, views: int = 12, offers_depth: bool = False):
+    def __init__(self, size: int | tuple[int, int] = 64, views: int = 12, offers_depth: bool = False):
+        """`size` is the side of a square image, or (height, width); the focal length goes by the height."""
         self.name = "traced/spheres"
         self.image_ids = [f"view-{index}" for index in range(views)]
-        self._size, self._offers_depth = size, offers_depth
+        self._height, self._width = (size, size) if isinstance(size, int) else size
+        self._offers_depth = offers_depth
         self._w2c = dict(zip(self.image_ids, (dome_camera(index, views) for index in range(views)), strict=True))
         self._traced = {image_id: self._trace(image_id) for image_id in self.image_ids}
 
@@ -22,7 +24,8 @@ class TracedScene:
         return self._traced[image_id][0]
 
     def K(self, image_id: str) -> np.ndarray:
-        return np.array([[1.4 * self._size, 0, self._size / 2], [0, 1.4 * self._size, self._size / 2], [0, 0, 1]])
+        focal = 1.4 * self._height
+        return np.array([[focal, 0, self._width / 2], [0, focal, self._height / 2], [0, 0, 1]])
 
     def w2c(self, image_id: str) -> np.ndarray:
         return self._w2c[image_id]
@@ -45,7 +48,7 @@ class TracedScene:
     def _trace(self, image_id: str) -> tuple[np.ndarray, np.ndarray]:
         w2c = self._w2c[image_id]
         centre = -w2c[:, :3].T @ w2c[:, 3]
-        y, x = np.mgrid[: self._size, : self._size].astype(float)
+        y, x = np.mgrid[: self._height, : self._width].astype(float)
         rays = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(self.K(image_id)).T @ w2c[:, :3]
         depth = np.full(x.shape, np.inf)  # rays have z = 1 in the camera, so that their parameter is the depth
         normals = np.zeros_like(rays)
