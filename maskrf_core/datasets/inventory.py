@@ -65,6 +65,22 @@ class DataSetReport:
         return sum(scene.images for scene in self.scenes)
 
     @property
+    def looked_at(self) -> int:
+        """Images that were decoded."""
+        return sum(scene.looked_at for scene in self.scenes)
+
+    @property
+    def with_depth(self) -> int:
+        """Those of them whose depth is known."""
+        return sum(scene.with_depth for scene in self.scenes)
+
+    @property
+    def test_scenes_found(self) -> list[str]:
+        """Scenes that show what a test set shows, though the data set is trained on."""
+        known = DATA_SETS[self.data_set].test_scenes if self.data_set in DATA_SETS else ()
+        return [scene.name for scene in self.scenes if scene.name.split("/")[1] in known]
+
+    @property
     def first_fault(self) -> str | None:
         """The first thing that is wrong."""
         return self.fault or next((scene.fault for scene in self.scenes if scene.fault is not None), None)

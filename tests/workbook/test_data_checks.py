@@ -34,7 +34,7 @@ def test_a_view_carried_into_itself_stays_as_it_is():
 def test_colours_fit_through_true_cameras_and_not_through_wrong_ones():
     scene = open_scene("demo/train_00")
     here = scene.image_ids[0]
-    there = data_checks.nearest_view(scene, here, scene.image_ids)
+    there = data_checks.nearest_views(scene, here, scene.image_ids)[0]
     assert there != here
     depths = {name: scene.depth(name) for name in (here, there)}
     carried = data_checks.carry_colours(scene, here, there, depths)
