@@ -36,7 +36,8 @@ def epipolar_picture(
     segments = {name: epipolar_segment(scene, here, name, xy, samples) for name in others}
     known = np.zeros(0)
     if here in depths:
-        value = depths[here][round(xy[1]), round(xy[0])]
+        height, width = depths[here].shape
+        value = depths[here][min(round(xy[1]), height - 1), min(round(xy[0]), width - 1)]
         known = np.array([value] if value > 0 else [], float)
     found = {name: epipolar_segment(scene, here, name, xy, known) for name in others if len(known)}
     images = {name: scene.image(name) for name in [here, *others]}
@@ -76,7 +77,7 @@ def _sliders(scene: Scene, candidates: Sequence[str], here: str, xy: tuple[float
         x.max, y.max = sizes[1] - 1, sizes[0] - 1
         page.clear_output(wait=True)
         with page:
-            display(epipolar_picture(scene, view.value, candidates, (x.value, y.value), depths))
+            display(epipolar_picture(scene, view.value, candidates, (float(x.value), float(y.value)), depths))
 
     for knob in (view, x, y):
         knob.observe(draw, names="value")

@@ -85,9 +85,10 @@ def _draw_range(
     """The near and far planes that a camera sees, and the edges between them."""
     for corners, label in zip((near, far), labels, strict=True):
         axes.plot(*np.vstack([corners, corners[:1]]).T, color=colour, linewidth=0.8, linestyle=":")
-        axes.text(*corners[0], label, fontsize=7, color=colour)
-    for pair in zip(near, far, strict=True):
-        axes.plot(*np.transpose(pair), color=colour, linewidth=0.4, linestyle=":")
+        if label:
+            axes.text(*corners[0], label, fontsize=7, color=colour)
+    edges = np.stack([near, far, np.full_like(near, np.nan)], axis=1)  # NaN lifts the pen
+    axes.plot(*edges.reshape(-1, 3).T, color=colour, linewidth=0.4, linestyle=":")
 
 
 def _finish(axes, queries: int) -> None:

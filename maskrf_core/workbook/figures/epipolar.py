@@ -12,7 +12,7 @@ from maskrf_core.workbook.figures import new_figure
 from maskrf_core.workbook.figures.scenes import without_ticks
 
 LINE, POINT = "yellow", "red"
-WINDOW, SMALLEST_WINDOW = 2.5, 48
+WINDOW, SMALLEST_WINDOW = 2.5, 48.0
 """What is shown of an image around a short line: lengths of it, and pixels at least."""
 
 

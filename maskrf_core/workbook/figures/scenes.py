@@ -54,11 +54,15 @@ def overlays(
     figure.colorbar(picture, ax=grid.ravel().tolist(), label="z-depth [scene units]")
     foreground, covered = (
         np.mean([part(name) for name in names])
-        for part in (lambda name: masks[name].mean(), lambda name: (depths[name] > 0)[masks[name]].mean())
+        for part in (
+            lambda name: masks[name].mean(),
+            lambda name: (depths[name] > 0)[masks[name]].sum() / max(1, masks[name].sum()),
+        )
     )
-    figure.suptitle(
-        f"{foreground:.0%} of the pixels are foreground, {covered:.0%} of it has depth, from {near:.2f} to {far:.2f}"
+    depth_says = (
+        f"{covered:.0%} of it has depth, from {near:.2f} to {far:.2f}" if len(known) else "its depth is unknown"
     )
+    figure.suptitle(f"{foreground:.0%} of the pixels are foreground, {depth_says}")
     return figure
 
 
