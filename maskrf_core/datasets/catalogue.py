@@ -139,7 +139,7 @@ DATA_SETS: dict[str, DataSet] = {
     "dtu_test": DataSet(
         title="DTU, test scenes",
         folders=("dtu_test", "dtu"),
-        pattern="dtu_test/<scene>/<black>_<width>",
+        pattern="dtu_test/<scene>/black_<width>",
         example="dtu_test/birds/black_400",
         needed="cameras.npz, image, mask",
         optional="depth_range.npy, COLMAP depth",
@@ -182,8 +182,8 @@ DATA_SETS: dict[str, DataSet] = {
     "blended_mvs": DataSet(
         title="BlendedMVS",
         folders=("blended-mvs",),
-        pattern="blended_mvs/<uid>",
-        example="blended_mvs/5bf18642c50e6f7f8bdbd492",
+        pattern="blended_mvs/<uid or published name>/half",
+        example="blended_mvs/building/half",
         needed="blended_images/*_masked.jpg, cams",
         used_for="training (not in the paper's mixture)",
         sources=(Source("its repository", "https://github.com/YoYo000/BlendedMVS"),),

@@ -36,7 +36,7 @@ def overlays(
     """Photographs of a few views with the outline of the mask, and the depth laid over them, one column a view."""
     names = list(images)
     shape = next(iter(images.values())).shape
-    figure = new_figure(1.55 * len(names) + 1.0, 2 * 1.6 * shape[0] / shape[1] + 0.7)
+    figure = new_figure(1.55 * len(names) + 1.0, 2 * min(1.6 * shape[0] / shape[1], 2.0) + 0.7)
     grid = figure.subplots(2, len(names), squeeze=False)
     known = np.concatenate([depth[depth > 0] for depth in depths.values()] or [np.zeros(0)])
     near, far = np.quantile(known, [0.01, 0.99]).tolist() if len(known) else (0.0, 1.0)
