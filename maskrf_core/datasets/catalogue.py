@@ -231,6 +231,7 @@ def markdown_row(name: str) -> str:
     data_set = DATA_SETS[name]
     folders = " or ".join(f"`{folder}`" for folder in data_set.folders) or "(in the package)"
     needed = data_set.needed + (f" ({data_set.optional})" if data_set.optional else "")
+    needed = needed.replace("<", "&lt;")  # what stands in angle brackets would be taken for a tag
     where = data_set.where() + (f", {data_set.size}" if data_set.size else "")
     where += f". {data_set.caution}" if data_set.caution else ""
     cells = [f"{data_set.title}: `{data_set.pattern}`", folders, needed, data_set.used_for, where]
