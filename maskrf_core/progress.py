@@ -62,3 +62,28 @@ def tracked(items: Iterable[Item], *, total: int, title: str) -> Iterator[Item]:
             said = time.monotonic()
             print(f"{title}: {done} of {total}", flush=True)
         yield item
+
+
+class ByteProgress:
+    """How many of `total` bytes (None: unknown) are done: a bar if someone watches, else a line every few seconds."""
+
+    def __init__(self, total: int | None, title: str):
+        self._title, self._total, self._done, self._said, self._bar = title, total, 0, time.monotonic(), None
+        if someone_watches():
+            kind = tqdm_notebook if in_watched_notebook() else tqdm
+            self._bar = kind(total=total, desc=title, unit="B", unit_scale=True, leave=False)
+
+    def advance(self, count: int) -> None:
+        """So many bytes more are done."""
+        self._done += count
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._said > SECONDS_BETWEEN_LINES:
+            self._said = time.monotonic()
+            of_total = "" if self._total is None else f" of {self._total / 1e6:.0f}"
+            print(f"{self._title}: {self._done / 1e6:.0f}{of_total} MB", flush=True)
+
+    def close(self) -> None:
+        """No more bytes."""
+        if self._bar is not None:
+            self._bar.close()

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from maskrf_core import progress
-from maskrf_core.progress import Progress, in_watched_notebook, someone_watches, tracked
+from maskrf_core.progress import ByteProgress, Progress, in_watched_notebook, someone_watches, tracked
 
 
 @pytest.fixture
@@ -62,3 +62,20 @@ def test_headless_iteration_says_how_far_it_is(nobody, monkeypatch, capsys):
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     assert list(tracked("abcd", total=4, title="rendering")) == list("abcd")
     assert capsys.readouterr().out.startswith("rendering: 1 of 4\n")
+
+
+def test_bytes_are_a_bar_or_a_line_now_and_then(monkeypatch, capsys):
+    monkeypatch.setattr(progress, "someone_watches", lambda: False)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
+    bar = ByteProgress(4_000_000, "unpacking")
+    bar.advance(3_000_000)
+    bar.close()
+    assert capsys.readouterr() == ("unpacking: 3 of 4 MB\n", "")
+    monkeypatch.setattr(progress, "someone_watches", lambda: True)
+    monkeypatch.setattr(progress, "in_watched_notebook", lambda: False)
+    bar = ByteProgress(None, "checking")
+    bar.advance(3_000_000)
+    bar.close()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "checking" in err

@@ -24,6 +24,12 @@ class DepthQuality(NamedTuple):
     kept: float
     """Share of the foreground whose depth is known."""
 
+    def __str__(self) -> str:
+        error = "the truth is not known" if np.isnan(self.median_error) else f"median error {self.median_error:.2%}"
+        return (
+            f"{self.kept:.1%} of the foreground kept, {error}{'' if np.isnan(self.median_error) else ' of the depth'}"
+        )
+
 
 class Carried(NamedTuple):
     """Another view's colours, seen from here."""
@@ -55,10 +61,10 @@ def stacked_cameras(scene: Scene, image_ids: Sequence[str]) -> StackedCameras:
     return StackedCameras(*parts, ranges, scene.image(image_ids[0]).shape[:2])
 
 
-def nearest_view(scene: Scene, image_id: str, candidates: Sequence[str]) -> str:
-    """The candidate, other than the view itself, whose camera is nearest."""
+def nearest_views(scene: Scene, image_id: str, candidates: Sequence[str], count: int = 1) -> list[str]:
+    """Up to `count` candidates, other than the view itself, whose cameras are nearest."""
     others = [name for name in candidates if name != image_id]
-    return SceneViews(scene).nearest(image_id, others, 1)[0]
+    return SceneViews(scene).nearest(image_id, others, min(count, len(others)))
 
 
 def depth_quality(

@@ -1,5 +1,6 @@
 """Lists as flat scalars: numbers or names in one text, separated by commas."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -14,6 +15,14 @@ def _as_text(value: Any) -> Any:
 def split_list(text: str | None) -> list[str] | None:
     """`"a, b"` → `["a", "b"]`; None stays None."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _pixel(text: Any) -> Any:
+    """Let pass two numbers ≥ 0, separated by a comma."""
+    parts = split_list(text) if isinstance(text, str) else None
+    if not parts or not re.fullmatch(r"\d+(\.\d+)?, \d+(\.\d+)?", ", ".join(parts)):
+        raise PydanticCustomError("pixel", "two numbers ≥ 0, x and y, separated by a comma")
+    return text
 
 
 def _listed(kind: type, within: str, low: int, high: int):
@@ -34,4 +43,5 @@ def _listed(kind: type, within: str, low: int, high: int):
 
 RatioList = Annotated[str, _listed(float, "numbers ≥ 0 and < 1", 0, 1)]
 SeedList = Annotated[str, _listed(int, "whole numbers ≥ 0", 0, 2**31)]
+PixelText = Annotated[str, BeforeValidator(_pixel)]
 SceneList = Annotated[str, Field(pattern=r"\S", description="names of scenes, separated by commas")]

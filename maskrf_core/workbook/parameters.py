@@ -30,7 +30,7 @@ from maskrf_core.errors import SettingsError
 from maskrf_core.setting_errors import readable
 from maskrf_core.storage import ROOT, resolve, shown
 from maskrf_core.workbook.parameter_cells import parameter_names
-from maskrf_core.workbook.parameter_types import RatioList, SceneList, SeedList, split_list
+from maskrf_core.workbook.parameter_types import PixelText, RatioList, SceneList, SeedList, split_list
 
 RUNS_VARIABLE = "MASKRF_RUNS"
 """Environment variable: where run folders go while `runs_root` is left as it is; for tests and publishing."""
@@ -149,6 +149,12 @@ class DataParameters(NotebookParameters):
 
     scene: str = Field("demo/train_04", min_length=1, description="the scene to look at closely")
     depth_views: int | None = Field(None, ge=2, description="views whose depth is estimated; none: all references")
+    point: PixelText | None = Field(None, description="x, y in pixels of the epipolar check; none: a corner")
+    unpack: bool = Field(False, description="unpack the archives that are found below data_root")
+    check: str = Field("", description="data sets or scenes to look through thoroughly, separated by commas")
+    prepare_depth: str = Field("", description="data sets or scenes whose depth is estimated and kept")
+
+    not_in_names = ("unpack", "check", "prepare_depth")
 
 
 class PretrainParameters(NotebookParameters):

@@ -1,37 +1,81 @@
 """Numbers as people read them."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from IPython.display import HTML, Markdown
 
 from maskrf_core.config import Config
-from maskrf_core.datasets.demo import SCENE_COUNTS
-from maskrf_core.datasets.layouts.nerf_llff import FOLDERS as LLFF_FOLDERS
+from maskrf_core.datasets.catalogue import DATA_SETS, markdown_table
+from maskrf_core.datasets.inventory import DataSetReport, SceneReport
 from maskrf_core.metrics import why_no_lpips
 
 DECIMALS = {"psnr": 2, "ssim": 3, "lpips": 3}
 HEADINGS = {"psnr": "PSNR [dB] ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓"}
-DATA_SETS = {
-    "nerf_synthetic": (("nerf_synthetic",), "nerf_synthetic/lego/black_400"),
-    "nerf_llff": (tuple(LLFF_FOLDERS), "nerf_llff/fern/8"),
-}
-"""Data set → the folders below the data root that may hold it, and an example of a name for `open_scene`."""
 
 
-def data_sets(data_root: Path) -> pd.DataFrame:
-    """Which data sets are there: one row each, with the number of scene folders found."""
-    shipped = ", ".join(f"{count} {split}" for split, count in SCENE_COUNTS.items())
-    rows = [{"data set": "demo", "state": "part of the package", "scenes": shipped, "name": "demo/train_00"}]
-    for name, (folders, example) in DATA_SETS.items():
-        found = [data_root / folder for folder in folders if (data_root / folder).is_dir()]
-        scenes = sorted(path.name for path in found[0].iterdir() if path.is_dir()) if found else []
-        state = "present" if found else f"absent: no {' or '.join(folders)} below the data root"
-        rows.append({"data set": name, "state": state, "scenes": ", ".join(scenes), "name": example})
+def data_sets(reports: Sequence[DataSetReport]) -> pd.DataFrame:
+    """Which data sets are there and whether they are whole: one row each."""
+    rows = []
+    for report in reports:
+        about = DATA_SETS[report.data_set]
+        published = f" of {about.scenes}" if about.scenes else ""
+        looked = len(report.scenes)
+        rows.append(
+            {
+                "data set": report.data_set,
+                "title": about.title,
+                "used for": about.used_for,
+                "state": report.state,
+                "scenes found": f"{report.found}{published}" if report.found else "",
+                "whole": f"{report.whole} of {looked}" if looked else "",
+                "images": report.images or "",
+                "depth known, of views looked at": f"{report.with_depth} of {report.looked_at}" if looked else "",
+            }
+        )
     return pd.DataFrame(rows).set_index("data set")
+
+
+def remarks(reports: Sequence[DataSetReport]) -> str:
+    """The first bad file of every broken data set with what to do, and scenes that must not be trained on."""
+    lines = [f"{report.data_set}: {report.first_fault}" for report in reports if report.first_fault]
+    for report in reports:
+        if found := report.test_scenes_found:
+            lines.append(
+                f"{report.data_set}: {', '.join(found)} show{'s' if len(found) == 1 else ''} what a test set shows. "
+                "Never train on it: move it out of the data set's folder."
+            )
+    return "\n".join(lines) or "Nothing is broken in what is there."
+
+
+def where_to_get(reports: Sequence[DataSetReport]) -> Markdown:
+    """What is absent, incomplete or broken: what is needed of it and where it comes from."""
+    missing = [report.data_set for report in reports if report.state != "complete"]
+    return Markdown(markdown_table(missing) if missing else "Everything is there.")
+
+
+def scenes(reports: Sequence[SceneReport]) -> pd.DataFrame:
+    """Scenes that were looked through: one row each."""
+    rows = [
+        {
+            "scene": report.name,
+            "state": "whole" if report.fault is None else "broken",
+            "images": report.images,
+            "whole": report.looked_at,
+            "with depth": report.with_depth,
+        }
+        for report in reports
+    ]
+    return pd.DataFrame(rows, columns=["scene", "state", "images", "whole", "with depth"]).set_index("scene")
+
+
+def or_text(table: pd.DataFrame, otherwise: str) -> HTML | Markdown:
+    """A table, or a text where it has no rows; long texts in it are not cut."""
+    with pd.option_context("display.max_colwidth", None):
+        return HTML(table.to_html()) if len(table) else Markdown(otherwise)
 
 
 def settings_shown(config: Config, names: Sequence[str]) -> pd.DataFrame:

@@ -13,13 +13,14 @@ def test_depth_quality_counts_what_is_known():
     quality = data_checks.depth_quality({"a": estimate}, {"a": truth}, {"a": truth > 0})
     assert quality.median_error == pytest.approx(0.05)  # of 10 % and 0 %
     assert quality.kept == pytest.approx(2 / 3)
+    assert str(quality) == "66.7% of the foreground kept, median error 5.00% of the depth"
 
 
 def test_depth_quality_without_truth_is_not_a_number():
     mask = np.ones((2, 2), bool)
     quality = data_checks.depth_quality({"a": np.ones((2, 2), np.float32)}, {}, {"a": mask})
     assert np.isnan(quality.median_error)
-    assert quality.kept == 1
+    assert str(quality) == "100.0% of the foreground kept, the truth is not known"
 
 
 def test_a_view_carried_into_itself_stays_as_it_is():
@@ -34,7 +35,7 @@ def test_a_view_carried_into_itself_stays_as_it_is():
 def test_colours_fit_through_true_cameras_and_not_through_wrong_ones():
     scene = open_scene("demo/train_00")
     here = scene.image_ids[0]
-    there = data_checks.nearest_view(scene, here, scene.image_ids)
+    there = data_checks.nearest_views(scene, here, scene.image_ids)[0]
     assert there != here
     depths = {name: scene.depth(name) for name in (here, there)}
     carried = data_checks.carry_colours(scene, here, there, depths)

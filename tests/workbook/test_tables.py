@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from maskrf_core.config import load_config
+from maskrf_core.datasets.inventory import DataSetReport, SceneReport
 from maskrf_core.workbook import tables
 
 
@@ -39,12 +40,41 @@ def test_recorded_numbers_come_back():
     pd.testing.assert_frame_equal(tables.from_plain(recorded), summary)
 
 
-def test_data_sets_are_found_below_the_data_root(tmp_path):
-    (tmp_path / "nerf_llff_data" / "fern").mkdir(parents=True)
-    found = tables.data_sets(tmp_path)
-    assert found.loc["nerf_llff", ["state", "scenes"]].tolist() == ["present", "fern"]
-    assert found.loc["nerf_synthetic", "state"].startswith("absent")
-    assert found.loc["demo", "state"] == "part of the package"
+def reports():
+    whole = SceneReport("nerf_llff/fern/8", 20, 1, 0)
+    broken = SceneReport("real_iconic/data5_lotr/4", 0, 0, 0, "poses_bounds.npy: missing. Unpack it again.")
+    return [
+        DataSetReport("nerf_llff", 1, (whole,)),
+        DataSetReport("real_iconic", 3, (broken,)),
+        DataSetReport("gso", 0, ()),
+    ]
+
+
+def test_data_sets_are_counted_and_their_faults_named():
+    table = tables.data_sets(reports())
+    assert table["state"].tolist() == ["part", "broken", "absent"]
+    assert table["scenes found"].tolist() == ["1 of 8", "3", ""]
+    assert table["whole"].tolist() == ["1 of 1", "0 of 1", ""]
+    fault, test_scene = tables.remarks(reports()).splitlines()
+    assert fault == "real_iconic: poses_bounds.npy: missing. Unpack it again."
+    assert test_scene.startswith("real_iconic: real_iconic/data5_lotr/4 shows what a test set shows. Never train on it")
+    assert tables.remarks(reports()[:1]) == "Nothing is broken in what is there."
+
+
+def test_where_to_get_lists_what_is_not_complete():
+    complete = DataSetReport("demo", 24, (SceneReport("demo/train_00", 20, 1, 1),))
+    page = tables.where_to_get([complete, *reports()]).data
+    assert "google_scanned_objects" in page
+    assert "demo/" not in page
+    assert tables.where_to_get([complete]).data == "Everything is there."
+
+
+def test_scenes_and_long_texts_are_shown_whole():
+    table = tables.scenes(reports()[1].scenes)
+    assert table.loc["real_iconic/data5_lotr/4", "state"] == "broken"
+    long = pd.DataFrame({"fault": ["<x> " + "words " * 50]}, index=["a"])
+    assert "&lt;x&gt; " + "words " * 49 in tables.or_text(long, "none").data
+    assert tables.or_text(tables.scenes([]), "none").data == "none"
 
 
 def test_settings_are_shown_with_their_meaning():

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskrf_core.workbook.epipolar import Segment
 from maskrf_core.workbook.figures import cameras, new_figure, scenes, show, title_of
+from maskrf_core.workbook.figures.epipolar import epipolar_lines
 
 
 def photograph(value=100, size=(8, 10)):
@@ -33,16 +35,28 @@ def test_contact_sheet_names_every_picture():
     assert figure.get_suptitle() == "five"
 
 
-def test_view_table_shows_depth_in_units_and_says_the_foreground():
+def test_overlays_lay_mask_and_depth_over_the_photograph():
     depth = np.zeros((8, 10), np.float32)
-    depth[:4] = np.linspace(2, 5, 40).reshape(4, 10)
-    figure = scenes.view_table({"a": photograph()}, {"a": depth}, {"a": depth > 0})
-    photo, shown, mask = pictures_of(figure)[:3]
-    assert np.array_equal(photo, photograph())
-    assert np.array_equal(np.isnan(np.ma.filled(shown, np.nan)), depth == 0)
-    assert np.array_equal(mask, depth > 0)
-    assert figure.get_suptitle() == "50% of the pixels are foreground; surfaces at 2.00 to 5.00"
+    depth[:4, :5] = 2
+    mask = np.zeros((8, 10), bool)
+    mask[:4] = True
+    figure = scenes.overlays({"a": photograph()}, {"a": depth}, {"a": mask})
+    top, bottom = figure.axes[:2]
+    assert len(top.collections) == 1  # the outline
+    outline = np.concatenate([path.vertices for path in top.collections[0].get_paths()])
+    np.testing.assert_allclose(outline[:, 1], 3.5)
+    photo, shown = bottom.images
+    assert photo.get_array().shape == (8, 10)
+    assert np.array_equal(np.isnan(np.ma.filled(shown.get_array(), np.nan)), depth == 0)
+    assert 0 < shown.get_alpha() < 1
+    assert figure.get_suptitle() == "50% of the pixels are foreground, 50% of it has depth, from 2.00 to 2.00"
     assert "z-depth [scene units]" in [axes.get_ylabel() for axes in figure.axes]
+
+
+def test_overlays_without_depth_say_so():
+    nothing = np.zeros((8, 10), np.float32)
+    figure = scenes.overlays({"a": photograph()}, {"a": nothing}, {"a": nothing == 0})
+    assert figure.get_suptitle() == "100% of the pixels are foreground, its depth is unknown"
 
 
 @pytest.mark.parametrize("with_truth", [True, False])
@@ -95,3 +109,51 @@ def test_camera_positions_count_cameras_and_queries():
     assert axes.get_xlabel() == "x [scene units]"
     starts = {float(line.get_data_3d()[0][0]) for line in axes.lines if len(line.get_data_3d()[0]) == 2}
     assert starts == {0.0, 1.0, 2.0}
+
+
+def many_cameras(count, far):
+    K = np.tile(np.array([[50.0, 0, 4.5], [0, 50, 3.5], [0, 0, 1]]), (count, 1, 1))
+    w2c = np.tile(np.c_[np.eye(3), np.zeros(3)], (count, 1, 1))
+    w2c[:, 0, 3] = -np.linspace(0, 1, count)
+    return cameras.camera_positions(K, w2c, np.array([[1.0, far]] * count), (8, 10), set()).axes[0]
+
+
+def deepest(axes):
+    return max(np.nanmax([0, *line.get_data_3d()[2]]) for line in axes.lines)
+
+
+def test_a_far_plane_that_would_dwarf_the_cameras_is_cut_off_and_said_to_be():
+    assert deepest(near_one := many_cameras(5, 4.5)) == pytest.approx(4.5)
+    assert "far planes drawn at" not in near_one.get_title()
+    assert deepest(far_one := many_cameras(5, 100.0)) == pytest.approx(5.0)
+    assert "depth ranges within 1.00 to 100.00\n(far planes drawn at 5:" in far_one.get_title()
+    assert [text.get_text() for text in far_one.texts] == ["near", "cut off"]
+
+
+def test_of_many_cameras_some_are_points():
+    axes = many_cameras(200, 4.0)
+    starts = {float(line.get_data_3d()[0][0]) for line in axes.lines if len(line.get_data_3d()[0]) == 2}
+    assert len(axes.collections) + 40 == 200
+    assert len(starts) == 40
+
+
+def segment_across(width):
+    x = np.linspace(2, 2 + width, 21)
+    return Segment(np.c_[x, np.full(21, 30.0)], np.linspace(1, 3, 21), np.ones(21, bool))
+
+
+@pytest.mark.parametrize(("width", "shown"), [(80, 100), (4, 48)])
+def test_epipolar_lines_are_drawn_where_they_are(width, shown):
+    images = {name: photograph(size=(60, 100)) for name in "ab"}
+    line = segment_across(width)
+    at = Segment(line.pixels_xy[:1], line.depths[:1], line.is_in_front[:1])
+    figure = epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {"b": at}, [1.0, 2.0, 3.0])
+    here, there = figure.axes
+    assert here.lines[0].get_xydata().tolist() == [[5, 7]]
+    np.testing.assert_array_equal(there.lines[0].get_xydata(), line.pixels_xy)
+    ticks = [dot.get_xydata()[0, 0] for dot in there.lines if dot.get_marker() == "."]
+    np.testing.assert_allclose(ticks, [2, 2 + width / 2, 2 + width])
+    assert np.ptp(there.get_xlim()) == pytest.approx(shown)
+    assert "in 1 of 1 neighbours; at its depth 1 in the rings" in figure.get_suptitle()
+    unknown = epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {}, [1.0])
+    assert unknown.get_suptitle().endswith("depth unknown")

@@ -1,0 +1,197 @@
+"""What is there: every data set below the data root, scene by scene, and the first thing that is wrong with each."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from maskrf_core.datasets.catalogue import DATA_SETS
+from maskrf_core.datasets.files import check_depth_range, check_w2c
+from maskrf_core.datasets.scene import LAYOUTS, Scene, open_scene, scene_names
+from maskrf_core.datasets.views import expand_scene_names
+from maskrf_core.errors import DatasetError
+from maskrf_core.progress import tracked
+
+State = Literal["absent", "complete", "broken", "part"]
+Thoroughness = Literal["quick", "thorough"]
+QUICK_LIMIT = 200
+"""Scenes of a data set that a quick look opens by default, spread over all of them."""
+
+
+@dataclass(frozen=True)
+class SceneReport:
+    """One scene as it was found."""
+
+    name: str
+    images: int
+    looked_at: int
+    """Images that were decoded."""
+    with_depth: int
+    """Those of them whose depth is known: the data set's own, or COLMAP's where it is kept."""
+    fault: str | None = None
+    """The first thing that is wrong: which file, what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class DataSetReport:
+    """One data set as it was found. `found` counts scene folders, of which `scenes` were looked at."""
+
+    data_set: str
+    found: int
+    scenes: tuple[SceneReport, ...]
+    fault: str | None = None
+    """What kept the scenes from being listed."""
+
+    @property
+    def state(self) -> State:
+        """`broken` if anything is, `part` if all is whole but fewer scenes are there than were published."""
+        published = DATA_SETS[self.data_set].scenes if self.data_set in DATA_SETS else None
+        if self.first_fault is not None:
+            return "broken"
+        if not self.found:
+            return "absent"
+        return "part" if published is not None and self.found < published else "complete"
+
+    @property
+    def whole(self) -> int:
+        """Scenes looked at in which nothing was wrong."""
+        return sum(scene.fault is None for scene in self.scenes)
+
+    @property
+    def images(self) -> int:
+        """Of all the scenes looked at that could be opened."""
+        return sum(scene.images for scene in self.scenes)
+
+    @property
+    def looked_at(self) -> int:
+        """Images that were decoded."""
+        return sum(scene.looked_at for scene in self.scenes)
+
+    @property
+    def with_depth(self) -> int:
+        """Those of them whose depth is known."""
+        return sum(scene.with_depth for scene in self.scenes)
+
+    @property
+    def test_scenes_found(self) -> list[str]:
+        """Scenes that show what a test set shows, though the data set is trained on."""
+        known = DATA_SETS[self.data_set].test_scenes if self.data_set in DATA_SETS else ()
+        return [scene.name for scene in self.scenes if scene.name.split("/")[1] in known]
+
+    @property
+    def first_fault(self) -> str | None:
+        """The first thing that is wrong."""
+        return self.fault or next((scene.fault for scene in self.scenes if scene.fault is not None), None)
+
+
+def inspect(
+    data_root: str | Path,
+    data_sets: Iterable[str] | None = None,
+    depth: Thoroughness = "quick",
+    *,
+    limit: int | None = QUICK_LIMIT,
+) -> list[DataSetReport]:
+    """Look at every data set (or those named) below `data_root`; what is wrong is reported, never raised.
+
+    `quick` opens each scene and decodes the first of its images, `thorough` decodes every image, mask and depth map.
+    At most `limit` scenes of a data set are looked at, evenly spread; None looks at all of them.
+    """
+    listed: dict[str, list[str]] = {}
+    faults: dict[str, str | None] = {}
+    for data_set in LAYOUTS if data_sets is None else data_sets:
+        listed[data_set], faults[data_set] = _attempt(lambda name=data_set: scene_names(name, data_root), data_root, [])
+    chosen = [name for names in listed.values() for name in spread(names, limit)]
+    looked = iter(inspect_scenes(chosen, data_root, depth))
+    return [
+        DataSetReport(data_set, len(names), tuple(next(looked) for _ in spread(names, limit)), faults[data_set])
+        for data_set, names in listed.items()
+    ]
+
+
+def inspect_scenes(names: Sequence[str], data_root: str | Path, depth: Thoroughness = "thorough") -> list[SceneReport]:
+    """Look at scenes by name; a bar shows how far."""
+    return [
+        inspect_scene(name, data_root, depth) for name in tracked(names, total=len(names), title="looking at scenes")
+    ]
+
+
+def inspect_scene(name: str, data_root: str | Path, depth: Thoroughness = "thorough") -> SceneReport:
+    """Open one scene and read its first image, or all of them, with cameras, mask and depth."""
+    scene, fault = _attempt(lambda: open_scene(name, data_root), data_root, None)
+    ids, fault = (None, fault) if scene is None else _attempt(lambda: list(scene.image_ids), data_root, None)
+    if ids is None:
+        return SceneReport(name, 0, 0, 0, fault)
+    with_depth = 0
+    for done, image_id in enumerate(ids if depth == "thorough" else ids[:1]):
+        has_depth, fault = _attempt(lambda which=image_id: read_view(scene, which), data_root, False)
+        if fault is not None:
+            return SceneReport(name, len(ids), done, with_depth, fault)
+        with_depth += has_depth
+    fault = None if ids else f"{name}: holds no images. Unpack the data set again."
+    return SceneReport(name, len(ids), len(ids) if depth == "thorough" else len(ids[:1]), with_depth, fault)
+
+
+def read_view(scene: Scene, image_id: str) -> bool:
+    """Read all that is known of one view and hold it together; returns whether its depth is known.
+
+    Raises:
+        DatasetError: a file is missing or broken, a camera is none, or photograph, mask and depth differ in size.
+    """
+    where = f"{scene.name}, {image_id}"
+    check_w2c(np.asarray(scene.w2c(image_id)), where)
+    check_depth_range(*scene.depth_range(image_id), where)
+    K = np.asarray(scene.K(image_id))
+    if not np.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0:
+        raise DatasetError(f"{where}: K = {K.tolist()} has no positive focal lengths. Correct the camera file.")
+    size = scene.image(image_id).shape[:2]
+    depth = scene.depth(image_id)
+    for kind, array in [("mask", scene.mask(image_id)), ("depth map", depth)]:
+        if array is not None and array.shape != size:
+            raise DatasetError(
+                f"{where}: the {kind} is {array.shape[1]}×{array.shape[0]}, the photograph {size[1]}×{size[0]}. "
+                "Unpack the data set again."
+            )
+    return depth is not None
+
+
+def named_scenes(names: Iterable[str], data_root: str | Path) -> list[str]:
+    """Scenes by name; the name of a data set stands for all of its scenes, `demo/train` and the like for their own.
+
+    Raises:
+        DatasetError: no such data set, or none of its scenes is there.
+    """
+    scenes: list[str] = []
+    for name in names:
+        found = scene_names(name, data_root) if "/" not in name else expand_scene_names([name])
+        if not found:
+            folders = " or ".join(DATA_SETS[name].folders) if name in DATA_SETS else name
+            raise DatasetError(f"{name}: no scenes in {folders} below {data_root}. Unpack the data set there.")
+        scenes += found
+    return list(dict.fromkeys(scenes))
+
+
+def spread(names: Sequence[str], limit: int | None) -> list[str]:
+    """At most `limit` of the names, evenly spread, the first one always among them."""
+    if limit is None or len(names) <= limit:
+        return list(names)
+    return [names[index * len(names) // limit] for index in range(limit)]
+
+
+def without_root(message: str, data_root: str | Path) -> str:
+    """A message whose paths are those below the data root."""
+    for root in {str(data_root), str(Path(data_root).resolve())}:
+        message = message.replace(f"{root}/", "")
+    return message
+
+
+def _attempt(read: Callable, data_root: str | Path, otherwise) -> tuple:
+    """(what `read` returns, None), or (`otherwise`, what went wrong): one broken scene does not stop the check."""
+    try:
+        return read(), None
+    except DatasetError as error:
+        return otherwise, without_root(str(error), data_root)
+    except Exception as error:  # a reader that does not know a fault by name: ours to mend, and no reason to stop
+        message = f"{type(error).__name__}: {error}"
+        return otherwise, f"{without_root(message, data_root)} (unforeseen by the reader; please report it)"

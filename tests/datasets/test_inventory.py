@@ -1,0 +1,112 @@
+"""What is reported of data sets that are absent, whole, short of scenes or broken."""
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from maskrf_core.datasets import inventory, scene
+from maskrf_core.datasets.inventory import inspect, inspect_scene, named_scenes, read_view, spread
+from maskrf_core.errors import DatasetError
+from tests.datasets.memory_scene import MemoryScene
+
+
+def build(root: Path, *scenes: str) -> None:
+    """NeRF synthetic scenes of three images, 800 wide and one pixel high."""
+    for name in scenes:
+        folder = root / "nerf_synthetic" / name
+        for split in ("train", "val", "test"):
+            (folder / split).mkdir(parents=True)
+            assert cv2.imwrite(str(folder / split / "r_0.png"), np.full((1, 800, 4), 255, np.uint8))
+            frame = {"file_path": f"./{split}/r_0", "transform_matrix": np.eye(4).tolist()}
+            listing = {"camera_angle_x": math.pi / 4, "frames": [frame]}
+            (folder / f"transforms_{split}.json").write_text(json.dumps(listing))
+
+
+def test_absent_part_complete_and_broken(tmp_path):
+    (absent,) = inspect(tmp_path, ["nerf_synthetic"])
+    assert (absent.state, absent.found) == ("absent", 0)
+    build(tmp_path, "lego")
+    (part,) = inspect(tmp_path, ["nerf_synthetic"])
+    assert (part.state, part.whole, part.images) == ("part", 1, 3)
+    build(tmp_path, *"abcdefg")
+    (complete,) = inspect(tmp_path, ["nerf_synthetic"])
+    assert (complete.state, complete.whole, complete.found, complete.images) == ("complete", 8, 8, 24)
+    (tmp_path / "nerf_synthetic/c/test/r_0.png").unlink()
+    (broken,) = inspect(tmp_path, ["nerf_synthetic"])
+    assert (broken.state, broken.whole, broken.images) == ("broken", 7, 21)
+    assert "nerf_synthetic/c/test/r_0.png is missing" in broken.first_fault
+    assert str(tmp_path) not in broken.first_fault
+
+
+def test_only_a_thorough_look_finds_what_lies_deep(tmp_path):
+    build(tmp_path, "lego")
+    deep = tmp_path / "nerf_synthetic/lego/test/r_0.png"
+    data = deep.read_bytes()
+    deep.write_bytes(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
+    assert inspect(tmp_path, ["nerf_synthetic"])[0].state == "part"
+    (report,) = inspect(tmp_path, ["nerf_synthetic"], "thorough")
+    assert report.state == "broken"
+    assert (report.scenes[0].looked_at, report.scenes[0].images) == (2, 3)
+    assert "nerf_synthetic/lego/test/r_0.png: the image is cut short or damaged" in report.first_fault
+
+
+def test_depth_is_counted(tmp_path):
+    assert inspect_scene("demo/test_00", tmp_path, "quick").with_depth == 1
+    assert inspect_scene("demo/test_00", tmp_path, "thorough").with_depth == 20
+
+
+def test_a_reader_that_fails_in_its_own_words_does_not_stop_the_check(tmp_path, monkeypatch):
+    class Failing(MemoryScene):
+        def __init__(self, name, data_root):
+            if name == "bad/1":
+                raise KeyError(f"{data_root}/bad/1/file")
+            super().__init__(name=name)
+
+        @staticmethod
+        def names(data_root):
+            return ["bad/0", "bad/1", "bad/2"]
+
+    monkeypatch.setattr(inventory, "LAYOUTS", {"bad": "here:Failing", "gone": "nowhere:Gone"})
+    monkeypatch.setitem(scene.LAYOUTS, "gone", "nowhere:Gone")
+    monkeypatch.setattr(scene, "_scene_class", lambda layout, asked: {"bad": Failing}[layout])
+    bad, gone = inspect(tmp_path)
+    assert (bad.state, bad.found, bad.whole) == ("broken", 3, 2)
+    assert bad.first_fault == "KeyError: 'bad/1/file' (unforeseen by the reader; please report it)"
+    assert (gone.state, gone.found) == ("broken", 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "match"),
+    [
+        ("mask", np.ones((3, 4), bool), "the mask is 4×3, the photograph 48×32"),
+        ("depth", np.ones((3, 4), np.float32), "the depth map is 4×3"),
+        ("w2c", np.full((3, 4), np.nan), "NaN"),
+        ("K", np.zeros((3, 3)), "no positive focal lengths"),
+        ("depth_range", (2.0, 1.0), "0 < near < far"),
+    ],
+)
+def test_views_whose_parts_do_not_fit(method, value, match):
+    memory = MemoryScene()
+    assert read_view(memory, "view_0")
+    setattr(memory, method, lambda image_id: value)
+    with pytest.raises(DatasetError, match=match):
+        read_view(memory, "view_0")
+
+
+def test_limit_spreads_over_all_scenes(tmp_path):
+    assert spread(list("abcdefgh"), 3) == ["a", "c", "f"]
+    assert spread(list("ab"), 3) == spread(list("ab"), None) == ["a", "b"]
+    (report,) = inspect(tmp_path, ["demo"], limit=5)
+    assert (report.found, len(report.scenes), report.state) == (24, 5, "complete")
+
+
+def test_names_of_data_sets_stand_for_their_scenes(tmp_path):
+    build(tmp_path, "lego")
+    scenes = named_scenes(["nerf_synthetic", "demo/test", "nerf_synthetic/lego/black_800", "demo/test_00"], tmp_path)
+    assert scenes == ["nerf_synthetic/lego/black_800", *(f"demo/test_0{number}" for number in range(4))]
+    with pytest.raises(DatasetError, match="nerf_llff: no scenes in nerf_llff_data or nerf_llff below"):
+        named_scenes(["nerf_llff"], tmp_path)
