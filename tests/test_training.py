@@ -1,6 +1,8 @@
 """Training from a run folder: it learns, continues exactly, and stops with a reason."""
 
 import math
+from contextlib import closing
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -9,7 +11,6 @@ import torch
 from maskrf_core import training
 from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import load_config
-from maskrf_core.datasets.views import place_of
 from maskrf_core.errors import CheckpointError, DatasetError, MaskrfError, RunError
 from maskrf_core.evaluation import validate
 from maskrf_core.runs import Run
@@ -103,9 +104,10 @@ def test_the_target_follows_from_the_start_step_on(tmp_path, monkeypatch):
     monkeypatch.setattr(
         trainer.renderer.masked_modelling, "update_target", lambda: followed.append(trainer.step), raising=True
     )
-    for _ in range(4):
-        trainer._train_step()
-        trainer.step += 1
+    with closing(trainer.batches()) as batches:
+        for draw in islice(batches, 4):
+            trainer._train_step(draw)
+            trainer.step += 1
     assert followed == [2, 3]  # start_step is 2
 
 
@@ -155,11 +157,6 @@ def test_test_scenes_are_neither_trained_nor_validated_on(tmp_path):
     run = start(tmp_path / "run", data__validation_scenes=["demo/test_00"])
     with pytest.raises(DatasetError, match=r"demo/test_00: .*tested on"):
         fit(run)
-
-
-def test_one_place_at_two_sizes_is_one_scene():
-    assert place_of("nerf_synthetic/lego/black_400") == place_of("nerf_synthetic/lego/white_200")
-    assert place_of("demo/train_00") != place_of("demo/train_01")
 
 
 def test_a_continued_run_does_not_need_the_weights_it_began_from(pretrained, tmp_path):
