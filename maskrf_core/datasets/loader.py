@@ -108,14 +108,14 @@ def _parts(views: Views) -> Parts:
 def _tensors(parts: Parts) -> dict[str, Tensor | None]:
     tensors = {name: None if part is None else torch.from_numpy(part) for name, part in parts.items()}
     if tensors["images"].dtype == torch.uint8:
-        tensors["images"] = tensors["images"].float() / 255
+        tensors["images"] = tensors["images"].float().div_(255)
     return tensors
 
 
 def _as_bytes(images: Tensor) -> Tensor:
     """Images as they were before they were divided by 255; as they are if that would lose anything."""
-    as_bytes = (images * 255).round().to(torch.uint8)
-    return as_bytes if torch.equal(as_bytes.float() / 255, images) else images
+    as_bytes = (images * 255).round_().to(torch.uint8)
+    return as_bytes if torch.equal(as_bytes.float().div_(255), images) else images
 
 
 def _pinned(views: Views) -> Views:

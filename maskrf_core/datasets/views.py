@@ -68,7 +68,7 @@ class SceneViews:
             self.prepare_depths(image_ids)
             parts["depths"] = torch.from_numpy(self._pictures("depth", image_ids, self._depths.__getitem__))[:, None]
         return Views(
-            images=torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255,
+            images=torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255),
             K=self._stacked_cameras("K", image_ids),
             w2c=self._stacked_cameras("w2c", image_ids),
             depth_range=self._stacked_cameras("depth_range", image_ids),
