@@ -45,7 +45,7 @@ def crop(views: Views, window: Window) -> Views:
     K = views.K.clone()
     K[:, 0, 2] -= window.left
     K[:, 1, 2] -= window.top
-    return _pictures_replaced(views, lambda picture: picture[..., rows, columns].contiguous()).replace(K=K)
+    return _pictures_replaced(views, lambda picture: picture[..., rows, columns]).replace(K=K)
 
 
 def flip(views: Views) -> Views:

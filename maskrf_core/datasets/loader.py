@@ -90,7 +90,7 @@ class _Packed:
 
     def unpacked(self) -> TrainingDraw:
         query, references = (Views(**_tensors(parts)) for parts in (self.query, self.references))
-        return TrainingDraw(SceneBatch(query, references, torch.from_numpy(self.pixels_xy)), self.origin)
+        return TrainingDraw(SceneBatch(query, references, torch.tensor(self.pixels_xy)), self.origin)
 
     def pin_memory(self) -> TrainingDraw:
         """What DataLoader calls, in a thread of its own, if memory is to be pinned."""
@@ -101,14 +101,16 @@ class _Packed:
 
 def _parts(views: Views) -> Parts:
     parts = {field.name: getattr(views, field.name) for field in fields(views)}
-    parts["images"] = _as_bytes(views.images)
-    return {name: None if part is None else part.numpy() for name, part in parts.items()}
+    parts["images"] = _as_bytes(views.images).permute(0, 2, 3, 1)
+    return {name: None if part is None else part.contiguous().numpy() for name, part in parts.items()}
 
 
 def _tensors(parts: Parts) -> dict[str, Tensor | None]:
-    tensors = {name: None if part is None else torch.from_numpy(part) for name, part in parts.items()}
-    if tensors["images"].dtype == torch.uint8:
-        tensors["images"] = tensors["images"].float().div_(255)
+    """The tensors in memory of torch's own: what is computed from them depends, in its last bit, on how they are
+    aligned and in which order they lie."""
+    tensors = {name: None if part is None else torch.tensor(part) for name, part in parts.items()}
+    images = tensors["images"].permute(0, 3, 1, 2)
+    tensors["images"] = images.float().div_(255) if images.dtype == torch.uint8 else images
     return tensors
 
 

@@ -58,6 +58,17 @@ def test_batches_are_those_of_the_seed_and_step_whoever_makes_them(mixture):
             assert_same(made, theirs)
 
 
+def test_tensors_lie_in_memory_alike_whoever_makes_them(mixture):
+    """Else the last bits of what is computed from them would differ."""
+    for one, other in zip(batches(mixture, 0), batches(mixture, 1), strict=True):
+        for ours, theirs in ((one.batch.query, other.batch.query), (one.batch.references, other.batch.references)):
+            for field in fields(ours):
+                mine, yours = getattr(ours, field.name), getattr(theirs, field.name)
+                if mine is not None:
+                    assert mine.stride() == yours.stride()
+                    assert mine.data_ptr() % 64 == yours.data_ptr() % 64 == 0
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_loader_goes_on_as_if_nothing_had_been(mixture, workers):
     for made, expected in zip(batches(mixture, workers, first=7), batches(mixture, 0)[7:], strict=True):
