@@ -99,16 +99,13 @@ class Mixture:
         for _ in range(ATTEMPTS):
             name = group.names[generator.integers(len(group.names))]
             views = self.open(name)
-            if name in group.singly:
-                return draw_from_scene(views, self.settings, generator=generator)
-            if self._has_enough_views(views):
-                # All at once: an estimated depth is confirmed by other views.
-                views.prepare_depths(views.scene.split("train")[0])
+            if name in group.singly or self._has_enough_views(views):
                 return draw_from_scene(views, self.settings, generator=generator)
         raise self._too_few_views(group, ATTEMPTS)
 
     def _opened(self, name: str) -> SceneViews:
-        return SceneViews(open_scene(name, self.settings.data_root), self.cache_root, self.images)
+        scene = open_scene(name, self.settings.data_root)
+        return SceneViews(scene, self.cache_root, self.images, estimated_together=scene.split("train")[0])
 
     def _has_enough_views(self, views: SceneViews) -> bool:
         references, queries = views.scene.split("train")

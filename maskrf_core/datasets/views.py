@@ -2,12 +2,14 @@
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from maskrf_core.cameras import camera_centres
 from maskrf_core.datasets.augment import pad_by_reflection, pad_to_largest
@@ -26,11 +28,19 @@ class SceneViews:
     """The views of one scene as tensors; each image is decoded once while there is room, each depth map prepared once.
 
     `cache_root` is where estimated depth maps of scenes without any are kept; None estimates them in memory. `images`
-    is the memory that decoded images share with other scenes.
+    is the memory that decoded images share with other scenes. Where a view is used that has no depth map and was not
+    prepared, the maps of all views of `estimated_together` are, so that they confirm each other.
     """
 
-    def __init__(self, scene: Scene, cache_root: Path | None = None, images: ImageCache | None = None):
+    def __init__(
+        self,
+        scene: Scene,
+        cache_root: Path | None = None,
+        images: ImageCache | None = None,
+        estimated_together: Sequence[str] = (),
+    ):
         self.scene = scene
+        self.estimated_together = estimated_together
         self.cache_root = cache_root
         self.images = images or ImageCache()
         self._depths: Mapping[str, np.ndarray] = ChainMap()
@@ -45,7 +55,9 @@ class SceneViews:
         """Read or estimate the depth maps of these views; a bar shows what takes long."""
         missing = [image_id for image_id in image_ids if image_id not in self._depths]
         if missing:
-            self._depths = self._depths.new_child(depth_maps(self.scene, missing, cache_root=self.cache_root))
+            # A data worker is a fork, in which a GPU that the training uses cannot be.
+            device = {"device": "cpu"} if get_worker_info() is not None else {}
+            self._depths = self._depths.new_child(depth_maps(self.scene, missing, cache_root=self.cache_root, **device))
 
     def query(self, image_id: str) -> Views:
         """One view with its mask, to be rendered."""
@@ -65,8 +77,8 @@ class SceneViews:
         if masks:
             parts["masks"] = torch.from_numpy(self._pictures("mask", image_ids, self.scene.mask))
         if depths:
-            self.prepare_depths(image_ids)
-            parts["depths"] = torch.from_numpy(self._pictures("depth", image_ids, self._depths.__getitem__))[:, None]
+            depths = self._pictures("depth", image_ids, partial(self._depth, used_with=image_ids))
+            parts["depths"] = torch.from_numpy(depths)[:, None]
         return Views(
             images=torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255),
             K=self._stacked_cameras("K", image_ids),
@@ -93,6 +105,15 @@ class SceneViews:
                 f"{self.scene.name}: {count} working views are asked for, but only {len(candidates)} reference views "
                 f"are there for {image_id}. Set working_views to {len(candidates)} or less."
             )
+
+    def _depth(self, image_id: str, used_with: Sequence[str]) -> np.ndarray:
+        """A prepared depth map, or the scene's own (that of one view: a scene may have hundreds), or an estimate."""
+        if image_id not in self._depths:
+            own = self.scene.depth(image_id)
+            if own is not None:
+                return own
+            self.prepare_depths(list(dict.fromkeys([*self.estimated_together, *used_with])))
+        return self._depths[image_id]
 
     def _pictures(self, kind: str, image_ids: Sequence[str], read: Callable[[str], np.ndarray]) -> np.ndarray:
         return pad_to_largest(

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from maskrf_core.cameras import back_project, project
+from maskrf_core.datasets import views as views_module
 from maskrf_core.datasets.demo import demo_scene_names
 from maskrf_core.datasets.views import (
     SceneViews,
@@ -93,6 +94,32 @@ def test_images_of_unequal_size_are_filled_up_with_unknown(views):
         assert not part[0, :, 48:].any()
         assert (part[1, :20] == 1).all()
         assert not part[1, 20:].any()
+
+
+def test_own_depths_are_read_for_the_views_in_use_only(views):
+    read = []
+    views.scene.depth = lambda image_id: read.append(image_id) or np.full((32, 48), 3.0, np.float32)
+    for _ in range(2):
+        views.references(["view_1", "view_4"])
+    assert read == ["view_1", "view_4"]
+
+
+def test_depths_that_are_missing_are_estimated_together(monkeypatch):
+    """All at once, on the views that belong together, and where some are the scene's own, with them."""
+    asked = []
+
+    def estimated(scene, image_ids, cache_root):
+        asked.append(list(image_ids))
+        return dict.fromkeys(image_ids, np.full((32, 48), 2.0, np.float32))
+
+    monkeypatch.setattr(views_module, "depth_maps", estimated)
+    scene = MemoryScene()
+    scene.depth = lambda image_id: None
+    views = SceneViews(scene, estimated_together=scene.image_ids)
+    assert (views.references(["view_1", "view_4"]).depths == 2).all()
+    views.references(["view_0", "view_5"])
+    SceneViews(scene).references(["view_0", "view_5"])
+    assert asked == [scene.image_ids, ["view_0", "view_5"]]
 
 
 def test_cameras_are_asked_for_once(views, monkeypatch):
