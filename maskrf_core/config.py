@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from maskrf_core.errors import SettingsError
 from maskrf_core.setting_errors import readable
@@ -23,6 +23,9 @@ Steps = Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")
 WorkingViews = Annotated[int, Field(ge=1, le=64, description="reference views of a query")]
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="of weights, data order, rays and masks")]
 Device = Literal["auto", "cpu", "cuda"]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+CropSide = Annotated[int, Field(ge=32, le=8192)]
+PUBLISHED_WEIGHTS = {"gso": 80.0, "dtu_train": 20.0, "real_iconic": 10.0, "space": 20.0, "real_estate": 40.0}
 
 
 class Settings(BaseModel):
@@ -48,19 +51,38 @@ class MaskingSettings(Settings):
 
 
 class DataSettings(Settings):
-    """Which scenes, and what is drawn from them. `demo/train`, `demo/validation`, `demo/test` name all such scenes."""
+    """Which scenes, and what is drawn from them. `demo/train`, `demo/validation`, `demo/test` name all such scenes.
+
+    In `train_scenes`, the name of a data set alone (`gso`) means all of its scenes below the data root.
+    """
 
     data_root: str = Field("data", description="folder that holds the data sets")
     train_scenes: list[str] = Field(["demo/train"], min_length=1)
     validation_scenes: list[str] = Field(["demo/validation"], min_length=1)
+    data_set_weights: dict[str, Weight] = Field(
+        PUBLISHED_WEIGHTS,
+        description="how often a data set is drawn, relative to the others that are there; 1 where none is given",
+    )
+    crop_height: CropSide | None = Field(None, description="pixels; of forward-facing data sets, none: the whole side")
+    crop_width: CropSide | None = Field(None, description="likewise")
     working_views: WorkingViews = 8
-    view_pool: float = Field(3.0, ge=1, description="training draws its working views from this many times as many")
+    view_pool: float = Field(
+        3.0,
+        ge=1,
+        description="training draws its working views from this many times as many, but where the data set has a "
+        "published rule of its own",
+    )
     query_kept: float = Field(0.02, ge=0, le=1, description="probability that the query may be its own reference")
     rays: int = Field(512, ge=2, description="query rays of a step, half of them on the foreground if there is a mask")
     depth_pixels: int = Field(8192, ge=1, description="pixels of each reference view whose depth is supervised")
     unknown_depth_is_near: bool = Field(
         True, description="supervise unknown depth (0) as near, as published; False leaves it out"
     )
+
+    @field_validator("data_set_weights")
+    @classmethod
+    def _others_keep_their_weights(cls, weights: dict[str, float]) -> dict[str, float]:
+        return PUBLISHED_WEIGHTS | weights
 
 
 class TrainingSettings(Settings):
@@ -91,6 +113,8 @@ class HardwareSettings(Settings):
     device: Device = "auto"
     precision: Literal["32-true"] = Field("32-true", description="geometry would suffer from less")
     rays_per_chunk: int = Field(1024, ge=1, description="rays rendered at once without gradients; bounds the memory")
+    data_workers: int = Field(1, ge=0, le=64, description="processes that prepare batches; 0: the training itself does")
+    image_cache_mib: int = Field(1024, ge=0, le=2**20, description="memory for decoded images, of all processes")
 
 
 class Config(Settings):

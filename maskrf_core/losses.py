@@ -1,5 +1,7 @@
 """What training minimises: named raw terms, each weighted once, one sum."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -11,6 +13,9 @@ from maskrf_core.model.layers import sample_map
 from maskrf_core.model.renderer import ReferenceFeatures, Renderer, RenderPass, query_rays
 from maskrf_core.model.rendering import MaskedFeatures
 from maskrf_core.model.sampling import normalised_inverse_depth
+
+AGREES_WITHIN = 0.02
+"""Normalised inverse depth up to which a noisy input depth is taken to agree with the truth."""
 
 
 def query_colours(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> Float[Tensor, "ray 3"]:
@@ -32,11 +37,13 @@ def depth_loss(
     pixels_xy: Float[Tensor, "pixel 2"],
     *,
     unknown_is_near: bool = True,
+    input_depths: Float[Tensor, "view 1 height width"] | None = None,
 ) -> Float[Tensor, ""]:
     """Squared error of the first mixture mean of each reference ray, in normalised inverse depth.
 
     `pixels_xy` are whole, and the same in all views. An unknown depth (0) counts as near, as it does in the published
-    training, or not at all.
+    training, or not at all. `input_depths` is what the model saw where that was made noisy: only pixels count at which
+    it agrees with the truth within 0.02 of normalised inverse depth, averaged over each view, then over the views.
     """
     views = features.views
     height, width = views.image_size
@@ -47,13 +54,16 @@ def depth_loss(
     x, y = (
         axis.long() for axis in pixels_xy.unbind(dim=-1)
     )  # read, not interpolated: known must not leak into unknown
-    depth = true_depths[:, 0, y.clamp(0, height - 1), x.clamp(0, width - 1)]
+    rows, columns = y.clamp(0, height - 1), x.clamp(0, width - 1)
+    depth = true_depths[:, 0, rows, columns]
     target = normalised_inverse_depth(depth, near, far).clamp(0, 1)
     error = (predicted - target).square()
-    if unknown_is_near:
-        return error.mean()
-    known = depth > 0
-    return (error * known).sum() / (known.sum() + 1e-4)
+    counts = torch.ones_like(depth, dtype=torch.bool) if unknown_is_near else depth > 0
+    if input_depths is not None:
+        seen = normalised_inverse_depth(input_depths[:, 0, rows, columns], near, far).clamp(0, 1)
+        counts &= (seen - target).abs() <= AGREES_WITHIN
+        return ((error * counts).sum(dim=1) / (counts.sum(dim=1) + 1e-4)).mean()
+    return error.mean() if unknown_is_near else (error * counts).sum() / (counts.sum() + 1e-4)
 
 
 def draw_depth_pixels(views: Views, count: int, *, generator: torch.Generator) -> Float[Tensor, "{count} 2"]:
@@ -94,16 +104,28 @@ class Objective(nn.Module):
         )
         truth = query_colours(batch.query, batch.pixels_xy)
         pixels_xy = draw_depth_pixels(batch.references, self.depth_pixels, generator=generator)
-        supervision = (features, batch.references.depths, pixels_xy)
+        supervision = self._depth_supervision(features, pixels_xy)
         terms = {
             "colour_coarse": colour_loss(rendering.coarse.rgb, truth, rendering.coarse.ray_mask),
             "colour_fine": colour_loss(rendering.fine.rgb, truth, rendering.fine.ray_mask),
-            "depth_coarse": depth_loss(self.renderer.coarse, *supervision, unknown_is_near=self.unknown_is_near),
-            "depth_fine": depth_loss(self.renderer.fine, *supervision, unknown_is_near=self.unknown_is_near),
+            "depth_coarse": depth_loss(self.renderer.coarse, **supervision),
+            "depth_fine": depth_loss(self.renderer.fine, **supervision),
         }
         if rendering.masked is not None:
             terms["feature_alignment"] = feature_alignment_loss(rendering.masked)
         return terms
+
+    def _depth_supervision(self, features: ReferenceFeatures, pixels_xy: Float[Tensor, "pixel 2"]) -> dict[str, Any]:
+        """What both passes' depths are held to: the true depths where the views have them, else the input depths."""
+        views = features.views
+        noisy = views.true_depths is not None
+        return {
+            "features": features,
+            "true_depths": views.true_depths if noisy else views.depths,
+            "input_depths": views.depths if noisy else None,
+            "pixels_xy": pixels_xy,
+            "unknown_is_near": self.unknown_is_near,
+        }
 
 
 def weighted_sum(terms: dict[str, Float[Tensor, ""]], masking: MaskingSettings, step: int) -> Float[Tensor, ""]:

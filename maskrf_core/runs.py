@@ -18,7 +18,14 @@ from maskrf_core.config import Config, read_config, to_yaml
 from maskrf_core.errors import RunError
 from maskrf_core.files import write_json, write_text
 
-MAY_DIFFER = ("hardware.device", "hardware.rays_per_chunk", "training.steps", "data.data_root")
+MAY_DIFFER = (
+    "hardware.device",
+    "hardware.rays_per_chunk",
+    "hardware.data_workers",
+    "hardware.image_cache_mib",
+    "training.steps",
+    "data.data_root",
+)
 """Settings that an existing run may be continued with: where it is computed, where the data lie, how long it lasts."""
 VERSIONS_OF = ("maskrf-core", "torch", "lightning-fabric", "numpy", "opencv-python-headless", "pydantic")
 

@@ -52,6 +52,9 @@ def _expectation(fault: dict[str, Any], model: type[BaseModel]) -> str:
     if kind.endswith(("_type", "_parsing", "_from_float")):
         return KINDS.get(kind.split("_")[0], fault["msg"])
     bounds = _bounds(model, fault["loc"])
+    if not bounds:  # of a value inside a dict: what the fault itself says
+        broken = {name: limit for name, limit in fault.get("ctx", {}).items() if name in BOUNDS}
+        bounds = " and ".join(f"{BOUNDS[name]} {limit:g}" for name, limit in broken.items())
     return bounds or fault["msg"]
 
 

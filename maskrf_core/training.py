@@ -2,6 +2,8 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -9,7 +11,8 @@ from lightning_fabric import Fabric
 
 from maskrf_core.checkpoints import load_renderer, load_weights, read_our_checkpoint, save_checkpoint
 from maskrf_core.config import Config, HardwareSettings, TrainingSettings
-from maskrf_core.datasets.views import draw_training_batch
+from maskrf_core.datasets.loader import training_batches
+from maskrf_core.datasets.training_views import TrainingDraw
 from maskrf_core.errors import CheckpointError, RunError
 from maskrf_core.evaluation import resolve_device, validate
 from maskrf_core.losses import Objective, weighted_sum
@@ -47,7 +50,7 @@ class Trainer:
         self.run = run
         self.config = run.config
         training, data = self.config.training, self.config.data
-        self.train_scenes, self.validation_scenes = open_checked_scenes(self.config)
+        self.mixture, self.validation_scenes = open_checked_scenes(self.config)
 
         self.fabric = start_fabric(self.config.hardware)
         continued = run.last_checkpoint.is_file()
@@ -74,13 +77,31 @@ class Trainer:
         if self.step >= training.steps:
             print(f"{self.run.folder.name}: all {self.step} steps were done before", flush=True)
             return
+        for notice in self.mixture.notices:
+            print(notice, flush=True)
         self._prepare_depths()
+        with closing(self.batches()) as batches:
+            self._fit(batches)
+
+    def batches(self) -> Iterator[TrainingDraw]:
+        """The batches of the remaining steps, made ahead by the config's data workers."""
+        return training_batches(
+            self.mixture,
+            seed=(self.config.training.seed, FIRST_STREAM),
+            first_step=self.step,
+            steps=self.config.training.steps,
+            workers=self.config.hardware.data_workers,
+            pinned=self.fabric.device.type == "cuda",
+        )
+
+    def _fit(self, batches: Iterator[TrainingDraw]) -> None:
+        training = self.config.training
         log = RunLog(self.run, self.step)
         progress = Progress(training.steps, self.step, f"{self.config.stage} {self.run.folder.name}")
         sums, since = defaultdict(float), time.perf_counter()
         try:
-            while self.step < training.steps:
-                for name, value in self._train_step().items():
+            for draw in batches:
+                for name, value in self._train_step(draw).items():
                     sums[name] += value
                 self.step += 1
                 progress.advance()
@@ -102,23 +123,22 @@ class Trainer:
             progress.close()
             log.close()
 
-    def _train_step(self) -> dict[str, float]:
+    def _train_step(self, draw: TrainingDraw) -> dict[str, float]:
         """One optimiser step; the raw terms and their weighted sum."""
         config = self.config
-        data_generator = np.random.default_rng([config.training.seed, FIRST_STREAM, self.step])
-        batch, origin = draw_training_batch(self.train_scenes, config.data, generator=data_generator)
         generator = torch.Generator(self.fabric.device).manual_seed(stream_seed(config.training.seed, self.step))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, config.training)
 
         self.renderer.train()
-        terms = self.model(batch.to(self.fabric.device), generator=generator)
+        terms = self.model(draw.batch.to(self.fabric.device), generator=generator)
         total = weighted_sum(terms, config.masking, self.step)
         values = {name: float(term.detach()) for name, term in {"total": total, **terms}.items()}
         if not np.isfinite(list(values.values())).all():
             raise RunError(
-                f"{self.run.folder}: the loss is not finite at step {self.step} ({_listed(values)}; {origin}). Nothing "
-                "of this step was kept. Look at that batch, or lower training.learning_rate and start a new run."
+                f"{self.run.folder}: the loss is not finite at step {self.step} ({_listed(values)}; {draw.origin}). "
+                "Nothing of this step was kept. Look at that batch, or lower training.learning_rate and start a new "
+                "run."
             )
         self.optimiser.zero_grad()
         self.fabric.backward(total)
@@ -143,10 +163,12 @@ class Trainer:
         return numbers
 
     def _prepare_depths(self) -> None:
-        """Have every depth map before the first step, so that none is estimated in the middle of training."""
-        for views, split in [(v, "train") for v in self.train_scenes] + [
-            (v, "validation") for v in self.validation_scenes
-        ]:
+        """Have the depth maps of all scenes that are named singly before the first step.
+
+        Those of whole data sets are prepared when a scene is drawn: there may be thousands.
+        """
+        named = [(views, "train") for views in self.mixture.singly.values()]
+        for views, split in named + [(views, "validation") for views in self.validation_scenes]:
             views.prepare_depths(views.scene.split(split)[0])
 
     def _save(self, path) -> None:

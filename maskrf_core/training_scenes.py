@@ -1,33 +1,41 @@
 """The scenes of a training, looked at before anything is trained or written."""
 
+from collections.abc import Iterable
+
 from maskrf_core.config import Config
-from maskrf_core.datasets.views import SceneViews, expand_scene_names, open_scenes, place_of
+from maskrf_core.datasets.image_cache import ImageCache
+from maskrf_core.datasets.mixture import Mixture
+from maskrf_core.datasets.places import HELD_OUT_DTU, place_of
+from maskrf_core.datasets.scene import SplitKind
+from maskrf_core.datasets.views import SceneViews, expand_scene_names, open_scenes
 from maskrf_core.errors import DatasetError, SettingsError
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
 from maskrf_core.storage import cache_folder
 
 
-def open_checked_scenes(config: Config) -> tuple[list[SceneViews], list[SceneViews]]:
+def open_checked_scenes(config: Config) -> tuple[Mixture, list[SceneViews]]:
     """The scenes to train and to validate on, fit for what the config asks.
 
+    Of a data set that is named as a whole, only the first scene is opened. The memory for decoded images is shared out
+    evenly among this process and the data workers.
+
     Raises:
-        SettingsError, DatasetError: as `check_scenes`, or a scene is missing or broken.
+        SettingsError, DatasetError: as the checks below, or a scene is missing or broken.
     """
-    data = config.data
+    check_supervision(config)
+    data, hardware = config.data, config.hardware
     cache = cache_folder(data.data_root)
-    train = open_scenes(data.train_scenes, data.data_root, cache)
-    validation = open_scenes(data.validation_scenes, data.data_root, cache)
-    check_scenes(train, validation, config)
-    return train, validation
+    images = ImageCache(hardware.image_cache_mib / (hardware.data_workers + 1))
+    mixture = Mixture(data, cache, images)
+    validation = open_scenes(data.validation_scenes, data.data_root, cache, images)
+    check_views(mixture.first_scenes(), "train", data.working_views)
+    check_views(validation, "validation", data.working_views)
+    check_places(mixture.names, config)
+    return mixture, validation
 
 
-def check_scenes(train: list[SceneViews], validation: list[SceneViews], config: Config) -> None:
-    """Find what training would stumble over, before it begins.
-
-    Raises:
-        SettingsError: so few working views or samples that no ray would ever be supervised.
-        DatasetError: a scene has too few views, or is used for more than one of training, validation and test.
-    """
+def check_supervision(config: Config) -> None:
+    """Raise `SettingsError` if with so few working views or samples no ray would ever be supervised."""
     needed = config.data.working_views
     samples = config.model.coarse_samples
     if needed <= RAY_IS_SEEN_BY_MORE_THAN or samples <= RAY_IS_SEEN_AT_MORE_THAN:
@@ -36,7 +44,11 @@ def check_scenes(train: list[SceneViews], validation: list[SceneViews], config: 
             f"{RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays that "
             "so many see are supervised"
         )
-    for views, kind in [(v, "train") for v in train] + [(v, "validation") for v in validation]:
+
+
+def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> None:
+    """Raise `DatasetError` if a scene has no query, or fewer than `needed` references of its first query."""
+    for views in scenes:
         references, queries = views.scene.split(kind)
         if not queries:
             raise DatasetError(f"{views.scene.name}: has no {kind} views. Leave this scene out of {kind}_scenes.")
@@ -45,12 +57,23 @@ def check_scenes(train: list[SceneViews], validation: list[SceneViews], config: 
                 f"{views.scene.name}: {needed} working views are asked for, but only {len(references)} reference "
                 "views are there. Set working_views lower, or leave this scene out."
             )
-    trained, validated = ({place_of(views.scene.name) for views in part} for part in (train, validation))
-    tested = {place_of(name) for name in expand_scene_names(config.evaluation.test_scenes)}
+
+
+def check_places(train_scenes: Iterable[str], config: Config) -> None:
+    """Raise `DatasetError` if a place is used for more than one of training, validation and test.
+
+    The scans of DTU that the published models are tested on count as test scenes, whatever is tested here.
+    """
+    trained = {place_of(name) for name in train_scenes}
+    validated, tested = (
+        {place_of(name) for name in expand_scene_names(names)}
+        for names in (config.data.validation_scenes, config.evaluation.test_scenes)
+    )
     for both, uses in (
         (trained & validated, "trained on and validated on"),
         (trained & tested, "trained on and tested on"),
         (validated & tested, "validated on and tested on"),
+        (trained & HELD_OUT_DTU, "trained on, though held out for tests of published models"),
     ):
         if both:
             raise DatasetError(f"{', '.join(sorted(both))}: {uses}. Choose different scenes for each.")

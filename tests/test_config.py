@@ -27,6 +27,21 @@ def test_paper_preset_is_the_published_recipe():
     assert (masking.mask_ratio, masking.weight, masking.start_step, masking.warmup_steps) == (0.5, 0.1, 20_000, 10_000)
 
 
+def test_paper_preset_trains_on_the_published_mixture_and_selects_on_none_of_it():
+    data = load_config("finetune", "paper").data
+    assert (
+        data.train_scenes == list(data.data_set_weights) == ["gso", "dtu_train", "real_iconic", "space", "real_estate"]
+    )
+    assert list(data.data_set_weights.values()) == [80, 20, 10, 20, 40]
+    assert (data.crop_height, data.crop_width) == (400, 600)
+    assert data.validation_scenes == ["demo/validation"]
+
+
+def test_one_weight_leaves_the_others():
+    weights = load_config("pretrain", "paper", {"data.data_set_weights.space": 5}).data.data_set_weights
+    assert (weights["space"], weights["gso"]) == (5, 80)
+
+
 def test_finetuning_masks_nothing():
     assert load_config("finetune").masking.mask_ratio == 0
     with pytest.raises(SettingsError, match="finetuning masks nothing"):
@@ -42,6 +57,9 @@ def test_finetuning_masks_nothing():
         ("training.steps", "ten", "training.steps='ten': must be a whole number"),
         ("training.steps", True, "training.steps=True: must be a whole number"),
         ("data.rays", 1, "data.rays=1: must be ≥ 2"),
+        ("data.data_set_weights.gso", 0, "data.data_set_weights.gso=0: must be > 0"),
+        ("data.crop_height", 8, "data.crop_height=8: must be ≥ 32 and ≤ 8192"),
+        ("hardware.data_workers", -1, "hardware.data_workers=-1: must be ≥ 0 and ≤ 64"),
         ("evaluation.views_per_scene", 0, "evaluation.views_per_scene=0: must be ≥ 1"),
         (
             "hardware.device",

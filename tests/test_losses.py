@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 
+from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.losses import (
+    Objective,
     colour_loss,
     depth_loss,
     draw_depth_pixels,
@@ -13,7 +15,7 @@ from maskrf_core.losses import (
 )
 from maskrf_core.model.renderer import ReferenceFeatures, RenderPass
 from maskrf_core.model.rendering import MaskedFeatures
-from tests.model.tiny import tiny_views
+from tests.model.tiny import tiny_batch, tiny_renderer, tiny_views
 
 
 def test_colour_loss_by_hand():
@@ -71,6 +73,60 @@ def test_depth_loss_without_unknown_depths():
     assert without.item() != pytest.approx(depth_loss(render_pass, features, depths, pixels).item(), rel=1e-3)
     nothing = depth_loss(render_pass, features, depths * 0, pixels, unknown_is_near=False)
     assert nothing.item() == 0
+
+
+@pytest.fixture
+def two_views():
+    torch.manual_seed(0)
+    views, render_pass = tiny_views([0.0, 0.2], height=8, width=12), RenderPass()
+    return render_pass, ReferenceFeatures(views, torch.zeros(2, 32, 2, 3), torch.randn(2, 32, 2, 3))
+
+
+def one_view(features, view):
+    only = slice(view, view + 1)
+    views = features.views
+    alone = {name: getattr(views, name)[only] for name in ("images", "K", "w2c", "depth_range", "depths")}
+    return ReferenceFeatures(views.replace(**alone), features.image_features[only], features.ray_features[only])
+
+
+def test_depth_loss_counts_pixels_whose_noisy_depth_agrees(two_views):
+    """In view 0 the second pixel is far off and leaves; in view 1 all stay. The mean is over each view, then both."""
+    render_pass, features = two_views
+    truth = torch.full((2, 1, 8, 12), 3.0)
+    # du = (1/3 - 1/z) · 3 in the range 2 to 6: 0.019 and 0.021 around the threshold of 0.02.
+    within, beyond = (1 / (1 / 3 - du / 3) for du in (0.019, 0.021))
+    seen = truth.clone()
+    seen[0, 0, 1, 2], seen[0, 0, 7, 11] = within, beyond
+    pixels = torch.tensor([[2.0, 1], [11, 7], [5, 4]])
+    loss = depth_loss(render_pass, features, truth, pixels, input_depths=seen)
+    first = depth_loss(render_pass, one_view(features, 0), truth[:1], pixels[[0, 2]])
+    second = depth_loss(render_pass, one_view(features, 1), truth[1:], pixels)
+    assert loss.item() == pytest.approx((first + second).item() / 2, rel=1e-3)
+    assert loss.item() != pytest.approx(depth_loss(render_pass, features, truth, pixels).item(), rel=1e-3)
+    assert depth_loss(render_pass, features, truth, pixels, input_depths=truth + 2).item() == 0
+    some_unknown = truth.clone()
+    some_unknown[:, 0, 4, 5] = 0
+    known = depth_loss(render_pass, features, truth, pixels[:2], input_depths=truth)
+    both = {"input_depths": some_unknown, "unknown_is_near": False}
+    assert depth_loss(render_pass, features, some_unknown, pixels, **both).item() == pytest.approx(
+        known.item(), rel=1e-3
+    )
+
+
+def test_true_depths_supervise_where_views_have_them():
+    """Noise on the input that is left out of the loss changes what is predicted, not what it is held to."""
+    batch, renderer = tiny_batch(), tiny_renderer()
+    objective = Objective(renderer, mask_ratio=0.0, depth_pixels=200, unknown_is_near=True)
+
+    def terms(**depths):
+        asked = SceneBatch(batch.query, batch.references.replace(**depths), batch.pixels_xy)
+        return objective(asked, generator=torch.Generator().manual_seed(0))
+
+    depths = batch.references.depths
+    plain, same = terms(), terms(true_depths=depths)
+    assert same["depth_fine"].item() == pytest.approx(plain["depth_fine"].item(), rel=1e-5)
+    assert same["colour_fine"].item() == plain["colour_fine"].item()
+    assert terms(true_depths=depths + 1)["depth_fine"].item() == 0  # they agree nowhere
 
 
 def test_depth_loss_trains_only_the_means():

@@ -1,6 +1,8 @@
 """Training from a run folder: it learns, continues exactly, and stops with a reason."""
 
 import math
+from contextlib import closing
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -9,11 +11,13 @@ import torch
 from maskrf_core import training
 from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import load_config
-from maskrf_core.datasets.views import place_of
+from maskrf_core.datasets import scene as scene_module
 from maskrf_core.errors import CheckpointError, DatasetError, MaskrfError, RunError
 from maskrf_core.evaluation import validate
 from maskrf_core.runs import Run
 from maskrf_core.training import Trainer, fit, is_due, learning_rate, stream_seed
+from maskrf_core.training_scenes import check_places, open_checked_scenes
+from tests.datasets.memory_scene import folder_layouts, make_scenes
 
 
 @pytest.fixture(autouse=True)
@@ -103,9 +107,10 @@ def test_the_target_follows_from_the_start_step_on(tmp_path, monkeypatch):
     monkeypatch.setattr(
         trainer.renderer.masked_modelling, "update_target", lambda: followed.append(trainer.step), raising=True
     )
-    for _ in range(4):
-        trainer._train_step()
-        trainer.step += 1
+    with closing(trainer.batches()) as batches:
+        for draw in islice(batches, 4):
+            trainer._train_step(draw)
+            trainer.step += 1
     assert followed == [2, 3]  # start_step is 2
 
 
@@ -157,9 +162,51 @@ def test_test_scenes_are_neither_trained_nor_validated_on(tmp_path):
         fit(run)
 
 
-def test_one_place_at_two_sizes_is_one_scene():
-    assert place_of("nerf_synthetic/lego/black_400") == place_of("nerf_synthetic/lego/white_200")
-    assert place_of("demo/train_00") != place_of("demo/train_01")
+@pytest.fixture
+def without_smoke(monkeypatch):
+    monkeypatch.delenv("MASKRF_SMOKE")
+
+
+@pytest.mark.usefixtures("without_smoke")
+def test_paper_preset_without_data_says_where_to_look(tmp_path, monkeypatch):
+    monkeypatch.setattr(scene_module, "LAYOUTS", dict.fromkeys(scene_module.LAYOUTS, folder_layouts()["gso"]))
+    with pytest.raises(DatasetError, match=r"gso, dtu_train, real_iconic, space, real_estate are not below .*01_data_"):
+        open_checked_scenes(load_config("pretrain", "paper", {"data.data_root": str(tmp_path)}))
+
+
+@pytest.mark.parametrize(
+    ("trained", "tested", "message"),
+    [
+        ("llff_colmap/fern/high", "nerf_llff/fern/8", "nerf_llff/fern: trained on and tested on"),
+        ("dtu_train/scan1", "dtu_test/scan1/black_400", "dtu_train/scan1: trained on and tested on"),
+        ("dtu_test/birds/black_800", "demo/test", "dtu_train/scan106: trained on, though held out"),
+        ("dtu_train/scan24", "demo/test", "dtu_train/scan24: trained on, though held out"),
+    ],
+)
+def test_one_place_under_two_names_is_found(trained, tested, message):
+    config = load_config("pretrain", "demo", {"evaluation.test_scenes": [tested]})
+    with pytest.raises(DatasetError, match=message):
+        check_places([trained], config)
+    check_places(["dtu_train/scan2"], config)
+
+
+def test_whole_data_sets_are_trained_on_and_absent_ones_named_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(scene_module, "LAYOUTS", scene_module.LAYOUTS | folder_layouts())
+    make_scenes(tmp_path / "data", "gso/cup", "space/hall")
+    overrides = {"data__train_scenes": ["gso", "dtu_train", "space"], "data__data_root": str(tmp_path / "data")}
+    run = start(tmp_path / "run", **overrides, training__steps=4)
+    fit(run)
+    assert read_our_checkpoint(run.last_checkpoint)["step"] == 4
+    said = capsys.readouterr().out
+    assert said.count("absent") == said.count("dtu_train: absent (no scenes below") == 1
+
+
+def test_workers_and_memory_may_differ_when_a_run_goes_on_and_change_nothing(pretrained, tmp_path):
+    fit(start(tmp_path / "run", training__steps=3, hardware__data_workers=0))
+    continued = start(tmp_path / "run", training__steps=6, hardware__data_workers=2, hardware__image_cache_mib=0)
+    fit(continued)
+    ours, theirs = weights(continued), weights(pretrained)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_a_continued_run_does_not_need_the_weights_it_began_from(pretrained, tmp_path):

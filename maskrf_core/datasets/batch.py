@@ -18,7 +18,9 @@ class Views:
     """(near, far) of each view, in scene units."""
     masks: Bool[Tensor, "view height width"] | None = None
     depths: Float[Tensor, "view 1 height width"] | None = None
-    """z-depth, 0 where unknown."""
+    """z-depth, 0 where unknown: what the model sees."""
+    true_depths: Float[Tensor, "view 1 height width"] | None = None
+    """z-depth that supervises where `depths` was made noisy; None: `depths` itself does."""
 
     def __len__(self) -> int:
         return len(self.images)

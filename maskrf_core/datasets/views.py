@@ -1,59 +1,91 @@
-"""From scenes to batches: which reference views a query is rendered from, and which of its pixels."""
+"""The views of a scene as tensors; batches to evaluate; pixels."""
 
-import math
-from collections.abc import Sequence
-from functools import lru_cache
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
+from torch.utils.data import get_worker_info
 
 from maskrf_core.cameras import camera_centres
-from maskrf_core.config import DataSettings
+from maskrf_core.datasets.augment import pad_by_reflection, pad_to_largest
 from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.datasets.demo import demo_scene_names
 from maskrf_core.datasets.depth_maps import depth_maps
+from maskrf_core.datasets.image_cache import ImageCache
 from maskrf_core.datasets.scene import Scene, open_scene
 from maskrf_core.errors import DatasetError
 
 ENCODER_MULTIPLE = 16
 """Sides of reference images are padded to a multiple of this, which the image encoder needs."""
-CACHED_VIEWS = 2048
-"""Decoded images that a scene keeps, as bytes."""
 
 
 class SceneViews:
-    """The views of one scene as tensors; each image is decoded once, each depth map prepared once.
+    """The views of one scene as tensors; each image is decoded once while there is room, each depth map prepared once.
 
-    `cache_root` is where estimated depth maps of scenes without any are kept; None estimates them in memory.
+    `cache_root` is where estimated depth maps of scenes without any are kept; None estimates them in memory. `images`
+    is the memory that decoded images share with other scenes. Where a view is used that has no depth map and was not
+    prepared, the maps of all views of `estimated_together` are, so that they confirm each other.
     """
 
-    def __init__(self, scene: Scene, cache_root: Path | None = None):
+    def __init__(
+        self,
+        scene: Scene,
+        cache_root: Path | None = None,
+        images: ImageCache | None = None,
+        estimated_together: Sequence[str] = (),
+    ):
         self.scene = scene
+        self.estimated_together = estimated_together
         self.cache_root = cache_root
-        self.depths: dict[str, np.ndarray] = {}
-        self._image = lru_cache(CACHED_VIEWS)(scene.image)
-        self._mask = lru_cache(CACHED_VIEWS)(scene.mask)
+        self.images = images or ImageCache()
+        self._depths: Mapping[str, np.ndarray] = ChainMap()
+        self._cameras: dict[tuple[str, str], np.ndarray] = {}
+
+    @property
+    def data_set(self) -> str:
+        """First word of the scene's name."""
+        return self.scene.name.split("/")[0]
 
     def prepare_depths(self, image_ids: Sequence[str]) -> None:
         """Read or estimate the depth maps of these views; a bar shows what takes long."""
-        missing = [image_id for image_id in image_ids if image_id not in self.depths]
+        missing = [image_id for image_id in image_ids if image_id not in self._depths]
         if missing:
-            self.depths |= depth_maps(self.scene, missing, cache_root=self.cache_root)
+            # A data worker is a fork, in which a GPU that the training uses cannot be.
+            device = {"device": "cpu"} if get_worker_info() is not None else {}
+            self._depths = self._depths.new_child(depth_maps(self.scene, missing, cache_root=self.cache_root, **device))
 
     def query(self, image_id: str) -> Views:
         """One view with its mask, to be rendered."""
-        return self._stack([image_id], masks=torch.from_numpy(self._mask(image_id))[None])
+        return self.load([image_id], masks=True)
 
     def references(self, image_ids: Sequence[str]) -> Views:
         """Views to render from, with depth maps, padded by reflection to sides that the encoders take."""
-        self.prepare_depths(image_ids)
-        depths = torch.from_numpy(np.stack([self.depths[image_id] for image_id in image_ids]))[:, None]
-        return pad_by_reflection(self._stack(image_ids, depths=depths), ENCODER_MULTIPLE)
+        return pad_by_reflection(self.load(image_ids, depths=True), ENCODER_MULTIPLE)
+
+    def load(self, image_ids: Sequence[str], *, masks: bool = False, depths: bool = False) -> Views:
+        """Views as they are on disk, with what else is asked for.
+
+        Images of unequal size are filled up at the right and bottom, black, background and of unknown depth.
+        """
+        images = self._pictures("image", image_ids, self.scene.image)
+        parts = {}
+        if masks:
+            parts["masks"] = torch.from_numpy(self._pictures("mask", image_ids, self.scene.mask))
+        if depths:
+            depths = self._pictures("depth", image_ids, partial(self._depth, used_with=image_ids))
+            parts["depths"] = torch.from_numpy(depths)[:, None]
+        return Views(
+            images=torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255),
+            K=self._stacked_cameras("K", image_ids),
+            w2c=self._stacked_cameras("w2c", image_ids),
+            depth_range=self._stacked_cameras("depth_range", image_ids),
+            **parts,
+        )
 
     def nearest(self, image_id: str, candidates: Sequence[str], count: int) -> list[str]:
         """The `count` candidates whose camera centres are nearest to that of `image_id`, nearest first.
@@ -61,57 +93,43 @@ class SceneViews:
         Raises:
             DatasetError: there are fewer candidates.
         """
+        self.check_enough(image_id, candidates, count)
+        centres = camera_centres(self._stacked_cameras("w2c", [image_id, *candidates]))
+        order = torch.linalg.vector_norm(centres[1:] - centres[0], dim=-1).argsort(stable=True)
+        return [candidates[index] for index in order[:count].tolist()]
+
+    def check_enough(self, image_id: str, candidates: Sequence[str], count: int) -> None:
+        """Raise `DatasetError` if there are fewer than `count` candidates for the query."""
         if count > len(candidates):
             raise DatasetError(
                 f"{self.scene.name}: {count} working views are asked for, but only {len(candidates)} reference views "
                 f"are there for {image_id}. Set working_views to {len(candidates)} or less."
             )
-        centres = camera_centres(self._stack_arrays(self.scene.w2c, [image_id, *candidates]))
-        order = torch.linalg.vector_norm(centres[1:] - centres[0], dim=-1).argsort(stable=True)
-        return [candidates[index] for index in order[:count].tolist()]
 
-    def _stack(self, image_ids: Sequence[str], **parts: Tensor) -> Views:
-        images = [self._image(image_id) for image_id in image_ids]
-        sizes = {image.shape for image in images}
-        if len(sizes) > 1:
-            raise DatasetError(f"{self.scene.name}: images of unequal size {sorted(sizes)} cannot be used together.")
-        return Views(
-            images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255,
-            K=self._stack_arrays(self.scene.K, image_ids),
-            w2c=self._stack_arrays(self.scene.w2c, image_ids),
-            depth_range=self._stack_arrays(self.scene.depth_range, image_ids),
-            **parts,
+    def _depth(self, image_id: str, used_with: Sequence[str]) -> np.ndarray:
+        """A prepared depth map, or the scene's own (that of one view: a scene may have hundreds), or an estimate."""
+        if image_id not in self._depths:
+            own = self.scene.depth(image_id)
+            if own is not None:
+                return own
+            self.prepare_depths(list(dict.fromkeys([*self.estimated_together, *used_with])))
+        return self._depths[image_id]
+
+    def _pictures(self, kind: str, image_ids: Sequence[str], read: Callable[[str], np.ndarray]) -> np.ndarray:
+        return pad_to_largest(
+            [
+                self.images.get((self.scene.name, kind, image_id), lambda image_id=image_id: read(image_id))
+                for image_id in image_ids
+            ]
         )
 
-    @staticmethod
-    def _stack_arrays(read, image_ids: Sequence[str]) -> Tensor:
-        return torch.from_numpy(np.stack([np.asarray(read(image_id), dtype=np.float32) for image_id in image_ids]))
-
-
-class TrainingDraw(NamedTuple):
-    """A training batch and what it is made of, to be named if something goes wrong with it."""
-
-    batch: SceneBatch
-    origin: str
-
-
-def draw_training_batch(
-    scenes: Sequence[SceneViews], settings: DataSettings, *, generator: np.random.Generator
-) -> TrainingDraw:
-    """A random scene, a random query, random working views from a nearer pool, random rays."""
-    views = scenes[generator.integers(len(scenes))]
-    pool, queries = views.scene.split("train")
-    query_id = queries[generator.integers(len(queries))]
-    others = [image_id for image_id in pool if image_id != query_id]
-    candidates = [query_id, *others] if generator.random() < settings.query_kept else others
-    wanted = max(settings.working_views, math.ceil(settings.working_views * settings.view_pool))
-    nearer = views.nearest(query_id, candidates, max(settings.working_views, min(wanted, len(candidates))))
-    chosen = [nearer[index] for index in generator.permutation(len(nearer))[: settings.working_views]]
-
-    query, references = widen_depth_ranges(views.query(query_id), views.references(chosen))
-    pixels_xy = draw_pixels(query, settings.rays, generator=generator)
-    origin = f"scene {views.scene.name}, query {query_id}, references {', '.join(chosen)}"
-    return TrainingDraw(SceneBatch(query, references, pixels_xy), origin)
+    def _stacked_cameras(self, part: str, image_ids: Sequence[str]) -> Tensor:
+        """K, w2c or depth ranges of these views; each is asked for once."""
+        for image_id in image_ids:
+            if (part, image_id) not in self._cameras:
+                value = getattr(self.scene, part)(image_id)
+                self._cameras[part, image_id] = np.asarray(value, dtype=np.float32)
+        return torch.from_numpy(np.stack([self._cameras[part, image_id] for image_id in image_ids]))
 
 
 def evaluation_batch(views: SceneViews, query_id: str, reference_ids: Sequence[str], working_views: int) -> SceneBatch:
@@ -137,41 +155,12 @@ def draw_pixels(query: Views, count: int, *, generator: np.random.Generator) -> 
     return torch.from_numpy(np.stack([flat % width, flat // width], axis=-1)).float()
 
 
-def widen_depth_ranges(query: Views, references: Views) -> tuple[Views, Views]:
-    """Give all views of a batch depth ranges of one length: the longest, around each one's centre.
-
-    Near does not go below half of what it was.
-    """
-    ranges = torch.cat([query.depth_range, references.depth_range])
-    half = (ranges[:, 1] - ranges[:, 0]).max() / 2
-    centre = ranges.mean(dim=1)
-    widened = torch.stack([torch.maximum(centre - half, ranges[:, 0] / 2), centre + half], dim=1)
-    return query.replace(depth_range=widened[:1]), references.replace(depth_range=widened[1:])
-
-
-def pad_by_reflection(views: Views, multiple: int) -> Views:
-    """Pad images and depths at the right and bottom to sides that are multiples; cameras stay as they are."""
-    height, width = views.image_size
-    padding = (0, -width % multiple, 0, -height % multiple)
-    if not any(padding):
-        return views
-    if min(height, width) < multiple:
-        raise DatasetError(
-            f"images of {width}×{height} are too small: both sides must have at least {multiple} pixels."
-        )
-    depths = None if views.depths is None else functional.pad(views.depths, padding, mode="reflect")
-    return views.replace(images=functional.pad(views.images, padding, mode="reflect"), depths=depths)
-
-
-def open_scenes(names: Sequence[str], data_root: str | Path, cache_root: Path | None) -> list[SceneViews]:
+def open_scenes(
+    names: Sequence[str], data_root: str | Path, cache_root: Path | None, images: ImageCache | None = None
+) -> list[SceneViews]:
     """Open scenes by name; `demo/train`, `demo/validation` and `demo/test` stand for all demo scenes of that split."""
-    return [SceneViews(open_scene(name, data_root), cache_root) for name in expand_scene_names(names)]
-
-
-def place_of(name: str) -> str:
-    """What is in the pictures of a scene, whatever their size or background: `nerf_synthetic/lego/black_400` → its
-    first two words."""
-    return "/".join(name.split("/")[:2])
+    images = images or ImageCache()
+    return [SceneViews(open_scene(name, data_root), cache_root, images) for name in expand_scene_names(names)]
 
 
 def expand_scene_names(names: Sequence[str]) -> list[str]:

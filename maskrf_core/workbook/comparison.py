@@ -1,12 +1,13 @@
 """Methods beside each other on scenes that none of them was trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from maskrf_core.config import Config
+from maskrf_core.datasets.places import HELD_OUT_DTU, place_of
 from maskrf_core.datasets.views import expand_scene_names
 from maskrf_core.evaluation import load, nearest_view_copy, open_for_evaluation
 from maskrf_core.model.renderer import Renderer
@@ -76,12 +77,18 @@ def folder_name(method: str) -> str:
 
 def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> Mapping[str, list[str]]:
     """Method → the test scenes that it was trained or selected on: its numbers there say nothing about new scenes."""
-    tested = set(expand_scene_names(test_scenes))
+    tested = expand_scene_names(test_scenes)
     seen = {}
     for method in methods:
         if method.run is not None:
             data = method.run.config.data
-            both = tested & set(expand_scene_names([*data.train_scenes, *data.validation_scenes]))
+            places = {place_of(name) for name in expand_scene_names([*data.train_scenes, *data.validation_scenes])}
+            both = {name for name in tested if is_among(place_of(name), places)}
             if both:
                 seen[method.name] = sorted(both)
     return seen
+
+
+def is_among(place: str, places: Set[str]) -> bool:
+    """Whether a place is one of these, or of a data set that stands among them as a whole."""
+    return place in places or (place.split("/")[0] in places and place not in HELD_OUT_DTU)

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 
 from maskrf_core.config import Config
-from maskrf_core.datasets.views import draw_training_batch, expand_scene_names, open_scenes
+from maskrf_core.datasets.mixture import Mixture
+from maskrf_core.datasets.training_views import draw_from_scene
 from maskrf_core.storage import cache_folder
 from maskrf_core.training import initial_renderer
 
@@ -21,11 +22,10 @@ class RayMask(NamedTuple):
 
 def mask_of_one_ray(config: Config, ray: int = 0) -> RayMask:
     """What a training step masks on a ray of its first scene; the weights it begins with place the samples."""
-    data_root = config.data.data_root
-    first = expand_scene_names(config.data.train_scenes)[:1]
-    (views,) = open_scenes(first, data_root, cache_folder(data_root))
+    mixture = Mixture(config.data, cache_folder(config.data.data_root))
+    views = mixture.first_scenes()[0]
     views.prepare_depths(views.scene.split("train")[0])
-    batch = draw_training_batch([views], config.data, generator=np.random.default_rng(config.training.seed)).batch
+    batch = draw_from_scene(views, config.data, generator=np.random.default_rng(config.training.seed)).batch
     generator = torch.Generator().manual_seed(config.training.seed)
     with torch.no_grad():
         rendering = initial_renderer(config)(batch, mask_ratio=config.masking.mask_ratio, generator=generator)

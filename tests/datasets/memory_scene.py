@@ -1,6 +1,10 @@
 """A scene made up in memory: cameras on a line, noise for images, everything known."""
 
+from pathlib import Path
+
 import numpy as np
+
+from maskrf_core.errors import DatasetError
 
 
 class MemoryScene:
@@ -39,3 +43,48 @@ class MemoryScene:
         if kind == "train":
             return self.image_ids, self.image_ids
         return self.image_ids[1:], self.image_ids[:1]
+
+
+class FolderScene(MemoryScene):
+    """A layout of any data set: a scene is a folder `<data set>/<scene>` below the data root, which may hold a file
+    `views` (how many) or `broken`. Its images are in memory."""
+
+    data_set = ""
+
+    @classmethod
+    def names(cls, data_root: Path) -> list[str]:
+        return [f"{cls.data_set}/{path.name}" for path in sorted((data_root / cls.data_set).glob("*"))]
+
+    def __init__(self, name: str, data_root: Path):
+        folder = data_root / name
+        if not folder.is_dir() or (folder / "broken").is_file():
+            raise DatasetError(f"{folder}: missing or broken. Unpack it again.")
+        views = folder / "views"
+        super().__init__(int(views.read_text()) if views.is_file() else 6, name=name)
+
+
+class GsoScene(FolderScene):
+    data_set = "gso"
+
+
+class SpaceScene(FolderScene):
+    data_set = "space"
+
+
+class DtuTrainScene(FolderScene):
+    data_set = "dtu_train"
+
+
+def make_scenes(data_root: Path, *names: str, views: int = 6) -> None:
+    """Folders of `FolderScene`s."""
+    for name in names:
+        (data_root / name).mkdir(parents=True)
+        (data_root / name / "views").write_text(str(views))
+
+
+def folder_layouts() -> dict[str, str]:
+    """To be put over `scene.LAYOUTS`."""
+    here = "tests.datasets.memory_scene"
+    return {
+        "gso": f"{here}:GsoScene", "space": f"{here}:SpaceScene", "dtu_train": f"{here}:DtuTrainScene",
+    }  # fmt: skip

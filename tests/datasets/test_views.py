@@ -1,21 +1,18 @@
-"""Which references and which pixels, ranges of one length, padding: by hand and by counting."""
+"""Which references and which pixels, and what becomes of images: by hand and by counting."""
 
 import numpy as np
 import pytest
 import torch
 
 from maskrf_core.cameras import back_project, project
-from maskrf_core.config import DataSettings
+from maskrf_core.datasets import views as views_module
 from maskrf_core.datasets.demo import demo_scene_names
 from maskrf_core.datasets.views import (
     SceneViews,
     all_pixels,
     draw_pixels,
-    draw_training_batch,
     evaluation_batch,
     expand_scene_names,
-    pad_by_reflection,
-    widen_depth_ranges,
 )
 from maskrf_core.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene
@@ -24,10 +21,6 @@ from tests.datasets.memory_scene import MemoryScene
 @pytest.fixture
 def views():
     return SceneViews(MemoryScene())
-
-
-def settings(**changes):
-    return DataSettings(**{"working_views": 2, "view_pool": 1.5, "rays": 10, "query_kept": 0.0} | changes)
 
 
 def test_images_become_floats_in_the_right_place(views):
@@ -61,36 +54,6 @@ def test_evaluation_takes_the_nearest_and_all_pixels(views):
     assert batch.pixels_xy[48].tolist() == [0, 1]
 
 
-def test_training_draws_from_the_nearer_pool_without_the_query(views):
-    seen = set()
-    for seed in range(60):
-        batch, origin = draw_training_batch([views], settings(), generator=np.random.default_rng(seed))
-        query = -int(batch.query.w2c[0, 0, 3])
-        references = [-int(x) for x in batch.references.w2c[:, 0, 3]]
-        assert query not in references
-        assert len(set(references)) == 2
-        assert max(abs(query - reference) for reference in references) <= 3  # of the 3 nearest
-        assert f"query view_{query}" in origin
-        seen.add((query, *sorted(references)))
-    assert len(seen) > 10
-
-
-def test_query_is_kept_as_a_reference_as_often_as_asked(views):
-    kept = 0
-    for seed in range(200):
-        batch, _ = draw_training_batch([views], settings(query_kept=1.0), generator=np.random.default_rng(seed))
-        kept += bool((batch.references.w2c == batch.query.w2c).all(dim=(1, 2)).any())
-    assert 100 < kept < 170  # 2 of a pool of 3, of which it is the nearest: two thirds
-
-
-def test_same_generator_same_batch(views):
-    first, again = (
-        draw_training_batch([views], settings(), generator=np.random.default_rng(5)).batch for _ in range(2)
-    )
-    assert torch.equal(first.pixels_xy, again.pixels_xy)
-    assert torch.equal(first.references.images, again.references.images)
-
-
 def test_half_of_the_pixels_on_the_foreground(views):
     views.scene.foreground = np.zeros((32, 48), bool)
     views.scene.foreground[4, 6] = True
@@ -99,13 +62,6 @@ def test_half_of_the_pixels_on_the_foreground(views):
     assert pixels[20:].unique(dim=0).shape[0] > 10
     assert (pixels >= 0).all()
     assert (pixels < torch.tensor([48.0, 32.0])).all()
-
-
-def test_widened_ranges_by_hand(views):
-    query, references = views.query("view_0"), views.references(["view_2", "view_4"])  # (2, 4), (2, 6), (2, 8)
-    query, references = widen_depth_ranges(query, references)
-    assert query.depth_range.tolist() == [[1, 6]]  # centre 3, half 3, but near not below 1
-    assert references.depth_range.tolist() == [[1, 7], [2, 8]]
 
 
 def test_padding_keeps_points_on_their_content():
@@ -125,15 +81,51 @@ def test_images_too_small_to_pad():
         SceneViews(MemoryScene(height=10, width=50)).references(["view_0"])
 
 
-def test_padding_of_fitting_sizes_is_nothing(views):
-    references = views.references(["view_0"])
-    assert pad_by_reflection(references, 16) is references
+def test_images_of_unequal_size_are_filled_up_with_unknown(views):
+    scene = views.scene
+    sizes = {"view_0": (32, 48), "view_1": (20, 50)}
+    scene.image = lambda image_id: np.full((*sizes[image_id], 3), 255, np.uint8)
+    scene.mask = lambda image_id: np.ones(sizes[image_id], bool)
+    scene.depth = lambda image_id: np.full(sizes[image_id], 3.0, np.float32)
+    loaded = views.load(["view_0", "view_1"], masks=True, depths=True)
+    assert loaded.image_size == (32, 50)
+    for part in (loaded.images[:, 0], loaded.masks, loaded.depths[:, 0] / 3):
+        assert (part[0, :, :48] == 1).all()
+        assert not part[0, :, 48:].any()
+        assert (part[1, :20] == 1).all()
+        assert not part[1, 20:].any()
 
 
-def test_images_of_unequal_size(views):
-    views._image = lambda image_id: np.zeros((32, 48 + int(image_id[-1]), 3), np.uint8)
-    with pytest.raises(DatasetError, match="unequal size"):
-        views.references(["view_0", "view_1"])
+def test_own_depths_are_read_for_the_views_in_use_only(views):
+    read = []
+    views.scene.depth = lambda image_id: read.append(image_id) or np.full((32, 48), 3.0, np.float32)
+    for _ in range(2):
+        views.references(["view_1", "view_4"])
+    assert read == ["view_1", "view_4"]
+
+
+def test_depths_that_are_missing_are_estimated_together(monkeypatch):
+    """All at once, on the views that belong together, and where some are the scene's own, with them."""
+    asked = []
+
+    def estimated(scene, image_ids, cache_root):
+        asked.append(list(image_ids))
+        return dict.fromkeys(image_ids, np.full((32, 48), 2.0, np.float32))
+
+    monkeypatch.setattr(views_module, "depth_maps", estimated)
+    scene = MemoryScene()
+    scene.depth = lambda image_id: None
+    views = SceneViews(scene, estimated_together=scene.image_ids)
+    assert (views.references(["view_1", "view_4"]).depths == 2).all()
+    views.references(["view_0", "view_5"])
+    SceneViews(scene).references(["view_0", "view_5"])
+    assert asked == [scene.image_ids, ["view_0", "view_5"]]
+
+
+def test_cameras_are_asked_for_once(views, monkeypatch):
+    views.nearest("view_0", ["view_1", "view_2"], 1)
+    monkeypatch.setattr(views.scene, "w2c", None)
+    assert views.nearest("view_1", ["view_0", "view_2"], 2) == ["view_0", "view_2"]
 
 
 def test_demo_splits_stand_for_their_scenes():

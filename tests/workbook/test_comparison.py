@@ -46,3 +46,10 @@ def test_scenes_seen_in_training_are_named(finetuned):
     seen = comparison.seen_in_training(methods, ["demo/validation", "demo/test", "demo/train_01"])
     assert seen == {"ours": ["demo/train_01", "demo/validation_00"]}
     assert comparison.seen_in_training(methods, ["demo/test"]) == {}
+
+
+def test_scenes_of_a_data_set_that_was_trained_on_as_a_whole_were_seen_but_for_those_held_out():
+    trained = {"nerf_llff", "dtu_train", "demo/train_01"}
+    seen = [place for place in ("nerf_llff/fern", "dtu_train/scan1", "dtu_train/scan106", "demo/train_02", "gso/cup")
+            if comparison.is_among(place, trained)]  # fmt: skip
+    assert seen == ["nerf_llff/fern", "dtu_train/scan1"]

@@ -1,0 +1,147 @@
+"""Training batches made ahead in worker processes. A batch depends on the seed and its step alone, so neither the
+number of workers nor an interruption changes any number."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.datasets.mixture import Mixture
+from maskrf_core.datasets.training_views import TrainingDraw
+from maskrf_core.errors import MaskrfError, RunError
+
+BATCHES_AHEAD = 2
+"""Batches that each worker makes before they are asked for."""
+Parts = dict[str, np.ndarray | None]
+
+
+def training_batches(
+    mixture: Mixture, *, seed: tuple[int, ...], first_step: int, steps: int, workers: int, pinned: bool = False
+) -> Iterator[TrainingDraw]:
+    """The batches of the steps from `first_step` to before `steps`; that of a step is drawn with `[*seed, step]`.
+
+    With 0 workers they are made when they are asked for. Close the iterator (`contextlib.closing`) to end the workers
+    early. `pinned` puts the tensors into page-locked memory, for a GPU.
+
+    Raises:
+        DatasetError: of a batch, when its turn comes.
+        RunError: a worker was killed.
+    """
+    loader = DataLoader(
+        _Steps(mixture, seed),
+        batch_size=None,
+        sampler=range(first_step, steps),
+        num_workers=workers,
+        prefetch_factor=BATCHES_AHEAD if workers else None,
+        collate_fn=_unchanged,
+        pin_memory=pinned,
+        worker_init_fn=_begin_worker,
+        # A fork shares what is already open and costs milliseconds; macOS and Windows do not offer a safe one.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+    )
+    batches = iter(loader)
+    try:
+        for _ in range(first_step, steps):
+            made = _next(batches)
+            if isinstance(made, MaskrfError):
+                raise made
+            yield made.unpacked() if isinstance(made, _Packed) else made
+    finally:
+        del batches  # ends the workers
+
+
+class _Steps(Dataset):
+    """Step → its batch, packed, or the error that it met."""
+
+    def __init__(self, mixture: Mixture, seed: tuple[int, ...]):
+        self.mixture = mixture
+        self.seed = seed
+
+    def __getitem__(self, step: int) -> "_Packed | MaskrfError":
+        try:
+            return _Packed.of(self.mixture.draw(np.random.default_rng([*self.seed, step])))
+        except MaskrfError as error:  # handed over as it is: raised here, it would come wrapped in a page of text
+            return error
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A draw as plain arrays, images as bytes: a quarter of the size to copy from process to process.
+
+    Tensors would travel in shared memory, of which containers often have no more than one batch takes (64 MB), and
+    hold a file descriptor each.
+    """
+
+    query: Parts
+    references: Parts
+    pixels_xy: np.ndarray
+    origin: str
+
+    @staticmethod
+    def of(draw: TrainingDraw) -> "_Packed":
+        batch = draw.batch
+        return _Packed(_parts(batch.query), _parts(batch.references), batch.pixels_xy.numpy(), draw.origin)
+
+    def unpacked(self) -> TrainingDraw:
+        query, references = (Views(**_tensors(parts)) for parts in (self.query, self.references))
+        return TrainingDraw(SceneBatch(query, references, torch.tensor(self.pixels_xy)), self.origin)
+
+    def pin_memory(self) -> TrainingDraw:
+        """What DataLoader calls, in a thread of its own, if memory is to be pinned."""
+        draw = self.unpacked()
+        query, references = (_pinned(views) for views in (draw.batch.query, draw.batch.references))
+        return TrainingDraw(SceneBatch(query, references, draw.batch.pixels_xy.pin_memory()), draw.origin)
+
+
+def _parts(views: Views) -> Parts:
+    parts = {field.name: getattr(views, field.name) for field in fields(views)}
+    parts["images"] = _as_bytes(views.images).permute(0, 2, 3, 1)
+    return {name: None if part is None else part.contiguous().numpy() for name, part in parts.items()}
+
+
+def _tensors(parts: Parts) -> dict[str, Tensor | None]:
+    """The tensors in memory of torch's own: what is computed from them depends, in its last bit, on how they are
+    aligned and in which order they lie."""
+    tensors = {name: None if part is None else torch.tensor(part) for name, part in parts.items()}
+    images = tensors["images"].permute(0, 3, 1, 2)
+    tensors["images"] = images.float().div_(255) if images.dtype == torch.uint8 else images
+    return tensors
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    """Images as they were before they were divided by 255; as they are if that would lose anything."""
+    as_bytes = (images * 255).round_().to(torch.uint8)
+    return as_bytes if torch.equal(as_bytes.float().div_(255), images) else images
+
+
+def _pinned(views: Views) -> Views:
+    parts = {field.name: getattr(views, field.name) for field in fields(views)}
+    return views.replace(**{name: part.pin_memory() for name, part in parts.items() if part is not None})
+
+
+def _next(batches: Iterator) -> "_Packed | TrainingDraw | MaskrfError":
+    try:
+        return next(batches)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RunError(
+            f"a worker that prepares batches ended unexpectedly ({str(error).splitlines()[0]}). If memory ran out, set "
+            "hardware.image_cache_mib lower, or hardware.data_workers to 0, and start again: the run continues."
+        ) from error
+
+
+def _unchanged(made):
+    return made
+
+
+def _begin_worker(worker: int) -> None:
+    """One thread each: the others belong to the training."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)

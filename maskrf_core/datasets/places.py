@@ -1,0 +1,23 @@
+"""What is in the pictures of a scene, under whatever name: the same place must not be trained and tested on."""
+
+DTU_TEST_SCANS = {"birds": "scan106", "bricks": "scan40", "snowman": "scan69", "tools": "scan37"}
+"""Scenes of dtu_test that are called by what they show."""
+HELD_OUT_DTU = frozenset(
+    f"dtu_train/scan{number}" for number in (24, 40, 37, 114, 122, 110, 65, 55, 106, 83, 97, 118, 105, 63, 69)
+)
+"""Scans that are tested on and never trained on, as in the published evaluation."""
+
+
+def place_of(name: str) -> str:
+    """The place that a scene's name stands for, whatever size, background or data set it is taken from.
+
+    `nerf_synthetic/lego/black_400` → its first two words; `llff_colmap/fern/high` is `nerf_llff/fern`, and
+    `dtu_test/birds/black_800` is `dtu_train/scan106`.
+    """
+    data_set, *rest = name.split("/")[:2]
+    scene = "/".join(rest)
+    if data_set == "llff_colmap":
+        data_set = "nerf_llff"
+    if data_set == "dtu_test":
+        data_set, scene = "dtu_train", DTU_TEST_SCANS.get(scene, scene)
+    return f"{data_set}/{scene}" if scene else data_set

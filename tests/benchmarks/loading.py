@@ -1,0 +1,180 @@
+"""Whether the loader keeps up, on a data set made up at the published size (`python -m tests.benchmarks.loading`).
+
+Three scenes of 30 photographs of 1008×756 with depth maps, on disk, cropped to 400×600. Parts, all of them by default:
+`waiting`: the share of real training steps (8 views, 512 rays, 64 + 32 samples) that passes in waiting for the next
+batch, with one worker, where images are kept in memory and where every one is decoded for each batch;
+`speed`: batches a second of the loader alone; `memory`: resident memory over 2,000 batches.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import torch
+
+from maskrf_core.config import load_config
+from maskrf_core.datasets import scene as scene_module
+from maskrf_core.datasets.files import scene_folders
+from maskrf_core.datasets.image_cache import ImageCache
+from maskrf_core.datasets.image_files import read_image
+from maskrf_core.datasets.loader import training_batches
+from maskrf_core.datasets.mixture import Mixture
+from maskrf_core.files import write_json
+from maskrf_core.losses import Objective, weighted_sum
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.storage import RUNS
+
+HEIGHT, WIDTH, VIEWS, SCENES = 756, 1008, 30, 3
+STEPS, SPEED_BATCHES, MEMORY_BATCHES, SAMPLED_EVERY = 8, 60, 2000, 25
+WARM_UP = 500
+
+
+class DiskScene:
+    """`real_iconic/<scene>`: <id>.png and <id>.npy in a folder, cameras on a line."""
+
+    @staticmethod
+    def names(data_root: Path) -> list[str]:
+        return [f"real_iconic/{folder.name}" for folder in scene_folders([data_root])]
+
+    def __init__(self, name: str, data_root: Path):
+        self.name, self.folder = name, data_root / name.split("/")[1]
+        self.image_ids = sorted(path.stem for path in self.folder.glob("*.png"))
+
+    def image(self, image_id):
+        return read_image(self.folder / f"{image_id}.png")
+
+    def K(self, image_id):
+        return np.array([[900.0, 0, WIDTH / 2], [0, 900.0, HEIGHT / 2], [0, 0, 1]])
+
+    def w2c(self, image_id):
+        return np.concatenate([np.eye(3), [[-0.05 * int(image_id)], [0], [0]]], axis=1)
+
+    def depth_range(self, image_id):
+        return 1.0, 9.0
+
+    def mask(self, image_id):
+        return np.ones((HEIGHT, WIDTH), bool)
+
+    def depth(self, image_id):
+        return np.load(self.folder / f"{image_id}.npy", allow_pickle=False)
+
+    def split(self, kind):
+        return self.image_ids, self.image_ids
+
+
+def make_data(data_root: Path) -> None:
+    """Pictures that compress like photographs: noise at every scale."""
+    generator = np.random.default_rng(0)
+    for scene in range(SCENES):
+        folder = data_root / f"scene_{scene}"
+        folder.mkdir()
+        for view in range(VIEWS):
+            picture = np.full((HEIGHT, WIDTH, 3), 128.0)
+            for factor, strength in ((128, 40), (32, 20), (8, 10), (2, 5)):
+                noise = generator.normal(0, strength, (HEIGHT // factor + 1, WIDTH // factor + 1, 3))
+                picture += cv2.resize(noise, (WIDTH, HEIGHT))
+            cv2.imwrite(str(folder / f"{view:02d}.png"), picture.clip(0, 255).astype(np.uint8))
+            depth = cv2.resize(generator.uniform(2, 8, (8, 8)), (WIDTH, HEIGHT)).astype(np.float32)
+            np.save(folder / f"{view:02d}.npy", depth)
+
+
+def batches_of(data_root: Path, count: int, *, workers: int = 1, cache_mib: float = 1024.0):
+    """The loader as training starts it."""
+    data = load_config("pretrain", "paper", {"data.data_root": str(data_root), "data.train_scenes": ["real_iconic"]})
+    mixture = Mixture(data.data, None, ImageCache(cache_mib / (workers + 1)))
+    return training_batches(mixture, seed=(0, 0), first_step=0, steps=count, workers=workers)
+
+
+def waiting(data_root: Path, cache_mib: float) -> dict[str, float]:
+    """Seconds of real steps and of waiting, without the first batch and step."""
+    config = load_config("pretrain", "paper")
+    torch.manual_seed(0)
+    objective = Objective(Renderer(config.model).train(), mask_ratio=0.5, depth_pixels=8192, unknown_is_near=True)
+    optimiser = torch.optim.Adam(objective.parameters(), lr=4e-4)
+    waited, stepped = [], []
+    with closing(batches_of(data_root, STEPS + 1, cache_mib=cache_mib)) as batches:
+        for step in range(STEPS + 1):
+            begun = time.perf_counter()
+            draw = next(batches)
+            waited.append(time.perf_counter() - begun)
+            terms = objective(draw.batch, generator=torch.Generator().manual_seed(step))
+            optimiser.zero_grad()
+            weighted_sum(terms, config.masking, step).backward()
+            optimiser.step()
+            stepped.append(time.perf_counter() - begun)
+    return {
+        "first_batch_seconds": waited[0],
+        "seconds_per_step": sum(stepped[1:]) / STEPS,
+        "seconds_waited_per_step": sum(waited[1:]) / STEPS,
+        "share_waited": sum(waited[1:]) / sum(stepped[1:]),
+    }
+
+
+def speed(data_root: Path, workers: int, cache_mib: float) -> dict[str, float]:
+    """Batches a second, and CPU seconds of this process for each, after the first few."""
+    warm_up = 10
+    with closing(batches_of(data_root, SPEED_BATCHES + warm_up, workers=workers, cache_mib=cache_mib)) as batches:
+        for _ in range(warm_up):
+            next(batches)
+        begun, own = time.perf_counter(), time.process_time()
+        for _ in range(SPEED_BATCHES):
+            next(batches)
+        seconds, own = time.perf_counter() - begun, time.process_time() - own
+    return {"batches_per_second": SPEED_BATCHES / seconds, "main_cpu_seconds_per_batch": own / SPEED_BATCHES}
+
+
+def memory(data_root: Path) -> dict[str, dict[str, float]]:
+    """MiB resident at the beginning and end of what follows the warm-up, and the slope between, of both processes."""
+    samples = []
+    with closing(batches_of(data_root, MEMORY_BATCHES)) as batches:
+        for number, _ in enumerate(batches):
+            if number % SAMPLED_EVERY == 0:
+                main = psutil.Process()
+                workers = [child for child in main.children() if child.is_running()]
+                resident = [sum(process.memory_info().rss for process in part) for part in ([main], workers)]
+                samples.append((number, *(value / 2**20 for value in resident)))
+    table = np.array(samples)
+    table = table[(table[:, 0] >= WARM_UP) & (table[:, 2] > 0)]  # the worker may have ended before the last sample
+    return {
+        name: {
+            "after_warm_up": float(table[0, column]),
+            "at_the_end": float(table[-1, column]),
+            "largest": float(table[:, column].max()),
+            "slope_mib_per_1000_batches": float(np.polyfit(table[:, 0], table[:, column], 1)[0] * 1000),
+        }
+        for column, name in ((1, "main"), (2, "worker"))
+    }
+
+
+def main(parts: list[str]) -> None:
+    """Measure, print, and keep it in runs/benchmarks/."""
+    scene_module.LAYOUTS["real_iconic"] = "tests.benchmarks.loading:DiskScene"
+    result = {"cores": os.cpu_count(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d")}
+    with tempfile.TemporaryDirectory() as folder:
+        data_root = Path(folder)
+        make_data(data_root)
+        if "speed" in parts:
+            result["speed"] = {
+                f"{workers} workers, {name}": speed(data_root, workers, mib)
+                for workers in (0, 1, 2)
+                for name, mib in (("images kept", 4096.0), ("every image decoded", 0.0))
+            }
+        if "waiting" in parts:
+            result["waiting"] = {
+                name: waiting(data_root, mib) for name, mib in (("images kept", 4096.0), ("every image decoded", 0.0))
+            }
+        if "memory" in parts:
+            result["memory"] = memory(data_root)
+    write_json(Path(RUNS) / "benchmarks" / "loading.json", result)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["speed", "waiting", "memory"])
