@@ -44,8 +44,10 @@ lint: $(STAMP)  ## format and lint rules, in code and notebooks
 notebooks: $(STAMP)  ## execute the committed notebooks in place, at demo size
 	$(IN_VENV) -m maskrf_core.workbook.publish
 
-bench: $(STAMP)  ## rays per second and peak memory of rendering at the published size
+bench: $(STAMP)  ## speed and memory of rendering, depth estimation and data loading at the published sizes
 	$(IN_VENV) -m tests.benchmarks.evaluation
+	$(IN_VENV) -m tests.benchmarks.depth
+	$(IN_VENV) -m tests.benchmarks.loading
 
 # The stamp is written last: an install that was interrupted is taken up again by the next call.
 $(STAMP): requirements.lock pyproject.toml

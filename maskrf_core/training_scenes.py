@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from maskrf_core.config import Config
 from maskrf_core.datasets.image_cache import ImageCache
 from maskrf_core.datasets.mixture import Mixture
-from maskrf_core.datasets.places import HELD_OUT_DTU, place_of
+from maskrf_core.datasets.places import HELD_OUT, place_of
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.views import SceneViews, expand_scene_names, open_scenes
 from maskrf_core.errors import DatasetError, SettingsError
@@ -62,7 +62,7 @@ def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> N
 def check_places(train_scenes: Iterable[str], config: Config) -> None:
     """Raise `DatasetError` if a place is used for more than one of training, validation and test.
 
-    The scans of DTU that the published models are tested on count as test scenes, whatever is tested here.
+    Places that published models are tested on (`places.HELD_OUT`) count as tested, whatever is tested here.
     """
     trained = {place_of(name) for name in train_scenes}
     validated, tested = (
@@ -73,7 +73,7 @@ def check_places(train_scenes: Iterable[str], config: Config) -> None:
         (trained & validated, "trained on and validated on"),
         (trained & tested, "trained on and tested on"),
         (validated & tested, "validated on and tested on"),
-        (trained & HELD_OUT_DTU, "trained on, though held out for tests of published models"),
+        (trained & HELD_OUT, "trained on, though held out for tests of published models"),
     ):
         if both:
             raise DatasetError(f"{', '.join(sorted(both))}: {uses}. Choose different scenes for each.")

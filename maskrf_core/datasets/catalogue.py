@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from maskrf_core.datasets.places import LLFF_TEST_CAPTURES
+
 IBRNET = "https://github.com/googleinterns/IBRNet"
 NEURAY = "https://github.com/liuyuan-pal/NeuRay"
 MAY_BE_GONE = "the NeuRay authors' share (may be gone)"
@@ -96,16 +98,8 @@ DATA_SETS: dict[str, DataSet] = {
         used_for="training (weight 10)",
         sources=(Source("IBRNet's page", f"{IBRNET}#b-llff-released-scenes"),),
         size="6.6 GB",
-        caution="Seven of its scenes show what LLFF's test scenes show: remove them, as IBRNet's page says.",
-        test_scenes=(
-            "data2_fernvlsb",
-            "data2_hugetrike",
-            "data2_trexsanta",
-            "data3_orchid",
-            "data5_leafscene",
-            "data5_lotr",
-            "data5_redflower",
-        ),
+        caution="Seven of its scenes show what LLFF's test scenes show; they are never trained on here.",
+        test_scenes=LLFF_TEST_CAPTURES,
     ),
     "space": DataSet(
         title="Spaces",

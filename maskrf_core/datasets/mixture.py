@@ -10,7 +10,7 @@ from cachetools import LRUCache
 
 from maskrf_core.config import DataSettings
 from maskrf_core.datasets.image_cache import ImageCache
-from maskrf_core.datasets.places import HELD_OUT_DTU, place_of
+from maskrf_core.datasets.places import HELD_OUT, place_of
 from maskrf_core.datasets.scene import LAYOUTS, open_scene, scene_names
 from maskrf_core.datasets.training_views import TrainingDraw, draw_from_scene
 from maskrf_core.datasets.views import SceneViews, expand_scene_names
@@ -169,7 +169,7 @@ def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
 
 def usable_scene_names(data_set: str, data_root: str | Path) -> list[str]:
     """All scenes of a data set that may be trained on."""
-    return [name for name in scene_names(data_set, data_root) if place_of(name) not in HELD_OUT_DTU]
+    return [name for name in scene_names(data_set, data_root) if place_of(name) not in HELD_OUT]
 
 
 def _absence(absent: Sequence[str], groups: Sequence[SceneGroup], data_root: str) -> list[str]:

@@ -2,10 +2,22 @@
 
 DTU_TEST_SCANS = {"birds": "scan106", "bricks": "scan40", "snowman": "scan69", "tools": "scan37"}
 """Scenes of dtu_test that are called by what they show."""
-HELD_OUT_DTU = frozenset(
-    f"dtu_train/scan{number}" for number in (24, 40, 37, 114, 122, 110, 65, 55, 106, 83, 97, 118, 105, 63, 69)
+HELD_OUT_SCANS = tuple(f"scan{number}" for number in (24, 40, 37, 114, 122, 110, 65, 55, 106, 83, 97, 118, 105, 63, 69))
+"""Scans of DTU that are tested on, as in the published evaluation."""
+LLFF_TEST_CAPTURES = (
+    "data2_fernvlsb",
+    "data2_hugetrike",
+    "data2_trexsanta",
+    "data3_orchid",
+    "data5_leafscene",
+    "data5_lotr",
+    "data5_redflower",
 )
-"""Scans that are tested on and never trained on, as in the published evaluation."""
+"""Scenes of LLFF's release (real_iconic) that show what its test scenes show; IBRNet's page says to remove them."""
+HELD_OUT = frozenset(
+    [f"dtu_train/{scan}" for scan in HELD_OUT_SCANS] + [f"real_iconic/{capture}" for capture in LLFF_TEST_CAPTURES]
+)
+"""Places that are never trained on, whatever is tested here."""
 
 
 def place_of(name: str) -> str:

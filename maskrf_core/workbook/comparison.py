@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from maskrf_core.config import Config
-from maskrf_core.datasets.places import HELD_OUT_DTU, place_of
+from maskrf_core.datasets.places import HELD_OUT, place_of
 from maskrf_core.datasets.views import expand_scene_names
 from maskrf_core.evaluation import load, nearest_view_copy, open_for_evaluation
 from maskrf_core.model.renderer import Renderer
@@ -91,4 +91,4 @@ def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> M
 
 def is_among(place: str, places: Set[str]) -> bool:
     """Whether a place is one of these, or of a data set that stands among them as a whole."""
-    return place in places or (place.split("/")[0] in places and place not in HELD_OUT_DTU)
+    return place in places or (place.split("/")[0] in places and place not in HELD_OUT)

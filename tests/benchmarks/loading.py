@@ -1,6 +1,6 @@
 """Whether the loader keeps up, on a data set made up at the published size (`python -m tests.benchmarks.loading`).
 
-Three scenes of 30 photographs of 1008×756 with depth maps, on disk, cropped to 400×600. Parts, all of them by default:
+Three scenes of `real_iconic`: 30 photographs of 1008×756 with depth maps, on disk, cropped to 400×600. Parts, all of them by default:
 `waiting`: the share of real training steps (8 views, 512 rays, 64 + 32 samples) that passes in waiting for the next
 batch, with one worker, where images are kept in memory and where every one is decoded for each batch;
 `speed`: batches a second of the loader alone; `memory`: resident memory over 2,000 batches.
@@ -20,10 +20,8 @@ import psutil
 import torch
 
 from maskrf_core.config import load_config
-from maskrf_core.datasets import scene as scene_module
-from maskrf_core.datasets.files import scene_folders
+from maskrf_core.datasets.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.image_cache import ImageCache
-from maskrf_core.datasets.image_files import read_image
 from maskrf_core.datasets.loader import training_batches
 from maskrf_core.datasets.mixture import Mixture
 from maskrf_core.files import write_json
@@ -36,53 +34,28 @@ STEPS, SPEED_BATCHES, MEMORY_BATCHES, SAMPLED_EVERY = 8, 60, 2000, 25
 WARM_UP = 500
 
 
-class DiskScene:
-    """`real_iconic/<scene>`: <id>.png and <id>.npy in a folder, cameras on a line."""
-
-    @staticmethod
-    def names(data_root: Path) -> list[str]:
-        return [f"real_iconic/{folder.name}" for folder in scene_folders([data_root])]
-
-    def __init__(self, name: str, data_root: Path):
-        self.name, self.folder = name, data_root / name.split("/")[1]
-        self.image_ids = sorted(path.stem for path in self.folder.glob("*.png"))
-
-    def image(self, image_id):
-        return read_image(self.folder / f"{image_id}.png")
-
-    def K(self, image_id):
-        return np.array([[900.0, 0, WIDTH / 2], [0, 900.0, HEIGHT / 2], [0, 0, 1]])
-
-    def w2c(self, image_id):
-        return np.concatenate([np.eye(3), [[-0.05 * int(image_id)], [0], [0]]], axis=1)
-
-    def depth_range(self, image_id):
-        return 1.0, 9.0
-
-    def mask(self, image_id):
-        return np.ones((HEIGHT, WIDTH), bool)
-
-    def depth(self, image_id):
-        return np.load(self.folder / f"{image_id}.npy", allow_pickle=False)
-
-    def split(self, kind):
-        return self.image_ids, self.image_ids
-
-
 def make_data(data_root: Path) -> None:
-    """Pictures that compress like photographs: noise at every scale."""
+    """Scenes of real_iconic with COLMAP's depth: pictures that compress like photographs, with noise at every scale."""
     generator = np.random.default_rng(0)
     for scene in range(SCENES):
-        folder = data_root / f"scene_{scene}"
-        folder.mkdir()
+        folder = data_root / f"real_iconic_noface/scene_{scene}"
+        (folder / "images_4").mkdir(parents=True)
+        np.save(folder / "poses_bounds.npy", np.stack([pose_and_bounds(0.05 * view) for view in range(VIEWS)]))
         for view in range(VIEWS):
             picture = np.full((HEIGHT, WIDTH, 3), 128.0)
             for factor, strength in ((128, 40), (32, 20), (8, 10), (2, 5)):
                 noise = generator.normal(0, strength, (HEIGHT // factor + 1, WIDTH // factor + 1, 3))
                 picture += cv2.resize(noise, (WIDTH, HEIGHT))
-            cv2.imwrite(str(folder / f"{view:02d}.png"), picture.clip(0, 255).astype(np.uint8))
+            cv2.imwrite(str(folder / f"images_4/{view:02d}.png"), picture.clip(0, 255).astype(np.uint8))
             depth = cv2.resize(generator.uniform(2, 8, (8, 8)), (WIDTH, HEIGHT)).astype(np.float32)
-            np.save(folder / f"{view:02d}.npy", depth)
+            kept = f"colmap_forward_cache/real_iconic/scene_{scene}/4/dense_out/stereo/depth_maps"
+            write_colmap_depth(data_root / kept / f"{view}.jpg.geometric.bin", depth)
+
+
+def pose_and_bounds(x: float) -> np.ndarray:
+    """A row of poses_bounds.npy: a camera at x that looks along -z, columns down, right, back, centre, size."""
+    matrix = np.array([[0, 1, 0, x, 4 * HEIGHT], [-1, 0, 0, 0, 4 * WIDTH], [0, 0, 1, 0, 3600.0]])
+    return np.concatenate([matrix.ravel(), [1.0, 9.0]])
 
 
 def batches_of(data_root: Path, count: int, *, workers: int = 1, cache_mib: float = 1024.0):
@@ -155,7 +128,6 @@ def memory(data_root: Path) -> dict[str, dict[str, float]]:
 
 def main(parts: list[str]) -> None:
     """Measure, print, and keep it in runs/benchmarks/."""
-    scene_module.LAYOUTS["real_iconic"] = "tests.benchmarks.loading:DiskScene"
     result = {"cores": os.cpu_count(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d")}
     with tempfile.TemporaryDirectory() as folder:
         data_root = Path(folder)

@@ -7,7 +7,7 @@ import torch
 from maskrf_core.config import DataSettings
 from maskrf_core.datasets import scene as scene_module
 from maskrf_core.datasets.mixture import Mixture
-from maskrf_core.datasets.places import HELD_OUT_DTU, place_of
+from maskrf_core.datasets.places import HELD_OUT, place_of
 from maskrf_core.datasets.training_views import draw_from_scene
 from maskrf_core.datasets.views import SceneViews
 from maskrf_core.errors import DatasetError, SettingsError
@@ -102,10 +102,12 @@ def test_scenes_with_too_few_views_are_passed_over_with_a_line_each(data_root, c
         mixture(data_root, "gso", working_views=9).first_scenes()
 
 
-def test_held_out_scans_are_not_among_those_of_the_whole_data_set(tmp_path):
+def test_held_out_scenes_are_not_among_those_of_a_whole_data_set(tmp_path):
     make_scenes(tmp_path, "dtu_train/scan1", "dtu_train/scan106", "dtu_train/scan24")
     assert mixture(tmp_path, "dtu_train").names == ["dtu_train/scan1"]
-    assert len(HELD_OUT_DTU) == 15
+    make_scenes(tmp_path, "real_iconic/data2_apeskeleton", "real_iconic/data2_fernvlsb")
+    assert mixture(tmp_path, "real_iconic").names == ["real_iconic/data2_apeskeleton"]
+    assert len(HELD_OUT) == 15 + 7
 
 
 @pytest.mark.parametrize(

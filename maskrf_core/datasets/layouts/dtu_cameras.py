@@ -1,4 +1,4 @@
-"""Cameras of DTU MVS scans in the layout of IDR (Yariv et al., NeurIPS 2020), and which scans are for what."""
+"""Cameras of DTU MVS scans in the layout of IDR (Yariv et al., NeurIPS 2020)."""
 
 import zipfile
 from pathlib import Path
@@ -11,10 +11,6 @@ from jaxtyping import Float
 from maskrf_core.datasets.files import check_intrinsics, check_w2c
 from maskrf_core.errors import DatasetError
 
-DTU_TEST_SCANS = {"birds": "scan106", "bricks": "scan40", "snowman": "scan69", "tools": "scan37"}
-"""The scenes that are tested on, by their published names."""
-HELD_OUT_SCANS = tuple(f"scan{number}" for number in (24, 40, 37, 114, 122, 110, 65, 55, 106, 83, 97, 118, 105, 63, 69))
-"""The scans that are never trained on."""
 TURNED = np.diag([1.0, -1.0, -1.0])
 """Turns the scans' world so that it has y up."""
 LARGEST_CONDITION = 1e8

@@ -9,9 +9,10 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from maskrf_core.datasets.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.files import check_depth_range, find_scene_folder, read_array, scene_folders
 from maskrf_core.datasets.image_files import image_size, list_images, read_mask, read_rgb
-from maskrf_core.datasets.layouts.dtu_cameras import DTU_TEST_SCANS, DtuCamera, read_dtu_cameras
+from maskrf_core.datasets.layouts.dtu_cameras import DtuCamera, read_dtu_cameras
 from maskrf_core.datasets.layouts.scene_ids import look_up
 from maskrf_core.datasets.layouts.scene_names import downscale_ratio, listed_width, parse_variant
+from maskrf_core.datasets.places import DTU_TEST_SCANS
 from maskrf_core.datasets.resize import downscale_image, downscale_nearest, scale_intrinsics
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.errors import DatasetError

@@ -8,9 +8,10 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from maskrf_core.datasets.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.files import find_scene_folder, scene_folders
 from maskrf_core.datasets.image_files import image_size, list_images, read_rgb
-from maskrf_core.datasets.layouts.dtu_cameras import HELD_OUT_SCANS, DtuCamera, read_dtu_cameras
+from maskrf_core.datasets.layouts.dtu_cameras import DtuCamera, read_dtu_cameras
 from maskrf_core.datasets.layouts.scene_ids import look_up, training_split
 from maskrf_core.datasets.layouts.scene_names import name_parts
+from maskrf_core.datasets.places import HELD_OUT_SCANS
 from maskrf_core.datasets.scene import SplitKind
 
 FOLDER = "dtu_train"
