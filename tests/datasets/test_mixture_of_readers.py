@@ -44,7 +44,7 @@ def test_batches_are_what_the_model_takes(draws):
             assert len(batch.references) == 2
             assert height % 16 == width % 16 == 0
             assert batch.references.depths.shape == (2, 1, height, width)
-            lengths = [(views.depth_range[:, 1] - views.depth_range[:, 0]) for part in (batch.query, batch.references)]
+            lengths = [(part.depth_range[:, 1] - part.depth_range[:, 0]) for part in (batch.query, batch.references)]
             assert (torch.cat(lengths) > 0).all()
             rows, columns = batch.query.image_size
             assert ((batch.pixels_xy >= 0) & (batch.pixels_xy < torch.tensor([columns, rows]))).all()
