@@ -62,7 +62,7 @@ DATA_SETS: dict[str, DataSet] = {
         example="demo/train_00",
         needed="nothing: they come with the package",
         used_for="trying everything out",
-        sources=(Source("part of the package", "https://github.com/mitsuba-renderer/mitsuba3"),),
+        sources=(Source("rendered with mitsuba", "https://github.com/mitsuba-renderer/mitsuba3"),),
         scenes=24,
     ),
     "gso": DataSet(
@@ -136,7 +136,7 @@ DATA_SETS: dict[str, DataSet] = {
         pattern="dtu_test/<scene>/black_<width>",
         example="dtu_test/birds/black_400",
         needed="cameras.npz, image, mask",
-        optional="depth_range.npy, COLMAP depth",
+        optional="depth_range.npy; COLMAP depth in colmap_depth",
         used_for="evaluation",
         sources=(NEURAY_TEST, Source("IDR's release of DTU", "https://github.com/lioryariv/idr")),
         scenes=4,
@@ -147,8 +147,8 @@ DATA_SETS: dict[str, DataSet] = {
         folders=("llff_colmap",),
         pattern="llff_colmap/<scene>/<high|low>",
         example="llff_colmap/fern/high",
-        needed="images, sparse/0, depth_range.npy",
-        optional="colmap_depth",
+        needed="images, sparse, depth_range.npy",
+        optional="COLMAP depth in colmap_depth",
         used_for="evaluation",
         sources=(NEURAY_TEST,),
         scenes=8,
@@ -159,6 +159,7 @@ DATA_SETS: dict[str, DataSet] = {
         pattern="nerf_synthetic/<scene>/<black|white>_<width>",
         example="nerf_synthetic/lego/black_400",
         needed="transforms_{train,val,test}.json and the RGBA images that they list",
+        optional="COLMAP depth in colmap_depth",
         used_for="evaluation",
         sources=(NERF, NEURAY_TEST),
         scenes=8,
@@ -179,6 +180,7 @@ DATA_SETS: dict[str, DataSet] = {
         pattern="blended_mvs/<uid or published name>/half",
         example="blended_mvs/building/half",
         needed="blended_images/*_masked.jpg, cams",
+        optional="COLMAP depth in colmap_depth",
         used_for="training (not in the paper's mixture)",
         sources=(Source("its repository", "https://github.com/YoYo000/BlendedMVS"),),
         size="27.5 GB (low resolution)",
@@ -191,6 +193,7 @@ DATA_SETS: dict[str, DataSet] = {
         pattern="example/<scene>/<raw|size>",
         example="example/desk/raw",
         needed="images, sparse/0",
+        optional="COLMAP depth in dense/stereo/depth_maps",
         used_for="your own",
         sources=(Source("NeuRay's instructions", f"{NEURAY}/blob/main/custom_rendering.md"),),
     ),
@@ -199,7 +202,8 @@ DATA_SETS: dict[str, DataSet] = {
         folders=("captures",),
         pattern="capture/<name>/<raw|size>",
         example="capture/fox/raw",
-        needed="photographs; or a COLMAP model, or transforms.json, beside them",
+        needed="photographs (PNG or JPEG), in images or directly",
+        optional="transforms.json, or a COLMAP model in sparse/0 or sparse",
         used_for="your own",
         sources=(Source("your camera", "https://colmap.github.io/tutorial.html"),),
     ),
@@ -214,8 +218,8 @@ DTU scenes that the published system is evaluated on; where none states how many
 def markdown_table(names: Iterable[str] | None = None) -> str:
     """The data sets as a Markdown table, all or those named: what they are, where they lie, where to get them."""
     rows = [
-        "| scenes | below the data root | what is needed (and used if there) | for | from |",
-        "|---|---|---|---|---|",
+        "| data set | name to type | below the data root | needed | used if there | for | from |",
+        "|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*rows, *(markdown_row(name) for name in (DATA_SETS if names is None else names))])
 
@@ -224,9 +228,16 @@ def markdown_row(name: str) -> str:
     """One data set as a row of `markdown_table`."""
     data_set = DATA_SETS[name]
     folders = " or ".join(f"`{folder}`" for folder in data_set.folders) or "(in the package)"
-    needed = data_set.needed + (f" ({data_set.optional})" if data_set.optional else "")
     needed = needed.replace("<", "&lt;")  # what stands in angle brackets would be taken for a tag
     where = data_set.where() + (f", {data_set.size}" if data_set.size else "")
     where += f". {data_set.caution}" if data_set.caution else ""
-    cells = [f"{data_set.title}: `{data_set.pattern}`", folders, needed, data_set.used_for, where]
+    cells = [
+        data_set.title,
+        f"`{data_set.pattern}`",
+        folders,
+        data_set.needed,
+        data_set.optional,
+        data_set.used_for,
+        where,
+    ]
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"

@@ -28,6 +28,6 @@ def test_markdown_has_one_whole_row_each():
     header, rule, *rows = markdown_table().splitlines()
     assert len(rows) == len(DATA_SETS)
     columns = {len(re.findall(r"(?<!\\)\|", line)) for line in (header, rule, *rows)}
-    assert columns == {6}
+    assert columns == {8}
     assert not re.search("<", re.sub("`[^`]*`", "", "".join(rows)))  # it would be taken for a tag
     assert r"`nerf_synthetic/<scene>/<black\|white>_<width>`" in markdown_table(["nerf_synthetic"])
