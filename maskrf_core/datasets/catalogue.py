@@ -228,15 +228,16 @@ def markdown_row(name: str) -> str:
     """One data set as a row of `markdown_table`."""
     data_set = DATA_SETS[name]
     folders = " or ".join(f"`{folder}`" for folder in data_set.folders) or "(in the package)"
-    needed = needed.replace("<", "&lt;")  # what stands in angle brackets would be taken for a tag
+    # What stands in angle brackets would be taken for a tag.
+    needed, optional = (part.replace("<", "&lt;") for part in (data_set.needed, data_set.optional))
     where = data_set.where() + (f", {data_set.size}" if data_set.size else "")
     where += f". {data_set.caution}" if data_set.caution else ""
     cells = [
         data_set.title,
         f"`{data_set.pattern}`",
         folders,
-        data_set.needed,
-        data_set.optional,
+        needed,
+        optional,
         data_set.used_for,
         where,
     ]
