@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from maskrf_core.datasets.catalogue import markdown_table
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ["README.md", "runs/README.md"]
 
@@ -17,6 +19,10 @@ def test_no_gaps_and_no_dead_links(page):
     linked = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
     missing = [target for target in linked if not ((ROOT / page).parent / target).exists()]
     assert not missing
+
+
+def test_the_data_table_is_the_catalogues():
+    assert markdown_table() in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_make_target_that_is_named_exists():
