@@ -4,6 +4,10 @@
 class MaskrfError(Exception):
     """Base of every error that names its remedy; anything else that is raised is a defect of ours."""
 
+    def __str__(self) -> str:
+        """The message, in which names that are not UTF-8 are escaped: printing them would fail."""
+        return super().__str__().encode(errors="backslashreplace").decode()
+
 
 class DatasetError(MaskrfError):
     """A scene on disk is missing, broken or unfit for what was asked of it."""
