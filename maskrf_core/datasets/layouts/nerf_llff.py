@@ -29,7 +29,8 @@ class NerfLlffScene:
     @staticmethod
     def names(data_root: Path) -> list[str]:
         """All scenes below `data_root`, at factor 8."""
-        return [f"nerf_llff/{folder.name}/8" for folder in scene_folders(data_root / name for name in FOLDERS)]
+        scenes = dict.fromkeys(folder.name for folder in scene_folders(data_root / name for name in FOLDERS))
+        return [f"nerf_llff/{scene}/8" for scene in scenes]
 
     def __init__(self, name: str, data_root: Path):
         scene, factor = parse_factor(name, "nerf_llff/fern/8")
