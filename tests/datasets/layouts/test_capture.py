@@ -185,7 +185,7 @@ def test_photographs_of_unequal_size_and_strange_names(tmp_path: Path):
     (folder / "transforms.json").write_text(json.dumps(content))
     with pytest.warns(UserWarning, match="1 photographs are not 48×48 as the others"):
         scene = open_scene(name, tmp_path)
-    assert scene.image_ids == ["view-0", "view-2", "view-3", os.fsdecode(b"\xff")]
+    assert scene.image_ids == ["view-0", "view-2", "view-3", "\\udcff"]  # which can be drawn and recorded
     np.testing.assert_array_equal(scene.image(scene.image_ids[3]), traced.image("view-1"))
     np.testing.assert_allclose(scene.K("view-3"), traced.K("view-3"))
     np.testing.assert_array_equal(scene.image("view-3"), traced.image("view-3"))
