@@ -32,7 +32,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON file whose top level is an object; `DatasetError` if it is anything else."""
     content = _read_any_json(path)
     if not isinstance(content, dict):
-        raise DatasetError(f"{path}: holds a JSON {type(content).__name__}, an object was expected.")
+        raise DatasetError(
+            f"{path}: holds a JSON {type(content).__name__}, an object was expected. Unpack or export it again."
+        )
     return content
 
 
