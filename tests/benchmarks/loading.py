@@ -1,6 +1,7 @@
 """Whether the loader keeps up, on a data set made up at the published size (`python -m tests.benchmarks.loading`).
 
-Three scenes of `real_iconic`: 30 photographs of 1008×756 with depth maps, on disk, cropped to 400×600. Parts, all of them by default:
+Three scenes of `real_iconic`: 30 photographs of 1008×756 with depth maps, on disk, cropped to 400×600. Parts, all of
+them by default:
 `waiting`: the share of real training steps (8 views, 512 rays, 64 + 32 samples) that passes in waiting for the next
 batch, with one worker, where images are kept in memory and where every one is decoded for each batch;
 `speed`: batches a second of the loader alone; `memory`: resident memory over 2,000 batches.

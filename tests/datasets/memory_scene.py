@@ -75,6 +75,10 @@ class DtuTrainScene(FolderScene):
     data_set = "dtu_train"
 
 
+class RealIconicScene(FolderScene):
+    data_set = "real_iconic"
+
+
 def make_scenes(data_root: Path, *names: str, views: int = 6) -> None:
     """Folders of `FolderScene`s."""
     for name in names:
@@ -85,6 +89,4 @@ def make_scenes(data_root: Path, *names: str, views: int = 6) -> None:
 def folder_layouts() -> dict[str, str]:
     """To be put over `scene.LAYOUTS`."""
     here = "tests.datasets.memory_scene"
-    return {
-        "gso": f"{here}:GsoScene", "space": f"{here}:SpaceScene", "dtu_train": f"{here}:DtuTrainScene",
-    }  # fmt: skip
+    return {cls.data_set: f"{here}:{cls.__name__}" for cls in (GsoScene, SpaceScene, DtuTrainScene, RealIconicScene)}
