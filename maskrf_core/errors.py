@@ -1,8 +1,16 @@
 """The errors a user can cause. Each message says what was found, where, and what to do about it."""
 
 
+def printable(text: str) -> str:
+    """Bytes of a file's name that are not UTF-8 are escaped: printing, drawing and recording them would fail."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class MaskrfError(Exception):
     """Base of every error that names its remedy; anything else that is raised is a defect of ours."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DatasetError(MaskrfError):

@@ -4,6 +4,8 @@ import os
 import stat
 from pathlib import Path
 
+from maskrf_core.errors import DatasetError
+
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout: what relative paths are sought in if they are not below the current folder."""
 RUNS = ROOT / "runs"
@@ -22,7 +24,14 @@ def shown(path: str | Path) -> str:
 
 
 def cache_folder(data_root: str | Path) -> Path:
-    """`<data root>/cache`, or `runs/cache` where the data root is missing or nobody may write into it."""
+    """`<data root>/cache`, or `runs/cache` where the data root is missing or nobody may write into it.
+
+    Raises:
+        DatasetError: something else than a folder has that name.
+    """
     root = Path(data_root)
     anyone_writes = root.is_dir() and root.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
-    return root / "cache" if anyone_writes and os.access(root, os.W_OK) else RUNS / "cache"
+    folder = root / "cache" if anyone_writes and os.access(root, os.W_OK) else RUNS / "cache"
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DatasetError(f"{folder}: is no folder, but what is made from the data is kept there. Move it away.")
+    return folder

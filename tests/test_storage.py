@@ -1,5 +1,8 @@
 """Paths that mean the same from any folder, and a cache that is never where nobody may write."""
 
+import pytest
+
+from maskrf_core.errors import DatasetError
 from maskrf_core.storage import ROOT, RUNS, cache_folder, resolve, shown
 
 
@@ -24,3 +27,10 @@ def test_cache_is_beside_the_data_or_with_the_runs(tmp_path):
         assert cache_folder(tmp_path) == RUNS / "cache"
     finally:
         tmp_path.chmod(0o755)
+
+
+@pytest.mark.parametrize("make", [lambda path: path.touch(), lambda path: path.symlink_to("nowhere")])
+def test_a_cache_that_is_no_folder_is_said_before_anything_is_written(tmp_path, make):
+    make(tmp_path / "cache")
+    with pytest.raises(DatasetError, match=r"cache: is no folder.*Move it away"):
+        cache_folder(tmp_path)

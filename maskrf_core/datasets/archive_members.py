@@ -32,6 +32,7 @@ TAR_STREAMS: dict[str, Callable[..., BufferedIOBase]] = {
     ".tar.xz": lzma.open,
 }
 SUFFIXES = (".zip", *TAR_STREAMS)
+ZIP_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others a few hundred bytes can fill the memory
 LARGEST_RATIO = 200
 """Unpacked to packed bytes; photographs and depth maps stay below 20, text below 50."""
 ALWAYS_ALLOWED = 2**26
@@ -182,8 +183,8 @@ def _zip_members(file: zipfile.ZipFile, archive: str) -> Iterator[Member]:
                 checked_path(info.filename, archive)
             continue
         path, kind, link_to = checked_path(info.filename, archive), stat.S_IFMT(info.external_attr >> 16), None
-        if info.flag_bits & 1:
-            raise DatasetError(f"{archive}: {path} is encrypted. Unpack it by other means.")
+        if info.flag_bits & 1 or info.compress_type not in ZIP_COMPRESSIONS:
+            raise DatasetError(f"{archive}: {path} is encrypted or unusually compressed. Unpack it by other means.")
         if kind == stat.S_IFLNK:
             with file.open(info) as content:
                 link_to = _link_target(path, content.read(4096).decode("utf-8"), archive, relative=True)

@@ -103,6 +103,6 @@ def _by_scene(paths: Sequence[str], archive: Path) -> tuple[str, str] | None:
             if match := re.fullmatch(pattern, path):
                 return match["before"].rstrip("/"), folder
             if "(?P<scene>[^/]+)" in pattern and re.fullmatch(pattern, f"scene/{path}"):
-                stem = archive.name[: -len(archive_suffix(archive) or "")]
-                return "", f"{folder}/{stem}"
+                stem = archive.name[: -len(archive_suffix(archive) or "")].strip(".")
+                return "", f"{folder}/{stem or 'scene'}"
     return None

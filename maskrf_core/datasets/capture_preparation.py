@@ -30,7 +30,7 @@ from maskrf_core.datasets.resize import downscaled_size
 from maskrf_core.datasets.structure_from_motion import photograph_name, reconstruct
 from maskrf_core.datasets.transforms_json import source_from_transforms
 from maskrf_core.datasets.undistortion import pinhole_view, undistort
-from maskrf_core.errors import DatasetError
+from maskrf_core.errors import DatasetError, printable
 from maskrf_core.progress import tracked
 from maskrf_core.storage import cache_folder
 
@@ -176,8 +176,8 @@ def _with_ranges(name: str, views: list[PreparedView], source: CaptureSource) ->
 
 def _ids(paths: list[Path]) -> list[str]:
     """File stems; where two agree, names relative to the folder that holds all of them."""
-    stems = [path.stem for path in paths]
+    stems = [printable(path.stem) for path in paths]
     if len(set(stems)) == len(stems):
         return stems
     common = Path(os.path.commonpath([path.parent for path in paths]))
-    return [path.relative_to(common).as_posix() for path in paths]
+    return [printable(path.relative_to(common).as_posix()) for path in paths]

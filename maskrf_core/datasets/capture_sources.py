@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from maskrf_core.datasets.colmap_models import is_colmap_model, read_colmap_model
-from maskrf_core.datasets.files import path_inside, read_bytes
+from maskrf_core.datasets.files import folder_contents, path_inside, read_bytes
 from maskrf_core.datasets.image_files import IMAGE_SUFFIXES, image_size
 from maskrf_core.datasets.lens_camera import LensCamera
 from maskrf_core.errors import DatasetError
@@ -56,11 +56,8 @@ def photograph_folder(folder: Path) -> Path:
 
 
 def list_photographs(folder: Path) -> list[Path]:
-    """PNG and JPEG files of a capture's folder, by name."""
-    place = photograph_folder(folder)
-    return sorted(
-        path for path in place.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    )
+    """PNG and JPEG files of a capture's folder, by name, maybe none; `DatasetError` if it cannot be listed."""
+    return [path for path in folder_contents(photograph_folder(folder)) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def source_from_model(

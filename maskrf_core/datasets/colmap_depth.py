@@ -12,21 +12,31 @@ from maskrf_core.files import write_atomically
 
 LARGEST_SIDE = 100_000
 """Pixels; a header that says more is taken for damage."""
+SHAPE_TOLERANCE = 0.02
+"""Relative difference between the shapes of a map and its image, beside that of rounded sides."""
 
 
 def kept_colmap_depth(
-    path: Path, size: tuple[int, int], *, far: float | None = None
+    path: Path, size: tuple[int, int], *, far: float | None = None, any_shape: bool = False
 ) -> Float32[np.ndarray, "height width"] | None:
     """The dense map at `path`, brought to `size` (height, width) by nearest; None where there is no such file.
 
     What is not finite or not positive is unknown (0); what lies beyond `far` is put there, as published.
+    `any_shape` is for images that are themselves stretched to `size`.
 
     Raises:
-        DatasetError: the file is no dense map or is cut short.
+        DatasetError: the file is no dense map, is cut short, or is of another shape than `size`.
     """
     if not path.is_file():
         return None
     depth = read_colmap_depth(path)
+    (height, width), (wanted_height, wanted_width) = depth.shape, size
+    difference = abs(height / width * wanted_width / wanted_height - 1)
+    if not any_shape and difference > SHAPE_TOLERANCE + 1 / min(*depth.shape, *size):
+        raise DatasetError(
+            f"{path}: the depth map is {width}×{height}, of another shape than its image ({wanted_width}×"
+            f"{wanted_height}), so it is not of this image as it is. Remove it, or make it again from this image."
+        )
     if depth.shape != size:
         depth = cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST)
     depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))

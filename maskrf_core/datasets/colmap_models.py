@@ -60,7 +60,10 @@ def read_colmap_model(folder: str | Path) -> ColmapModel:
         camera = model.cameras[image.camera_id]
         lens = LensCamera(camera.model_name, camera.width, camera.height, tuple(map(float, camera.params)))
         lens.check(where)
-        w2c = np.array(image.cam_from_world().matrix(), np.float64)
+        pose = image.cam_from_world()
+        if np.abs(pose.rotation.quat).max() < 0.4:  # of length 1 it is at least ½; of zeros the identity would come
+            raise DatasetError(f"{where}: its quaternion is none of length 1. Copy or export the model again.")
+        w2c = np.array(pose.matrix(), np.float64)
         check_w2c(w2c, where)
         seen = np.flatnonzero(np.isin(point_ids, observations[image_id])).astype(np.int64)
         views.append(ColmapView(image_id, image.name, lens, w2c, seen))

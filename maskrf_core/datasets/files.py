@@ -13,6 +13,8 @@ from maskrf_core.errors import DatasetError
 
 ROTATION_TOLERANCE = 1e-3
 """How far `R Rᵀ` may be from the identity, by element; published poses are within 1e-5."""
+LONGEST_NAME, LONGEST_PATH = 250, 1000
+"""Bytes of a file's name, to which a suffix may still come, and signs of a path: what file systems can look for."""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -30,7 +32,9 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON file whose top level is an object; `DatasetError` if it is anything else."""
     content = _read_any_json(path)
     if not isinstance(content, dict):
-        raise DatasetError(f"{path}: holds a JSON {type(content).__name__}, an object was expected.")
+        raise DatasetError(
+            f"{path}: holds a JSON {type(content).__name__}, an object was expected. Unpack or export it again."
+        )
     return content
 
 
@@ -109,13 +113,15 @@ def read_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "
 
 
 def path_inside(root: Path, relative: str) -> Path:
-    """`root / relative`, refusing what could lead outside: absolute paths and `..`.
+    """`root / relative`, refusing what could lead outside (absolute paths, `..`) and names too long.
 
     Links within the root are followed: they are the user's own arrangement, unlike what a data file lists.
     """
     pure = PurePosixPath(relative)
     if "\0" in relative or "\\" in relative or pure.is_absolute() or ".." in pure.parts or not pure.parts:
         raise DatasetError(f"{root}: lists the file {relative!r}, which is not inside the scene. Correct the list.")
+    if len(relative) > LONGEST_PATH or max(len(part.encode(errors="replace")) for part in pure.parts) > LONGEST_NAME:
+        raise DatasetError(f"{root}: lists the file {relative[:80]!r}…, a name too long for a file. Correct the list.")
     return root.joinpath(*pure.parts)
 
 

@@ -49,9 +49,8 @@ class LensCamera:
 
     def check(self, where: str) -> None:
         """Raise `DatasetError` unless the size, focal lengths and distortion are numbers that a camera can have."""
-        K = self.K
-        fits = 0 < self.width <= LARGEST_SIDE and 0 < self.height <= LARGEST_SIDE
-        if not fits or not all(map(math.isfinite, self.params)) or not (K[0, 0] > 0 and K[1, 1] > 0):
+        fits = 0 < self.width <= LARGEST_SIDE and 0 < self.height <= LARGEST_SIDE  # pycolmap cannot hold others
+        if not fits or not all(map(math.isfinite, self.params)) or not (np.diag(self.K)[:2] > 0).all():
             raise DatasetError(
                 f"{where}: a camera of {self.width}×{self.height} pixels with the parameters {list(self.params)} is "
                 "damaged; positive focal lengths and finite numbers were expected. Copy or export it again."

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from maskrf_core.datasets.files import check_depth_range, check_w2c, path_inside, read_json
+from maskrf_core.datasets.files import check_depth_range, check_intrinsics, check_w2c, path_inside, read_json
 from maskrf_core.datasets.image_files import read_image
 from maskrf_core.datasets.layouts.scene_ids import every_eighth, look_up
 from maskrf_core.datasets.scene import SplitKind
@@ -110,9 +110,12 @@ def read_cameras(folder: Path) -> tuple[tuple[int, int], list[PreparedView]]:
             path_inside(folder, entry["file"])
             if K.shape != (3, 3) or w2c.shape != (3, 4):
                 raise ValueError(f"matrices of shapes {K.shape} and {w2c.shape}")
+            check_intrinsics(K, str(path))
             check_w2c(w2c, str(path))
             check_depth_range(near, far, str(path))
             views.append(PreparedView(str(entry["id"]), entry["file"], K, w2c, (near, far)))
+        if not views or len({view.image_id for view in views}) < len(views):
+            raise ValueError("no views, or two of one id")
     except (DatasetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(f"{path}: damaged ({error}). Delete {folder} and open the capture again.") from error
     return (height, width), views

@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from maskrf_core.datasets.capture_sources import LEAST_VIEWS, LISTED
-from maskrf_core.datasets.colmap_models import read_colmap_model
+from maskrf_core.datasets.colmap_models import is_colmap_model, read_colmap_model
 from maskrf_core.datasets.image_files import image_size, orientation_tag, read_image
 from maskrf_core.errors import DatasetError
 from maskrf_core.progress import Progress
@@ -57,7 +57,11 @@ def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> N
         command = [sys.executable, "-m", "maskrf_core.datasets.structure_from_motion", str(work)]
         run_child(command, name, len(photographs))
         _check_registered(work / "model", photographs, name)
-        (work / "model").rename(model_folder)
+        try:
+            (work / "model").rename(model_folder)
+        except OSError:
+            if not is_colmap_model(model_folder):  # else another process was faster
+                raise
 
 
 def photograph_name(index: int, path: Path) -> str:

@@ -58,7 +58,7 @@ def where_to_get(reports: Sequence[DataSetReport]) -> Markdown:
 
 
 def scenes(reports: Sequence[SceneReport]) -> pd.DataFrame:
-    """Scenes that were looked through: one row each."""
+    """Scenes that were looked through: one row each, with the first thing that is wrong."""
     rows = [
         {
             "scene": report.name,
@@ -66,10 +66,11 @@ def scenes(reports: Sequence[SceneReport]) -> pd.DataFrame:
             "images": report.images,
             "whole": report.looked_at,
             "with depth": report.with_depth,
+            "fault": report.fault or "",
         }
         for report in reports
     ]
-    return pd.DataFrame(rows, columns=["scene", "state", "images", "whole", "with depth"]).set_index("scene")
+    return pd.DataFrame(rows, columns=["scene", "state", "images", "whole", "with depth", "fault"]).set_index("scene")
 
 
 def or_text(table: pd.DataFrame, otherwise: str) -> HTML | Markdown:

@@ -90,6 +90,14 @@ def test_a_zip_member_that_lies_about_its_size(tmp_path, declared):
     refused(archive, tmp_path, "damaged")
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_whose_members_unpack_in_one_piece_of_any_size(tmp_path, compression):
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", compression) as file:
+        file.writestr("a", bytes(1000))
+    refused(archive, tmp_path, "a is encrypted or unusually compressed")
+
+
 def test_a_header_that_wants_the_memory(tmp_path):
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XHDTYPE, 2**33
@@ -110,6 +118,25 @@ def test_encrypted_and_unknown(tmp_path):
     refused(tmp_path / "b.zip", tmp_path, "damaged")
     with pytest.raises(DatasetError, match=r"missing.zip: is cut off or damaged|cannot be unpacked"):
         unpack(tmp_path / "missing.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_sparse_files_come_out_whole(tmp_path, format):
+    """By hand: 3 bytes at 1000 of a file of 2000, as GNU tar writes it (0.1 in pax headers)."""
+    info = tarfile.TarInfo("a")
+    if format == tarfile.PAX_FORMAT:
+        info.size, info.pax_headers = 3, {"GNU.sparse.size": "2000", "GNU.sparse.map": "1000,3"}
+    else:
+        info.size, info.type = 3, tarfile.GNUTYPE_SPARSE
+    header = bytearray(info.tobuf(format))
+    if format == tarfile.GNU_FORMAT:
+        header[386:410], header[483:495] = b"%011o\0%011o\0" % (1000, 3), b"%011o\0" % 2000
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+    archive = tmp_path / "a.tar"
+    archive.write_bytes(header + b"end".ljust(512, b"\0") + bytes(1024))
+    unpack(archive, tmp_path / "out")
+    assert tree(tmp_path / "out") == {"a": bytes(1000) + b"end" + bytes(997)}
 
 
 def test_an_empty_archive(tmp_path):

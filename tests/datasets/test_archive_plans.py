@@ -18,6 +18,7 @@ CASES = {
     "objects.zip": ("Car/intrinsics/000.txt", "google_scanned_objects"),
     "renders.zip": ("some/where/lego/transforms_train.json", "nerf_synthetic"),
     "lego.tar.gz": ("transforms_train.json", "nerf_synthetic/lego"),
+    "...zip": ("transforms_train.json", "nerf_synthetic/scene"),
     "scans.zip": ("scan1/cameras.npz", "dtu_train"),
 }
 

@@ -43,4 +43,14 @@ def test_kept_map_is_cleaned_clipped_and_resized(tmp_path):
     assert kept_colmap_depth(path, (2, 2)) is None
     write_colmap_depth(path, np.array([[1, np.nan], [-1, 9]], np.float32))
     np.testing.assert_array_equal(kept_colmap_depth(path, (2, 2)), [[1, 0], [0, 9]])
-    np.testing.assert_array_equal(kept_colmap_depth(path, (2, 4), far=5.0), [[1, 1, 0, 0], [0, 0, 5, 5]])
+    larger = [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 5, 5], [0, 0, 5, 5]]
+    np.testing.assert_array_equal(kept_colmap_depth(path, (4, 4), far=5.0), larger)
+
+
+def test_a_map_of_another_shape_is_not_stretched(tmp_path):
+    path = tmp_path / "1.jpg.geometric.bin"
+    write_colmap_depth(path, np.ones((75, 101), np.float32))
+    assert kept_colmap_depth(path, (300, 400)).shape == (300, 400)  # a rounded side
+    with pytest.raises(DatasetError, match=r"1\.jpg.* is 101×75, of another shape than its image \(400×250\)"):
+        kept_colmap_depth(path, (250, 400))
+    assert kept_colmap_depth(path, (250, 400), any_shape=True).shape == (250, 400)

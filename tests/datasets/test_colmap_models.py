@@ -104,6 +104,10 @@ def test_faults_of_text_models(tmp_path: Path):
     images.write_text(whole.replace("images: 1", "images: 3"))
     with pytest.raises(DatasetError, match=r"images\.txt: holds 1 entries, but its comment says 3"):
         read_colmap_model(tmp_path)
+    number, *quaternion = next(line for line in whole.splitlines() if line.endswith("a.jpg")).split()[:5]
+    images.write_text(whole.replace(" ".join([number, *quaternion]), f"{number} 0 0 0 0"))
+    with pytest.raises(DatasetError, match=r"image 1 \(a\.jpg\): its quaternion is none of length 1"):
+        read_colmap_model(tmp_path)
     images.write_bytes(whole.encode().replace(b"a.jpg", b"\xff.jpg"))
     with pytest.raises(DatasetError, match="not UTF-8"):
         read_colmap_model(tmp_path)

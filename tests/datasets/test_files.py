@@ -43,6 +43,14 @@ def test_paths_that_leave_the_scene(tmp_path: Path, relative: str):
         path_inside(tmp_path, relative)
 
 
+@pytest.mark.parametrize("relative", ["x" * 251, "ä" * 126, "a/" * 600 + "b"])
+def test_names_too_long_for_a_file(tmp_path: Path, relative: str):
+    """Even to look for them is an `OSError`."""
+    with pytest.raises(DatasetError, match=r"too long for a file\. Correct the list"):
+        path_inside(tmp_path, relative)
+    assert not path_inside(tmp_path, "x" * 250).is_file()
+
+
 def test_path_inside(tmp_path: Path):
     assert path_inside(tmp_path, "./train/r_0.png") == tmp_path / "train" / "r_0.png"
 

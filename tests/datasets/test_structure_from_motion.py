@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maskrf_core.datasets import structure_from_motion
+from maskrf_core.datasets.colmap_models import read_colmap_model
 from maskrf_core.datasets.image_files import image_size, read_image
+from maskrf_core.datasets.lens_camera import LensCamera
 from maskrf_core.datasets.structure_from_motion import photograph_name, put_upright, reconstruct, run_child
 from maskrf_core.errors import DatasetError
+from tests.datasets.colmap_writer import write_model
+from tests.datasets.traced_scene import dome_camera
 
 
 def picture(height: int = 24, width: int = 32) -> np.ndarray:
@@ -69,3 +74,20 @@ def test_photographs_that_show_nothing(tmp_path: Path):
     assert not list((tmp_path / "kept").iterdir())
     with pytest.raises(DatasetError, match="2 photographs, at least 3 are needed"):
         reconstruct(paths[:2], tmp_path / "kept/cameras", "capture/x/raw")
+
+
+def test_of_two_at_once_the_first_ones_cameras_are_kept(tmp_path: Path, monkeypatch):
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for path in paths:
+        cv2.imwrite(str(path), picture())
+    camera = LensCamera("PINHOLE", 32, 24, (30.0, 30.0, 16.0, 12.0))
+    views = {photograph_name(index, path): (camera, dome_camera(index, 3)) for index, path in enumerate(paths)}
+
+    def both(command, name, photographs):
+        write_model(Path(command[-1]) / "model", views, np.zeros((1, 3)))
+        write_model(tmp_path / "kept/cameras", views, np.zeros((2, 3)))
+
+    monkeypatch.setattr(structure_from_motion, "run_child", both)
+    reconstruct(paths, tmp_path / "kept/cameras", "capture/x/raw")
+    assert len(read_colmap_model(tmp_path / "kept/cameras").points) == 2
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["cameras"]

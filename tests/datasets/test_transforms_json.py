@@ -117,6 +117,8 @@ def test_absent_photographs_are_named_once_and_left_out(path: Path):
         (lambda c: c.update(camera_model="EQUIRECTANGULAR"), "'EQUIRECTANGULAR' is unknown. Known are PINHOLE"),
         (lambda c: c.pop("fl_x"), "fl_x or a camera_angle_x"),
         (lambda c: c.update(w=24.5), "whole numbers"),
+        (lambda c: c.update(w=-24), "a camera of -24×16 pixels .* is damaged"),
+        (lambda c: c["frames"][1].update(file_path="x" * 300), "too long for a file"),
         (lambda c: c.update(w=100), "is 24×16, but its camera is for 100×16"),
     ],
 )

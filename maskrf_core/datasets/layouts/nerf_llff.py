@@ -10,6 +10,7 @@ from maskrf_core.datasets.image_files import read_rgb
 from maskrf_core.datasets.layouts.llff_capture import LlffCapture, parse_factor
 from maskrf_core.datasets.layouts.scene_ids import every_eighth, look_up
 from maskrf_core.datasets.scene import SplitKind
+from maskrf_core.errors import printable
 
 FOLDERS = ("nerf_llff_data", "nerf_llff")
 """Below the data root: as the archive unpacks, and under the layout's own name."""
@@ -29,14 +30,15 @@ class NerfLlffScene:
     @staticmethod
     def names(data_root: Path) -> list[str]:
         """All scenes below `data_root`, at factor 8."""
-        return [f"nerf_llff/{folder.name}/8" for folder in scene_folders(data_root / name for name in FOLDERS)]
+        scenes = dict.fromkeys(folder.name for folder in scene_folders(data_root / name for name in FOLDERS))
+        return [f"nerf_llff/{scene}/8" for scene in scenes]
 
     def __init__(self, name: str, data_root: Path):
         scene, factor = parse_factor(name, "nerf_llff/fern/8")
         self.name = name
         self.folder = find_scene_folder(name, scene, [data_root / folder for folder in FOLDERS])
         self._capture = LlffCapture(self.folder, factor)
-        self.image_ids = [path.stem for path in self._capture.paths]
+        self.image_ids = [printable(path.stem) for path in self._capture.paths]
         self._rows = {image_id: row for row, image_id in enumerate(self.image_ids)}
 
     def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:

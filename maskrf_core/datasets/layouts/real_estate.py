@@ -82,7 +82,8 @@ class RealEstateScene:
     def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
         """COLMAP's map where it is kept, beyond far put there; otherwise None."""
         look_up(self._paths, image_id, self.name)
-        return kept_colmap_depth(self._cache / f"{image_id}.jpg.geometric.bin", self._size, far=DEPTH_RANGE[1])
+        path = self._cache / f"{image_id}.jpg.geometric.bin"
+        return kept_colmap_depth(path, self._size, far=DEPTH_RANGE[1], any_shape=True)
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
         """To train on, every frame is query and reference; otherwise every 8th, from the first, is a query."""

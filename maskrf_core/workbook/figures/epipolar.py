@@ -76,7 +76,9 @@ def _enlarge(axes: Axes, segment: Segment, shape: tuple[int, ...]) -> None:
 
 def _window(segment: Segment, shape: tuple[int, ...]) -> float:
     """Side of what is shown around a line, in pixels; the image's width if the line is long enough to be seen in it."""
-    extent = float(np.ptp(segment.pixels_xy[segment.is_in_front], axis=0).max(initial=0))
+    if not segment.is_in_front.any():
+        return float(shape[1])
+    extent = float(np.ptp(segment.pixels_xy[segment.is_in_front], axis=0).max())
     side = max(WINDOW * extent, SMALLEST_WINDOW)
     return side if 0 < side < shape[1] / 2 else float(shape[1])
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from maskrf_core.datasets.llff_poses import average_pose, read_llff_poses
-from maskrf_core.datasets.scene import open_scene
+from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.errors import DatasetError
 from tests.datasets.layouts.trees.nerf_llff import VIEWS, build, poses_bounds
 
@@ -132,3 +132,8 @@ def test_broken_images(data_root: Path):
 def test_the_layout_s_own_folder_name_serves_too(data_root: Path):
     shutil.move(data_root / "nerf_llff_data", data_root / "nerf_llff")
     assert len(open_scene("nerf_llff/shelf/4", data_root).image_ids) == VIEWS
+
+
+def test_a_scene_in_both_folders_is_listed_once(data_root: Path):
+    shutil.copytree(data_root / "nerf_llff_data", data_root / "nerf_llff")
+    assert scene_names("nerf_llff", data_root) == ["nerf_llff/shelf/8"]

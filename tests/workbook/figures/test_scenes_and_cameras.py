@@ -157,3 +157,11 @@ def test_epipolar_lines_are_drawn_where_they_are(width, shown):
     assert "in 1 of 1 neighbours; at its depth 1 in the rings" in figure.get_suptitle()
     unknown = epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {}, [1.0])
     assert unknown.get_suptitle().endswith("depth unknown")
+
+
+def test_a_line_that_is_all_behind_the_other_camera_is_not_drawn():
+    images = {name: photograph(size=(60, 100)) for name in "ab"}
+    behind = Segment(np.full((21, 2), np.nan), np.linspace(1, 3, 21), np.zeros(21, bool))
+    figure = epipolar_lines("a", (5.0, 7.0), images, {"b": behind}, {"b": behind}, [1.0, 2.0])
+    assert figure.axes[1].get_xlim() == (-0.5, 99.5)
+    assert "in 0 of 1 neighbours" in figure.get_suptitle()
