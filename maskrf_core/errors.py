@@ -17,6 +17,10 @@ class DatasetError(MaskrfError):
     """A scene on disk is missing, broken or unfit for what was asked of it."""
 
 
+class NotPreparedError(DatasetError):
+    """Nothing is wrong with the scene, but something that takes minutes has to be done before it can be opened."""
+
+
 class SettingsError(MaskrfError):
     """A setting, notebook parameter or name is unknown, of the wrong type or out of range."""
 

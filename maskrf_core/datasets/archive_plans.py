@@ -49,7 +49,10 @@ class UnpackingPlan:
 def find_archives(data_root: str | Path) -> list[Path]:
     """Archives in the data root and in its `downloads`, by name."""
     folders = [Path(data_root), Path(data_root) / DOWNLOADS]
-    files = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
+    try:
+        files = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    except OSError as error:
+        raise DatasetError(f"{error.filename}: cannot be listed ({error.strerror}). Check its permissions.") from error
     return sorted(path for path in files if path.is_file() and archive_suffix(path))
 
 

@@ -20,6 +20,7 @@ from maskrf_core.datasets.capture_sources import (
     model_folder,
     photograph_folder,
     source_from_model,
+    warn_of_other_formats,
 )
 from maskrf_core.datasets.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.files import check_depth_range, find_scene_folder
@@ -30,7 +31,7 @@ from maskrf_core.datasets.resize import downscaled_size
 from maskrf_core.datasets.structure_from_motion import photograph_name, reconstruct
 from maskrf_core.datasets.transforms_json import source_from_transforms
 from maskrf_core.datasets.undistortion import pinhole_view, undistort
-from maskrf_core.errors import DatasetError, printable
+from maskrf_core.errors import DatasetError, NotPreparedError, printable
 from maskrf_core.progress import tracked
 from maskrf_core.storage import cache_folder
 
@@ -79,6 +80,7 @@ def _source(name: str, folder: Path, kept: Path, find_cameras: bool) -> CaptureS
             "here, or remove the folder to have cameras found."
         )
     photographs = list_photographs(folder)
+    warn_of_other_formats(name, folder)
     if not photographs:
         raise DatasetError(
             f"{folder}: holds neither transforms.json, nor a COLMAP model in sparse/0 or sparse, nor photographs (PNG "
@@ -87,7 +89,7 @@ def _source(name: str, folder: Path, kept: Path, find_cameras: bool) -> CaptureS
     model = kept / f"cameras_{fingerprint(photographs, VERSION)}"
     if not model.is_dir():
         if not find_cameras:
-            raise DatasetError(
+            raise NotPreparedError(
                 f"{name}: {folder} holds photographs alone, and their cameras are not known yet. Find them, which "
                 f'takes minutes: prepare_capture("{name}", data_root), or notebook 01_data_prep with scene: {name}.'
             )

@@ -16,6 +16,7 @@ from maskrf_core.datasets.lens_camera import LensCamera
 from maskrf_core.errors import DatasetError
 
 LEAST_VIEWS = 3
+OTHER_FORMATS = (".heic", ".heif", ".avif", ".webp", ".tif", ".tiff", ".bmp", ".dng", ".cr2", ".nef", ".arw")
 LISTED = 5
 """Names that a message lists."""
 SHAPE_TOLERANCE = 0.01
@@ -58,6 +59,17 @@ def photograph_folder(folder: Path) -> Path:
 def list_photographs(folder: Path) -> list[Path]:
     """PNG and JPEG files of a capture's folder, by name, maybe none; `DatasetError` if it cannot be listed."""
     return [path for path in folder_contents(photograph_folder(folder)) if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def warn_of_other_formats(name: str, folder: Path) -> None:
+    """Say which photographs are passed over because they are neither PNG nor JPEG, as telephones make them."""
+    others = [path for path in folder_contents(photograph_folder(folder)) if path.suffix.lower() in OTHER_FORMATS]
+    if others:
+        warnings.warn(
+            f"{name}: {len(others)} photographs are neither PNG nor JPEG and are passed over, such as {others[0]}. "
+            "Convert them first.",
+            stacklevel=4,
+        )
 
 
 def source_from_model(

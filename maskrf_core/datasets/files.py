@@ -19,6 +19,8 @@ LONGEST_NAME, LONGEST_PATH = 250, 1000
 
 def read_bytes(path: Path) -> bytes:
     """The whole file; `DatasetError` if it is missing or cannot be read."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DatasetError(f"{path}: is no file. Download or unpack the data set again.")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -140,6 +140,8 @@ def shared_image_size(paths: list[Path]) -> tuple[int, int]:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """An image whose faults, on opening and on decoding, are `DatasetError`s."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DatasetError(f"{path}: is no file. {REMEDY}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # a header that asks for gigabytes

@@ -11,10 +11,10 @@ from maskrf_core.datasets.catalogue import DATA_SETS
 from maskrf_core.datasets.files import check_depth_range, check_w2c
 from maskrf_core.datasets.scene import LAYOUTS, Scene, open_scene, scene_names
 from maskrf_core.datasets.views import expand_scene_names
-from maskrf_core.errors import DatasetError
+from maskrf_core.errors import DatasetError, NotPreparedError
 from maskrf_core.progress import tracked
 
-State = Literal["absent", "complete", "broken", "part"]
+State = Literal["absent", "complete", "broken", "part", "to prepare"]
 Thoroughness = Literal["quick", "thorough"]
 QUICK_LIMIT = 200
 """Scenes of a data set that a quick look opens by default, spread over all of them."""
@@ -32,6 +32,13 @@ class SceneReport:
     """Those of them whose depth is known: the data set's own, or COLMAP's where it is kept."""
     fault: str | None = None
     """The first thing that is wrong: which file, what was found and what to do."""
+    unprepared: bool = False
+    """What is wrong is only that it was not prepared yet."""
+
+    @property
+    def state(self) -> str:
+        """In a word."""
+        return "whole" if self.fault is None else "to prepare" if self.unprepared else "broken"
 
 
 @dataclass(frozen=True)
@@ -46,10 +53,12 @@ class DataSetReport:
 
     @property
     def state(self) -> State:
-        """`broken` if anything is, `part` if all is whole but fewer scenes are there than were published."""
+        """`broken` if anything is, `part` if all is whole but fewer scenes are there than were published; `to prepare`
+        where photographs have no cameras yet."""
         published = DATA_SETS[self.data_set].scenes if self.data_set in DATA_SETS else None
         if self.first_fault is not None:
-            return "broken"
+            faulty = [scene.unprepared for scene in self.scenes if scene.fault is not None]
+            return "to prepare" if self.fault is None and all(faulty) else "broken"
         if not self.found:
             return "absent"
         return "part" if published is not None and self.found < published else "complete"
@@ -119,7 +128,10 @@ def inspect_scenes(names: Sequence[str], data_root: str | Path, depth: Thoroughn
 
 def inspect_scene(name: str, data_root: str | Path, depth: Thoroughness = "thorough") -> SceneReport:
     """Open one scene and read its first image, or all of them, with cameras, mask and depth."""
-    scene, fault = _attempt(lambda: open_scene(name, data_root), data_root, None)
+    try:
+        scene, fault = _attempt(lambda: open_scene(name, data_root), data_root, None)
+    except NotPreparedError as error:
+        return SceneReport(name, 0, 0, 0, without_root(str(error), data_root), unprepared=True)
     ids, fault = (None, fault) if scene is None else _attempt(lambda: list(scene.image_ids), data_root, None)
     if ids is None:
         return SceneReport(name, 0, 0, 0, fault)
@@ -190,6 +202,8 @@ def _attempt(read: Callable, data_root: str | Path, otherwise) -> tuple:
     """(what `read` returns, None), or (`otherwise`, what went wrong): one broken scene does not stop the check."""
     try:
         return read(), None
+    except NotPreparedError:
+        raise
     except DatasetError as error:
         return otherwise, without_root(str(error), data_root)
     except Exception as error:  # a reader that does not know a fault by name: ours to mend, and no reason to stop

@@ -1,13 +1,17 @@
 """What the data doctor does to data: unpacks archives, prepares captures, and keeps depth maps. Only where asked to."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import torch
+from jaxtyping import Float32
 
 from maskrf_core.datasets.archive_plans import UnpackingPlan, find_archives, plan_unpacking
 from maskrf_core.datasets.archives import unpack
+from maskrf_core.datasets.depth_estimation import estimate_depth_maps
 from maskrf_core.datasets.depth_maps import depth_maps
 from maskrf_core.datasets.inventory import named_scenes, without_root
 from maskrf_core.datasets.scene import Scene, open_scene
@@ -51,6 +55,15 @@ def opened(name: str, data_root: Path) -> Scene:
     if name.split("/")[0] == CAPTURE:
         import_module("maskrf_core.datasets.capture_preparation").prepare_capture(name, data_root)
     return open_scene(name, data_root)
+
+
+def estimates(
+    scene: Scene, image_ids: Sequence[str], data_root: Path, *, device: str | torch.device = "auto"
+) -> Mapping[str, Float32[np.ndarray, "_height _width"]]:
+    """Estimated depth of these views: kept for trainings, or made anew where the true depth is there to judge it by."""
+    if any(scene.depth(image_id) is not None for image_id in image_ids):
+        return estimate_depth_maps(scene, image_ids, device=device)
+    return depth_maps(scene, image_ids, cache_root=cache_folder(data_root), device=device)
 
 
 def prepare_depths(

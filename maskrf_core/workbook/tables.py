@@ -53,7 +53,7 @@ def remarks(reports: Sequence[DataSetReport]) -> str:
 
 def where_to_get(reports: Sequence[DataSetReport]) -> Markdown:
     """What is absent, incomplete or broken: what is needed of it and where it comes from."""
-    missing = [report.data_set for report in reports if report.state != "complete"]
+    missing = [report.data_set for report in reports if report.state not in ("complete", "to prepare")]
     return Markdown(markdown_table(missing) if missing else "Everything is there.")
 
 
@@ -62,7 +62,7 @@ def scenes(reports: Sequence[SceneReport]) -> pd.DataFrame:
     rows = [
         {
             "scene": report.name,
-            "state": "whole" if report.fault is None else "broken",
+            "state": report.state,
             "images": report.images,
             "whole": report.looked_at,
             "with depth": report.with_depth,

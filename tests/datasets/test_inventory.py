@@ -11,6 +11,7 @@ import pytest
 from maskrf_core.datasets import inventory, scene
 from maskrf_core.datasets.inventory import inspect, inspect_scene, named_scenes, read_view, spread
 from maskrf_core.errors import DatasetError
+from tests.datasets.layouts.tree_parts import write_picture
 from tests.datasets.memory_scene import MemoryScene
 
 
@@ -110,3 +111,15 @@ def test_names_of_data_sets_stand_for_their_scenes(tmp_path):
     assert scenes == ["nerf_synthetic/lego/black_800", *(f"demo/test_0{number}" for number in range(4))]
     with pytest.raises(DatasetError, match="nerf_llff: no scenes in nerf_llff_data or nerf_llff below"):
         named_scenes(["nerf_llff"], tmp_path)
+
+
+def test_photographs_without_cameras_are_to_prepare_and_not_broken(tmp_path):
+    for number in range(3):
+        write_picture(tmp_path / f"captures/shelf/{number}.jpg", 24, 32)
+    (report,) = inspect(tmp_path, ["capture"])
+    assert (report.state, report.whole) == ("to prepare", 0)
+    assert [scene.state for scene in report.scenes] == ["to prepare"]
+    assert "prepare_capture" in report.first_fault
+    (tmp_path / "captures/table/sparse").mkdir(parents=True)
+    (report,) = inspect(tmp_path, ["capture"])
+    assert report.state == "broken"

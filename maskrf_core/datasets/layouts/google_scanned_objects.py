@@ -16,13 +16,14 @@ from maskrf_core.datasets.files import (
 )
 from maskrf_core.datasets.image_files import image_size, read_mask, read_rgb, read_sixteen_bits
 from maskrf_core.datasets.layouts.scene_ids import look_up, training_split
-from maskrf_core.datasets.layouts.scene_names import downscale_ratio, parse_variant
+from maskrf_core.datasets.layouts.scene_names import downscale_ratio, listed_width, parse_variant
 from maskrf_core.datasets.resize import downscale_image, downscale_nearest, scale_intrinsics
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.errors import DatasetError
 
 FOLDER = "google_scanned_objects"
 PARTS = {"rgb": ".png", "mask": ".png", "depth": ".png", "intrinsics": ".txt", "pose": ".txt"}
+PUBLISHED_WIDTH = 400
 OBJECT_RADIUS = 0.5 * 2**0.5 * 1.1
 """Scene units around the world's origin: half a unit square's diagonal, and a tenth more."""
 DEPTH_UNITS = 1000
@@ -42,8 +43,10 @@ class GoogleScannedObjectsScene:
 
     @staticmethod
     def names(data_root: Path) -> list[str]:
-        """All objects below `data_root`, at the published size: on black, 400 wide."""
-        return [f"gso/{folder.name}/black_400" for folder in scene_folders([data_root / FOLDER])]
+        """All objects below `data_root`, at the published size: on black, 400 wide; or as wide as the first one's."""
+        folders = scene_folders([data_root / FOLDER])
+        width = listed_width(folders[0] / "rgb", PUBLISHED_WIDTH) if folders else PUBLISHED_WIDTH
+        return [f"gso/{folder.name}/black_{width}" for folder in folders]
 
     def __init__(self, name: str, data_root: Path):
         scene, self._background, width = parse_variant(name, "gso/Toy_Car/black_400", raw=True)

@@ -132,7 +132,9 @@ def _read_frames(folder: Path, split: str) -> dict[str, _Frame]:
     content = read_json(listing)
     angle, entries = content.get("camera_angle_x"), content.get("frames")
     if isinstance(angle, bool) or not isinstance(angle, int | float) or not 0 < angle < math.pi:
-        raise DatasetError(f"{listing}: camera_angle_x is {angle!r}, an angle in (0, π) radians was expected.")
+        raise DatasetError(
+            f"{listing}: camera_angle_x is {angle!r}, an angle in (0, π) radians was expected. Correct it."
+        )
     if not isinstance(entries, list) or not entries:
         raise DatasetError(f"{listing}: 'frames' is not a list of at least one frame. Unpack the data set again.")
     frames: dict[str, _Frame] = {}

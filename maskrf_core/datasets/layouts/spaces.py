@@ -24,6 +24,7 @@ from maskrf_core.errors import DatasetError
 
 FOLDER = Path("spaces_dataset/data/800")
 DEPTH_RANGE = (0.7, 100.0)
+LARGEST_SIDE = 100_000
 FIELDS = {
     "width": 1,
     "height": 1,
@@ -130,8 +131,10 @@ def _read_view(folder: Path, camera: Any, where: str) -> _View:
     rotation = cv2.Rodrigues(values["orientation"])[0]
     w2c = np.concatenate([rotation, -rotation @ values["position"][:, None]], axis=1)
     size = float(values["height"][0]), float(values["width"][0])
-    if min(size) <= 0:
-        raise DatasetError(f"{where}: width and height must be positive. Unpack the data set again.")
+    if not 0 < min(size) <= max(size) <= LARGEST_SIDE:
+        raise DatasetError(
+            f"{where}: width and height must be positive and no more than {LARGEST_SIDE}. Unpack the data set again."
+        )
     check_intrinsics(K, where)
     check_w2c(w2c, where)
     return _View(path, K, size, w2c)

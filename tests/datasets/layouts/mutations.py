@@ -56,6 +56,12 @@ def folder_instead(path: Path, generator: np.random.Generator) -> None:
     path.mkdir()
 
 
+def pipe_instead(path: Path, generator: np.random.Generator) -> None:
+    """Reading one waits for somebody who writes."""
+    path.unlink()
+    os.mkfifo(path)
+
+
 def dangling_link_instead(path: Path, generator: np.random.Generator) -> None:
     path.unlink()
     path.symlink_to(path.parent / "nowhere")
@@ -151,6 +157,7 @@ ANY_FILE = (
     tail_added,
     swapped_with_another,
     folder_instead,
+    pipe_instead,
     dangling_link_instead,
     link_to_itself_instead,
     link_out_of_the_root,

@@ -13,7 +13,8 @@ from maskrf_core.datasets import capture_preparation
 from maskrf_core.datasets.capture_preparation import prepare_capture
 from maskrf_core.datasets.colmap_models import read_colmap_model
 from maskrf_core.datasets.scene import Scene, open_scene, scene_names
-from maskrf_core.errors import DatasetError
+from maskrf_core.errors import DatasetError, NotPreparedError
+from tests.datasets.layouts.tree_parts import write_picture
 from tests.datasets.layouts.trees import capture_model
 from tests.datasets.layouts.trees.capture import build_transforms
 from tests.datasets.traced_scene import TracedScene
@@ -210,3 +211,15 @@ def test_photographs_of_unequal_size_and_strange_names(tmp_path: Path):
     np.testing.assert_array_equal(scene.image(scene.image_ids[3]), traced.image("view-1"))
     np.testing.assert_allclose(scene.K("view-3"), traced.K("view-3"))
     np.testing.assert_array_equal(scene.image("view-3"), traced.image("view-3"))
+
+
+def test_photographs_in_other_formats_are_named(tmp_path: Path):
+    folder = tmp_path / "captures/shelf/images"
+    for number in range(3):
+        write_picture(folder / f"{number}.jpg", 24, 32)
+    (folder / "IMG_1.HEIC").write_bytes(b"x")
+    with (
+        pytest.warns(UserWarning, match=r"1 photographs are neither PNG nor JPEG .*IMG_1\.HEIC\. Convert"),
+        pytest.raises(NotPreparedError, match="cameras are not known yet"),
+    ):
+        open_scene("capture/shelf/raw", tmp_path)

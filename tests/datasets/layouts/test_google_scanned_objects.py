@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.scene import open_scene
+from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.errors import DatasetError
 from tests.datasets.layouts.published import assert_as_published
 from tests.datasets.layouts.tree_parts import disc
@@ -44,6 +44,7 @@ def test_backgrounds_mask_and_depth(tmp_path: Path, folder: Path):
     np.testing.assert_array_equal(black.mask("1"), inside)
     np.testing.assert_allclose(black.depth("1"), inside * np.float32(1.901))
     assert open_scene("gso/cup/black_16", tmp_path).depth("1").shape == (16, 16)
+    assert scene_names("gso", tmp_path) == ["gso/cup/black_32"]  # the published width is more than they have
 
 
 def test_splits(tmp_path: Path, folder: Path):
