@@ -1,5 +1,7 @@
 """What several views' depth maps say about each other: which depths are confirmed, and which are impossible."""
 
+import cv2
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -10,6 +12,10 @@ from maskrf_core.datasets.plane_sweep import SweepView, carry, inverse_depth_pla
 
 UNCONFIRMED_WEIGHT = 0.1
 """Weight in a smoothed surface of a depth that no other view confirms."""
+SPECK_LEVELS = 16
+"""How finely a step of inverse depth is divided where specks are looked for."""
+LARGEST_INTEGER = 32_000
+"""Below that of 16 bits, with room for rounding."""
 
 
 def off_silhouettes(
@@ -105,6 +111,25 @@ def smooth_surface(
                 share += near
         inverse = torch.where(known, total / share, 0.0)
     return torch.where(known, 1 / inverse, 0.0)
+
+
+def without_specks(
+    depth: Float[Tensor, "height width"], *, largest_speck: int, inverse_depth_step: float
+) -> Float[Tensor, "height width"]:
+    """Depth without connected patches of up to `largest_speck` pixels, which become 0.
+
+    Neighbours belong to one patch where their inverse depths differ by at most `inverse_depth_step`.
+    """
+    known = depth.cpu().numpy() > 0
+    inverse = 1 / depth.cpu().numpy()[known]
+    if not inverse.size:
+        return depth
+    # OpenCV takes 16-bit integers: sixteen to a step, fewer where the range is long. 0 stands for no depth.
+    scale = min(SPECK_LEVELS / inverse_depth_step, LARGEST_INTEGER / max(np.ptp(inverse), 1e-12))
+    levels = np.zeros(depth.shape, np.int16)
+    levels[known] = 1 + ((inverse - inverse.min()) * scale).round()
+    cv2.filterSpeckles(levels, 0, largest_speck, round(scale * inverse_depth_step))
+    return torch.where(torch.from_numpy(levels > 0).to(depth.device), depth, 0.0)
 
 
 def _nearest_pixels(

@@ -17,7 +17,7 @@ from maskrf_core.datasets.scene import Scene
 from maskrf_core.errors import DatasetError
 from maskrf_core.files import write_atomically
 
-ESTIMATOR_VERSION = 2
+ESTIMATOR_VERSION = 3
 """To be raised with every change of the estimator that changes its maps: older kept ones are then not used."""
 
 

@@ -11,12 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from maskrf_core.datasets.depth_consistency import confirmed_depth, off_silhouettes, smooth_surface
+from maskrf_core.datasets.depth_consistency import confirmed_depth, off_silhouettes, smooth_surface, without_specks
 from maskrf_core.datasets.depth_neighbours import crop, foreground_box, halved, neighbour_order, spread_views
 from maskrf_core.datasets.plane_sweep import SweepSettings, SweepView, sweep_around, sweep_depth
 
 SURFACE_STEPS = 4.0
 """Steps in depth between pixels of one surface, in distances between planes."""
+SPECK_STEPS = 2.0
+"""The same where specks are told from a surface: less, since what is wrong but near the surface is a speck."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class DepthSettings:
     """Larger images are estimated at this size in pixels, and the map is enlarged by nearest."""
     sweep_side: int = 256
     """Planes are swept at this size or less, by halving; only the surface found is refined at the larger size."""
-    sources: int = 4
+    sources: int = 6
     """Neighbours that a view is matched with."""
     best_angle: float = 10.0
     """Angle in degrees, between two views of the middle of the scene, that serves matching best."""
@@ -41,11 +43,16 @@ class DepthSettings:
     """Relative difference of depth at which two views still agree."""
     pixel_tolerance: float = 1.0
     """Pixels (at the size estimated) within which a point comes back from a neighbour's depth map."""
+    largest_speck: int = 10
+    """Patches of a map of up to as many pixels, unconnected with their surroundings, are cut: half are wrong."""
     sweep: SweepSettings = field(default_factory=SweepSettings)
-    large_sweep: SweepSettings = field(default_factory=lambda: SweepSettings(window=5, offset_step=0.25))
+    large_sweep: SweepSettings = field(
+        default_factory=lambda: SweepSettings(window=5, best_sources=3, jump_penalty=1.0, offset_step=0.25)
+    )
     """The same for views that are swept at reduced size: a distance between planes is then more of their pixels.
 
-    Chosen on the demo scenes train_05 and test_00 rendered at 320×320, and on DTU's scan65.
+    Chosen, as the numbers of sources and of pixels in a speck, on the demo's training scenes 00, 04, 05 and 11
+    rendered at 320×320.
     """
 
 
@@ -96,19 +103,24 @@ class DepthPasses:
         if sources and box is not None:
             confirmed = self._confirmed(self._small, self._swept, index)
             found, sure = (_nearest(part, view)[box] for part in (self._swept[index], confirmed))
-            sweep = self._sweep(index)
-            step = (1 / view.near - 1 / view.far) / (sweep.planes - 1)
-            surface = smooth_surface(found, sure, inverse_depth_scale=SURFACE_STEPS * step)
-            depth[box] = sweep_around(crop(view, box), sources, surface, sweep)
+            surface = smooth_surface(found, sure, inverse_depth_scale=SURFACE_STEPS * self._plane_step(index))
+            depth[box] = sweep_around(crop(view, box), sources, surface, self._sweep(index))
         self._refined[index] = depth
         return depth
 
     def confirm(self, index: int) -> Float[Tensor, "_height _width"]:
-        """Third pass: the final map, 0 where no other view agrees."""
-        return self._confirmed(self._views, self._refined, index)
+        """Third pass: the final map, 0 where no other view agrees and where too small a patch is left."""
+        kept = self._confirmed(self._views, self._refined, index)
+        step = SPECK_STEPS * self._plane_step(index)
+        return without_specks(kept, largest_speck=self._settings.largest_speck, inverse_depth_step=step)
 
     def _sweep(self, index: int) -> SweepSettings:
         return self._settings.sweep if self._small[index] is self._views[index] else self._settings.large_sweep
+
+    def _plane_step(self, index: int) -> float:
+        """Distance between planes, in inverse depth."""
+        view = self._views[index]
+        return (1 / view.near - 1 / view.far) / (self._sweep(index).planes - 1)
 
     def _sources(self, views: list[SweepView], index: int) -> list[SweepView]:
         return [views[other] for other in self._order[index][: self._settings.sources]]

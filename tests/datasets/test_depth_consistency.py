@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets.depth_consistency import confirmed_depth, off_silhouettes, round_trip, smooth_surface
+from maskrf_core.datasets.depth_consistency import (
+    confirmed_depth,
+    off_silhouettes,
+    round_trip,
+    smooth_surface,
+    without_specks,
+)
 from maskrf_core.datasets.plane_sweep import SweepView, inverse_depth_planes
 from tests.datasets.traced_scene import TracedScene
 
@@ -118,3 +124,23 @@ def test_confirmed_depths_weigh_more():
     near_it = smooth_surface(depth, confirmed, inverse_depth_scale=0.1, iterations=1)[2, 3]
     unweighted = 1 / ((19 / 2.0 + 1 / 2.02) / 20)
     assert near_it > unweighted + 1e-3
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3, 1e4])
+def test_specks_are_cut_and_slopes_and_larger_patches_stay(unit: float):
+    """A slope of one step a column; on it 4 pixels that jump off it, and behind a gap patches of 4 and of 5 pixels."""
+    inverse = (100 + torch.arange(12.0)).repeat(9, 1)
+    inverse[1:3, 4:6] += 4
+    inverse[5:] = torch.inf
+    inverse[7, 1:5] = 100
+    inverse[7, 7:12] = 100
+    depth = unit / inverse
+    kept = without_specks(depth, largest_speck=4, inverse_depth_step=2 / unit)
+    expected = depth.clone()
+    expected[1:3, 4:6] = 0
+    expected[7, 1:5] = 0
+    assert torch.equal(kept, expected)
+    assert torch.equal(without_specks(depth, largest_speck=0, inverse_depth_step=2 / unit), depth)
+    # Against steps this small the range does not fit 16-bit integers at full fineness, and nothing is connected.
+    assert not without_specks(depth, largest_speck=11, inverse_depth_step=1e-4 / unit)[:5].any()
+    assert not without_specks(torch.zeros(2, 3), largest_speck=4, inverse_depth_step=1.0).any()
