@@ -60,7 +60,7 @@ def evaluate(
     Raises:
         CheckpointError, DatasetError: as reading them does; before anything is rendered.
     """
-    opened = open_for_evaluation(scenes, data_root, split, working_views)
+    opened = open_for_evaluation(scenes, data_root, split, working_views, device)
     renderer = load(source).to(resolve_device(device)).eval()
     rows = []
     for view in rendered_views(renderer, opened, split, working_views, views_per_scene, rays_per_chunk):
@@ -74,14 +74,14 @@ def evaluate(
 
 
 def open_for_evaluation(
-    scenes: Sequence[str], data_root: str | Path, split: SplitKind, working_views: int
+    scenes: Sequence[str], data_root: str | Path, split: SplitKind, working_views: int, device: str = "auto"
 ) -> list[SceneViews]:
-    """Open scenes, and find what evaluating them would stumble over.
+    """Open scenes, and find what evaluating them would stumble over; depth that is missing is estimated on `device`.
 
     Raises:
         DatasetError: a scene is missing or broken, or has no query views or too few reference views.
     """
-    opened = open_scenes(scenes, data_root, cache_folder(data_root))
+    opened = open_scenes(scenes, data_root, cache_folder(data_root), device=device)
     for views in opened:
         references, queries = views.scene.split(split)
         if not queries:

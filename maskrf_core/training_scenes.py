@@ -26,8 +26,8 @@ def open_checked_scenes(config: Config) -> tuple[Mixture, list[SceneViews]]:
     data, hardware = config.data, config.hardware
     cache = cache_folder(data.data_root)
     images = ImageCache(hardware.image_cache_mib / (hardware.data_workers + 1))
-    mixture = Mixture(data, cache, images)
-    validation = open_scenes(data.validation_scenes, data.data_root, cache, images)
+    mixture = Mixture(data, cache, images, hardware.device)
+    validation = open_scenes(data.validation_scenes, data.data_root, cache, images, hardware.device)
     check_views(mixture.first_scenes(), "train", data.working_views)
     check_views(validation, "validation", data.working_views)
     check_places(mixture.names, config)

@@ -43,10 +43,17 @@ class Mixture:
         DatasetError: a scene that is named singly is missing or broken, or there is nothing to train on.
     """
 
-    def __init__(self, settings: DataSettings, cache_root: Path | None, images: ImageCache | None = None):
+    def __init__(
+        self,
+        settings: DataSettings,
+        cache_root: Path | None,
+        images: ImageCache | None = None,
+        device: str = "auto",
+    ):
         self.settings = settings
         self.cache_root = cache_root
         self.images = images or ImageCache()
+        self.device = device
         check_weights(settings)
         self.groups, absent = find_groups(settings)
         self.notices = _absence(absent, self.groups, settings.data_root)
@@ -105,7 +112,8 @@ class Mixture:
 
     def _opened(self, name: str) -> SceneViews:
         scene = open_scene(name, self.settings.data_root)
-        return SceneViews(scene, self.cache_root, self.images, estimated_together=scene.split("train")[0])
+        together = scene.split("train")[0]
+        return SceneViews(scene, self.cache_root, self.images, estimated_together=together, device=self.device)
 
     def _has_enough_views(self, views: SceneViews) -> bool:
         references, queries = views.scene.split("train")

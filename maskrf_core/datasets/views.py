@@ -29,7 +29,7 @@ class SceneViews:
 
     `cache_root` is where estimated depth maps of scenes without any are kept; None estimates them in memory. `images`
     is the memory that decoded images share with other scenes. Where a view is used that has no depth map and was not
-    prepared, the maps of all views of `estimated_together` are, so that they confirm each other.
+    prepared, the maps of all views of `estimated_together` are, so that they confirm each other; on `device`.
     """
 
     def __init__(
@@ -38,9 +38,11 @@ class SceneViews:
         cache_root: Path | None = None,
         images: ImageCache | None = None,
         estimated_together: Sequence[str] = (),
+        device: str = "auto",
     ):
         self.scene = scene
         self.estimated_together = estimated_together
+        self.device = device
         self.cache_root = cache_root
         self.images = images or ImageCache()
         self._depths: Mapping[str, np.ndarray] = ChainMap()
@@ -56,8 +58,9 @@ class SceneViews:
         missing = [image_id for image_id in image_ids if image_id not in self._depths]
         if missing:
             # A data worker is a fork, in which a GPU that the training uses cannot be.
-            device = {"device": "cpu"} if get_worker_info() is not None else {}
-            self._depths = self._depths.new_child(depth_maps(self.scene, missing, cache_root=self.cache_root, **device))
+            device = self.device if get_worker_info() is None else "cpu"
+            maps = depth_maps(self.scene, missing, cache_root=self.cache_root, device=device)
+            self._depths = self._depths.new_child(maps)
 
     def query(self, image_id: str) -> Views:
         """One view with its mask, to be rendered."""
@@ -156,11 +159,17 @@ def draw_pixels(query: Views, count: int, *, generator: np.random.Generator) -> 
 
 
 def open_scenes(
-    names: Sequence[str], data_root: str | Path, cache_root: Path | None, images: ImageCache | None = None
+    names: Sequence[str],
+    data_root: str | Path,
+    cache_root: Path | None,
+    images: ImageCache | None = None,
+    device: str = "auto",
 ) -> list[SceneViews]:
     """Open scenes by name; `demo/train`, `demo/validation` and `demo/test` stand for all demo scenes of that split."""
     images = images or ImageCache()
-    return [SceneViews(open_scene(name, data_root), cache_root, images) for name in expand_scene_names(names)]
+    return [
+        SceneViews(open_scene(name, data_root), cache_root, images, device=device) for name in expand_scene_names(names)
+    ]
 
 
 def expand_scene_names(names: Sequence[str]) -> list[str]:

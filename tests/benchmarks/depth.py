@@ -1,4 +1,4 @@
-"""Seconds a view of depth estimated at 400×300 with 4 neighbours, and how good it is where the truth is known.
+"""Seconds a view of depth estimated at 400×300, and how good it is where the truth is known.
 
 `python -m tests.benchmarks.depth` takes traced spheres; `--scene NAME --data-root FOLDER` a scene of a data set, at its
 own size. Everything counts: sweep, refinement, confirmation. All views are estimated several times over.

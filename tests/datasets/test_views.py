@@ -108,17 +108,18 @@ def test_depths_that_are_missing_are_estimated_together(monkeypatch):
     """All at once, on the views that belong together, and where some are the scene's own, with them."""
     asked = []
 
-    def estimated(scene, image_ids, cache_root):
+    def estimated(scene, image_ids, cache_root, device):
+        assert device == "cpu"
         asked.append(list(image_ids))
         return dict.fromkeys(image_ids, np.full((32, 48), 2.0, np.float32))
 
     monkeypatch.setattr(views_module, "depth_maps", estimated)
     scene = MemoryScene()
     scene.depth = lambda image_id: None
-    views = SceneViews(scene, estimated_together=scene.image_ids)
+    views = SceneViews(scene, estimated_together=scene.image_ids, device="cpu")
     assert (views.references(["view_1", "view_4"]).depths == 2).all()
     views.references(["view_0", "view_5"])
-    SceneViews(scene).references(["view_0", "view_5"])
+    SceneViews(scene, device="cpu").references(["view_0", "view_5"])
     assert asked == [scene.image_ids, ["view_0", "view_5"]]
 
 
