@@ -1,5 +1,6 @@
 """Decoded images, masks and depth maps in memory, all scenes together, bounded by bytes."""
 
+import mmap
 from collections.abc import Callable, Hashable
 
 import numpy as np
@@ -7,6 +8,8 @@ from cachetools import LRUCache
 from jaxtyping import Shaped
 
 DEFAULT_MIB = 1024.0
+MAPPED_FROM = 2**18
+"""Bytes; the system allows tens of thousands of mappings, so that small arrays stay in the heap."""
 
 
 class ImageCache:
@@ -22,7 +25,7 @@ class ImageCache:
         """The array of that key: kept, or read now."""
         array = self._arrays.get(key)
         if array is None:
-            array = np.array(read())  # a copy: what it was cut from is not held
+            array = _copied(read())
             array.flags.writeable = False
             if array.nbytes <= self._arrays.maxsize:
                 self._arrays[key] = array
@@ -32,6 +35,19 @@ class ImageCache:
     def bytes(self) -> int:
         """How much is kept now."""
         return self._arrays.currsize
+
+
+def _copied(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """A copy, so that what the array was cut from is not held; in memory of its own if it is large.
+
+    That goes back to the system as a whole. In the heap, among what comes and goes with every batch, cached arrays
+    leave gaps when they go: a data worker grew by 350 MiB in 1,000 batches.
+    """
+    if array.nbytes < MAPPED_FROM:
+        return np.array(array)
+    copy = np.frombuffer(mmap.mmap(-1, array.nbytes), array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def _bytes(array: np.ndarray) -> int:  # with a name, so that a cache can be sent to another process
