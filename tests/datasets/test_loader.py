@@ -127,6 +127,8 @@ def test_a_killed_worker_is_an_error_with_a_remedy(mixture):
 
 
 LOOP = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background inherits that it is ignored
 from maskrf_core.config import DataSettings
 from maskrf_core.datasets.loader import training_batches
 from maskrf_core.datasets.mixture import Mixture
@@ -136,11 +138,12 @@ for draw in training_batches(mixture, seed=(0, 0), first_step=0, steps=10**9, wo
 """
 
 
-def test_an_interrupted_process_leaves_no_workers_behind():
+def test_an_interrupted_process_leaves_no_workers_behind(request):
     process = subprocess.Popen(
         [sys.executable, "-c", LOOP], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
+    request.addfinalizer(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
     assert process.stdout.readline() == "made\n"
     workers = psutil.Process(process.pid).children(recursive=True)
     assert len(workers) == 2
