@@ -17,7 +17,7 @@ FILES = {"a": b"one" * 1000, "b/c": bytes(range(256)) * 200}
 SUFFIXES = [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz"]
 
 
-def refused(archive, tmp_path, match):
+def assert_refused(archive, tmp_path, match):
     with pytest.raises(DatasetError, match=match) as caught:
         unpack(archive, tmp_path / "out")
     assert archive.name in str(caught.value)
@@ -31,13 +31,13 @@ def test_cut_off(tmp_path, suffix, kept):
     data = archive.read_bytes()
     ends_in_zeros = 9 * 1024 if suffix == ".tar" else 0  # of which one block is enough
     archive.write_bytes(data[: int(kept * (len(data) - ends_in_zeros))])
-    refused(archive, tmp_path, "cut off or damaged.*Download it again")
+    assert_refused(archive, tmp_path, "cut off or damaged.*Download it again")
 
 
 def test_a_tar_cut_between_two_members(tmp_path):
     archive = write_tar(tmp_path / "a.tar", FILES)
     archive.write_bytes(archive.read_bytes()[: 512 + 3072])
-    refused(archive, tmp_path, "its end is missing")
+    assert_refused(archive, tmp_path, "its end is missing")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -69,15 +69,15 @@ def test_what_was_whole_is_kept_when_a_later_member_is_damaged(tmp_path):
 @pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tar.xz"])
 def test_bombs(tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(archive_members, "ALWAYS_ALLOWED", 2**20)
-    refused(write_archive(tmp_path / f"a{suffix}", {"zeros": bytes(2**23)}), tmp_path, "more than 200 times")
+    assert_refused(write_archive(tmp_path / f"a{suffix}", {"zeros": bytes(2**23)}), tmp_path, "more than 200 times")
 
 
 def test_a_bomb_of_empty_members_and_one_of_links(tmp_path, monkeypatch):
     monkeypatch.setattr(archive_members, "ALWAYS_ALLOWED", 2**20)
     many = write_tar(tmp_path / "a.tar.xz", {f"{index}": b"" for index in range(5000)})
-    refused(many, tmp_path, "more than 200 times")
+    assert_refused(many, tmp_path, "more than 200 times")
     links = write_tar(tmp_path / "b.tar.gz", {"a": bytes(2**18)}, {f"{index}": "a" for index in range(50)})
-    refused(links, tmp_path, "more than 200 times")
+    assert_refused(links, tmp_path, "more than 200 times")
 
 
 @pytest.mark.parametrize("declared", [10, 1000])
@@ -87,7 +87,7 @@ def test_a_zip_member_that_lies_about_its_size(tmp_path, declared):
     directory = data.index(b"PK\x01\x02")
     data[directory + 24 : directory + 28] = struct.pack("<I", declared)
     archive.write_bytes(data)
-    refused(archive, tmp_path, "damaged")
+    assert_refused(archive, tmp_path, "damaged")
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -95,7 +95,7 @@ def test_a_zip_whose_members_unpack_in_one_piece_of_any_size(tmp_path, compressi
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w", compression) as file:
         file.writestr("a", bytes(1000))
-    refused(archive, tmp_path, "a is encrypted or unusually compressed")
+    assert_refused(archive, tmp_path, "a is encrypted or unusually compressed")
 
 
 def test_a_header_that_wants_the_memory(tmp_path):
@@ -103,7 +103,7 @@ def test_a_header_that_wants_the_memory(tmp_path):
     info.type, info.size = tarfile.XHDTYPE, 2**33
     archive = tmp_path / "a.tar.gz"
     archive.write_bytes(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT if info.size < 2**33 else tarfile.GNU_FORMAT)))
-    refused(archive, tmp_path, "a header of 8589934592 bytes")
+    assert_refused(archive, tmp_path, "a header of 8589934592 bytes")
 
 
 def test_encrypted_and_unknown(tmp_path):
@@ -111,11 +111,11 @@ def test_encrypted_and_unknown(tmp_path):
     data = bytearray(archive.read_bytes())
     data[data.index(b"PK\x01\x02") + 8] |= 1
     archive.write_bytes(data)
-    refused(archive, tmp_path, "encrypted")
+    assert_refused(archive, tmp_path, "encrypted")
     (tmp_path / "a.rar").write_bytes(b"Rar!")
-    refused(tmp_path / "a.rar", tmp_path, "no archive of a known kind")
+    assert_refused(tmp_path / "a.rar", tmp_path, "no archive of a known kind")
     (tmp_path / "b.zip").write_bytes(io.BytesIO(b"<html>You need to sign in</html>").read())
-    refused(tmp_path / "b.zip", tmp_path, "damaged")
+    assert_refused(tmp_path / "b.zip", tmp_path, "damaged")
     with pytest.raises(DatasetError, match=r"missing.zip: is cut off or damaged|cannot be unpacked"):
         unpack(tmp_path / "missing.zip", tmp_path / "out")
 
@@ -140,5 +140,5 @@ def test_sparse_files_come_out_whole(tmp_path, format):
 
 
 def test_an_empty_archive(tmp_path):
-    refused(write_zip(tmp_path / "a.zip", {}), tmp_path, "holds no files")
-    refused(write_tar(tmp_path / "a.tar", {}), tmp_path, "holds no files")
+    assert_refused(write_zip(tmp_path / "a.zip", {}), tmp_path, "holds no files")
+    assert_refused(write_tar(tmp_path / "a.tar", {}), tmp_path, "holds no files")
