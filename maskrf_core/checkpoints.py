@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from maskrf_core.config import ModelSettings
 from maskrf_core.errors import CheckpointError
 from maskrf_core.files import write_atomically
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings import ModelSettings
 
 OUR_FORMAT = "maskrf checkpoint 1"
 

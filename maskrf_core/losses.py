@@ -1,18 +1,19 @@
 """What training minimises: named raw terms, each weighted once, one sum."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskrf_core.config import MaskingSettings
+from maskrf_core.config import Config
 from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from maskrf_core.model.layers import sample_map
-from maskrf_core.model.renderer import ReferenceFeatures, Renderer, RenderPass, query_rays
-from maskrf_core.model.rendering import MaskedFeatures
+from maskrf_core.model.render_pass import RenderPass
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import MaskedFeatures, Rendering
 from maskrf_core.model.sampling import normalised_inverse_depth
+from maskrf_core.settings import MaskingSettings
 
 AGREES_WITHIN = 0.02
 """Normalised inverse depth up to which a noisy input depth is taken to agree with the truth."""
@@ -89,42 +90,45 @@ def ramp(step: int, *, start: int, warmup: int) -> float:
 class Objective(nn.Module):
     """Everything of a training step that has gradients, behind one `forward`: batch → raw loss terms."""
 
-    def __init__(self, renderer: Renderer, *, mask_ratio: float, depth_pixels: int, unknown_is_near: bool):
+    def __init__(self, renderer: Renderer, config: Config):
         super().__init__()
         self.renderer = renderer
-        self.mask_ratio = mask_ratio
-        self.depth_pixels = depth_pixels
-        self.unknown_is_near = unknown_is_near
+        self.config = config
 
     def forward(self, batch: SceneBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Raw terms: colour and depth of both passes, and feature alignment where features are masked."""
-        features = self.renderer.encode(batch.references)
-        rendering = self.renderer.render_rays(
-            features, query_rays(batch), mask_ratio=self.mask_ratio, generator=generator
-        )
-        truth = query_colours(batch.query, batch.pixels_xy)
-        pixels_xy = draw_depth_pixels(batch.references, self.depth_pixels, generator=generator)
-        supervision = self._depth_supervision(features, pixels_xy)
-        terms = {
-            "colour_coarse": colour_loss(rendering.coarse.rgb, truth, rendering.coarse.ray_mask),
-            "colour_fine": colour_loss(rendering.fine.rgb, truth, rendering.fine.ray_mask),
-            "depth_coarse": depth_loss(self.renderer.coarse, **supervision),
-            "depth_fine": depth_loss(self.renderer.fine, **supervision),
-        }
+        """Raw terms of both passes: colour, depth where it is supervised, and what masked features predict."""
+        features = self.renderer.encode(batch.references, batch.sources)
+        rays = query_rays(batch)
+        mask_ratio = self.config.masking.mask_ratio
+        rendering = self.renderer.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
+        terms = self._colour_terms(batch, rendering)
+        if self.config.supervises_depth:
+            terms |= self._depth_terms(features, generator=generator)
         if rendering.masked is not None:
             terms["feature_alignment"] = feature_alignment_loss(rendering.masked)
         return terms
 
-    def _depth_supervision(self, features: ReferenceFeatures, pixels_xy: Float[Tensor, "pixel 2"]) -> dict[str, Any]:
-        """What both passes' depths are held to: the true depths where the views have them, else the input depths."""
-        views = features.views
-        noisy = views.true_depths is not None
+    def _colour_terms(self, batch: SceneBatch, rendering: Rendering) -> dict[str, Tensor]:
+        truth = query_colours(batch.query, batch.pixels_xy)
         return {
+            "colour_coarse": colour_loss(rendering.coarse.rgb, truth, rendering.coarse.ray_mask),
+            "colour_fine": colour_loss(rendering.fine.rgb, truth, rendering.fine.ray_mask),
+        }
+
+    def _depth_terms(self, features: ReferenceFeatures, *, generator: torch.Generator) -> dict[str, Tensor]:
+        """Both passes are held to the true depths where the views have them, else to the input depths."""
+        views, data = features.views, self.config.data
+        noisy = views.true_depths is not None
+        supervision = {
             "features": features,
             "true_depths": views.true_depths if noisy else views.depths,
             "input_depths": views.depths if noisy else None,
-            "pixels_xy": pixels_xy,
-            "unknown_is_near": self.unknown_is_near,
+            "pixels_xy": draw_depth_pixels(views, data.depth_pixels, generator=generator),
+            "unknown_is_near": data.unknown_depth_is_near,
+        }
+        return {
+            "depth_coarse": depth_loss(self.renderer.coarse, **supervision),
+            "depth_fine": depth_loss(self.renderer.fine, **supervision),
         }
 
 

@@ -10,12 +10,17 @@ from maskrf_core.files import write_text
 from maskrf_core.runs import Run
 
 SHOWN = {
-    "train": ["total", "colour_fine", "depth_fine", "feature_alignment", "seconds_per_step"],
+    "train": [
+        "total", "colour_fine", "depth_fine", "consistency_fine", "feature_alignment", "masked_colour",
+        "seconds_per_step",
+    ],
     "validation": ["coarse_psnr", "fine_psnr", "fine_ssim"],
-}
+    "test": ["coarse_psnr", "fine_psnr", "fine_ssim"],
+}  # fmt: skip
 """What a line shows of a phase; metrics.csv holds everything."""
 COLUMNS = [
-    "step", "phase", "total", "colour_coarse", "colour_fine", "depth_coarse", "depth_fine", "feature_alignment",
+    "step", "phase", "total", "colour_coarse", "colour_fine", "colour_direct_coarse", "colour_direct_fine",
+    "depth_coarse", "depth_fine", "consistency_coarse", "consistency_fine", "feature_alignment", "masked_colour",
     "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim",
 ]  # fmt: skip
 

@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from maskrf_core.checkpoints import load_renderer, load_weights, read_our_checkpoint, save_checkpoint
-from maskrf_core.config import Config, HardwareSettings, TrainingSettings
+from maskrf_core.config import Config
 from maskrf_core.datasets.loader import training_batches
 from maskrf_core.datasets.training_views import TrainingDraw
 from maskrf_core.errors import CheckpointError, RunError
@@ -20,6 +20,7 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.progress import Progress
 from maskrf_core.run_log import RunLog
 from maskrf_core.runs import Run
+from maskrf_core.settings import HardwareSettings, TrainingSettings
 from maskrf_core.training_scenes import open_checked_scenes
 
 FIRST_STREAM = 0
@@ -49,18 +50,13 @@ class Trainer:
     def __init__(self, run: Run):
         self.run = run
         self.config = run.config
-        training, data = self.config.training, self.config.data
+        training = self.config.training
         self.mixture, self.validation_scenes = open_checked_scenes(self.config)
 
         self.fabric = start_fabric(self.config.hardware)
         continued = run.last_checkpoint.is_file()
-        self.renderer = Renderer(self.config.model) if continued else initial_renderer(self.config)
-        self.objective = Objective(
-            self.renderer,
-            mask_ratio=self.config.masking.mask_ratio,
-            depth_pixels=data.depth_pixels,
-            unknown_is_near=data.unknown_depth_is_near,
-        )
+        self.renderer = Renderer(self.config.model, self.config.masking) if continued else initial_renderer(self.config)
+        self.objective = Objective(self.renderer, self.config)
         trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
         optimiser = torch.optim.Adam(trainable, lr=training.learning_rate)
         self.step, self.best = 0, {"fine_psnr": float("-inf"), "step": -1}
@@ -195,7 +191,7 @@ def initial_renderer(config: Config) -> Renderer:
     if path is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.training.seed)
-            return Renderer(config.model)
+            return Renderer(config.model, config.masking)
     renderer = load_renderer(path)
     if renderer.settings != config.model:
         raise CheckpointError(

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from maskrf_core.checkpoints import save_checkpoint
-from maskrf_core.config import ModelSettings
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.datasets.views import SceneViews, evaluation_batch
 from maskrf_core.errors import CheckpointError, DatasetError, SettingsError
@@ -25,6 +24,7 @@ from maskrf_core.evaluation import (
 )
 from maskrf_core.metrics import psnr
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings import ModelSettings
 from tests.datasets.memory_scene import MemoryScene
 
 

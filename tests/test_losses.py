@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from maskrf_core.config import load_config
 from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.losses import (
     Objective,
@@ -13,7 +14,8 @@ from maskrf_core.losses import (
     query_colours,
     ramp,
 )
-from maskrf_core.model.renderer import ReferenceFeatures, RenderPass
+from maskrf_core.model.gathering import ReferenceFeatures
+from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.rendering import MaskedFeatures
 from tests.model.tiny import tiny_batch, tiny_renderer, tiny_views
 
@@ -116,7 +118,7 @@ def test_depth_loss_counts_pixels_whose_noisy_depth_agrees(two_views):
 def test_true_depths_supervise_where_views_have_them():
     """Noise on the input that is left out of the loss changes what is predicted, not what it is held to."""
     batch, renderer = tiny_batch(), tiny_renderer()
-    objective = Objective(renderer, mask_ratio=0.0, depth_pixels=200, unknown_is_near=True)
+    objective = Objective(renderer, load_config("finetune", overrides={"data.depth_pixels": 200}))
 
     def terms(**depths):
         asked = SceneBatch(batch.query, batch.references.replace(**depths), batch.pixels_xy)

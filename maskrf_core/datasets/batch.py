@@ -1,9 +1,10 @@
 """What the model takes: a few posed views as tensors, and the query pixels to render."""
 
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
@@ -21,6 +22,8 @@ class Views:
     """z-depth, 0 where unknown: what the model sees."""
     true_depths: Float[Tensor, "view 1 height width"] | None = None
     """z-depth that supervises where `depths` was made noisy; None: `depths` itself does."""
+    training_index: Int64[Tensor, "view"] | None = None
+    """Place of each view among the training views of its scene, -1 for others; what free maps are looked up by."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -40,12 +43,35 @@ class Views:
 
 
 @dataclass(frozen=True)
+class SourceViews:
+    """What cost volumes match the reference views against: other views, and whose neighbour each of them is."""
+
+    views: Views
+    """Of the references' size, with no part but images and cameras; there may be none."""
+    neighbours: Int64[Tensor, "reference neighbour"]
+    """The nearest views of each reference, nearest first, never itself; counted in [references, then `views`]."""
+
+    def to(self, device: torch.device | str) -> "SourceViews":
+        """The same views on `device`."""
+        return _moved(self, device)
+
+
+class ModelInputs(NamedTuple):
+    """What a model needs of its reference views beside images and cameras."""
+
+    depths: bool
+    sources: bool
+
+
+@dataclass(frozen=True)
 class SceneBatch:
     """One query view, the reference views it is rendered from, and the query pixels (x, y) to render."""
 
     query: Views
     references: Views
     pixels_xy: Float[Tensor, "ray 2"]
+    sources: SourceViews | None = None
+    """Only where visibility comes from cost volumes."""
 
     def to(self, device: torch.device | str) -> "SceneBatch":
         """The same batch on `device`."""

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from cachetools import LRUCache
 
-from maskrf_core.config import DataSettings
 from maskrf_core.datasets.image_cache import ImageCache
 from maskrf_core.datasets.places import HELD_OUT, place_of
 from maskrf_core.datasets.scene import LAYOUTS, open_scene, scene_names
 from maskrf_core.datasets.training_views import TrainingDraw, draw_from_scene
 from maskrf_core.datasets.views import SceneViews, expand_scene_names
 from maskrf_core.errors import DatasetError, SettingsError
+from maskrf_core.settings import DataSettings
 
 OPEN_SCENES = 128
 """Scenes of whole data sets that are kept open: their lists and cameras, not their images."""

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from maskrf_core.config import DataSettings
 from maskrf_core.datasets.augment import crop, draw_window, flip, pad_by_reflection
 from maskrf_core.datasets.augment_depth import (
     add_depth_noise,
@@ -17,6 +16,7 @@ from maskrf_core.datasets.augment_depth import (
 from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.datasets.view_pools import draw_views
 from maskrf_core.datasets.views import ENCODER_MULTIPLE, SceneViews, draw_pixels
+from maskrf_core.settings import DataSettings
 
 FORWARD_FACING = ("real_iconic", "real_estate", "space")
 """Data sets of photographs from one side: their views are cropped and mirrored."""

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from maskrf_core.config import DataSettings
 from maskrf_core.datasets.views import SceneViews
+from maskrf_core.settings import DataSettings
 
 FRAME_WINDOW, FRAME_SHIFT, END_FRAMES = 32, 1, 4
 """real_estate, a video: references are at most so many frames away from the query, in a window that is shifted by up

@@ -47,6 +47,7 @@ class SceneViews:
         self.images = images or ImageCache()
         self._depths: Mapping[str, np.ndarray] = ChainMap()
         self._cameras: dict[tuple[str, str], np.ndarray] = {}
+        self._training_index = {image_id: index for index, image_id in enumerate(scene.split("train")[0])}
 
     @property
     def data_set(self) -> str:
@@ -87,6 +88,7 @@ class SceneViews:
             K=self._stacked_cameras("K", image_ids),
             w2c=self._stacked_cameras("w2c", image_ids),
             depth_range=self._stacked_cameras("depth_range", image_ids),
+            training_index=torch.tensor([self._training_index.get(image_id, -1) for image_id in image_ids]),
             **parts,
         )
 

@@ -30,6 +30,24 @@ def instance_norm(channels: int) -> nn.InstanceNorm2d:
     return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
 
 
+class PreActivationBlock(nn.Module):
+    """Norm, ReLU, convolution, twice, added to the input."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.residual = nn.Sequential(
+            instance_norm(channels),
+            nn.ReLU(),
+            convolution(channels, channels),
+            instance_norm(channels),
+            nn.ReLU(),
+            convolution(channels, channels),
+        )
+
+    def forward(self, x: Float[Tensor, "view channel _ _"]) -> Float[Tensor, "view channel _ _"]:
+        return x + self.residual(x)
+
+
 def linear_of_shared_and_own(
     layer: nn.Linear, shared: Float[Tensor, "*rest shared_channel"], own: Float[Tensor, "view *rest own_channel"]
 ) -> Float[Tensor, "view *rest output"]:

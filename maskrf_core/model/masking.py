@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from maskrf_core.settings import MaskingSettings
+
 EMA_DECAY = 0.99
 """Share of itself that the target projector keeps in a step."""
 
@@ -34,8 +36,9 @@ def draw_mask(
 class MaskedModelling(nn.Module):
     """Projector and predictor of the fine scene features, and the target projector of the coarse ones."""
 
-    def __init__(self):
+    def __init__(self, settings: MaskingSettings | None = None):
         super().__init__()
+        self.settings = settings or MaskingSettings()
         self.projector = _projection_head()
         self.predictor = _projection_head()
         self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)

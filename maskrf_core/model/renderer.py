@@ -1,35 +1,21 @@
 """SceneBatch → Rendering: the only place that knows the order of things."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import nn
 
-from maskrf_core.cameras import camera_centres, pixel_rays, project, towards_camera
-from maskrf_core.config import ModelSettings
-from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.datasets.batch import ModelInputs, SceneBatch, SourceViews, Views
 from maskrf_core.errors import DatasetError
-from maskrf_core.model.aggregation import AggregationNetwork, PointPrediction, ViewSamples
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
 from maskrf_core.model.image_encoder import image_encoder
-from maskrf_core.model.layers import sample_map
 from maskrf_core.model.masking import MaskedModelling, draw_mask
-from maskrf_core.model.rendering import MaskedFeatures, PassRendering, Rendering, concatenate
-from maskrf_core.model.sampling import (
-    coarse_depths,
-    draw_fine_depths,
-    intervals,
-    merge_depths,
-    normalised_inverse_depth,
-)
-from maskrf_core.model.visibility import (
-    DepthVisibilityInit,
-    DistributionDecoder,
-    PointVisibility,
-    VisibilityEncoder,
-    visibility_of_samples,
-)
+from maskrf_core.model.render_pass import RenderPass, volume_render
+from maskrf_core.model.rendering import MaskedFeatures, Rendering, concatenate
+from maskrf_core.model.sampling import coarse_depths, draw_fine_depths, merge_depths
+from maskrf_core.model.visibility import VisibilityEncoder
+from maskrf_core.model.visibility_init import INIT_NETWORKS
+from maskrf_core.settings import MaskingSettings, ModelSettings
 
 RAY_IS_SEEN_BY_MORE_THAN = 2
 RAY_IS_SEEN_AT_MORE_THAN = 8
@@ -42,65 +28,18 @@ SIDES_ARE_MULTIPLES_OF = 4
 maps would differ in size. Multiples of 16 are best (see `ResidualUNet`)."""
 
 
-class ReferenceFeatures(NamedTuple):
-    """Reference views with their feature maps, computed once for all rays."""
-
-    views: Views
-    image_features: Float[Tensor, "view 32 _ _"]
-    ray_features: Float[Tensor, "view 32 _ _"]
-
-
-class QueryRays(NamedTuple):
-    """Rays of one query view."""
-
-    origin: Float[Tensor, "3"]
-    directions: Float[Tensor, "ray 3"]
-    """Not normalised: `origin + z * direction` is at depth z."""
-    depth_range: Float[Tensor, "2"]
-
-
-class RenderPass(nn.Module):
-    """The networks of one pass: what each view says of a sample, and what all of them together say."""
-
-    def __init__(self):
-        super().__init__()
-        self.distribution_decoder = DistributionDecoder()
-        self.aggregation = AggregationNetwork()
-
-    def forward(
-        self,
-        features: ReferenceFeatures,
-        rays: QueryRays,
-        depths: Float[Tensor, "ray sample"],
-        *,
-        mask: Bool[Tensor, "view ray sample"] | None,
-    ) -> tuple[ViewSamples, PointPrediction]:
-        """Look at the samples at `depths` in every view and predict them; `mask` as in `AggregationNetwork`."""
-        samples, visibility = self.look(features, rays, depths)
-        return samples, self.aggregation(samples, visibility, mask=mask)
-
-    def look(
-        self, features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"]
-    ) -> tuple[ViewSamples, PointVisibility]:
-        """Gather what the views hold at the samples and decode how visible the samples are in them."""
-        samples, position = gather_samples(features, rays, depths)
-        distribution = self.distribution_decoder(samples.ray_features)
-        visibility = visibility_of_samples(distribution, position, intervals(depths, rays.depth_range), samples.valid)
-        return samples, visibility
-
-
 class Renderer(nn.Module):
     """A generalizable neural radiance field: renders a query view of any scene from a few reference views."""
 
-    def __init__(self, settings: ModelSettings | None = None):
+    def __init__(self, settings: ModelSettings | None = None, masking: MaskingSettings | None = None):
         super().__init__()
         self.settings = settings or ModelSettings()
         self.image_encoder = image_encoder()
-        self.visibility_init = DepthVisibilityInit()
+        self.visibility_init = INIT_NETWORKS[self.settings.visibility_init]()
         self.visibility_encoder = VisibilityEncoder()
         self.coarse = RenderPass()
         self.fine = RenderPass()
-        self.masked_modelling = MaskedModelling()
+        self.masked_modelling = MaskedModelling(masking or MaskingSettings())
 
     def forward(self, batch: SceneBatch, *, mask_ratio: float, generator: torch.Generator | None = None) -> Rendering:
         """Render the batch's pixels.
@@ -111,14 +50,20 @@ class Renderer(nn.Module):
         Raises:
             DatasetError: as `encode`.
         """
-        features = self.encode(batch.references)
+        features = self.encode(batch.references, batch.sources)
         return self.render_rays(features, query_rays(batch), mask_ratio=mask_ratio, generator=generator)
 
-    def encode(self, references: Views) -> ReferenceFeatures:
+    @property
+    def inputs(self) -> ModelInputs:
+        """What the reference views must have for this renderer."""
+        init = None if self.settings.free_maps else self.settings.visibility_init
+        return ModelInputs(depths=init == "depth", sources=init == "cost_volume")
+
+    def encode(self, references: Views, sources: SourceViews | None = None) -> ReferenceFeatures:
         """Everything about the reference views that does not depend on the query.
 
         Raises:
-            DatasetError: the views have no depth maps, or sides that the encoders cannot take.
+            DatasetError: the views lack what `inputs` says, or have sides that the encoders cannot take.
         """
         height, width = references.image_size
         if min(height, width) < SMALLEST_SIDE or height % SIDES_ARE_MULTIPLES_OF or width % SIDES_ARE_MULTIPLES_OF:
@@ -127,7 +72,7 @@ class Renderer(nn.Module):
                 f"{SIDES_ARE_MULTIPLES_OF} and at least {SMALLEST_SIDE}. Pad them, with their depth maps."
             )
         image_features = self.image_encoder(references.images)
-        raw_visibility = self.visibility_init(references)
+        raw_visibility = self.visibility_init(references, sources)
         ray_features = self.visibility_encoder(torch.cat([image_features, raw_visibility], dim=1))
         return ReferenceFeatures(references, image_features, ray_features)
 
@@ -163,7 +108,7 @@ class Renderer(nn.Module):
     def render_chunks(self, batch: SceneBatch, rays_per_chunk: int) -> Iterator[Rendering]:
         """Render the batch's pixels a chunk at a time, without gradients: memory does not grow with their number."""
         with torch.inference_mode():
-            features = self.encode(batch.references)
+            features = self.encode(batch.references, batch.sources)
             rays = query_rays(batch)
         for directions in rays.directions.split(rays_per_chunk):
             with torch.inference_mode():  # not around the yield, which would switch it on for the caller
@@ -173,45 +118,3 @@ class Renderer(nn.Module):
     def render(self, batch: SceneBatch, rays_per_chunk: int = 1024) -> Rendering:
         """All of `render_chunks` at once."""
         return concatenate(list(self.render_chunks(batch, rays_per_chunk)))
-
-
-def query_rays(batch: SceneBatch) -> QueryRays:
-    """The rays through the batch's pixels."""
-    query = batch.query
-    return QueryRays(*pixel_rays(query.K[0], query.w2c[0], batch.pixels_xy), query.depth_range[0])
-
-
-def gather_samples(
-    features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"]
-) -> tuple[ViewSamples, Float[Tensor, "view ray sample"]]:
-    """What every view holds where the samples project to, and their normalised inverse depth in the view."""
-    views = features.views
-    height, width = views.image_size
-    points = rays.origin + depths[..., None] * rays.directions[:, None]
-    projection = project(views.K, views.w2c, points, height, width)
-    valid = projection.valid[..., None]
-    colours = sample_map(views.images, projection.pixels_xy, height, width) * valid
-    maps = torch.cat([features.image_features, features.ray_features], dim=1)
-    image_features, ray_features = (sample_map(maps, projection.pixels_xy, height, width) * valid).split(32, dim=-1)
-
-    to_view = towards_camera(camera_centres(views.w2c), points)
-    to_query = -nn.functional.normalize(rays.directions, dim=-1)[:, None].expand_as(points)
-    difference = torch.cat([to_view - to_query, (to_view * to_query).sum(dim=-1, keepdim=True)], dim=-1)
-    near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
-    position = normalised_inverse_depth(projection.depth, near, far)
-    return ViewSamples(colours, image_features, ray_features, difference, projection.valid), position
-
-
-def volume_render(
-    prediction: PointPrediction, depths: Float[Tensor, "ray sample"], ray_mask: Bool[Tensor, "ray"]
-) -> PassRendering:
-    """Alpha-composite the samples from front to back.
-
-    alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained; a
-    sample's hit probability is its alpha times the product of 1 - alpha over the samples before it.
-    """
-    alpha = 1 - torch.exp(-prediction.density)
-    passes = torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha[:, :-1] + 1e-10], dim=1)
-    hit_probability = alpha * passes.cumprod(dim=1)
-    rgb = (hit_probability[..., None] * prediction.colours).sum(dim=1)
-    return PassRendering(rgb, (hit_probability * depths).sum(dim=1), hit_probability, depths, ray_mask)

@@ -9,58 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from maskrf_core.datasets.batch import Views
-from maskrf_core.errors import DatasetError
-from maskrf_core.model.consistency import consistency_features
-from maskrf_core.model.image_encoder import ResidualUNet
-from maskrf_core.model.layers import convolution, instance_norm, mlp
-from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse_depth
-
-
-class DepthVisibilityInit(nn.Module):
-    """Raw visibility features (NeuRay's G′) of reference views from their depth maps: [view 32 height/4 width/4].
-
-    An unknown depth (0) is taken for near.
-
-    Raises:
-        DatasetError: the views have no depth maps.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.encoder = ResidualUNet(12, 32, stem_channels=32, stem_size=8, stem_padding=2, blocks=(2, 2, 2))
-        self.depth_skip = nn.Sequential(nn.Conv2d(1, 8, 2, 2), nn.ReLU(), nn.Conv2d(8, 16, 2, 2))
-        self.head = nn.Conv2d(16 + 32, 32, 1)
-
-    def forward(self, references: Views) -> Float[Tensor, "view 32 _ _"]:
-        if references.depths is None:
-            raise DatasetError(
-                "visibility from depth needs a depth map of every reference view, and this batch has none: estimate "
-                "them with maskrf_core.datasets.depth_maps."
-            )
-        near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))
-        position = normalised_inverse_depth(references.depths, near, far).clamp(0, 1)
-        consistency = consistency_features(references, depth_from_normalised(position, near, far))
-        features = self.encoder(torch.cat([references.images, position, consistency], dim=1))
-        return self.head(torch.cat([self.depth_skip(position), features], dim=1))
-
-
-class PreActivationBlock(nn.Module):
-    """Norm, ReLU, convolution, twice, added to the input."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.residual = nn.Sequential(
-            instance_norm(channels),
-            nn.ReLU(),
-            convolution(channels, channels),
-            instance_norm(channels),
-            nn.ReLU(),
-            convolution(channels, channels),
-        )
-
-    def forward(self, x: Float[Tensor, "view channel _ _"]) -> Float[Tensor, "view channel _ _"]:
-        return x + self.residual(x)
+from maskrf_core.model.layers import PreActivationBlock, convolution, mlp
 
 
 class VisibilityEncoder(nn.Sequential):

@@ -12,9 +12,10 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field, ValidationError
 
-from maskrf_core.config import (
-    SMOKE,
-    Config,
+from maskrf_core.config import SMOKE, Config, load_config, parse_overrides
+from maskrf_core.errors import SettingsError
+from maskrf_core.setting_errors import readable
+from maskrf_core.settings import (
     Device,
     MaskRatio,
     Preset,
@@ -23,11 +24,7 @@ from maskrf_core.config import (
     Stage,
     Steps,
     WorkingViews,
-    load_config,
-    parse_overrides,
 )
-from maskrf_core.errors import SettingsError
-from maskrf_core.setting_errors import readable
 from maskrf_core.storage import ROOT, resolve, shown
 from maskrf_core.workbook.parameter_cells import parameter_names
 from maskrf_core.workbook.parameter_types import PixelText, RatioList, SceneList, SeedList, split_list

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import torch
 
-from maskrf_core.config import ModelSettings
 from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.datasets.views import SceneViews, evaluation_batch
 from maskrf_core.files import write_json
-from maskrf_core.model.renderer import Renderer, query_rays
+from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings import ModelSettings
 from maskrf_core.storage import RUNS
 
 HEIGHT, WIDTH, VIEWS, RAYS, REPEATS = 304, 400, 8, 4096, 5

@@ -70,7 +70,7 @@ def waiting(data_root: Path, cache_mib: float) -> dict[str, float]:
     """Seconds of real steps and of waiting, without the first batch and step."""
     config = load_config("pretrain", "paper")
     torch.manual_seed(0)
-    objective = Objective(Renderer(config.model).train(), mask_ratio=0.5, depth_pixels=8192, unknown_is_near=True)
+    objective = Objective(Renderer(config.model, config.masking).train(), config)
     optimiser = torch.optim.Adam(objective.parameters(), lr=4e-4)
     waited, stepped = [], []
     with closing(batches_of(data_root, STEPS + 1, cache_mib=cache_mib)) as batches:

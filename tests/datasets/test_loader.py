@@ -15,11 +15,11 @@ import psutil
 import pytest
 import torch
 
-from maskrf_core.config import DataSettings
 from maskrf_core.datasets import scene as scene_module
 from maskrf_core.datasets.loader import _as_bytes, _Packed, training_batches
 from maskrf_core.datasets.mixture import Mixture
 from maskrf_core.errors import DatasetError, RunError
+from maskrf_core.settings import DataSettings
 from maskrf_core.storage import ROOT
 from tests.datasets.memory_scene import folder_layouts, make_scenes
 
@@ -129,7 +129,7 @@ def test_a_killed_worker_is_an_error_with_a_remedy(mixture):
 LOOP = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background inherits that it is ignored
-from maskrf_core.config import DataSettings
+from maskrf_core.settings import DataSettings
 from maskrf_core.datasets.loader import training_batches
 from maskrf_core.datasets.mixture import Mixture
 mixture = Mixture(DataSettings(working_views=3), None)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.config import DataSettings
 from maskrf_core.datasets import scene as scene_module
 from maskrf_core.datasets.mixture import Mixture
 from maskrf_core.datasets.places import HELD_OUT, place_of
 from maskrf_core.datasets.training_views import draw_from_scene
 from maskrf_core.datasets.views import SceneViews
 from maskrf_core.errors import DatasetError, SettingsError
+from maskrf_core.settings import DataSettings
 from tests.datasets.memory_scene import MemoryScene, folder_layouts, make_scenes
 
 

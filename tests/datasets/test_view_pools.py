@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from maskrf_core.config import DataSettings
 from maskrf_core.datasets.view_pools import draw_views, frame_window
 from maskrf_core.datasets.views import SceneViews
 from maskrf_core.errors import DatasetError
+from maskrf_core.settings import DataSettings
 from tests.datasets.memory_scene import MemoryScene
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.losses import colour_loss, depth_loss, feature_alignment_loss, query_colours
 from maskrf_core.model import renderer as renderer_module
-from maskrf_core.model.renderer import Renderer, query_rays
+from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering
 from maskrf_core.model.sampling import draw_fine_depths
 from tests.model.tiny import scattered, tiny_batch, tiny_renderer

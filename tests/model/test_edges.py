@@ -7,7 +7,8 @@ import torch
 
 from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.losses import colour_loss, depth_loss, feature_alignment_loss, query_colours
-from maskrf_core.model.renderer import Renderer, query_rays
+from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.renderer import Renderer
 from tests.model.tiny import tiny_batch, tiny_renderer
 
 

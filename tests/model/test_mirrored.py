@@ -7,7 +7,7 @@ from maskrf_core.cameras import back_project
 from maskrf_core.datasets.augment import flip
 from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.model.consistency import consistency_features
-from maskrf_core.model.renderer import ReferenceFeatures, query_rays
+from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from tests.model.tiny import scattered, tiny_batch, tiny_renderer
 
 

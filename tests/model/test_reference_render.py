@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from maskrf_core.losses import query_colours
-from maskrf_core.model.renderer import query_rays
+from maskrf_core.model.gathering import query_rays
 
 
 @torch.no_grad()

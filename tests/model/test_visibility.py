@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from maskrf_core.errors import DatasetError
+from maskrf_core.model.depth_init import DepthVisibilityInit
+from maskrf_core.model.layers import PreActivationBlock
 from maskrf_core.model.visibility import (
-    DepthVisibilityInit,
     DistributionDecoder,
-    PreActivationBlock,
     SurfaceDistribution,
     VisibilityEncoder,
     visibility_of_samples,

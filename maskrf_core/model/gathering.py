@@ -1,0 +1,57 @@
+"""What the reference views hold where the samples of query rays project to."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maskrf_core.cameras import camera_centres, pixel_rays, project, towards_camera
+from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.model.aggregation import ViewSamples
+from maskrf_core.model.layers import sample_map
+from maskrf_core.model.sampling import normalised_inverse_depth
+
+
+class ReferenceFeatures(NamedTuple):
+    """Reference views with their feature maps, computed once for all rays."""
+
+    views: Views
+    image_features: Float[Tensor, "view 32 _ _"]
+    ray_features: Float[Tensor, "view 32 _ _"]
+
+
+class QueryRays(NamedTuple):
+    """Rays of one query view."""
+
+    origin: Float[Tensor, "3"]
+    directions: Float[Tensor, "ray 3"]
+    """Not normalised: `origin + z * direction` is at depth z."""
+    depth_range: Float[Tensor, "2"]
+
+
+def query_rays(batch: SceneBatch) -> QueryRays:
+    """The rays through the batch's pixels."""
+    query = batch.query
+    return QueryRays(*pixel_rays(query.K[0], query.w2c[0], batch.pixels_xy), query.depth_range[0])
+
+
+def gather_samples(
+    features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"]
+) -> tuple[ViewSamples, Float[Tensor, "view ray sample"]]:
+    """What every view holds where the samples project to, and their normalised inverse depth in the view."""
+    views = features.views
+    height, width = views.image_size
+    points = rays.origin + depths[..., None] * rays.directions[:, None]
+    projection = project(views.K, views.w2c, points, height, width)
+    valid = projection.valid[..., None]
+    colours = sample_map(views.images, projection.pixels_xy, height, width) * valid
+    maps = torch.cat([features.image_features, features.ray_features], dim=1)
+    image_features, ray_features = (sample_map(maps, projection.pixels_xy, height, width) * valid).split(32, dim=-1)
+
+    to_view = towards_camera(camera_centres(views.w2c), points)
+    to_query = -nn.functional.normalize(rays.directions, dim=-1)[:, None].expand_as(points)
+    difference = torch.cat([to_view - to_query, (to_view * to_query).sum(dim=-1, keepdim=True)], dim=-1)
+    near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
+    position = normalised_inverse_depth(projection.depth, near, far)
+    return ViewSamples(colours, image_features, ray_features, difference, projection.valid), position
