@@ -1,0 +1,74 @@
+"""The published weights of the MVSNet that cost volumes are made with. A training from random weights begins with them;
+checkpoints of ours hold them."""
+
+import re
+from pathlib import Path
+
+from torch import Tensor
+
+from maskrf_core.checkpoints import read_checkpoint
+from maskrf_core.errors import CheckpointError
+from maskrf_core.model.mvsnet import MVSNet
+from maskrf_core.settings import DataSettings
+
+PLACE = "model/mvsnet_pl.ckpt"
+"""Below the data root."""
+
+MVSNET_NAMES = [
+    (r"\bfeature\.conv(\d)\.conv\.", r"features.\1.0."),
+    (r"\bfeature\.conv(\d)\.bn\.", r"features.\1.1."),
+    (r"\bfeature\.feature\.", r"features.7."),
+    (r"\bcost_regularization\.conv([0-6])\.conv\.", r"regularisation.down\1.0."),
+    (r"\bcost_regularization\.conv([0-6])\.bn\.", r"regularisation.down\1.1."),
+    (r"\bcost_regularization\.conv7\.", r"regularisation.up0."),
+    (r"\bcost_regularization\.conv9\.", r"regularisation.up1."),
+    (r"\bcost_regularization\.conv11\.", r"regularisation.up2."),
+    (r"\bcost_regularization\.prob\.", r"regularisation.head."),
+]
+"""Name inside a published MVSNet → ours; the same by itself and inside a published checkpoint of a renderer."""
+PREFIX = "model."
+
+
+def mvsnet_path(data: DataSettings) -> Path:
+    """Where the weights are sought: `mvsnet_weights`, or `model/mvsnet_pl.ckpt` below the data root."""
+    return Path(data.data_root) / PLACE if data.mvsnet_weights is None else Path(data.mvsnet_weights)
+
+
+def load_mvsnet(mvsnet: MVSNet, data: DataSettings) -> None:
+    """Put the published weights into `mvsnet`.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds something else.
+    """
+    path = mvsnet_path(data)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file. Training with model.visibility_init=cost_volume from random weights begins with a "
+            "pretrained MVSNet: mvsnet_pl.ckpt, made with MVSNet_pl by kwea123, which NeuRay's download page offers. "
+            f"Put it at {PLACE} below data.data_root, name another place in data.mvsnet_weights, or start from a "
+            "checkpoint with cost volumes, which holds these weights."
+        )
+    checkpoint = read_checkpoint(path)
+    published = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(published, dict) or not all(isinstance(value, Tensor) for value in published.values()):
+        raise CheckpointError(f"{path}: has no 'state_dict' of tensors, so it is no MVSNet. Use another copy.")
+    weights = {our_mvsnet_name(name): value for name, value in published.items()}
+    own = mvsnet.state_dict()
+    counters = {name for name in own if name.endswith("num_batches_tracked")}  # of training; not everyone saves them
+    faults = {
+        "missing": own.keys() - weights.keys() - counters,
+        "left over": weights.keys() - own.keys(),
+        "of another shape": {name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape},
+    }
+    if any(faults.values()):
+        listed = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in faults.items() if names)
+        raise CheckpointError(f"{path}: is not the MVSNet that is meant. Weights {listed}.")
+    mvsnet.load_state_dict({name: own[name] for name in counters} | weights)
+
+
+def our_mvsnet_name(published: str) -> str:
+    """Our name, within `MVSNet`, of a weight of the published file."""
+    name = published.removeprefix(PREFIX)
+    for pattern, replacement in MVSNET_NAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
