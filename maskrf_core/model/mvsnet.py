@@ -4,6 +4,8 @@ Its weights are published by themselves (`maskrf_core.mvsnet_weights`) and are p
 with cost volumes.
 """
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -79,7 +81,7 @@ def feature_network() -> nn.Sequential:
             nn.BatchNorm2d(outputs),
             nn.LeakyReLU(SLOPE),
         )
-        for layer, (inputs, outputs) in enumerate(zip(channels[:-1], channels[1:], strict=True))
+        for layer, (inputs, outputs) in enumerate(pairwise(channels))
     ]
     return nn.Sequential(*layers, nn.Conv2d(32, 32, 3, padding=1))
 
