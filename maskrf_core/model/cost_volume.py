@@ -10,7 +10,7 @@ from torch.nn import functional
 
 SMALLEST_PLANE_DEPTH = 1e-4
 """A point of a plane that is nearer to a source camera than this, or behind it, is put there, in scene units."""
-PLANES_AT_ONCE = 8
+PLANES_AT_ONCE = 4
 """Planes that are warped together: all of them at once would take several times the memory of the volume itself."""
 
 

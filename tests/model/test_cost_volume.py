@@ -60,7 +60,7 @@ def test_a_camera_warped_into_itself_changes_nothing():
     torch.testing.assert_close(warped, maps[:, :, None].expand_as(warped), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("planes", [1, 8, 11])
+@pytest.mark.parametrize("planes", [1, 4, 11])
 def test_cost_by_hand_where_nothing_moves(planes):
     """Features 1, 2 and 6 everywhere: E[x²] - E[x]² = 41/3 - 9; however many planes are warped together."""
     K, w2c = cameras(0.0, 0.0, 0.0)
