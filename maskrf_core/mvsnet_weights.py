@@ -1,7 +1,6 @@
 """The published weights of the MVSNet that cost volumes are made with. A training from random weights begins with them;
 checkpoints of ours hold them."""
 
-import re
 from pathlib import Path
 
 from torch import Tensor
@@ -10,25 +9,17 @@ from maskrf_core.checkpoints import read_checkpoint
 from maskrf_core.config import Config
 from maskrf_core.errors import CheckpointError
 from maskrf_core.model.mvsnet import MVSNet
+from maskrf_core.published_names import our_name
 from maskrf_core.settings import DataSettings
 from maskrf_core.storage import resolve
 
 PLACE = "model/mvsnet_pl.ckpt"
 """Below the data root."""
 
-MVSNET_NAMES = [
-    (r"\bfeature\.conv(\d)\.conv\.", r"features.\1.0."),
-    (r"\bfeature\.conv(\d)\.bn\.", r"features.\1.1."),
-    (r"\bfeature\.feature\.", r"features.7."),
-    (r"\bcost_regularization\.conv([0-6])\.conv\.", r"regularisation.down\1.0."),
-    (r"\bcost_regularization\.conv([0-6])\.bn\.", r"regularisation.down\1.1."),
-    (r"\bcost_regularization\.conv7\.", r"regularisation.up0."),
-    (r"\bcost_regularization\.conv9\.", r"regularisation.up1."),
-    (r"\bcost_regularization\.conv11\.", r"regularisation.up2."),
-    (r"\bcost_regularization\.prob\.", r"regularisation.head."),
-]
-"""Name inside a published MVSNet → ours; the same by itself and inside a published checkpoint of a renderer."""
 PREFIX = "model."
+"""Of names in the file."""
+HERE, THERE = "visibility_init.mvsnet.", "init_net.mvsnet."
+"""Of names in a renderer with cost volumes, ours and published."""
 
 
 def mvsnet_path(data: DataSettings) -> Path:
@@ -81,7 +72,4 @@ def _existing_path(data: DataSettings) -> Path:
 
 def our_mvsnet_name(published: str) -> str:
     """Our name, within `MVSNet`, of a weight of the published file."""
-    name = published.removeprefix(PREFIX)
-    for pattern, replacement in MVSNET_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return name
+    return our_name(THERE + published.removeprefix(PREFIX), "cost_volume").removeprefix(HERE).removeprefix(THERE)

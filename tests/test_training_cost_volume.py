@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.checkpoints import load_renderer, read_our_checkpoint
+from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import Config, load_config
 from maskrf_core.datasets import views as views_module
 from maskrf_core.datasets.batch import ModelInputs
 from maskrf_core.datasets.demo import DemoScene
 from maskrf_core.errors import CheckpointError
 from maskrf_core.evaluation import evaluate
+from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.runs import Run
 from maskrf_core.settings import FreeMapSettings, MaskingSettings, ModelSettings
 from maskrf_core.training import fit, initial_renderer

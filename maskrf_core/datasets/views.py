@@ -74,7 +74,17 @@ class SceneViews:
 
     def references(self, image_ids: Sequence[str]) -> Views:
         """Views to render from, with depth maps, padded by reflection to sides that the encoders take."""
-        return pad_by_reflection(self.load(image_ids, depths=True), ENCODER_MULTIPLE)
+        return self.working_views(image_ids, (), FROM_DEPTHS)[0]
+
+    def working_views(
+        self, image_ids: Sequence[str], pool: Sequence[str], inputs: ModelInputs
+    ) -> tuple[Views, SourceViews | None]:
+        """Views to render from with what the model needs of them, padded by reflection to sides that it takes.
+
+        `pool` is where their neighbours are sought, beside themselves.
+        """
+        references = self.load(image_ids, depths=inputs.depths)
+        return padded(*self.with_sources(references, image_ids, pool)) if inputs.sources else padded(references, None)
 
     def load(self, image_ids: Sequence[str], *, masks: bool = False, depths: bool = False) -> Views:
         """Views as they are on disk, with what else is asked for.
@@ -183,11 +193,8 @@ def evaluation_batch(
     """
     query = views.query(query_id)
     nearest = views.nearest(query_id, reference_ids, working_views)
-    references, sources = views.load(nearest, depths=inputs.depths), None
-    if inputs.sources:
-        pool = [image_id for image_id in reference_ids if image_id != query_id]
-        references, sources = views.with_sources(references, nearest, pool)
-    references, sources = padded(references, sources)
+    pool = [image_id for image_id in reference_ids if image_id != query_id]
+    references, sources = views.working_views(nearest, pool, inputs)
     return SceneBatch(query, references, all_pixels(*query.image_size), sources)
 
 

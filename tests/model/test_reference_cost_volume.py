@@ -8,12 +8,12 @@ import torch
 from maskrf_core.datasets.batch import SceneBatch, SourceViews, Views
 from maskrf_core.model.cost_volume_init import expected_depth
 from maskrf_core.model.renderer import Renderer
-from tests.model.published_cost_volume import load_published_cost_volume
+from maskrf_core.published_checkpoints import load_published
 
 
 @pytest.fixture(scope="module")
 def renderer(shared: Path) -> Renderer:
-    return load_published_cost_volume(shared)
+    return load_published(shared / "reference" / "tensors" / "generalization_cost_volume.pth")
 
 
 @pytest.fixture(scope="module")
