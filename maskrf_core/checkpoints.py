@@ -65,6 +65,9 @@ PUBLISHED_NAMES = [
 CONSTANTS_OF_PUBLISHED = {"sph_fitter.regs"}
 """Buffers that hold no learned values: the ridge of the optional direct-rendering head."""
 
+NOT_IN_PUBLISHED = "masked_modelling.colour_head."
+"""Our own addition, which starts at zero."""
+
 COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")
 """Weights that only checkpoints with cost-volume initialisation have."""
 
@@ -130,6 +133,9 @@ def load_published(path: str | Path) -> Renderer:
     for name, value in renderer.state_dict().items():
         if name.endswith("mask_token") and name in weights and weights[name].numel() == value.numel():
             weights[name] = weights[name].reshape(value.shape)  # published with axes of length one
+    for name, value in renderer.state_dict().items():
+        if name.startswith(NOT_IN_PUBLISHED):
+            weights.setdefault(name, value)
     load_weights(renderer, weights, path)
     return renderer.eval()
 

@@ -139,7 +139,7 @@ class Trainer:
         self.optimiser.zero_grad()
         self.fabric.backward(total)
         self.optimiser.step()
-        if config.masking.mask_ratio > 0 and self.step >= config.masking.start_step:
+        if config.masking.target_follows and self.step >= config.masking.start_step:
             self.renderer.masked_modelling.update_target()
         return values
 
@@ -197,6 +197,7 @@ def initial_renderer(config: Config) -> Renderer:
         raise CheckpointError(
             f"{path}: was trained with {renderer.settings}, the config asks for {config.model}. Ask for the same model."
         )
+    renderer.masked_modelling.settings = config.masking  # no weight depends on it
     return renderer
 
 

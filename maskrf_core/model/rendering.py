@@ -32,12 +32,21 @@ class MaskedFeatures:
 
 
 @dataclass(frozen=True)
+class MaskedColours:
+    """The same where colours are to be predicted: the target is what the coarse pass gives the samples."""
+
+    mask: Bool[Tensor, "view ray sample"]
+    prediction: Float[Tensor, "ray coarse_sample 3"]
+    target: Float[Tensor, "ray coarse_sample 3"]
+
+
+@dataclass(frozen=True)
 class Rendering:
     """Coarse and fine pass over the same rays; `masked` only where features were masked."""
 
     coarse: PassRendering
     fine: PassRendering
-    masked: MaskedFeatures | None = None
+    masked: MaskedFeatures | MaskedColours | None = None
 
 
 def concatenate(renderings: list[Rendering]) -> Rendering:

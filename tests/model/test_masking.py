@@ -3,7 +3,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from maskrf_core.model.masking import EMA_DECAY, MaskedModelling, draw_mask
+from maskrf_core.model.mask_drawing import draw_mask
+from maskrf_core.model.masking import EMA_DECAY, MaskedModelling
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -16,7 +17,7 @@ def chi_square(counts: torch.Tensor, expected: torch.Tensor) -> float:
 
 @pytest.mark.parametrize(("ratio", "chosen"), [(0.0, 0), (0.01, 0), (0.25, 24), (0.5, 48), (0.99, 95)])
 def test_every_ray_has_exactly_its_share_of_masked_samples(ratio: float, chosen: int):
-    mask = draw_mask(8, 50, 96, ratio, generator=seeded())
+    mask = draw_mask("ray_and_view", 8, 50, 96, ratio, generator=seeded())
     assert mask.shape == (8, 50, 96)
     assert mask.dtype == torch.bool
     assert (mask.any(dim=0).sum(dim=1) == chosen).all()
@@ -25,7 +26,7 @@ def test_every_ray_has_exactly_its_share_of_masked_samples(ratio: float, chosen:
 def test_number_of_masked_views_is_uniform():
     """1 … V views of a chosen sample, each number as often (chi-square, 4 degrees of freedom, p = 0.001)."""
     views = 5
-    numbers = draw_mask(views, 200, 40, 0.5, generator=seeded(1)).sum(dim=0)
+    numbers = draw_mask("ray_and_view", views, 200, 40, 0.5, generator=seeded(1)).sum(dim=0)
     counts = torch.bincount(numbers[numbers > 0], minlength=views + 1)[1:].double()
     assert counts.sum() == 200 * 20
     assert chi_square(counts, torch.full((views,), 800.0)) < 18.5
@@ -33,13 +34,13 @@ def test_number_of_masked_views_is_uniform():
 
 def test_every_view_is_masked_equally_often():
     """(V + 1) / 2 of V views on average: of 4000 chosen samples each view misses about 1600."""
-    share = draw_mask(5, 200, 40, 0.5, generator=seeded(2)).double().sum(dim=(1, 2)) / 4000
+    share = draw_mask("ray_and_view", 5, 200, 40, 0.5, generator=seeded(2)).double().sum(dim=(1, 2)) / 4000
     torch.testing.assert_close(share, torch.full((5,), 0.6, dtype=torch.float64), atol=0.03, rtol=0)
 
 
 def test_every_pair_of_views_is_masked_equally_often():
     """Where exactly two of four views are masked, the six pairs are equally likely (5 degrees of freedom)."""
-    mask = draw_mask(4, 300, 40, 0.5, generator=seeded(3)).flatten(1)
+    mask = draw_mask("ray_and_view", 4, 300, 40, 0.5, generator=seeded(3)).flatten(1)
     two = mask[:, mask.sum(dim=0) == 2]
     counts = torch.tensor([float((two[a] & two[b]).sum()) for a, b in combinations(range(4), 2)])
     assert counts.sum() == two.shape[1]
@@ -48,25 +49,25 @@ def test_every_pair_of_views_is_masked_equally_often():
 
 def test_every_sample_is_chosen_equally_often():
     """Chi-square with 19 degrees of freedom, scaled for draws without replacement."""
-    chosen = draw_mask(2, 2000, 20, 0.5, generator=seeded(4)).any(dim=0).sum(dim=0).double()
+    chosen = draw_mask("ray_and_view", 2, 2000, 20, 0.5, generator=seeded(4)).any(dim=0).sum(dim=0).double()
     assert chi_square(chosen, torch.full((20,), 1000.0)) * 2 < 43.8
 
 
 def test_rays_are_masked_independently():
-    chosen = draw_mask(3, 400, 20, 0.5, generator=seeded(5)).any(dim=0).double()
+    chosen = draw_mask("ray_and_view", 3, 400, 20, 0.5, generator=seeded(5)).any(dim=0).double()
     together = (chosen[0::2] * chosen[1::2]).mean()
     assert together == pytest.approx(0.25, abs=0.03)
 
 
 def test_one_view():
-    mask = draw_mask(1, 10, 8, 0.5, generator=seeded())
+    mask = draw_mask("ray_and_view", 1, 10, 8, 0.5, generator=seeded())
     assert (mask[0].sum(dim=1) == 4).all()
 
 
 def test_seed_decides():
-    same = [draw_mask(4, 6, 16, 0.5, generator=seeded(7)) for _ in range(2)]
+    same = [draw_mask("ray_and_view", 4, 6, 16, 0.5, generator=seeded(7)) for _ in range(2)]
     assert torch.equal(*same)
-    assert not torch.equal(same[0], draw_mask(4, 6, 16, 0.5, generator=seeded(8)))
+    assert not torch.equal(same[0], draw_mask("ray_and_view", 4, 6, 16, 0.5, generator=seeded(8)))
 
 
 def test_target_starts_as_the_projector_and_has_no_gradient():

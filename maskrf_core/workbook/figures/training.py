@@ -14,6 +14,7 @@ TERMS = {
     "depth_coarse": "depth, coarse",
     "depth_fine": "depth, fine",
     "feature_alignment": "feature alignment",
+    "masked_colour": "colour, predicted where masked",
 }
 
 
