@@ -18,6 +18,7 @@ from maskrf_core.setting_errors import readable
 from maskrf_core.settings import (
     Device,
     MaskRatio,
+    MaskStrategy,
     Preset,
     Seed,
     Settings,
@@ -188,6 +189,7 @@ class AblationParameters(NotebookParameters):
     """Of `02_mask_ratio_ablation`."""
 
     mask_ratios: RatioList = "0, 0.5, 0.75"
+    strategy: MaskStrategy = "ray_and_view"
     seeds: SeedList = "0"
     pretrain_steps: Steps | None = Field(None, description="of each ratio; none: a quarter of the preset's")
     finetune_steps: Steps | None = Field(None, description="after it; none: a quarter of the preset's")
@@ -196,6 +198,7 @@ class AblationParameters(NotebookParameters):
     validation_scenes: SceneList | None = None
 
     stages = ("pretrain", "finetune")
+    settings = NotebookParameters.settings | {"strategy": "masking.strategy"}
     not_in_names = ("mask_ratios", "seeds", "seed", "pretrain_steps", "finetune_steps")
 
     @property
