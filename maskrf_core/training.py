@@ -192,13 +192,15 @@ def initial_renderer(config: Config) -> Renderer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.training.seed)
             return Renderer(config.model, config.masking)
-    renderer = load_renderer(path)
-    if renderer.settings != config.model:
+    loaded = load_renderer(path)
+    # Neither masking nor the direct head has weights of its own that a checkpoint could lack.
+    if loaded.settings.model_copy(update={"direct_rendering": config.model.direct_rendering}) != config.model:
         raise CheckpointError(
-            f"{path}: was trained with {renderer.settings}, the config asks for {config.model}. Ask for the same model."
+            f"{path}: was trained with {loaded.settings}, the config asks for {config.model}. Ask for the same model."
         )
-    renderer.masked_modelling.settings = config.masking  # no weight depends on it
-    return renderer
+    renderer = Renderer(config.model, config.masking)
+    load_weights(renderer, loaded.state_dict(), path)
+    return renderer.eval()
 
 
 def start_fabric(hardware: HardwareSettings) -> Fabric:

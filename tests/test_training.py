@@ -87,13 +87,14 @@ def test_finetuning_starts_from_the_pretrained_weights(pretrained, tmp_path):
 
 
 def test_training_that_goes_on_from_weights_masks_as_its_own_config_says(pretrained, tmp_path):
-    """A checkpoint knows nothing of masking, and need not: all kinds of masking have the same weights."""
+    """A checkpoint need not know of masking, nor of the direct head: the weights are the same."""
     overrides = {"training__initial_weights": str(pretrained.last_checkpoint), "masking__target": "colour"}
-    run = start(tmp_path / "run", **overrides, masking__strategy="block", model__direct_rendering=False)
+    run = start(tmp_path / "run", **overrides, masking__strategy="block", model__direct_rendering=True)
     trainer = Trainer(run)
     assert trainer.renderer.masked_modelling.settings == run.config.masking
     trainer.fit()
     metrics = run.metrics()
+    assert metrics[["colour_direct_fine", "direct_psnr"]].notna().any().all()
     assert metrics["masked_colour"].notna().any()
     assert metrics["feature_alignment"].isna().all()
     assert weights(run)["masked_modelling.colour_head.weight"].abs().max() > 0
