@@ -86,48 +86,6 @@ def test_finetuning_starts_from_the_pretrained_weights(pretrained, tmp_path):
     assert run.metrics()["feature_alignment"].isna().all()
 
 
-def test_training_that_goes_on_from_weights_masks_as_its_own_config_says(pretrained, tmp_path):
-    """A checkpoint need not know of masking, nor of the direct head: the weights are the same."""
-    overrides = {"training__initial_weights": str(pretrained.last_checkpoint), "masking__target": "colour"}
-    run = start(tmp_path / "run", **overrides, masking__strategy="block", model__direct_rendering=True)
-    trainer = Trainer(run)
-    assert trainer.renderer.masked_modelling.settings == run.config.masking
-    trainer.fit()
-    metrics = run.metrics()
-    assert metrics[["colour_direct_fine", "direct_psnr"]].notna().any().all()
-    assert metrics["masked_colour"].notna().any()
-    assert metrics["feature_alignment"].isna().all()
-    assert weights(run)["masked_modelling.colour_head.weight"].abs().max() > 0
-    target = "masked_modelling.target_projector.0.weight"
-    assert torch.equal(weights(run)[target], weights(pretrained)[target])
-
-
-def test_a_range_of_ratios_continues_exactly(tmp_path):
-    """Each step's ratio and blocks follow from the seed and the step alone."""
-    overrides = {"masking__strategy": "block", "masking__mask_ratio": 0.0, "masking__largest_mask_ratio": 0.9}
-    overrides |= {"hardware__data_workers": 0}
-    whole = start(tmp_path / "whole", **overrides, training__steps=3)
-    fit(whole)
-    fit(start(tmp_path / "parts", **overrides, training__steps=2))
-    continued = start(tmp_path / "parts", **overrides, training__steps=3)
-    fit(continued)
-    ours, theirs = weights(continued), weights(whole)
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    trained = whole.metrics()
-    assert np.isfinite(trained[trained["phase"] == "train"]["feature_alignment"]).all()
-
-
-def test_the_direct_head_is_trained_and_validated(tmp_path):
-    run = start(tmp_path / "run", "finetune", model__direct_rendering=True, training__steps=2)
-    fit(run)
-    metrics = run.metrics()
-    for phase, names in (
-        ("train", ["colour_direct_coarse", "colour_direct_fine"]),
-        ("validation", ["direct_psnr", "direct_ssim"]),
-    ):
-        assert np.isfinite(metrics[metrics["phase"] == phase][names]).all(axis=None)
-
-
 def test_weights_of_another_model_are_refused(pretrained, tmp_path):
     overrides = {"training__initial_weights": str(pretrained.last_checkpoint), "model__coarse_samples": 16}
     with pytest.raises(CheckpointError, match="coarse_samples=12"):

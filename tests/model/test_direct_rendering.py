@@ -17,10 +17,7 @@ from maskrf_core.model.direct_rendering import (
     fitted_colours,
     spherical_harmonics,
 )
-from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.visibility import PointVisibility
-from maskrf_core.settings import ModelSettings
-from tests.model.tiny import fill_by_formula, tiny_batch
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -233,19 +230,6 @@ def test_gradients_are_finite_at_the_edges(dtype, views: int, hit: float, seen: 
     assert rgb.isfinite().all()
     rgb.sum().backward()
     assert all(part.grad.isfinite().all() for part in (visible, hits, colours))
-
-
-@pytest.mark.parametrize("views", [1, 3])
-def test_the_whole_renderer_has_finite_gradients(views: int):
-    renderer = Renderer(ModelSettings(coarse_samples=6, fine_samples=4, direct_rendering=True))
-    fill_by_formula(renderer)
-    rendering = renderer.train()(tiny_batch(views=views, rays=4), mask_ratio=0.5, generator=seeded())
-    (rendering.coarse.direct_rgb.sum() + rendering.fine.direct_rgb.sum()).backward()
-    for render_pass in (renderer.coarse, renderer.fine):
-        assert render_pass.distribution_decoder.mean[0].weight.grad.abs().max() > 0
-        assert all(parameter.grad is None for parameter in render_pass.aggregation.parameters())
-    gradients = [parameter.grad for parameter in renderer.parameters() if parameter.grad is not None]
-    assert all(gradient.isfinite().all() for gradient in gradients)
 
 
 def test_a_pass_that_is_not_finite_says_so_in_its_colours():

@@ -10,8 +10,8 @@ from maskrf_core.losses import colour_loss, depth_loss, masked_terms, query_colo
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.mask_drawing import STRATEGIES
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings import MaskingSettings
-from tests.model.tiny import tiny_batch, tiny_renderer
+from maskrf_core.settings import MaskingSettings, ModelSettings
+from tests.model.tiny import fill_by_formula, tiny_batch, tiny_renderer
 
 
 def total_loss(renderer: Renderer, batch: SceneBatch, mask_ratio: float) -> torch.Tensor:
@@ -84,5 +84,20 @@ def test_every_kind_of_masking_is_finite_with_nothing_and_nearly_all_masked(sett
     loss = total_loss(renderer, tiny_batch(views=views, rays=4), mask_ratio)
     assert loss.isfinite()
     loss.backward()
+    gradients = [parameter.grad for parameter in renderer.parameters() if parameter.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_the_direct_head_has_finite_gradients(views: int):
+    renderer = Renderer(ModelSettings(coarse_samples=6, fine_samples=4, direct_rendering=True))
+    fill_by_formula(renderer)
+    rendering = renderer.train()(
+        tiny_batch(views=views, rays=4), mask_ratio=0.5, generator=torch.Generator().manual_seed(0)
+    )
+    (rendering.coarse.direct_rgb.sum() + rendering.fine.direct_rgb.sum()).backward()
+    for render_pass in (renderer.coarse, renderer.fine):
+        assert render_pass.distribution_decoder.mean[0].weight.grad.abs().max() > 0
+        assert all(parameter.grad is None for parameter in render_pass.aggregation.parameters())
     gradients = [parameter.grad for parameter in renderer.parameters() if parameter.grad is not None]
     assert all(gradient.isfinite().all() for gradient in gradients)
