@@ -183,19 +183,19 @@ def test_a_ray_past_all_views_is_black():
     nothing = PointVisibility(torch.zeros_like(weights), torch.zeros_like(weights))
     rgb = direct_colours_of_rays(samples_of(colours, to_views, to_query, valid), nothing, to_query[:, 0])
     assert torch.equal(rgb, torch.zeros(4, 3, dtype=torch.float64))
+    assert (direct_alpha(nothing, valid) == 0).all()
 
 
-def test_an_opaque_wall_of_one_colour():
-    """Every view says that the surface lies in the third sample: the ray has its colour."""
+def test_an_opaque_wall():
+    """Every view says that the surface lies in the third sample: the ray has the colour that fits there."""
     colours, weights, to_views, to_query = random_case(4)
-    colour = torch.tensor([0.2, 0.7, 0.4], dtype=torch.float64)
-    colours[:, :, 2] = colour
     visible, hit = torch.zeros_like(weights), torch.zeros_like(weights)
     visible[:, :, :3], hit[:, :, 2] = 1, 1
     valid = torch.ones(4, 4, 5, dtype=torch.bool)
     samples = samples_of(colours, to_views, to_query, valid)
     rgb = direct_colours_of_rays(samples, PointVisibility(visible, hit), to_query[:, 0])
-    torch.testing.assert_close(rgb, colour.expand(4, 3), atol=1e-3, rtol=0)
+    there = (part[:, :, 2:3] for part in (colours, torch.full_like(weights, 1 / 4.001), to_views))
+    torch.testing.assert_close(rgb, fitted_colours(*there, to_query)[:, 0], atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("views", [1, 3])
