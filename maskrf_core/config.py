@@ -42,8 +42,11 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _finetuning_masks_nothing(self) -> "Config":
-        if self.stage != "pretrain" and self.masking.mask_ratio != 0:
-            raise ValueError(f"masking.mask_ratio must be 0 in the {self.stage} stage: finetuning masks nothing")
+        if self.stage != "pretrain" and self.masking.masks:
+            largest = "" if self.masking.mask_ratio else " and largest_mask_ratio none or 0"
+            raise ValueError(
+                f"masking.mask_ratio must be 0{largest} in the {self.stage} stage: finetuning masks nothing"
+            )
         return self
 
     @property

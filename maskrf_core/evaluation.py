@@ -17,6 +17,7 @@ from maskrf_core.errors import DatasetError, SettingsError
 from maskrf_core.files import write_atomically, write_text
 from maskrf_core.metrics import lpips_vgg, psnr, ssim
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import Rendering
 from maskrf_core.progress import tracked
 from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.runs import Run
@@ -37,6 +38,8 @@ class RenderedView:
     coarse_depth: Float[np.ndarray, "height width"]
     fine_depth: Float[np.ndarray, "height width"]
     depth_range: tuple[float, float]
+    direct: Float[np.ndarray, "height width 3"] | None = None
+    """The fine pass's picture by the direct head, where it is on."""
 
 
 def evaluate(
@@ -146,10 +149,10 @@ def render_view(renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, scen
     """Render all pixels of a batch's query and put them back into pictures."""
     height, width = batch.query.image_size
     parts = [
-        (chunk.coarse.rgb, chunk.fine.rgb, chunk.coarse.depth, chunk.fine.depth)
+        (chunk.coarse.rgb, chunk.fine.rgb, chunk.coarse.depth, chunk.fine.depth, *_direct(chunk))
         for chunk in renderer.render_chunks(batch, rays_per_chunk)
     ]
-    coarse, fine, coarse_depth, fine_depth = (
+    coarse, fine, coarse_depth, fine_depth, *direct = (
         torch.cat(column).float().cpu().numpy().reshape(height, width, *column[0].shape[1:])
         for column in zip(*parts, strict=True)
     )
@@ -163,12 +166,19 @@ def render_view(renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, scen
         coarse_depth,
         fine_depth,
         (near, far),
+        *(picture.clip(0, 1) for picture in direct),
     )
 
 
+def _direct(chunk: Rendering) -> list[torch.Tensor]:
+    """What the direct head made of the rays: one picture or none."""
+    return [] if chunk.fine.direct_rgb is None else [chunk.fine.direct_rgb]
+
+
 def view_metrics(view: RenderedView, names: Sequence[str] = tuple(METRICS)) -> dict[str, float | None]:
-    """`coarse_psnr`, `fine_psnr` and so on of one view; None where LPIPS cannot be had."""
-    pictures = {"coarse": view.coarse, "fine": view.fine}
+    """`coarse_psnr`, `fine_psnr` and so on of one view, `direct_psnr` where there is a direct picture; None where LPIPS
+    cannot be had."""
+    pictures = {"coarse": view.coarse, "fine": view.fine} | ({} if view.direct is None else {"direct": view.direct})
     return {
         f"{which}_{name}": METRICS[name](picture, view.truth) for which, picture in pictures.items() for name in names
     }

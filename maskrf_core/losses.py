@@ -9,9 +9,10 @@ from maskrf_core.config import Config
 from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from maskrf_core.model.layers import sample_map
+from maskrf_core.model.mask_drawing import draw_mask_ratio
 from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering import MaskedFeatures, Rendering
+from maskrf_core.model.rendering import MaskedColours, MaskedFeatures, Rendering
 from maskrf_core.model.sampling import normalised_inverse_depth
 from maskrf_core.settings import MaskingSettings
 
@@ -80,6 +81,20 @@ def feature_alignment_loss(masked: MaskedFeatures) -> Float[Tensor, ""]:
     return (2 - 2 * functional.cosine_similarity(masked.prediction, masked.target, dim=-1)).mean()
 
 
+def masked_colour_loss(masked: MaskedColours) -> Float[Tensor, ""]:
+    """Squared error summed over channels, averaged over all coarse samples."""
+    return (masked.prediction - masked.target).square().sum(dim=-1).mean()
+
+
+def masked_terms(masked: MaskedFeatures | MaskedColours | None) -> dict[str, Float[Tensor, ""]]:
+    """The term of what masked features predict, by its name; none where nothing was masked."""
+    if masked is None:
+        return {}
+    if isinstance(masked, MaskedColours):
+        return {"masked_colour": masked_colour_loss(masked)}
+    return {"feature_alignment": feature_alignment_loss(masked)}
+
+
 def ramp(step: int, *, start: int, warmup: int) -> float:
     """0 before `start`, then linear to 1 over `warmup` steps."""
     if step < start:
@@ -99,21 +114,21 @@ class Objective(nn.Module):
         """Raw terms of both passes: colour, depth where it is supervised, and what masked features predict."""
         features = self.renderer.encode(batch.references, batch.sources)
         rays = query_rays(batch)
-        mask_ratio = self.config.masking.mask_ratio
+        mask_ratio = draw_mask_ratio(self.config.masking, generator=generator)
         rendering = self.renderer.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
         terms = self._colour_terms(batch, rendering)
         if self.config.supervises_depth:
             terms |= self._depth_terms(features, generator=generator)
-        if rendering.masked is not None:
-            terms["feature_alignment"] = feature_alignment_loss(rendering.masked)
-        return terms
+        return terms | masked_terms(rendering.masked)
 
     def _colour_terms(self, batch: SceneBatch, rendering: Rendering) -> dict[str, Tensor]:
         truth = query_colours(batch.query, batch.pixels_xy)
-        return {
-            "colour_coarse": colour_loss(rendering.coarse.rgb, truth, rendering.coarse.ray_mask),
-            "colour_fine": colour_loss(rendering.fine.rgb, truth, rendering.fine.ray_mask),
-        }
+        passes = {"coarse": rendering.coarse, "fine": rendering.fine}
+        terms = {f"colour_{name}": colour_loss(part.rgb, truth, part.ray_mask) for name, part in passes.items()}
+        for name, part in passes.items():
+            if part.direct_rgb is not None:
+                terms[f"colour_direct_{name}"] = colour_loss(part.direct_rgb, truth, part.ray_mask)
+        return terms
 
     def _depth_terms(self, features: ReferenceFeatures, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Both passes are held to the true depths where the views have them, else to the input depths."""
@@ -133,6 +148,6 @@ class Objective(nn.Module):
 
 
 def weighted_sum(terms: dict[str, Float[Tensor, ""]], masking: MaskingSettings, step: int) -> Float[Tensor, ""]:
-    """What is minimised: every term with weight 1, feature alignment with its λ and ramp."""
-    alignment = masking.weight * ramp(step, start=masking.start_step, warmup=masking.warmup_steps)
-    return sum((alignment if name == "feature_alignment" else 1.0) * term for name, term in terms.items())
+    """What is minimised: every term with weight 1, what masked features predict with its λ and ramp."""
+    of_masked = masking.weight * ramp(step, start=masking.start_step, warmup=masking.warmup_steps)
+    return sum((of_masked if name == masking.term else 1.0) * term for name, term in terms.items())

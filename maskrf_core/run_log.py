@@ -22,6 +22,7 @@ COLUMNS = [
     "step", "phase", "total", "colour_coarse", "colour_fine", "colour_direct_coarse", "colour_direct_fine",
     "depth_coarse", "depth_fine", "consistency_coarse", "consistency_fine", "feature_alignment", "masked_colour",
     "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim",
+    "direct_psnr", "direct_ssim",
 ]  # fmt: skip
 
 

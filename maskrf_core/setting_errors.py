@@ -30,8 +30,9 @@ def _fault(fault: dict[str, Any], model: type[BaseModel], noun: str) -> str:
         return f"{name}: unknown {noun}{_suggestion(fault['loc'], siblings)}"
     if kind == "missing":
         return f"{name}: is missing"
-    if not name:
-        return str(fault["msg"]).removeprefix("Value error, ")
+    if kind == "value_error":  # of a section or of everything as a whole: the message names the setting
+        message = str(fault["msg"]).removeprefix("Value error, ")
+        return f"{name}.{message}" if name else message
     return f"{name}={value!r}: must be {_expectation(fault, model)}"
 
 

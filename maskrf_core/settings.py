@@ -74,6 +74,34 @@ class MaskingSettings(Settings):
     start_step: int = Field(20_000, ge=0, description="step at which the alignment loss and the target's EMA begin")
     warmup_steps: int = Field(10_000, ge=0, description="steps over which λ rises linearly from 0")
 
+    @model_validator(mode="after")
+    def _range_of_ratios_rises(self) -> "MaskingSettings":
+        if self.largest < self.mask_ratio:
+            raise ValueError(
+                f"largest_mask_ratio={self.largest_mask_ratio:g}: must be at least mask_ratio={self.mask_ratio:g}"
+            )
+        return self
+
+    @property
+    def largest(self) -> float:
+        """The largest ratio that a step can have."""
+        return self.mask_ratio if self.largest_mask_ratio is None else self.largest_mask_ratio
+
+    @property
+    def masks(self) -> bool:
+        """Whether anything is masked at all."""
+        return self.largest > 0
+
+    @property
+    def target_follows(self) -> bool:
+        """Whether there is a target that follows by EMA."""
+        return self.masks and self.target == "scene_feature" and self.projector and self.ema_target
+
+    @property
+    def term(self) -> Literal["feature_alignment", "masked_colour"]:
+        """Name of the loss term of what masked features predict."""
+        return "masked_colour" if self.target == "colour" else "feature_alignment"
+
 
 class DataSettings(Settings):
     """Which scenes, and what is drawn from them. `demo/train`, `demo/validation`, `demo/test` name all such scenes.

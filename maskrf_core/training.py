@@ -141,7 +141,7 @@ class Trainer:
         self.optimiser.zero_grad()
         self.fabric.backward(total)
         self.optimiser.step()
-        if config.masking.mask_ratio > 0 and self.step >= config.masking.start_step:
+        if config.masking.target_follows and self.step >= config.masking.start_step:
             self.renderer.masked_modelling.update_target()
         return values
 
@@ -197,12 +197,15 @@ def initial_renderer(config: Config) -> Renderer:
         if config.model.visibility_init == "cost_volume":
             load_mvsnet(renderer.visibility_init.mvsnet, config.data)
         return renderer
-    renderer = load_renderer(path)
-    if renderer.settings != config.model:
+    loaded = load_renderer(path)
+    # Neither masking nor the direct head has weights of its own that a checkpoint could lack.
+    if loaded.settings.model_copy(update={"direct_rendering": config.model.direct_rendering}) != config.model:
         raise CheckpointError(
-            f"{path}: was trained with {renderer.settings}, the config asks for {config.model}. Ask for the same model."
+            f"{path}: was trained with {loaded.settings}, the config asks for {config.model}. Ask for the same model."
         )
-    return renderer
+    renderer = Renderer(config.model, config.masking)
+    load_weights(renderer, loaded.state_dict(), path)
+    return renderer.eval()
 
 
 def random_renderer(config: Config) -> Renderer:

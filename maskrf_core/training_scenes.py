@@ -10,6 +10,7 @@ from maskrf_core.datasets.places import HELD_OUT, place_of
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.views import SceneViews, expand_scene_names, open_scenes
 from maskrf_core.errors import DatasetError, SettingsError
+from maskrf_core.model.mask_drawing import masked_count
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
 from maskrf_core.storage import cache_folder
 
@@ -24,6 +25,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture, list[SceneViews]]:
         SettingsError, DatasetError: as the checks below, or a scene is missing or broken.
     """
     check_supervision(config)
+    check_masking(config)
     data, hardware = config.data, config.hardware
     cache = cache_folder(data.data_root)
     images = ImageCache(hardware.image_cache_mib / (hardware.data_workers + 1))
@@ -54,6 +56,18 @@ def check_supervision(config: Config) -> None:
             f"data.working_views={needed}, model.coarse_samples={samples}: training needs more than "
             f"{RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays that "
             "so many see are supervised"
+        )
+
+
+def check_masking(config: Config) -> None:
+    """Raise `SettingsError` if a training that shall mask could never mask anything, its counts being cut to 0."""
+    masking, model, views = config.masking, config.model, config.data.working_views
+    samples = model.coarse_samples + model.fine_samples
+    if masking.masks and masked_count(masking.strategy, views, samples, masking.largest) == 0:
+        of = f"data.working_views={views}" if masking.strategy == "view" else f"{samples} samples a ray"
+        raise SettingsError(
+            f"masking.strategy={masking.strategy}, a mask ratio of {masking.largest:g} and {of}: less than one would "
+            "be masked, so nothing ever would. Set the ratio higher, or to 0 to train without masks"
         )
 
 

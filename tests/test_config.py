@@ -46,12 +46,18 @@ def test_finetuning_masks_nothing():
     assert load_config("finetune").masking.mask_ratio == 0
     with pytest.raises(SettingsError, match="finetuning masks nothing"):
         load_config("finetune", "demo", {"masking.mask_ratio": 0.5})
+    with pytest.raises(SettingsError, match=r"largest_mask_ratio none or 0 in the finetune stage"):
+        load_config("finetune", "demo", {"masking.largest_mask_ratio": 0.5})
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("masking.mask_ration", 0.5, "masking.mask_ration: unknown setting; did you mean masking.mask_ratio?"),
+        ("masking.strategy", "blocks", "masking.strategy='blocks': must be one of 'ray_and_view', 'ray', 'view' or "
+         "'block'; did you mean 'block'?"),
+        ("masking.largest_mask_ratio", 1, "masking.largest_mask_ratio=1: must be ≥ 0 and < 1"),
+        ("masking.largest_mask_ratio", 0.25, "masking.largest_mask_ratio=0.25: must be at least mask_ratio=0.5"),
         ("traning.steps", 5, "traning: unknown setting; did you mean training?"),
         ("masking.mask_ratio", 1.5, "masking.mask_ratio=1.5: must be ≥ 0 and < 1"),
         ("training.steps", "ten", "training.steps='ten': must be a whole number"),
@@ -124,3 +130,19 @@ def test_exponents_without_a_point_are_numbers_too():
 
 def test_defaults_are_valid():
     assert validated({"stage": "pretrain"}).training.steps == 400_000
+
+
+@pytest.mark.parametrize(
+    ("ratio", "largest", "masks"),
+    [(0, None, False), (0, 0.0, False), (0, 0.5, True), (0.5, None, True), (0.5, 0.5, True)],
+)
+def test_a_run_masks_if_any_of_its_ratios_does(ratio, largest, masks):
+    masking = load_config("pretrain", "demo", {"masking.mask_ratio": ratio}).masking
+    masking = masking.model_copy(update={"largest_mask_ratio": largest})
+    assert masking.masks == masks
+    assert masking.target_follows == masks
+
+
+@pytest.mark.parametrize("off", [{"target": "colour"}, {"projector": False}, {"ema_target": False}])
+def test_a_target_follows_only_where_there_is_one(off):
+    assert not load_config("pretrain").masking.model_copy(update=off).target_follows

@@ -100,6 +100,18 @@ def test_evaluate_makes_a_row_a_view_and_pictures(renderer, tmp_path):
     assert (tmp_path / "renders" / "metrics.csv").is_file()
 
 
+def test_the_direct_picture_has_columns_where_the_head_is_on(renderer, views, tmp_path):
+    with_head = Renderer(ModelSettings(coarse_samples=6, fine_samples=3, direct_rendering=True)).eval()
+    with_head.load_state_dict(renderer.state_dict())
+    batch = evaluation_batch(views, "view_0", ["view_1", "view_2", "view_3"], 3)
+    view = render_view(with_head, batch, 700, "memory", "view_0")
+    whole = with_head.render(batch, 10_000).fine
+    np.testing.assert_allclose(view.direct[12, 34], whole.direct_rgb[12 * 50 + 34].clip(0, 1), atol=1e-5)
+    assert not np.allclose(view.direct, view.fine, atol=0.01)
+    scores, usual = view_metrics(view, ("psnr",)), view_metrics(render_view(renderer, batch, 700, "", ""), ("psnr",))
+    assert scores == usual | {"direct_psnr": pytest.approx(psnr(view.direct, view.truth))}
+
+
 def test_nearest_view_copy_is_the_nearest_photograph():
     table = nearest_view_copy(["demo/test_00"], views_per_scene=2)
     views = SceneViews(open_scene("demo/test_00"))

@@ -146,6 +146,8 @@ def test_best_weights_are_kept_by_validation(tmp_path, monkeypatch):
         ({"data__working_views": 20}, "Set working_views lower"),
         ({"data__working_views": 2}, "training needs more than 2 views"),
         ({"model__coarse_samples": 8}, "2 views and 8 samples"),
+        ({"masking__mask_ratio": 0.06}, "ray_and_view, a mask ratio of 0.06 and 16 samples a ray: less than one"),
+        ({"masking__strategy": "view", "masking__mask_ratio": 0.3}, "a mask ratio of 0.3 and data.working_views=3"),
         ({"training__initial_weights": "nowhere.pt"}, "nowhere.pt"),
     ],
 )

@@ -36,6 +36,11 @@ def query_rays(batch: SceneBatch) -> QueryRays:
     return QueryRays(*pixel_rays(query.K[0], query.w2c[0], batch.pixels_xy), query.depth_range[0])
 
 
+def towards_query(rays: QueryRays) -> Float[Tensor, "ray 3"]:
+    """Unit vectors from the samples of each ray to the query camera."""
+    return -nn.functional.normalize(rays.directions, dim=-1)
+
+
 def gather_samples(
     features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"]
 ) -> tuple[ViewSamples, Float[Tensor, "view ray sample"]]:
@@ -50,7 +55,7 @@ def gather_samples(
     image_features, ray_features = (sample_map(maps, projection.pixels_xy, height, width) * valid).split(32, dim=-1)
 
     to_view = towards_camera(camera_centres(views.w2c), points)
-    to_query = -nn.functional.normalize(rays.directions, dim=-1)[:, None].expand_as(points)
+    to_query = towards_query(rays)[:, None].expand_as(points)
     difference = torch.cat([to_view - to_query, (to_view * to_query).sum(dim=-1, keepdim=True)], dim=-1)
     near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
     position = normalised_inverse_depth(projection.depth, near, far)

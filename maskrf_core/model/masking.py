@@ -1,40 +1,29 @@
-"""Masked ray and view modelling: what is masked, what is predicted, and the target that follows.
+"""What masked features are to predict, and the target that follows.
 
 Yang et al., Mask-based Modeling for Neural Radiance Fields, ICLR 2024, arXiv 2304.04962. The target that follows its
-online twin is BYOL's (arXiv 2006.07733).
-
-A mask is True where a (view, sample) is masked, everywhere.
+online twin is BYOL's (arXiv 2006.07733). What is masked is in `mask_drawing`.
 """
 
 import copy
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from maskrf_core.model.aggregation import PointPrediction
+from maskrf_core.model.rendering import MaskedColours, MaskedFeatures
 from maskrf_core.settings import MaskingSettings
 
 EMA_DECAY = 0.99
 """Share of itself that the target projector keeps in a step."""
 
 
-def draw_mask(
-    views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator
-) -> Bool[Tensor, "{views} {rays} {samples}"]:
-    """Choose `int(samples * mask_ratio)` samples on each ray, and at each of them 1 to all views, to be masked.
-
-    Samples are chosen uniformly without replacement; the number of views is uniform in 1 … views, and then which ones.
-    The mask is on the generator's device.
-    """
-    device = generator.device
-    chosen = torch.rand(rays, samples, generator=generator, device=device).argsort(dim=1) < int(samples * mask_ratio)
-    views_masked = torch.randint(1, views + 1, (rays, samples), generator=generator, device=device)
-    rank = torch.rand(views, rays, samples, generator=generator, device=device).argsort(dim=0)
-    return chosen & (rank < views_masked)
-
-
 class MaskedModelling(nn.Module):
-    """Projector and predictor of the fine scene features, and the target projector of the coarse ones."""
+    """Projector and predictor of the fine scene features, and the target projector of the coarse ones.
+
+    All parts are there whatever the settings, so that all checkpoints have the same weights; the settings say which are
+    used.
+    """
 
     def __init__(self, settings: MaskingSettings | None = None):
         super().__init__()
@@ -42,15 +31,48 @@ class MaskedModelling(nn.Module):
         self.projector = _projection_head()
         self.predictor = _projection_head()
         self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
+        # The youngest part: made without a draw, it leaves all weights what they were without it.
+        self.colour_head = nn.utils.skip_init(nn.Linear, 16, 3)
+        nn.init.zeros_(self.colour_head.weight)
+        nn.init.zeros_(self.colour_head.bias)
+
+    def forward(
+        self,
+        mask: Bool[Tensor, "view ray sample"],
+        fine: PointPrediction,
+        coarse: PointPrediction,
+        coarse_positions: Int64[Tensor, "ray coarse_sample"],
+    ) -> MaskedFeatures | MaskedColours:
+        """What the masked fine pass predicts of the unmasked coarse one, at the coarse samples.
+
+        `coarse_positions` is where those stand among the fine ones.
+        """
+        if self.settings.target == "colour":
+            of_fine, target = self.predict_colours(fine.scene_features), coarse.colours.detach()
+        else:
+            of_fine, target = self.predict(fine.scene_features), self.target(coarse.scene_features)
+        at_coarse = coarse_positions[..., None].expand(-1, -1, of_fine.shape[-1])
+        kind = MaskedColours if self.settings.target == "colour" else MaskedFeatures
+        return kind(mask, of_fine.gather(1, at_coarse), target)
 
     def predict(self, fine_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 16"]:
         """What the masked fine pass makes of the unmasked coarse one. All rows share the batch statistics."""
-        return self.predictor(self.projector(fine_features.flatten(0, 1))).view_as(fine_features)
+        rows = fine_features.flatten(0, 1)
+        rows = self.projector(rows) if self.settings.projector else rows
+        rows = self.predictor(rows) if self.settings.predictor else rows
+        return rows.view_as(fine_features)
+
+    def predict_colours(self, fine_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 3"]:
+        """The colour of each sample, from the fine features alone."""
+        return self.colour_head(fine_features)
 
     @torch.no_grad()
     def target(self, coarse_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 16"]:
         """What is to be predicted; no gradient flows through it."""
-        return self.target_projector(coarse_features.flatten(0, 1)).view_as(coarse_features)
+        if not self.settings.projector:
+            return coarse_features.detach()
+        projector = self.target_projector if self.settings.ema_target else self.projector
+        return projector(coarse_features.flatten(0, 1)).view_as(coarse_features)
 
     @torch.no_grad()
     def update_target(self) -> None:

@@ -1,21 +1,38 @@
 """One pass, coarse or fine: from samples on rays to what they show."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskrf_core.model.aggregation import AggregationNetwork, PointPrediction, ViewSamples
-from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, gather_samples
+from maskrf_core.model.compositing import hit_probability_of
+from maskrf_core.model.direct_rendering import direct_colours_of_rays
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, gather_samples, towards_query
 from maskrf_core.model.rendering import PassRendering
 from maskrf_core.model.sampling import intervals
 from maskrf_core.model.visibility import DistributionDecoder, PointVisibility, visibility_of_samples
 
 
-class RenderPass(nn.Module):
-    """The networks of one pass: what each view says of a sample, and what all of them together say."""
+class PassPrediction(NamedTuple):
+    """What one pass says of its samples."""
 
-    def __init__(self):
+    samples: ViewSamples
+    points: PointPrediction
+    direct_rgb: Float[Tensor, "ray 3"] | None
+    """Colours of the rays by the direct head, where it is on."""
+
+
+class RenderPass(nn.Module):
+    """The networks of one pass: what each view says of a sample, and what all of them together say.
+
+    With `direct_rendering`, the rays are also rendered from the visibility of the views alone.
+    """
+
+    def __init__(self, *, direct_rendering: bool = False):
         super().__init__()
+        self.direct_rendering = direct_rendering
         self.distribution_decoder = DistributionDecoder()
         self.aggregation = AggregationNetwork()
 
@@ -26,10 +43,12 @@ class RenderPass(nn.Module):
         depths: Float[Tensor, "ray sample"],
         *,
         mask: Bool[Tensor, "view ray sample"] | None,
-    ) -> tuple[ViewSamples, PointPrediction]:
+    ) -> PassPrediction:
         """Look at the samples at `depths` in every view and predict them; `mask` as in `AggregationNetwork`."""
         samples, visibility = self.look(features, rays, depths)
-        return samples, self.aggregation(samples, visibility, mask=mask)
+        points = self.aggregation(samples, visibility, mask=mask)
+        direct = direct_colours_of_rays(samples, visibility, towards_query(rays)) if self.direct_rendering else None
+        return PassPrediction(samples, points, direct)
 
     def look(
         self, features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"]
@@ -42,15 +61,16 @@ class RenderPass(nn.Module):
 
 
 def volume_render(
-    prediction: PointPrediction, depths: Float[Tensor, "ray sample"], ray_mask: Bool[Tensor, "ray"]
+    points: PointPrediction,
+    depths: Float[Tensor, "ray sample"],
+    ray_mask: Bool[Tensor, "ray"],
+    direct_rgb: Float[Tensor, "ray 3"] | None = None,
 ) -> PassRendering:
-    """Alpha-composite the samples from front to back.
+    """Alpha-composite the samples from front to back; `ray_mask` and `direct_rgb` are handed through.
 
-    alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained; a
-    sample's hit probability is its alpha times the product of 1 - alpha over the samples before it.
+    alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained.
     """
-    alpha = 1 - torch.exp(-prediction.density)
-    passes = torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha[:, :-1] + 1e-10], dim=1)
-    hit_probability = alpha * passes.cumprod(dim=1)
-    rgb = (hit_probability[..., None] * prediction.colours).sum(dim=1)
-    return PassRendering(rgb, (hit_probability * depths).sum(dim=1), hit_probability, depths, ray_mask)
+    hit_probability = hit_probability_of(1 - torch.exp(-points.density))
+    rgb = (hit_probability[..., None] * points.colours).sum(dim=1)
+    depth = (hit_probability * depths).sum(dim=1)
+    return PassRendering(rgb, depth, hit_probability, depths, ray_mask, direct_rgb)

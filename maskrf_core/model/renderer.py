@@ -9,9 +9,10 @@ from maskrf_core.datasets.batch import ModelInputs, SceneBatch, SourceViews, Vie
 from maskrf_core.errors import DatasetError
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
 from maskrf_core.model.image_encoder import image_encoder
-from maskrf_core.model.masking import MaskedModelling, draw_mask
+from maskrf_core.model.mask_drawing import draw_mask
+from maskrf_core.model.masking import MaskedModelling
 from maskrf_core.model.render_pass import RenderPass, volume_render
-from maskrf_core.model.rendering import MaskedFeatures, Rendering, concatenate
+from maskrf_core.model.rendering import Rendering, concatenate
 from maskrf_core.model.sampling import coarse_depths, draw_fine_depths, merge_depths
 from maskrf_core.model.visibility import VisibilityEncoder
 from maskrf_core.model.visibility_init import INIT_NETWORKS
@@ -37,8 +38,8 @@ class Renderer(nn.Module):
         self.image_encoder = image_encoder()
         self.visibility_init = INIT_NETWORKS[self.settings.visibility_init]()
         self.visibility_encoder = VisibilityEncoder()
-        self.coarse = RenderPass()
-        self.fine = RenderPass()
+        self.coarse = RenderPass(direct_rendering=self.settings.direct_rendering)
+        self.fine = RenderPass(direct_rendering=self.settings.direct_rendering)
         self.masked_modelling = MaskedModelling(masking or MaskingSettings())
 
     def forward(self, batch: SceneBatch, *, mask_ratio: float, generator: torch.Generator | None = None) -> Rendering:
@@ -81,9 +82,9 @@ class Renderer(nn.Module):
     ) -> Rendering:
         """Coarse pass, new depths where it hit, fine pass over both."""
         depths = coarse_depths(rays.depth_range, len(rays.directions), self.settings.coarse_samples)
-        samples, prediction = self.coarse(features, rays, depths, mask=None)
+        samples, points, direct_rgb = self.coarse(features, rays, depths, mask=None)
         seen = (samples.valid.sum(dim=0) > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
-        coarse = volume_render(prediction, depths, seen)
+        coarse = volume_render(points, depths, seen, direct_rgb)
 
         new = draw_fine_depths(
             depths, coarse.hit_probability, rays.depth_range, self.settings.fine_samples, generator=generator
@@ -94,16 +95,15 @@ class Renderer(nn.Module):
             if generator is None:
                 raise ValueError("masking draws at random: pass a generator, or mask_ratio=0")
             shape = (len(features.views), *merged.depths.shape)
-            mask = draw_mask(*shape, mask_ratio, generator=generator).to(depths.device)
-        _, fine_prediction = self.fine(features, rays, merged.depths, mask=mask)
-        fine = volume_render(fine_prediction, merged.depths, seen)
+            strategy = self.masked_modelling.settings.strategy
+            mask = draw_mask(strategy, *shape, mask_ratio, generator=generator).to(depths.device)
+        _, fine_points, fine_direct_rgb = self.fine(features, rays, merged.depths, mask=mask)
+        fine = volume_render(fine_points, merged.depths, seen, fine_direct_rgb)
         if mask is None:
             return Rendering(coarse, fine)
 
-        at_coarse = merged.coarse_positions[..., None].expand(-1, -1, 16)
-        predicted = self.masked_modelling.predict(fine_prediction.scene_features).gather(1, at_coarse)
-        target = self.masked_modelling.target(prediction.scene_features)
-        return Rendering(coarse, fine, MaskedFeatures(mask, predicted, target))
+        masked = self.masked_modelling(mask, fine_points, points, merged.coarse_positions)
+        return Rendering(coarse, fine, masked)
 
     def render_chunks(self, batch: SceneBatch, rays_per_chunk: int) -> Iterator[Rendering]:
         """Render the batch's pixels a chunk at a time, without gradients: memory does not grow with their number."""

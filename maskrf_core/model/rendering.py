@@ -18,6 +18,8 @@ class PassRendering:
     sample_depths: Float[Tensor, "ray sample"]
     ray_mask: Bool[Tensor, "ray"]
     """True where enough views see the ray (of the coarse pass, for both) for its colour to be supervised."""
+    direct_rgb: Float[Tensor, "ray 3"] | None = None
+    """Colours by the direct head, where it is on: near [0, 1], not clipped."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,28 @@ class MaskedFeatures:
 
 
 @dataclass(frozen=True)
+class MaskedColours:
+    """The same where colours are to be predicted: the target is what the coarse pass gives the samples."""
+
+    mask: Bool[Tensor, "view ray sample"]
+    prediction: Float[Tensor, "ray coarse_sample 3"]
+    target: Float[Tensor, "ray coarse_sample 3"]
+
+
+@dataclass(frozen=True)
 class Rendering:
     """Coarse and fine pass over the same rays; `masked` only where features were masked."""
 
     coarse: PassRendering
     fine: PassRendering
-    masked: MaskedFeatures | None = None
+    masked: MaskedFeatures | MaskedColours | None = None
 
 
 def concatenate(renderings: list[Rendering]) -> Rendering:
     """One rendering of the rays of several unmasked ones, in order."""
 
     def join(passes: list[PassRendering]) -> PassRendering:
-        names = PassRendering.__dataclass_fields__
-        return PassRendering(**{name: torch.cat([getattr(part, name) for part in passes]) for name in names})
+        parts = {name: [getattr(part, name) for part in passes] for name in PassRendering.__dataclass_fields__}
+        return PassRendering(**{name: torch.cat(of) for name, of in parts.items() if of[0] is not None})
 
     return Rendering(join([part.coarse for part in renderings]), join([part.fine for part in renderings]))

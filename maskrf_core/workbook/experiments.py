@@ -16,7 +16,7 @@ from maskrf_core.run_log import latest
 from maskrf_core.runs import Run
 from maskrf_core.storage import shown
 from maskrf_core.training import fit
-from maskrf_core.training_scenes import open_checked_scenes
+from maskrf_core.training_scenes import check_masking, open_checked_scenes
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameters import (
     AblationParameters,
@@ -135,7 +135,13 @@ class GridPoint:
 
 
 def ratio_grid(parameters: AblationParameters) -> list[GridPoint]:
-    """Pretrain with every mask ratio and seed, finetune each; 0 is training without masks for as many steps."""
+    """Pretrain with every mask ratio and seed, finetune each; 0 is training without masks for as many steps.
+
+    Raises:
+        SettingsError: one of the ratios would mask nothing, though it is not 0; before anything is trained.
+    """
+    for ratio in parameters.ratios:  # all of them, before the first is trained
+        check_masking(_grid_pretraining(parameters, ratio, parameters.seed))
     points = []
     for seed in parameters.seed_list:
         for ratio in parameters.ratios:

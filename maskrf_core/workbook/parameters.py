@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from maskrf_core.errors import SettingsError
 from maskrf_core.published_files import PUBLISHED_ENDING
 from maskrf_core.setting_errors import readable
-from maskrf_core.settings import MaskRatio, Preset, Steps, WorkingViews
+from maskrf_core.settings import MaskRatio, MaskStrategy, Preset, Steps, WorkingViews
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameter_cells import parameter_names
 from maskrf_core.workbook.parameter_types import PixelText, RatioList, SceneList, SeedList, split_list
@@ -64,6 +64,7 @@ class AblationParameters(NotebookParameters):
     """Of `02_mask_ratio_ablation`."""
 
     mask_ratios: RatioList = "0, 0.5, 0.75"
+    strategy: MaskStrategy = "ray_and_view"
     seeds: SeedList = "0"
     pretrain_steps: Steps | None = Field(None, description="of each ratio; none: a quarter of the preset's")
     finetune_steps: Steps | None = Field(None, description="after it; none: a quarter of the preset's")
@@ -72,6 +73,7 @@ class AblationParameters(NotebookParameters):
     validation_scenes: SceneList | None = None
 
     stages = ("pretrain", "finetune")
+    settings = NotebookParameters.settings | {"strategy": "masking.strategy"}
     not_in_names = ("mask_ratios", "seeds", "seed", "pretrain_steps", "finetune_steps")
 
     @property

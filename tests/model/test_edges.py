@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from maskrf_core.datasets.batch import SceneBatch
-from maskrf_core.losses import colour_loss, depth_loss, feature_alignment_loss, query_colours
+from maskrf_core.losses import colour_loss, depth_loss, masked_terms, query_colours
 from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.mask_drawing import STRATEGIES
 from maskrf_core.model.renderer import Renderer
-from tests.model.tiny import tiny_batch, tiny_renderer
+from maskrf_core.settings import MaskingSettings, ModelSettings
+from tests.model.tiny import fill_by_formula, tiny_batch, tiny_renderer
 
 
 def total_loss(renderer: Renderer, batch: SceneBatch, mask_ratio: float) -> torch.Tensor:
@@ -24,7 +26,7 @@ def total_loss(renderer: Renderer, batch: SceneBatch, mask_ratio: float) -> torc
         loss = loss + depth_loss(render_pass, features, batch.references.depths, pixels)
     if rendering.masked is not None:
         assert rendering.masked.mask.shape == (len(batch.references), *rendering.fine.sample_depths.shape)
-        loss = loss + feature_alignment_loss(rendering.masked)
+        loss = loss + sum(masked_terms(rendering.masked).values())
     return loss
 
 
@@ -61,3 +63,41 @@ def test_a_ray_past_all_views_is_empty():
         assert (rendered.rgb == 0).all()
         assert (rendered.depth == 0).all()
         assert not rendered.ray_mask.any()
+
+
+SETTINGS = [
+    *({"strategy": strategy} for strategy in STRATEGIES),
+    {"target": "colour"},
+    {"ema_target": False},
+    {"projector": False},
+    {"predictor": False},
+    {"projector": False, "predictor": False},
+]
+
+
+@pytest.mark.parametrize("views", [1, 3])
+@pytest.mark.parametrize("mask_ratio", [1e-6, 0.999])
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_every_kind_of_masking_is_finite_with_nothing_and_nearly_all_masked(settings: dict, mask_ratio, views: int):
+    renderer = tiny_renderer(coarse_samples=6, fine_samples=4).train()
+    renderer.masked_modelling.settings = MaskingSettings(**settings)
+    loss = total_loss(renderer, tiny_batch(views=views, rays=4), mask_ratio)
+    assert loss.isfinite()
+    loss.backward()
+    gradients = [parameter.grad for parameter in renderer.parameters() if parameter.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_the_direct_head_has_finite_gradients(views: int):
+    renderer = Renderer(ModelSettings(coarse_samples=6, fine_samples=4, direct_rendering=True))
+    fill_by_formula(renderer)
+    rendering = renderer.train()(
+        tiny_batch(views=views, rays=4), mask_ratio=0.5, generator=torch.Generator().manual_seed(0)
+    )
+    (rendering.coarse.direct_rgb.sum() + rendering.fine.direct_rgb.sum()).backward()
+    for render_pass in (renderer.coarse, renderer.fine):
+        assert render_pass.distribution_decoder.mean[0].weight.grad.abs().max() > 0
+        assert all(parameter.grad is None for parameter in render_pass.aggregation.parameters())
+    gradients = [parameter.grad for parameter in renderer.parameters() if parameter.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)

@@ -57,8 +57,18 @@ def test_gradient_of_volume_rendering_by_finite_differences():
 
 
 def test_concatenation_keeps_the_order_of_rays():
-    one, other = (volume_render(*ray(density), torch.tensor([True])) for density in ([0.1, 0.2], [3.0, 0]))
+    one, other = (
+        volume_render(*ray(density), torch.tensor([True]), torch.tensor([density[:1] * 3]))
+        for density in ([0.1, 0.2], [3.0, 0])
+    )
     joined = concatenate([Rendering(one, other), Rendering(other, one)])
     for name, value in vars(joined.coarse).items():
         assert torch.equal(value, torch.cat([getattr(one, name), getattr(other, name)]))
     assert torch.equal(joined.fine.rgb, torch.cat([other.rgb, one.rgb]))
+
+
+def test_concatenation_of_what_is_not_there():
+    one = volume_render(*ray([0.1, 0.2]), torch.tensor([True]))
+    joined = concatenate([Rendering(one, one), Rendering(one, one)])
+    assert joined.coarse.direct_rgb is None
+    assert len(joined.fine.rgb) == 2

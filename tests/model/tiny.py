@@ -10,6 +10,7 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings import ModelSettings
 
 NEAR, FAR = 2.0, 6.0
+ADDED_SINCE = ("masked_modelling.colour_head.",)
 
 
 def look_at_origin(angle: float, distance: float = 4.0) -> Tensor:
@@ -58,8 +59,15 @@ def tiny_renderer(coarse_samples: int = 12, fine_samples: int = 6) -> Renderer:
 
 @torch.no_grad()
 def fill_by_formula(module: nn.Module) -> None:
-    """Weights of variance 1 / inputs, biases and the rest small; scales of norms near 1."""
-    for order, (name, parameter) in enumerate(sorted(module.named_parameters())):
+    """Weights of variance 1 / inputs, biases and the rest small; scales of norms near 1.
+
+    What was added to the model since the numbers were kept comes last, so that the other weights stay what they were.
+    """
+
+    def place(item: tuple[str, nn.Parameter]) -> tuple[bool, str]:
+        return item[0].startswith(ADDED_SINCE), item[0]
+
+    for order, (name, parameter) in enumerate(sorted(module.named_parameters(), key=place)):
         noise = scattered(parameter.numel(), order).view_as(parameter)
         if parameter.ndim > 1:
             parameter.copy_(noise * math.sqrt(3 / parameter[0].numel()))

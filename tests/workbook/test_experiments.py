@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from maskrf_core.checkpoints import read_our_checkpoint
-from maskrf_core.errors import RunError
+from maskrf_core.errors import RunError, SettingsError
 from maskrf_core.runs import Run
 from maskrf_core.workbook import experiments
 from maskrf_core.workbook.parameters import (
@@ -98,6 +98,13 @@ def test_grid_trains_every_ratio_alike_and_reads_the_last_validation(tmp_path):
         rows = point.finetuned.metrics()
         assert psnr == pytest.approx(rows[rows["phase"] == "validation"]["fine_psnr"].iloc[-1])
     assert list(scores["step"]) == [1, 1]
+
+
+def test_a_ratio_that_would_mask_nothing_stops_the_grid_before_it_begins(tmp_path):
+    asked = {"mask_ratios": "0, 0.3, 0.7", "strategy": "view", "runs_root": str(tmp_path / "runs")}
+    with pytest.raises(SettingsError, match=r"strategy=view, a mask ratio of 0\.3 and data\.working_views=3"):
+        experiments.ratio_grid(AblationParameters(**asked))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_grid_steps_default_to_a_quarter(monkeypatch):

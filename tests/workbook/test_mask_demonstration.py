@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from maskrf_core.config import load_config
-from maskrf_core.workbook.mask_demonstration import mask_of_one_ray
+from maskrf_core.workbook.mask_demonstration import RayMask, has_its_share, mask_of_one_ray, masks_of_strategies
 from maskrf_core.workbook.parameters import DataParameters
 from maskrf_core.workbook.records import record, results_folder
 
@@ -29,6 +29,34 @@ def test_the_mask_follows_from_the_seed():
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_every_strategy_masks_the_same_ray_in_its_way():
+    rays = masks_of_strategies(load_config("pretrain", "demo", {"masking.mask_ratio": 0.7}))
+    assert list(rays) == ["ray_and_view", "ray", "view", "block"]
+    assert all(has_its_share(ray, strategy) for strategy, ray in rays.items())
+    assert all(np.array_equal(ray.depths, rays["ray"].depths) for ray in rays.values())
+    assert rays["view"].mask.any(axis=1).sum() == 2  # of 3
+    assert rays["view"].mask.any(axis=0).all()
+    assert (np.diff(np.flatnonzero(rays["block"].mask.any(axis=0))) == 1).all()
+    assert rays["ray_and_view"].mask.mean() < rays["ray"].mask.mean() == 11 / 16
+
+
+def test_a_ray_of_a_range_has_the_share_that_was_drawn():
+    config = load_config("pretrain", "demo", {"masking.mask_ratio": 0.1, "masking.largest_mask_ratio": 0.9})
+    ray = mask_of_one_ray(config)
+    assert 0.1 < ray.ratio <= 0.9
+    assert ray.mask.any(axis=0).sum() == int(16 * ray.ratio)
+    assert has_its_share(ray, "ray_and_view")
+
+
+def test_another_share_is_noticed():
+    mask = np.zeros((4, 10), bool)
+    mask[1, :5] = True
+    assert has_its_share(RayMask(mask, np.arange(10.0), 0.5), "ray")
+    assert not has_its_share(RayMask(mask, np.arange(10.0), 0.4), "ray")
+    assert not has_its_share(RayMask(mask, np.arange(10.0), 0.5), "view")
+    assert has_its_share(RayMask(mask, np.arange(10.0), 0.25), "view")
 
 
 def test_numbers_are_recorded_with_what_made_them(tmp_path):

@@ -63,6 +63,8 @@ def test_each_fault_has_its_line():
             {"overrides": "masking.mask_ratio=0.3"},
             "masking.mask_ratio is set by this notebook itself",
         ),
+        (AblationParameters, {"strategy": "rays"}, "strategy='rays': must be one of 'ray_and_view', 'ray', "),
+        (AblationParameters, {"overrides": "masking.strategy=ray"}, "has a parameter of its own; set strategy"),
         (FinetuneParameters, {"overrides": "stage=pretrain"}, "stage is set by this notebook itself"),
         (EvaluateParameters, {"checkpoint": "nowhere"}, "'nowhere': no run folder"),
     ],
@@ -121,6 +123,14 @@ def test_a_run_is_named_by_what_makes_it_another_one():
     long = [PretrainParameters(train_scenes="x" * 200 + end).run_folder("pretrain").name for end in "ab"]
     assert max(map(len, long)) <= 120
     assert long[0] != long[1]
+
+
+def test_the_grid_of_another_strategy_is_another_grid():
+    usual, block = AblationParameters(), AblationParameters(strategy="block")
+    assert usual.run_folder("ratios").name == "ratios"
+    assert block.run_folder("ratios").name == "ratios-strategy=block"
+    assert block.config("pretrain").masking.strategy == "block"
+    assert PretrainParameters(overrides="masking.strategy=block").config("pretrain").masking.strategy == "block"
 
 
 def test_smoke_runs_never_mix_with_others(monkeypatch):

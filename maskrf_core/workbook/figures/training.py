@@ -11,9 +11,12 @@ from maskrf_core.workbook.figures import new_figure
 TERMS = {
     "colour_coarse": "colour, coarse",
     "colour_fine": "colour, fine",
+    "colour_direct_coarse": "colour, direct, coarse",
+    "colour_direct_fine": "colour, direct, fine",
     "depth_coarse": "depth, coarse",
     "depth_fine": "depth, fine",
     "feature_alignment": "feature alignment",
+    "masked_colour": "colour, predicted where masked",
 }
 
 
@@ -23,7 +26,7 @@ def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Fig
     figure = new_figure(7, 3.4)
     axes = figure.subplots()
     for name, label in TERMS.items():
-        if rows[name].notna().any():
+        if name in rows and rows[name].notna().any():
             axes.plot(rows["step"], rows[name], label=label, marker=".")
     if alignment_from is not None:
         axes.axvline(alignment_from, color="gray", linestyle=":", label="alignment counts from here")

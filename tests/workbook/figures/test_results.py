@@ -28,6 +28,21 @@ def test_mask_is_drawn_as_view_by_sample_and_counted():
     assert axes.get_xticklabels()[-1].get_text() == "7\nz=2.00"
 
 
+def test_masks_stand_beside_each_other():
+    some, all_of_one = np.zeros((2, 3, 8), bool)
+    some[0, [1, 5]] = some[1, 5] = True
+    all_of_one[1] = True
+    named = {"a": some, "b": all_of_one, "none": np.zeros((3, 8), bool)}
+    figure = masks.masks_beside_each_other(named)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[0] == "a: 2 of 8 samples are masked, each in 1 to 2 of 3 views: 12% of all features"
+    assert titles[1] == "b: 8 of 8 samples are masked, each in 1 of 3 views: 33% of all features"
+    assert titles[2:] == ["none: nothing is masked", ""]
+    for axes, mask in zip(figure.axes, named.values(), strict=False):
+        assert np.array_equal(axes.images[0].get_array(), mask)
+    assert figure.get_suptitle() == "Of these strategies, b hides the most on this ray: 33% of its features"
+
+
 def test_loss_curves_draw_only_the_terms_that_were_logged():
     figure = training.loss_curves(metrics([0.5, 0.25], 20.0), alignment_from=15)
     (axes,) = figure.axes

@@ -1,0 +1,74 @@
+"""Trainings with other masking, other targets and the direct head: what they log, train and continue."""
+
+import numpy as np
+import pytest
+import torch
+
+from maskrf_core.checkpoints import read_our_checkpoint
+from maskrf_core.config import load_config
+from maskrf_core.runs import Run
+from maskrf_core.training import Trainer, fit
+
+
+@pytest.fixture(autouse=True)
+def smoke(monkeypatch):
+    monkeypatch.setenv("MASKRF_SMOKE", "1")
+
+
+def start(folder, stage="pretrain", **overrides):
+    overrides = {"hardware__data_workers": 0} | overrides
+    return Run.start(folder, load_config(stage, "demo", {name.replace("__", "."): v for name, v in overrides.items()}))
+
+
+def weights(run):
+    return read_our_checkpoint(run.last_checkpoint)["weights"]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MASKRF_SMOKE", "1")
+        run = start(tmp_path_factory.mktemp("runs") / "pretrained", training__steps=3)
+        fit(run)
+        return run
+
+
+def test_training_that_goes_on_from_weights_masks_as_its_own_config_says(pretrained, tmp_path):
+    """A checkpoint need not know of masking, nor of the direct head: the weights are the same."""
+    overrides = {"training__initial_weights": str(pretrained.last_checkpoint), "masking__target": "colour"}
+    run = start(tmp_path / "run", **overrides, masking__strategy="block", model__direct_rendering=True)
+    trainer = Trainer(run)
+    assert trainer.renderer.masked_modelling.settings == run.config.masking
+    trainer.fit()
+    metrics = run.metrics()
+    assert metrics[["colour_direct_fine", "direct_psnr"]].notna().any().all()
+    assert metrics["masked_colour"].notna().any()
+    assert metrics["feature_alignment"].isna().all()
+    assert weights(run)["masked_modelling.colour_head.weight"].abs().max() > 0
+    target = "masked_modelling.target_projector.0.weight"
+    assert torch.equal(weights(run)[target], weights(pretrained)[target])
+
+
+def test_a_range_of_ratios_continues_exactly(tmp_path):
+    """Each step's ratio and blocks follow from the seed and the step alone."""
+    overrides = {"masking__strategy": "block", "masking__mask_ratio": 0.0, "masking__largest_mask_ratio": 0.9}
+    whole = start(tmp_path / "whole", **overrides, training__steps=3)
+    fit(whole)
+    fit(start(tmp_path / "parts", **overrides, training__steps=2))
+    continued = start(tmp_path / "parts", **overrides, training__steps=3)
+    fit(continued)
+    ours, theirs = weights(continued), weights(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    trained = whole.metrics()
+    assert np.isfinite(trained[trained["phase"] == "train"]["feature_alignment"]).all()
+
+
+def test_the_direct_head_is_trained_and_validated(tmp_path):
+    run = start(tmp_path / "run", "finetune", model__direct_rendering=True, training__steps=2)
+    fit(run)
+    metrics = run.metrics()
+    for phase, names in (
+        ("train", ["colour_direct_coarse", "colour_direct_fine"]),
+        ("validation", ["direct_psnr", "direct_ssim"]),
+    ):
+        assert np.isfinite(metrics[metrics["phase"] == phase][names]).all(axis=None)
