@@ -13,6 +13,8 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings import ModelSettings
 
 OUR_FORMAT = "maskrf checkpoint 1"
+ADDED_SINCE = "masked_modelling.colour_head."
+"""Weights that the first checkpoints of this format lack; they begin at zero, whatever else a file holds."""
 
 
 def save_checkpoint(path: Path, renderer: Renderer, step: int, state: dict[str, Any]) -> None:
@@ -76,6 +78,7 @@ def load_weights(renderer: Renderer, weights: dict[str, Tensor], path: str | Pat
         CheckpointError: some are missing, left over or of another shape; they are listed.
     """
     own = renderer.state_dict()
+    weights = {name: value for name, value in own.items() if name.startswith(ADDED_SINCE)} | weights
     faults = {
         "missing": sorted(own.keys() - weights.keys()),
         "left over": sorted(weights.keys() - own.keys()),

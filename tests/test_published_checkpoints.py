@@ -9,6 +9,7 @@ import torch
 
 from maskrf_core.checkpoints import save_checkpoint
 from maskrf_core.errors import CheckpointError
+from maskrf_core.model.renderer import Renderer
 from maskrf_core.published_checkpoints import load_published, load_renderer, save_published
 from maskrf_core.published_names import our_name, published_name
 
@@ -198,3 +199,15 @@ def test_all_faulty_weights_are_named(saved):
     assert "masked_modelling.projector.0.weight (16, 15) instead of (16, 16)" in misshapen
     assert "coarse.aggregation.mask_token (34,) instead of (35,)" in misshapen
     assert "model.pth" in missing
+
+
+def test_first_checkpoints_of_ours_are_still_read(tmp_path: Path):
+    """They had no head that predicts colours."""
+    renderer = Renderer()
+    save_checkpoint(tmp_path / "now.pt", renderer, 3, {})
+    checkpoint = torch.load(tmp_path / "now.pt", weights_only=True)
+    for name in [name for name in checkpoint["weights"] if "colour_head" in name]:
+        del checkpoint["weights"][name]
+    torch.save(checkpoint, tmp_path / "then.pt")
+    loaded = load_renderer(tmp_path / "then.pt").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in renderer.state_dict().items())
