@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.datasets.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.datasets.views import SceneViews, evaluation_batch
 from maskrf_core.files import write_json
@@ -24,19 +24,38 @@ from maskrf_core.settings import ModelSettings
 from maskrf_core.storage import RUNS
 
 HEIGHT, WIDTH, VIEWS, RAYS, REPEATS = 304, 400, 8, 4096, 5
+PADDED_HEIGHT, PADDED_WIDTH = 320, 416
+"""The same for cost volumes, whose sides are multiples of 32."""
 
 
-def paper_size_batch() -> SceneBatch:
+def paper_size_batch(inputs: ModelInputs = FROM_DEPTHS, height: int = HEIGHT, width: int = WIDTH) -> SceneBatch:
     """A demo batch whose images are tiled to the published size."""
     views = SceneViews(open_scene("demo/test_00"))
     references, queries = views.scene.split("test")
-    batch = evaluation_batch(views, queries[0], references, VIEWS)
-    tiles = (1, 1, -(-HEIGHT // batch.references.image_size[0]), -(-WIDTH // batch.references.image_size[1]))
-    images, depths = (
-        part.repeat(tiles)[..., :HEIGHT, :WIDTH].contiguous()
-        for part in (batch.references.images, batch.references.depths)
-    )
-    return SceneBatch(batch.query, batch.references.replace(images=images, depths=depths), batch.pixels_xy[:RAYS])
+    batch = evaluation_batch(views, queries[0], references, VIEWS, inputs)
+
+    def tiled(views: Views) -> Views:
+        tiles = (1, 1, -(-height // views.image_size[0]), -(-width // views.image_size[1]))
+        parts = {name: getattr(views, name) for name in ("images", "depths") if getattr(views, name) is not None}
+        return views.replace(
+            **{name: part.repeat(tiles)[..., :height, :width].contiguous() for name, part in parts.items()}
+        )
+
+    sources = batch.sources and batch.sources.replaced(tiled)
+    return SceneBatch(batch.query, tiled(batch.references), batch.pixels_xy[:RAYS], sources)
+
+
+def encoding_with_cost_volumes() -> dict[str, float]:
+    """Seconds of encoding 8 views, and how many source views there are beside them."""
+    renderer = Renderer(ModelSettings(visibility_init="cost_volume")).eval()
+    batch = paper_size_batch(renderer.inputs, PADDED_HEIGHT, PADDED_WIDTH)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(REPEATS + 1):
+            started = time.perf_counter()
+            renderer.encode(batch.references, batch.sources)
+            seconds.append(time.perf_counter() - started)
+    return {"median": statistics.median(seconds[1:]), "source_views": len(batch.sources.views)}
 
 
 def main() -> None:
@@ -63,6 +82,7 @@ def main() -> None:
         "rays_per_second": {"median": statistics.median(speeds), "all": speeds},
         "encoding_seconds": statistics.median(encodings),
         "peak_memory_gib": peak,
+        "encoding_seconds_with_cost_volumes": encoding_with_cost_volumes(),
     }
     write_json(Path(RUNS) / "benchmarks" / "evaluation.json", result)
     print(json.dumps(result, indent=2))
