@@ -46,6 +46,12 @@ class Config(Settings):
             raise ValueError(f"masking.mask_ratio must be 0 in the {self.stage} stage: finetuning masks nothing")
         return self
 
+    @model_validator(mode="after")
+    def _free_maps_come_from_training(self) -> "Config":
+        if self.model.free_maps is not None:
+            raise ValueError("model.free_maps is not to be set: the per_scene stage makes the maps of its scene")
+        return self
+
     @property
     def supervises_depth(self) -> bool:
         """Whether training holds visibility to depth maps. A per-scene training holds it to its own renderings."""

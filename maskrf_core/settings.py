@@ -32,6 +32,7 @@ class FreeMapSettings(Settings):
     views: int = Field(ge=1, description="training views of the scene")
     height: int = Field(ge=1, description="of a map, in feature pixels: a quarter of the padded image")
     width: int = Field(ge=1, description="likewise")
+    scene: str | None = Field(None, description="its name; none: not known, as in published checkpoints")
 
 
 class ModelSettings(Settings):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from maskrf_core.config import Config
 from maskrf_core.datasets.image_cache import ImageCache
 from maskrf_core.datasets.mixture import Mixture
+from maskrf_core.datasets.one_scene import OneScene
 from maskrf_core.datasets.places import HELD_OUT, place_of
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.views import SceneViews, expand_scene_names, open_scenes
@@ -13,10 +14,11 @@ from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_
 from maskrf_core.storage import cache_folder
 
 
-def open_checked_scenes(config: Config) -> tuple[Mixture, list[SceneViews]]:
+def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneViews]]:
     """The scenes to train and to validate on, fit for what the config asks.
 
-    Of a data set that is named as a whole, only the first scene is opened. The memory for decoded images is shared out
+    Of a data set that is named as a whole, only the first scene is opened. A per-scene training is judged by the test
+    views of its own scene, and `validation_scenes` has no part in it. The memory for decoded images is shared out
     evenly among this process and the data workers.
 
     Raises:
@@ -26,6 +28,10 @@ def open_checked_scenes(config: Config) -> tuple[Mixture, list[SceneViews]]:
     data, hardware = config.data, config.hardware
     cache = cache_folder(data.data_root)
     images = ImageCache(hardware.image_cache_mib / (hardware.data_workers + 1))
+    if config.stage == "per_scene":
+        one = OneScene(data, cache, images, hardware.device)
+        check_places([one.name], config)
+        return one, [one.views]
     mixture = Mixture(data, cache, images, hardware.device)
     validation = open_scenes(data.validation_scenes, data.data_root, cache, images, hardware.device)
     check_views(mixture.first_scenes(), "train", data.working_views)
