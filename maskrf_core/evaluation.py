@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from maskrf_core.checkpoints import load_renderer
 from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.views import SceneViews, evaluation_batch, open_scenes
@@ -20,6 +19,7 @@ from maskrf_core.metrics import lpips_vgg, psnr, ssim
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.per_scene import check_scene
 from maskrf_core.progress import tracked
+from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.runs import Run
 from maskrf_core.storage import cache_folder
 

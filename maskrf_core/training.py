@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from maskrf_core.checkpoints import load_renderer, load_weights, read_our_checkpoint, save_checkpoint
+from maskrf_core.checkpoints import load_weights, read_our_checkpoint, save_checkpoint
 from maskrf_core.config import Config
 from maskrf_core.datasets.loader import training_batches
 from maskrf_core.datasets.training_views import TrainingDraw
@@ -18,6 +18,7 @@ from maskrf_core.evaluation import resolve_device, validate
 from maskrf_core.losses import Objective, weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.progress import Progress
+from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.run_log import RunLog
 from maskrf_core.runs import Run
 from maskrf_core.settings import HardwareSettings, TrainingSettings

@@ -30,7 +30,10 @@ class Method:
 
 
 def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
-    """The laziest method, random weights, and either the runs of 03 and 04 or the checkpoint that is asked for.
+    """The laziest method, and either random weights and the runs of 03 and 04, or the checkpoint that is asked for.
+
+    Random weights stand beside a checkpoint that is a run of ours and renders any scene: rendering is slow at the
+    published sizes, and for the free maps of one scene there is no such thing.
 
     Raises:
         DatasetError: a test scene cannot be evaluated; before anything is trained.
@@ -45,6 +48,8 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
         path = parameters.weights_path(parameters.checkpoint)
         run = Run.open(path) if path.is_dir() else None
         trained = [Method(parameters.checkpoint, load(run or path), run)]
+        if run is None or trained[0].renderer.settings.free_maps:
+            return [Method(NEAREST, None), *trained]
     untrained = untrained_like(trained[-1].renderer, config)
     return [Method(NEAREST, None), Method(UNTRAINED, untrained), *trained]
 

@@ -2,9 +2,11 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import TextIOBase
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -56,8 +58,14 @@ def notebooks() -> list[Path]:
     return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
 
 
-def execute(notebook: Path, output: Path, *, stream: TextIOBase | None = None) -> Execution:
-    """Execute a notebook with the parameters it has; what it prints goes to `stream` (the terminal) at once.
+def execute(
+    notebook: Path,
+    output: Path,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    stream: TextIOBase | None = None,
+) -> Execution:
+    """Execute a notebook with the parameters it has, or others; what it prints goes to `stream` (the terminal) at once.
 
     The executed notebook is written to `output` also where a cell fails.
     """
@@ -68,6 +76,7 @@ def execute(notebook: Path, output: Path, *, stream: TextIOBase | None = None) -
         papermill.execute_notebook(
             str(notebook),
             str(output),
+            parameters=dict(parameters or {}),
             kernel_name="python3",
             cwd=str(NOTEBOOKS),
             progress_bar=False,

@@ -9,16 +9,17 @@ import pandas as pd
 
 from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import Config
-from maskrf_core.errors import CheckpointError, RunError
+from maskrf_core.errors import RunError
+from maskrf_core.published_checkpoints import steps_of
 from maskrf_core.run_log import latest
 from maskrf_core.runs import Run
 from maskrf_core.storage import shown
 from maskrf_core.training import fit
 from maskrf_core.training_scenes import open_checked_scenes
+from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameters import (
     AblationParameters,
     FinetuneParameters,
-    NotebookParameters,
     Parameters,
     PretrainParameters,
 )
@@ -88,11 +89,7 @@ def steps_done(run: Run) -> int:
 def total_steps(run: Run) -> int:
     """Steps of a run and of the run that made its initial weights, as far as that is known."""
     weights = run.config.training.initial_weights
-    try:
-        before = read_our_checkpoint(weights)["step"] if weights else 0
-    except CheckpointError:  # a published one does not say
-        before = 0
-    return before + run.config.training.steps
+    return (steps_of(weights) if weights else 0) + run.config.training.steps
 
 
 def histories(runs: Mapping[str, Run]) -> dict[str, tuple[pd.DataFrame, int]]:

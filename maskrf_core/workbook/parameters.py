@@ -3,142 +3,18 @@
 Nothing here imports torch, so that a notebook refuses a wrong parameter within a second.
 """
 
-import hashlib
-import os
-import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError
 
-from maskrf_core.config import SMOKE, Config, load_config, parse_overrides
 from maskrf_core.errors import SettingsError
+from maskrf_core.published_files import PUBLISHED_ENDING
 from maskrf_core.setting_errors import readable
-from maskrf_core.settings import (
-    Device,
-    MaskRatio,
-    Preset,
-    Seed,
-    Settings,
-    Stage,
-    Steps,
-    WorkingViews,
-)
-from maskrf_core.storage import ROOT, resolve, shown
+from maskrf_core.settings import MaskRatio, Preset, Steps, WorkingViews
+from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameter_cells import parameter_names
 from maskrf_core.workbook.parameter_types import PixelText, RatioList, SceneList, SeedList, split_list
-
-RUNS_VARIABLE = "MASKRF_RUNS"
-"""Environment variable: where run folders go while `runs_root` is left as it is; for tests and publishing."""
-SET_BY_NOTEBOOKS = ("stage", "preset", "data.data_root", "training.initial_weights")
-NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")
-"""Parameters that leave a run the same run: its name does not say them."""
-
-
-class NotebookParameters(Settings):
-    """What every notebook takes."""
-
-    preset: Preset = "demo"
-    data_root: str = Field("data", description="folder that holds the data sets")
-    runs_root: str = Field("runs", description="folder of the run folders, relative to the checkout")
-    seed: Seed = 0
-    device: Device = "auto"
-    overrides: str = Field("", description="any other settings: `data.rays=256, model.fine_samples=16`")
-
-    stages: ClassVar[tuple[Stage, ...]] = ("finetune",)
-    """Stages whose config the notebook needs: a wrong override is found with them."""
-    settings: ClassVar[dict[str, str]] = {
-        "mask_ratio": "masking.mask_ratio",
-        "steps": "training.steps",
-        "working_views": "data.working_views",
-        "views_per_scene": "evaluation.views_per_scene",
-        "train_scenes": "data.train_scenes",
-        "validation_scenes": "data.validation_scenes",
-        "scene": "evaluation.test_scenes",
-        "seed": "training.seed",
-        "device": "hardware.device",
-    }
-    """Parameter → the setting that it is."""
-    not_in_names: ClassVar[tuple[str, ...]] = ()
-    """Parameters of this notebook that have no part in a training."""
-    names_weights: ClassVar[str | None] = None
-    """Parameter that names a run folder or checkpoint."""
-
-    def config(self, stage: Stage, asked: Mapping[str, Any] | None = None) -> Config:
-        """The config of a stage: preset, then these parameters, then `asked`, then `overrides`.
-
-        Raises:
-            SettingsError: an override is unknown, of a wrong type or out of range.
-        """
-        values: dict[str, Any] = {"data.data_root": str(self.data_folder)}
-        for name, setting in self.settings.items():
-            value = getattr(self, name, None)
-            if setting.endswith("_scenes"):
-                value = split_list(value)
-            if stage == "pretrain" or name != "mask_ratio":
-                values[setting] = value
-        return load_config(stage, self.preset, values | dict(asked or {}) | self._checked_overrides())
-
-    def _checked_overrides(self) -> dict[str, Any]:
-        """`overrides`, none of which may be what the notebook sets itself.
-
-        Raises:
-            SettingsError: one is; the parameter to use is named.
-        """
-        overrides = parse_overrides(self.overrides)
-        parameters = {setting: name for name, setting in self.settings.items()}
-        for setting in overrides:
-            if parameters.get(setting) in type(self).model_fields:
-                raise SettingsError(f"overrides: {setting} has a parameter of its own; set {parameters[setting]}")
-            if setting in (*parameters, *SET_BY_NOTEBOOKS):
-                raise SettingsError(f"overrides: {setting} is set by this notebook itself")
-        return overrides
-
-    @property
-    def data_folder(self) -> Path:
-        """Where the data sets are, whatever folder the notebook was started from."""
-        return resolve(self.data_root).resolve()
-
-    @property
-    def runs(self) -> Path:
-        """Where run folders go."""
-        default = self.runs_root == NotebookParameters.model_fields["runs_root"].default
-        if default and os.environ.get(RUNS_VARIABLE):
-            return ROOT / os.environ[RUNS_VARIABLE]
-        runs = ROOT / Path(self.runs_root).expanduser()
-        return runs / "smoke" if os.environ.get(SMOKE) else runs
-
-    def run_folder(self, kind: str) -> Path:
-        """`<runs>/<preset>/<kind>`, followed by every parameter that makes it another run than by default."""
-        parts = [kind]
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            if name == "overrides":
-                value = ",".join(
-                    f"{key}={item}" for key, item in parse_overrides(value).items() if not key.startswith("hardware.")
-                )
-            if value != field.default and value is not None and name not in (*NOT_IN_NAMES, *self.not_in_names):
-                parts.append(f"{name}={value}" if name != "overrides" else value)
-        name = re.sub(r"[^\w.=,+-]+", "_", "-".join(parts))
-        if len(name) > 120:
-            name = f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-        return self.runs / self.preset / name
-
-    def weights_path(self, given: str) -> Path:
-        """The run folder or checkpoint file that is meant: below the run folders, or any path.
-
-        Raises:
-            SettingsError: there is none.
-        """
-        candidates = [self.runs / self.preset / given, self.runs / given, resolve(given)]
-        for path in candidates:
-            if path.is_file() or (path / "config.yaml").is_file():
-                return path.resolve()
-        raise SettingsError(
-            f"{given!r}: no run folder (with config.yaml) and no checkpoint file. Looked for "
-            f"{', '.join(shown(path) for path in candidates)}."
-        )
 
 
 class DataParameters(NotebookParameters):
@@ -218,6 +94,12 @@ class EvaluateParameters(NotebookParameters):
     views_per_scene: int | None = Field(None, ge=1, description="test views of each scene; none: the preset's")
 
     names_weights = "checkpoint"
+
+    @property
+    def sizes(self) -> Preset:
+        """A published checkpoint is evaluated as published: 8 working views, all test views."""
+        published = self.checkpoint is not None and self.weights_path(self.checkpoint).suffix == PUBLISHED_ENDING
+        return "paper" if published else self.preset
 
 
 Parameters = TypeVar("Parameters", bound=NotebookParameters)

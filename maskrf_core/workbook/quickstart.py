@@ -11,7 +11,8 @@ from pathlib import Path
 
 from maskrf_core.storage import shown
 from maskrf_core.workbook.execution import Execution, execute, notebooks
-from maskrf_core.workbook.parameters import EvaluateParameters, NotebookParameters
+from maskrf_core.workbook.notebook_parameters import NotebookParameters
+from maskrf_core.workbook.parameters import EvaluateParameters
 from maskrf_core.workbook.tables import HEADINGS, formatted, from_plain
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from maskrf_core.files import write_json
 from maskrf_core.runs import provenance
-from maskrf_core.workbook.parameters import NotebookParameters
+from maskrf_core.workbook.notebook_parameters import NotebookParameters
 
 
 def results_folder(parameters: NotebookParameters, notebook: str) -> Path:
