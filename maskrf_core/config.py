@@ -68,7 +68,7 @@ def load_config(stage: Stage, preset: Preset = "demo", overrides: dict[str, Any]
     """
     values = _merged(_read(CONFIG_FOLDER / f"{stage}.yaml"), _preset_values(stage, preset))
     if os.environ.get(SMOKE):
-        values = _merged(values, _read(CONFIG_FOLDER / "smoke.yaml"))
+        values = _merged(values, _preset_values(stage, "smoke"))
     for name, value in (overrides or {}).items():
         if value is not None:
             values = _merged(values, _nested(name, value))
@@ -124,7 +124,7 @@ def _scalar(text: str) -> Any:
     return value
 
 
-def _preset_values(stage: Stage, preset: Preset) -> dict[str, Any]:
+def _preset_values(stage: Stage, preset: str) -> dict[str, Any]:
     """What a preset sets for all stages, and then for this one (its section `stages`)."""
     values = _read(CONFIG_FOLDER / f"{preset}.yaml")
     own = values.pop("stages", {}).get(stage, {})

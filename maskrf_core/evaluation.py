@@ -54,15 +54,18 @@ def evaluate(
 ) -> pd.DataFrame:
     """Metrics of every query view of `scenes`: one row a view, columns scene, image_id, {coarse,fine}_{metric}.
 
-    `source` is a run (the weights that count), a checkpoint file of ours or a published one, or a renderer. Where `pictures`
-    is given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv. Memory is
-    bounded by `rays_per_chunk` whatever the size of the query image.
+    `source` is a run (the weights that count), a checkpoint file of ours or a published one, or a renderer. Where
+    `pictures` is given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv.
+    Memory is bounded by `rays_per_chunk` whatever the size of the query image.
 
     Raises:
-        CheckpointError, DatasetError: as reading them does; before anything is rendered.
+        CheckpointError, DatasetError: as reading them does, or a scene is not the one that a per-scene renderer is of;
+            before anything is rendered.
     """
     opened = open_for_evaluation(scenes, data_root, split, working_views, device)
     renderer = load(source).to(resolve_device(device)).eval()
+    for views in opened:
+        check_scene(renderer, views)
     rows = []
     for view in rendered_views(renderer, opened, split, working_views, views_per_scene, rays_per_chunk):
         rows.append({"scene": view.scene, "image_id": view.image_id, **view_metrics(view)})
@@ -136,15 +139,10 @@ def rendered_views(
     views_per_scene: int | None,
     rays_per_chunk: int,
 ) -> Iterator[RenderedView]:
-    """Render query views one after the other; a bar shows how far it is.
-
-    Raises:
-        DatasetError: a scene is not the one that a per-scene renderer is of.
-    """
+    """Render query views one after the other; a bar shows how far it is."""
     device = next(renderer.parameters()).device
     todo = []
     for views in scenes:
-        check_scene(renderer, views)
         references, queries = views.scene.split(split)
         views.prepare_depths(references)  # all at once: an estimated depth is confirmed by other references
         todo += [(views, references, image_id) for image_id in spread(queries, views_per_scene)]

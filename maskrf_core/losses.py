@@ -78,9 +78,7 @@ def draw_depth_pixels(views: Views, count: int, *, generator: torch.Generator) -
     return pixels.floor().to(views.images.device)
 
 
-def consistency_loss(
-    rendered: Float[Tensor, "ray sample"], own: Float[Tensor, "ray sample"]
-) -> Float[Tensor, ""]:
+def consistency_loss(rendered: Float[Tensor, "ray sample"], own: Float[Tensor, "ray sample"]) -> Float[Tensor, ""]:
     """Cross-entropy of the rendered hit probabilities, which get no gradient, and the query view's own ones."""
     hit = rendered.detach()
     return -(hit * torch.log(own + 1e-5) + (1 - hit) * torch.log(1 - own + 1e-5)).mean(dim=1).mean()

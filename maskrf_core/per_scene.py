@@ -29,9 +29,7 @@ def for_one_scene(renderer: Renderer, views: SceneViews) -> Renderer:
     if renderer.visibility_init is None:
         raise ValueError("a renderer without an init network cannot begin another scene")
     maps = initial_maps(renderer, views)
-    settings = FreeMapSettings(
-        views=len(maps), height=maps[0].shape[2], width=maps[0].shape[3], scene=views.scene.name
-    )
+    settings = FreeMapSettings(views=len(maps), height=maps[0].shape[2], width=maps[0].shape[3], scene=views.scene.name)
     model = renderer.settings.model_copy(update={"visibility_init": None, "free_maps": settings})
     special = Renderer(model, renderer.masked_modelling.settings)
     general = {name: value for name, value in renderer.state_dict().items() if not name.startswith("visibility_init.")}
@@ -58,8 +56,8 @@ def initial_maps(renderer: Renderer, views: SceneViews) -> list[Float[Tensor, "1
     sizes = {tuple(each.shape[2:]) for each in maps}
     if len(sizes) > 1:
         raise DatasetError(
-            f"{views.scene.name}: its training views are of unequal sizes, for which there are no free visibility maps. "
-            "Bring its images to one size, or take another scene."
+            f"{views.scene.name}: its training views are of unequal sizes, for which there are no free visibility "
+            "maps. Bring its images to one size, or take another scene."
         )
     return maps
 
@@ -86,6 +84,6 @@ def check_scene(renderer: Renderer, views: SceneViews) -> None:
         )
     if free.views != len(views.training_ids):
         raise DatasetError(
-            f"{views.scene.name}: has {len(views.training_ids)} training views, but the model has free visibility maps of "
-            f"{free.views}: it is that of another scene, or the scene has changed since."
+            f"{views.scene.name}: has {len(views.training_ids)} training views, but the model has free visibility "
+            f"maps of {free.views}: it is that of another scene, or the scene has changed since."
         )

@@ -65,17 +65,22 @@ class OneScene:
         origin = f"scene {self.name}, query {query_id}, references {', '.join(chosen)}"
         return TrainingDraw(SceneBatch(query, pad_by_reflection(references, ENCODER_MULTIPLE), pixels_xy), origin)
 
+    def prepare_depths(self) -> None:
+        """Have the depth maps before the first step if they supervise, which is not the published way."""
+        if self.settings.depth_supervision:
+            self.views.prepare_depths(self.views.training_ids)
+
     def _check_views(self) -> None:
         seen, tested = self.views.scene.split("test")
         both = [image_id for image_id in tested if image_id in set(seen)]
         needed = self.settings.working_views + 1
         if not tested or both:
             raise DatasetError(
-                f"{self.name}: of its {len(tested)} test views, {len(both)} are training views too. A per-scene training "
-                "is judged by views that it never sees: take another scene."
+                f"{self.name}: of its {len(tested)} test views, {len(both)} are training views too. A per-scene "
+                "training is judged by views that it never sees: take another scene."
             )
         if len(seen) < needed:
             raise DatasetError(
-                f"{self.name}: {needed - 1} working views and a query are asked for, but only {len(seen)} training views "
-                "are there. Set working_views lower, or take another scene."
+                f"{self.name}: {needed - 1} working views and a query are asked for, but only {len(seen)} training "
+                "views are there. Set working_views lower, or take another scene."
             )

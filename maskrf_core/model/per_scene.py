@@ -51,8 +51,8 @@ class FreeMaps(nn.Module):
         height, width = self.settings.height * FEATURE_STRIDE, self.settings.width * FEATURE_STRIDE
         if views.image_size != (height, width):
             raise DatasetError(
-                f"{scene}: its free visibility maps are for images of {width}×{height} pixels with their padding; these "
-                f"have {views.image_size[1]}×{views.image_size[0]}. Open the scene in the size that it was trained in."
+                f"{scene}: its free visibility maps are for images of {width}×{height} pixels with their padding; "
+                f"these have {views.image_size[1]}×{views.image_size[0]}. Open the scene in the size of its training."
             )
         return places
 
