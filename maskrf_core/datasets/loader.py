@@ -4,7 +4,7 @@ number of workers nor an interruption changes any number."""
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ BATCHES_AHEAD = 2
 Parts = dict[str, np.ndarray | None]
 
 
+@runtime_checkable  # so that the tests' type checker can check arguments
 class Drawn(Protocol):
     """What batches are drawn from: a `Mixture` of scenes, or `OneScene`."""
 
