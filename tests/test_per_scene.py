@@ -22,7 +22,7 @@ def scene_views(count: int = 6, **shape) -> SceneViews:
 
 
 def test_each_map_is_what_the_init_network_says_of_the_view_and_its_nearest(general):
-    """Of 12 training views in a line, view_2 is seen with its 7 nearest: nearer than 4 on both sides, one of two at 4."""
+    """Of the 12 training views in a line, view_2 is seen with one on its left and six on its right."""
     views = scene_views(13)
     maps = initial_maps(general, views)
     assert len(maps) == len(views.training_ids) == 12
@@ -90,7 +90,7 @@ def test_another_scene_is_refused(general):
     check_scene(general, SceneViews(MemoryScene(name="memory/else")))
     with pytest.raises(DatasetError, match="memory/else: the model has free visibility maps of memory/line"):
         check_scene(special, SceneViews(MemoryScene(name="memory/else")))
-    with pytest.raises(DatasetError, match="memory/line: has 6 training views, but .* maps of 5"):
+    with pytest.raises(DatasetError, match=r"memory/line: has 6 training views, but .* maps of 5"):
         check_scene(special, scene_views(7))
 
 

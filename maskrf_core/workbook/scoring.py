@@ -12,7 +12,7 @@ from maskrf_core.runs import Run
 
 
 def scores(
-    source: Run | Renderer, config: Config, split: Literal["validation", "test"], *, pictures: Path | None = None
+    source: Run | Path | Renderer, config: Config, split: Literal["validation", "test"], *, pictures: Path | None = None
 ) -> pd.DataFrame:
     """`evaluate` on the config's validation or test scenes, with its views and sizes."""
     validating = split == "validation"

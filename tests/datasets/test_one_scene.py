@@ -104,7 +104,7 @@ def test_more_than_one_scene_is_refused(one_scene, scenes):
 
 def test_too_few_views_are_refused(one_scene):
     one_scene(working_views=5)
-    with pytest.raises(DatasetError, match="space/hall: 6 working views and a query .* only 6 training views"):
+    with pytest.raises(DatasetError, match=r"space/hall: 6 working views and a query .* only 6 training views"):
         one_scene(working_views=6)
 
 

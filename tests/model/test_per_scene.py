@@ -1,6 +1,7 @@
 """Free maps and the rays of the view that they belong to: by hand, by gradients, at the edges."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -86,7 +87,7 @@ def test_interval_ends_of_a_ray_by_hand():
     position = torch.tensor([[0.2, 0.4, 0.8]], dtype=torch.float64)
     widths = torch.tensor([[0.2, 0.4, 0.3]], dtype=torch.float64)
     ends = [0.1, 0.3, 0.6, 0.95]
-    expected = [cdf(end) - cdf(begin) for begin, end in zip(ends[:-1], ends[1:], strict=True)]
+    expected = [cdf(end) - cdf(begin) for begin, end in pairwise(ends)]
     assert own_hit_probability(surface, position, widths)[0].tolist() == pytest.approx(expected)
     endless = own_hit_probability(surface, position, torch.tensor([[0.2, 0.4, 1e6]], dtype=torch.float64))
     assert endless.sum().item() == pytest.approx(1 - cdf(0.1))  # all that is not before the first interval
@@ -118,7 +119,7 @@ def test_self_hit_probability_against_a_loop():
             )
             for end in ends
         ]
-        expected = [after - before for before, after in zip(cdf[:-1], cdf[1:], strict=True)]
+        expected = [after - before for before, after in pairwise(cdf)]
         assert own[ray].tolist() == pytest.approx(expected, abs=1e-12)
 
 
