@@ -128,7 +128,7 @@ class TrainingSettings(Settings):
     seed: Seed = 0
     log_every: int = Field(100, ge=1, description="steps between two lines of the log")
     validate_every: int = Field(10_000, ge=1, description="steps between two validations")
-    validation_views: int = Field(4, ge=1, description="query views of a validation scene")
+    validation_views: int = Field(4, ge=1, description="query views of a validation scene; per_scene: test views")
     checkpoint_every: int = Field(1_000, ge=1, description="steps between two checkpoints")
 
 
