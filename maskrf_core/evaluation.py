@@ -144,10 +144,11 @@ def rendered_views(
     todo = []
     for views in scenes:
         references, queries = views.scene.split(split)
-        views.prepare_depths(references)  # all at once: an estimated depth is confirmed by other references
+        if renderer.inputs.depths:
+            views.prepare_depths(references)  # all at once: an estimated depth is confirmed by other references
         todo += [(views, references, image_id) for image_id in spread(queries, views_per_scene)]
     for views, references, image_id in tracked(todo, total=len(todo), title="rendering"):
-        batch = evaluation_batch(views, image_id, references, working_views)
+        batch = evaluation_batch(views, image_id, references, working_views, renderer.inputs)
         yield render_view(renderer, batch.to(device), rays_per_chunk, views.scene.name, image_id)
 
 

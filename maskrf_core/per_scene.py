@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from maskrf_core.datasets.batch import SourceViews
 from maskrf_core.datasets.views import ENCODER_MULTIPLE, SceneViews
 from maskrf_core.errors import DatasetError
 from maskrf_core.model.per_scene import FEATURE_STRIDE
@@ -47,9 +46,10 @@ def initial_maps(renderer: Renderer, views: SceneViews) -> list[Float[Tensor, "1
     for image_id in tracked(views.training_ids, total=len(views.training_ids), title="free visibility maps"):
         others = [other for other in views.training_ids if other != image_id]
         together = [image_id, *views.nearest(image_id, others, min(VIEWS_AT_ONCE - 1, len(others)))]
-        references = views.references(together).to(device)
-        sources = _sources(renderer, views, together)
-        of_view = renderer.visibility_init(references, sources)[:1]
+        # Source views are sought among the training views alone: no other view may be seen.
+        references, sources = views.working_views(together, views.training_ids, renderer.inputs)
+        sources = None if sources is None else sources.to(device)
+        of_view = renderer.visibility_init(references.to(device), sources)[:1]
         height, width = (-(-side // ENCODER_MULTIPLE) * ENCODER_MULTIPLE for side in views.load([image_id]).image_size)
         # Whatever the init network had its images padded to: rendering pads them to the encoders' multiple.
         maps.append(of_view[:, :, : height // FEATURE_STRIDE, : width // FEATURE_STRIDE].clone())
@@ -60,16 +60,6 @@ def initial_maps(renderer: Renderer, views: SceneViews) -> list[Float[Tensor, "1
             "maps. Bring its images to one size, or take another scene."
         )
     return maps
-
-
-def _sources(renderer: Renderer, views: SceneViews, image_ids: list[str]) -> SourceViews | None:
-    """What cost volumes of these views are matched against, where the init network needs it.
-
-    THE PLACE TO PLUG IN SOURCE VIEWS: those of `image_ids` out of `views.training_ids`, no other view may be seen.
-    """
-    if not renderer.inputs.sources:
-        return None
-    raise NotImplementedError("source views of cost volumes")
 
 
 def check_scene(renderer: Renderer, views: SceneViews) -> None:

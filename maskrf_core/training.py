@@ -19,6 +19,7 @@ from maskrf_core.errors import CheckpointError, RunError
 from maskrf_core.evaluation import resolve_device, validate
 from maskrf_core.losses import Objective, weighted_sum
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.mvsnet_weights import load_mvsnet
 from maskrf_core.per_scene import for_one_scene
 from maskrf_core.progress import Progress
 from maskrf_core.published_checkpoints import load_renderer
@@ -180,15 +181,16 @@ class Trainer:
         return numbers
 
     def _prepare_depths(self) -> None:
-        """Have the depth maps of all scenes that are named singly before the first step.
+        """Have the depth maps of all scenes that are named singly before the first step, where any are needed.
 
         Those of whole data sets are prepared when a scene is drawn: there may be thousands.
         """
         if isinstance(self.mixture, OneScene):
             self.mixture.prepare_depths()
             return
-        named = [(views, "train") for views in self.mixture.singly.values()]
-        for views, split in named + [(views, "validation") for views in self.validation_scenes]:
+        named = [(views, "train") for views in self.mixture.singly.values() if self.mixture.inputs.depths]
+        validated = [(views, "validation") for views in self.validation_scenes if self.renderer.inputs.depths]
+        for views, split in named + validated:
             views.prepare_depths(views.scene.split(split)[0])
 
     def _save(self, path) -> None:
@@ -204,19 +206,28 @@ def initial_renderer(config: Config) -> Renderer:
     """The renderer that training starts from: a checkpoint's, or a random one of the config's seed.
 
     Raises:
-        CheckpointError: the checkpoint cannot be used, or has other model settings than the config.
+        CheckpointError: the checkpoint cannot be used, or has other model settings than the config; or the weights of
+            a random one's MVSNet are missing.
     """
     path = config.training.initial_weights
     if path is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.training.seed)
-            return Renderer(config.model, config.masking)
+        renderer = random_renderer(config)
+        if config.model.visibility_init == "cost_volume":
+            load_mvsnet(renderer.visibility_init.mvsnet, config.data)
+        return renderer
     renderer = load_renderer(path)
     if renderer.settings != config.model:
         raise CheckpointError(
             f"{path}: was trained with {renderer.settings}, the config asks for {config.model}. Ask for the same model."
         )
     return renderer
+
+
+def random_renderer(config: Config) -> Renderer:
+    """A renderer of random weights, those of the config's seed; its MVSNet, if it has one, is random too."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        return Renderer(config.model, config.masking)
 
 
 def start_fabric(hardware: HardwareSettings) -> Fabric:

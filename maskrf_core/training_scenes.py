@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from maskrf_core.config import Config
+from maskrf_core.datasets.batch import ModelInputs
 from maskrf_core.datasets.image_cache import ImageCache
 from maskrf_core.datasets.mixture import Mixture
 from maskrf_core.datasets.one_scene import OneScene
@@ -34,12 +35,22 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
         one = OneScene(data, cache, images, hardware.device)
         check_origin(one.name, config)
         return one, [one.views]
-    mixture = Mixture(data, cache, images, hardware.device)
+    mixture = Mixture(data, cache, images, hardware.device, training_inputs(config))
     validation = open_scenes(data.validation_scenes, data.data_root, cache, images, hardware.device)
     check_views(mixture.first_scenes(), "train", data.working_views)
     check_views(validation, "validation", data.working_views)
     check_places(mixture.names, config)
     return mixture, validation
+
+
+def training_inputs(config: Config) -> ModelInputs:
+    """What training batches must have, for the model or to supervise it; known without the model.
+
+    Free maps, which all per-scene trainings have, stand in for what an init network looks at.
+    """
+    model = config.model
+    init = None if config.stage == "per_scene" or model.free_maps is not None else model.visibility_init
+    return ModelInputs(depths=init == "depth" or config.supervises_depth, sources=init == "cost_volume")
 
 
 def check_supervision(config: Config) -> None:

@@ -8,6 +8,7 @@ from maskrf_core.datasets.views import SceneViews, evaluation_batch
 from maskrf_core.errors import DatasetError
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.per_scene import check_scene, for_one_scene, initial_maps
+from maskrf_core.settings import ModelSettings
 from tests.datasets.memory_scene import MemoryScene
 from tests.model.tiny import tiny_renderer
 
@@ -98,3 +99,23 @@ def test_a_model_of_one_scene_cannot_begin_another(general):
     special = for_one_scene(general, scene_views())
     with pytest.raises(ValueError, match="without an init network"):
         for_one_scene(special, scene_views())
+
+
+def test_maps_of_cost_volumes_see_training_views_alone(monkeypatch):
+    """Images whose sides are no multiples of 32 are padded further for the init network; the maps are not."""
+    torch.manual_seed(0)
+    general = Renderer(ModelSettings(visibility_init="cost_volume", coarse_samples=9, fine_samples=2)).eval()
+    views = scene_views(height=48, width=80)
+    monkeypatch.setattr(MemoryScene, "depth", lambda self, image_id: pytest.fail("no depth is needed"))
+    special = for_one_scene(general, views)
+    assert [tuple(each.shape) for each in special.free_maps.maps] == [(1, 32, 12, 20)] * 5
+    assert "view_0" not in views.scene.reads
+    together = ["view_3", "view_2", "view_4", "view_1", "view_5"]
+    with torch.no_grad():
+        expected = general.visibility_init(*views.working_views(together, views.training_ids, general.inputs))
+    torch.testing.assert_close(special.free_maps.maps[2], expected[:1, :, :12, :20])
+    assert (
+        special.render(evaluation_batch(views, "view_0", views.training_ids, 3, special.inputs))
+        .fine.rgb.isfinite()
+        .all()
+    )

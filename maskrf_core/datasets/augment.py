@@ -71,6 +71,12 @@ def pad_to_largest(arrays: Sequence[Shaped[np.ndarray, "..."]]) -> Shaped[np.nda
     return stacked
 
 
+def fill_up(views: Views, height: int, width: int) -> Views:
+    """Views of at least height × width: black, background and of unknown depth at the right and bottom."""
+    padding = (0, max(0, width - views.image_size[1]), 0, max(0, height - views.image_size[0]))
+    return _pictures_replaced(views, lambda picture: functional.pad(picture, padding)) if any(padding) else views
+
+
 def pad_by_reflection(views: Views, multiple: int) -> Views:
     """Pad images and depths at the right and bottom to sides that are multiples; cameras stay as they are.
 

@@ -1,5 +1,6 @@
 """What the model takes: a few posed views as tensors, and the query pixels to render."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
@@ -34,6 +35,10 @@ class Views:
         """(height, width) in pixels."""
         return self.images.shape[-2], self.images.shape[-1]
 
+    def none(self) -> "Views":
+        """No view of the same size, with no part but images and cameras."""
+        return Views(self.images[:0], self.K[:0], self.w2c[:0], self.depth_range[:0])
+
     def replace(self, **parts: Tensor | None) -> "Views":
         """The same views with some parts exchanged."""
         return replace(self, **parts)
@@ -52,6 +57,10 @@ class SourceViews:
     neighbours: Int64[Tensor, "reference neighbour"]
     """The nearest views of each reference, nearest first, never itself; counted in [references, then `views`]."""
 
+    def replaced(self, change: Callable[[Views], Views]) -> "SourceViews":
+        """The same neighbours after `change` of the views, which keeps their number and order."""
+        return replace(self, views=change(self.views))
+
     def to(self, device: torch.device | str) -> "SourceViews":
         """The same views on `device`."""
         return _moved(self, device)
@@ -62,6 +71,10 @@ class ModelInputs(NamedTuple):
 
     depths: bool
     sources: bool
+
+
+FROM_DEPTHS = ModelInputs(depths=True, sources=False)
+"""What is made where nothing else is asked for."""
 
 
 @dataclass(frozen=True)

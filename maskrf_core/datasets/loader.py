@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.datasets.batch import SceneBatch, SourceViews, Views
 from maskrf_core.datasets.training_views import TrainingDraw
 from maskrf_core.errors import MaskrfError, RunError
 
@@ -91,21 +91,31 @@ class _Packed:
     references: Parts
     pixels_xy: np.ndarray
     origin: str
+    sources: Parts | None
+    neighbours: np.ndarray | None
 
     @staticmethod
     def of(draw: TrainingDraw) -> "_Packed":
-        batch = draw.batch
-        return _Packed(_parts(batch.query), _parts(batch.references), batch.pixels_xy.numpy(), draw.origin)
+        batch, sources = draw.batch, draw.batch.sources
+        views, neighbours = (None, None) if sources is None else (_parts(sources.views), sources.neighbours.numpy())
+        parts = (_parts(batch.query), _parts(batch.references), batch.pixels_xy.numpy())
+        return _Packed(*parts, draw.origin, views, neighbours)
 
     def unpacked(self) -> TrainingDraw:
         query, references = (Views(**_tensors(parts)) for parts in (self.query, self.references))
-        return TrainingDraw(SceneBatch(query, references, torch.tensor(self.pixels_xy)), self.origin)
+        sources = None
+        if self.sources is not None:
+            sources = SourceViews(Views(**_tensors(self.sources)), torch.tensor(self.neighbours))
+        return TrainingDraw(SceneBatch(query, references, torch.tensor(self.pixels_xy), sources), self.origin)
 
     def pin_memory(self) -> TrainingDraw:
         """What DataLoader calls, in a thread of its own, if memory is to be pinned."""
         draw = self.unpacked()
         query, references = (_pinned(views) for views in (draw.batch.query, draw.batch.references))
-        return TrainingDraw(SceneBatch(query, references, draw.batch.pixels_xy.pin_memory()), draw.origin)
+        sources = draw.batch.sources
+        if sources is not None:
+            sources = SourceViews(_pinned(sources.views), sources.neighbours.pin_memory())
+        return TrainingDraw(SceneBatch(query, references, draw.batch.pixels_xy.pin_memory(), sources), draw.origin)
 
 
 def _parts(views: Views) -> Parts:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from cachetools import LRUCache
 
+from maskrf_core.datasets.batch import FROM_DEPTHS, ModelInputs
 from maskrf_core.datasets.image_cache import ImageCache
 from maskrf_core.datasets.places import HELD_OUT, place_of
 from maskrf_core.datasets.scene import LAYOUTS, open_scene, scene_names
@@ -33,7 +34,7 @@ class SceneGroup:
 
 
 class Mixture:
-    """The scenes to train on, and the draws from them.
+    """The scenes to train on, and the draws from them, which have what `inputs` says.
 
     Scenes that are named singly are opened at once and stay open; those of whole data sets, which may be thousands,
     when they are drawn. A scene of a whole data set that has too few views is passed over, with a line that says so.
@@ -49,8 +50,10 @@ class Mixture:
         cache_root: Path | None,
         images: ImageCache | None = None,
         device: str = "auto",
+        inputs: ModelInputs = FROM_DEPTHS,
     ):
         self.settings = settings
+        self.inputs = inputs
         self.cache_root = cache_root
         self.images = images or ImageCache()
         self.device = device
@@ -107,7 +110,7 @@ class Mixture:
             name = group.names[generator.integers(len(group.names))]
             views = self.open(name)
             if name in group.singly or self._has_enough_views(views):
-                return draw_from_scene(views, self.settings, generator=generator)
+                return draw_from_scene(views, self.settings, self.inputs, generator=generator)
         raise self._too_few_views(group, ATTEMPTS)
 
     def _opened(self, name: str) -> SceneViews:

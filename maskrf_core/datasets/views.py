@@ -3,6 +3,7 @@
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from maskrf_core.cameras import camera_centres
-from maskrf_core.datasets.augment import pad_by_reflection, pad_to_largest
-from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.datasets.augment import fill_up, pad_by_reflection, pad_to_largest
+from maskrf_core.datasets.batch import FROM_DEPTHS, ModelInputs, SceneBatch, SourceViews, Views
 from maskrf_core.datasets.demo import demo_scene_names
 from maskrf_core.datasets.depth_maps import depth_maps
 from maskrf_core.datasets.image_cache import ImageCache
@@ -22,6 +23,10 @@ from maskrf_core.errors import DatasetError
 
 ENCODER_MULTIPLE = 16
 """Sides of reference images are padded to a multiple of this, which the image encoder needs."""
+MATCHING_MULTIPLE = 32
+"""The same where they are matched with source views: what the cost volumes' network needs."""
+NEIGHBOURS = 3
+"""Views that each reference view is matched with in its cost volume, where there are so many."""
 
 
 class SceneViews:
@@ -74,7 +79,17 @@ class SceneViews:
 
     def references(self, image_ids: Sequence[str]) -> Views:
         """Views to render from, with depth maps, padded by reflection to sides that the encoders take."""
-        return pad_by_reflection(self.load(image_ids, depths=True), ENCODER_MULTIPLE)
+        return self.working_views(image_ids, (), FROM_DEPTHS)[0]
+
+    def working_views(
+        self, image_ids: Sequence[str], pool: Sequence[str], inputs: ModelInputs
+    ) -> tuple[Views, SourceViews | None]:
+        """Views to render from with what the model needs of them, padded by reflection to sides that it takes.
+
+        `pool` is where their neighbours are sought, beside themselves.
+        """
+        references = self.load(image_ids, depths=inputs.depths)
+        return padded(*self.with_sources(references, image_ids, pool)) if inputs.sources else padded(references, None)
 
     def load(self, image_ids: Sequence[str], *, masks: bool = False, depths: bool = False) -> Views:
         """Views as they are on disk, with what else is asked for.
@@ -96,6 +111,30 @@ class SceneViews:
             training_index=torch.tensor([self._training_index.get(image_id, -1) for image_id in image_ids]),
             **parts,
         )
+
+    def own_depths(self, image_ids: Sequence[str]) -> Float[Tensor, "view 1 height width"]:
+        """The scene's own depth maps; 0, unknown, where it has none. Nothing is estimated."""
+        return torch.from_numpy(self._pictures("own depth", image_ids, self._own_depth))[:, None]
+
+    def with_sources(
+        self, references: Views, image_ids: Sequence[str], pool: Sequence[str]
+    ) -> tuple[Views, SourceViews]:
+        """The references, and what cost volumes match them against: the 3 nearest of `pool` and of themselves to each.
+
+        `references` are the views `image_ids`, as they were loaded. All come out in one size. Where there are fewer
+        than 4 views, each has fewer neighbours.
+        """
+        candidates = list(dict.fromkeys([*pool, *image_ids]))
+        count = min(NEIGHBOURS, len(candidates) - 1)
+        nearest = [self.nearest(own, [other for other in candidates if other != own], count) for own in image_ids]
+        order = list(dict.fromkeys([*image_ids, *chain.from_iterable(nearest)]))
+        place = {image_id: index for index, image_id in enumerate(order)}
+        neighbours = torch.tensor([[place[other] for other in row] for row in nearest], dtype=torch.int64)
+        others = order[len(image_ids) :]
+        views = self.load(others).replace(training_index=None) if others else references.none()
+        sizes = (references.image_size, views.image_size)
+        height, width = (max(side) for side in zip(*sizes, strict=True))
+        return fill_up(references, height, width), SourceViews(fill_up(views, height, width), neighbours)
 
     def nearest(self, image_id: str, candidates: Sequence[str], count: int) -> list[str]:
         """The `count` candidates whose camera centres are nearest to that of `image_id`, nearest first.
@@ -125,6 +164,10 @@ class SceneViews:
             self.prepare_depths(list(dict.fromkeys([*self.estimated_together, *used_with])))
         return self._depths[image_id]
 
+    def _own_depth(self, image_id: str) -> np.ndarray:
+        own = self.scene.depth(image_id)
+        return np.zeros(self.scene.mask(image_id).shape, np.float32) if own is None else own
+
     def _pictures(self, kind: str, image_ids: Sequence[str], read: Callable[[str], np.ndarray]) -> np.ndarray:
         return pad_to_largest(
             [
@@ -142,11 +185,32 @@ class SceneViews:
         return torch.from_numpy(np.stack([self._cameras[part, image_id] for image_id in image_ids]))
 
 
-def evaluation_batch(views: SceneViews, query_id: str, reference_ids: Sequence[str], working_views: int) -> SceneBatch:
-    """All pixels of a query, row by row, from its nearest reference views."""
+def evaluation_batch(
+    views: SceneViews,
+    query_id: str,
+    reference_ids: Sequence[str],
+    working_views: int,
+    inputs: ModelInputs = FROM_DEPTHS,
+) -> SceneBatch:
+    """All pixels of a query, row by row, from its nearest reference views, with what the model needs of them.
+
+    Neighbours of the references are sought among all `reference_ids`, but for the query.
+    """
     query = views.query(query_id)
     nearest = views.nearest(query_id, reference_ids, working_views)
-    return SceneBatch(query, views.references(nearest), all_pixels(*query.image_size))
+    pool = [image_id for image_id in reference_ids if image_id != query_id]
+    references, sources = views.working_views(nearest, pool, inputs)
+    return SceneBatch(query, references, all_pixels(*query.image_size), sources)
+
+
+def padded(references: Views, sources: SourceViews | None) -> tuple[Views, SourceViews | None]:
+    """Padded by reflection to sides that the encoders, and with sources the cost volumes' network, take."""
+    if sources is None:
+        return pad_by_reflection(references, ENCODER_MULTIPLE), None
+    return (
+        pad_by_reflection(references, MATCHING_MULTIPLE),
+        sources.replaced(partial(pad_by_reflection, multiple=MATCHING_MULTIPLE)),
+    )
 
 
 def all_pixels(height: int, width: int) -> Float[Tensor, "pixel 2"]:

@@ -12,7 +12,7 @@ from maskrf_core.datasets.views import expand_scene_names
 from maskrf_core.evaluation import load, nearest_view_copy, open_for_evaluation
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
-from maskrf_core.training import initial_renderer
+from maskrf_core.training import random_renderer
 from maskrf_core.workbook.experiments import finetuned_runs
 from maskrf_core.workbook.parameters import EvaluateParameters
 from maskrf_core.workbook.scoring import scores
@@ -55,9 +55,14 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
 
 
 def untrained_like(renderer: Renderer, config: Config) -> Renderer:
-    """A renderer of the same settings with the random weights that training of the config's seed begins with."""
-    training = config.training.model_copy(update={"initial_weights": None})
-    return initial_renderer(config.model_copy(update={"model": renderer.settings, "training": training}))
+    """A renderer of the same settings with the random weights that training of the config's seed begins with.
+
+    What is never trained, the MVSNet of cost volumes, is that of `renderer`.
+    """
+    untrained = random_renderer(config.model_copy(update={"model": renderer.settings}))
+    if renderer.settings.visibility_init == "cost_volume":
+        untrained.visibility_init.mvsnet.load_state_dict(renderer.visibility_init.mvsnet.state_dict())
+    return untrained
 
 
 def compare(methods: Sequence[Method], config: Config, pictures: Path) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import Config
 from maskrf_core.errors import RunError
+from maskrf_core.mvsnet_weights import check_mvsnet_is_there
 from maskrf_core.published_checkpoints import steps_of
 from maskrf_core.run_log import latest
 from maskrf_core.runs import Run
@@ -89,8 +90,10 @@ def weights_across_scenes(parameters: FinetuneParameters) -> Path:
 
 
 def checked_start(folder: Path, config: Config) -> Run:
-    """`Run.start`, after looking at the scenes: what cannot be trained leaves no folder behind."""
+    """`Run.start`, after looking at the scenes and for MVSNet: what cannot be trained leaves no folder behind."""
     open_checked_scenes(config)
+    if not Run(folder).last_checkpoint.is_file():
+        check_mvsnet_is_there(config)
     return Run.start(folder, config)
 
 

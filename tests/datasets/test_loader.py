@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from maskrf_core.datasets import scene as scene_module
+from maskrf_core.datasets.batch import ModelInputs
 from maskrf_core.datasets.loader import _as_bytes, _Packed, training_batches
 from maskrf_core.datasets.mixture import Mixture
 from maskrf_core.errors import DatasetError, RunError
@@ -35,6 +36,12 @@ def mixture(tmp_path, monkeypatch):
     return Mixture(DataSettings(data_root=str(tmp_path), train_scenes=names, **settings), None)
 
 
+@pytest.fixture
+def matching(mixture):
+    """The same for cost volumes."""
+    return Mixture(mixture.settings, None, inputs=ModelInputs(depths=False, sources=True))
+
+
 def batches(mixture, workers, first=0, steps=12):
     with closing(training_batches(mixture, seed=(5, 0), first_step=first, steps=steps, workers=workers)) as made:
         return list(made)
@@ -43,7 +50,12 @@ def batches(mixture, workers, first=0, steps=12):
 def assert_same(one, other):
     assert one.origin == other.origin
     assert torch.equal(one.batch.pixels_xy, other.batch.pixels_xy)
-    for ours, theirs in ((one.batch.query, other.batch.query), (one.batch.references, other.batch.references)):
+    groups = [(one.batch.query, other.batch.query), (one.batch.references, other.batch.references)]
+    assert (one.batch.sources is None) == (other.batch.sources is None)
+    if one.batch.sources is not None:
+        assert torch.equal(one.batch.sources.neighbours, other.batch.sources.neighbours)
+        groups.append((one.batch.sources.views, other.batch.sources.views))
+    for ours, theirs in groups:
         for field in fields(ours):
             mine, yours = getattr(ours, field.name), getattr(theirs, field.name)
             assert (mine is None) == (yours is None)
@@ -56,6 +68,41 @@ def test_batches_are_those_of_the_seed_and_step_whoever_makes_them(mixture):
     for workers in (0, 1, 2):
         for made, theirs in zip(batches(mixture, workers), expected, strict=True):
             assert_same(made, theirs)
+
+
+def test_source_views_travel_unchanged(matching):
+    expected = [matching.draw(np.random.default_rng([5, 0, step])) for step in range(12)]
+    assert len({len(draw.batch.sources.views) for draw in expected}) > 2
+    for workers in (0, 1):
+        for made, theirs in zip(batches(matching, workers), expected, strict=True):
+            assert_same(made, theirs)
+
+
+def test_no_source_view_travels_too(matching, tmp_path):
+    """Four views, one of them the query: the three working views are each other's neighbours."""
+    make_scenes(tmp_path, "dtu_train/scan1", views=4)
+    settings = matching.settings.model_copy(update={"train_scenes": ["dtu_train"], "query_kept": 0.0})
+    mixture = Mixture(settings, None, inputs=matching.inputs)
+    (made,) = batches(mixture, 1, steps=1)
+    assert len(made.batch.sources.views) == 0
+    assert made.batch.sources.neighbours.sort(dim=1).values.tolist() == [[1, 2], [0, 2], [0, 1]]
+    assert_same(made, mixture.draw(np.random.default_rng([5, 0, 0])))
+
+
+@pytest.mark.parametrize("which", ["mixture", "matching"])
+def test_everything_that_travels_is_pinned(which, request, monkeypatch):
+    """As on a machine with a GPU, where memory can be pinned."""
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    packed = _Packed.of(request.getfixturevalue(which).draw(np.random.default_rng(1)))
+    draw = packed.pin_memory()
+    assert_same(draw, packed.unpacked())
+    batch, sources = draw.batch, draw.batch.sources
+    tensors = [batch.pixels_xy, *([sources.neighbours] if sources else [])]
+    for views in [batch.query, batch.references, *([sources.views] if sources else [])]:
+        tensors += [getattr(views, field.name) for field in fields(views)]
+    kept = {id(tensor) for tensor in pinned}
+    assert all(id(tensor) in kept for tensor in tensors if tensor is not None)
 
 
 def test_tensors_lie_in_memory_alike_whoever_makes_them(mixture):

@@ -1,0 +1,135 @@
+"""MVSNet (Yao et al., ECCV 2018): the distribution of each pixel's depth from neighbouring views. Frozen.
+
+Its weights are published by themselves (`maskrf_core.mvsnet_weights`) and are part of every checkpoint of a renderer
+with cost volumes.
+"""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from maskrf_core.datasets.batch import SourceViews, Views
+from maskrf_core.model.cost_volume import matching_cost
+from maskrf_core.model.sampling import coarse_depths
+
+PLANES = 64
+"""Depths before a view at which its features are compared with those of its neighbours."""
+SLOPE = 0.01
+"""Of the leaky ReLU below zero."""
+
+
+class MVSNet(nn.Module):
+    """[view 64 height/4 width/4]: the probability that a reference view's surface lies at each of 64 planes.
+
+    No part of it is ever trained: parameters have no gradients, batch-norms always use their running statistics, and
+    the answer carries no graph.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.features = feature_network()
+        self.regularisation = CostRegularisation()
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "MVSNet":
+        """Stays in evaluation mode, whatever the modules around it do."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, references: Views, sources: SourceViews) -> Float[Tensor, "view 64 _ _"]:
+        """Images are normalised as ImageNet's. Planes are uniform in inverse depth over each reference's own range.
+
+        Memory is that of one reference's volume: views are encoded, and volumes made, one by one.
+        """
+        images = [*references.images, *sources.views.images]
+        maps = torch.cat([self.features(image[None]) for image in images])
+        K = torch.cat([references.K, sources.views.K])
+        K = torch.cat([K[:, :2] * 0.25, K[:, 2:]], dim=1)
+        w2c = torch.cat([references.w2c, sources.views.w2c])
+        probabilities = []
+        for index, neighbours in enumerate(sources.neighbours):
+            others = (maps[neighbours], K[neighbours], w2c[neighbours])
+            planes = plane_depths(references.depth_range[index])
+            cost = matching_cost(maps[index], K[index], w2c[index], *others, planes)
+            probabilities.append(softmax_over_planes(self.regularisation(cost[None])[0, 0]))
+        return torch.stack(probabilities)
+
+
+def plane_depths(depth_range: Float[Tensor, "2"]) -> Float[Tensor, "64"]:
+    """z-depths of the planes before one view, from near to far."""
+    return coarse_depths(depth_range, 1, PLANES)[0]
+
+
+def softmax_over_planes(cost: Float[Tensor, "plane _ _"]) -> Float[Tensor, "plane _ _"]:
+    """Probabilities over planes; a cost that is not a number says nothing, and counts as 0."""
+    return torch.where(cost.isnan(), 0, cost).softmax(dim=0)
+
+
+def feature_network() -> nn.Sequential:
+    """Normalised images [view 3 height width] → features [view 32 height/4 width/4]."""
+    channels = (3, 8, 8, 16, 16, 16, 32, 32)
+    strided = (2, 5)
+    layers = [
+        nn.Sequential(
+            nn.Conv2d(inputs, outputs, 5, stride=2, padding=2, bias=False)
+            if layer in strided
+            else nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.LeakyReLU(SLOPE),
+        )
+        for layer, (inputs, outputs) in enumerate(pairwise(channels))
+    ]
+    return nn.Sequential(*layers, nn.Conv2d(32, 32, 3, padding=1))
+
+
+class CostRegularisation(nn.Module):
+    """A 3-D U-Net: [1 32 plane height width] matching cost → [1 1 plane height width], before the softmax.
+
+    Sides and planes should be multiples of 8; else what comes up is resized to its skip.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.down0 = _convolution(32, 8)
+        self.down1 = _convolution(8, 16, stride=2)
+        self.down2 = _convolution(16, 16)
+        self.down3 = _convolution(16, 32, stride=2)
+        self.down4 = _convolution(32, 32)
+        self.down5 = _convolution(32, 64, stride=2)
+        self.down6 = _convolution(64, 64)
+        self.up0 = _transposed(64, 32)
+        self.up1 = _transposed(32, 16)
+        self.up2 = _transposed(16, 8)
+        self.head = nn.Conv3d(8, 1, 3, padding=1)
+
+    def forward(self, cost: Float[Tensor, "1 32 plane height width"]) -> Float[Tensor, "1 1 plane height width"]:
+        full = self.down0(cost)
+        half = self.down2(self.down1(full))
+        quarter = self.down4(self.down3(half))
+        x = self.down6(self.down5(quarter))
+        for up, skip in ((self.up0, quarter), (self.up1, half), (self.up2, full)):
+            x = skip + _resized(up(x), skip)
+        return self.head(x)
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv3d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm3d(outputs), nn.LeakyReLU(SLOPE)
+    )
+
+
+def _transposed(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose3d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=False),
+        nn.BatchNorm3d(outputs),
+        nn.LeakyReLU(SLOPE),
+    )
+
+
+def _resized(x: Tensor, like: Tensor) -> Tensor:
+    size = like.shape[-3:]
+    return x if x.shape[-3:] == size else functional.interpolate(x, size=size, mode="trilinear", align_corners=False)
