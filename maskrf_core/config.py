@@ -49,6 +49,12 @@ class Config(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _free_maps_come_from_training(self) -> "Config":
+        if self.model.free_maps is not None:
+            raise ValueError("model.free_maps is not to be set: the per_scene stage makes the maps of its scene")
+        return self
+
     @property
     def supervises_depth(self) -> bool:
         """Whether training holds visibility to depth maps. A per-scene training holds it to its own renderings."""
@@ -65,7 +71,7 @@ def load_config(stage: Stage, preset: Preset = "demo", overrides: dict[str, Any]
     """
     values = _merged(_read(CONFIG_FOLDER / f"{stage}.yaml"), _preset_values(stage, preset))
     if os.environ.get(SMOKE):
-        values = _merged(values, _read(CONFIG_FOLDER / "smoke.yaml"))
+        values = _merged(values, _preset_values(stage, "smoke"))
     for name, value in (overrides or {}).items():
         if value is not None:
             values = _merged(values, _nested(name, value))
@@ -121,7 +127,7 @@ def _scalar(text: str) -> Any:
     return value
 
 
-def _preset_values(stage: Stage, preset: Preset) -> dict[str, Any]:
+def _preset_values(stage: Stage, preset: str) -> dict[str, Any]:
     """What a preset sets for all stages, and then for this one (its section `stages`)."""
     values = _read(CONFIG_FOLDER / f"{preset}.yaml")
     own = values.pop("stages", {}).get(stage, {})

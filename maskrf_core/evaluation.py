@@ -18,6 +18,7 @@ from maskrf_core.files import write_atomically, write_text
 from maskrf_core.metrics import lpips_vgg, psnr, ssim
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import Rendering
+from maskrf_core.per_scene import check_scene
 from maskrf_core.progress import tracked
 from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.runs import Run
@@ -56,15 +57,18 @@ def evaluate(
 ) -> pd.DataFrame:
     """Metrics of every query view of `scenes`: one row a view, columns scene, image_id, {coarse,fine}_{metric}.
 
-    `source` is a run (its best weights), a checkpoint file of ours or a published one, or a renderer. Where `pictures`
-    is given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv. Memory is
-    bounded by `rays_per_chunk` whatever the size of the query image.
+    `source` is a run (the weights that count), a checkpoint file of ours or a published one, or a renderer. Where
+    `pictures` is given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv.
+    Memory is bounded by `rays_per_chunk` whatever the size of the query image.
 
     Raises:
-        CheckpointError, DatasetError: as reading them does; before anything is rendered.
+        CheckpointError, DatasetError: as reading them does, or a scene is not the one that a per-scene renderer is of;
+            before anything is rendered.
     """
     opened = open_for_evaluation(scenes, data_root, split, working_views, device)
     renderer = load(source).to(resolve_device(device)).eval()
+    for views in opened:
+        check_scene(renderer, views)
     rows = []
     for view in rendered_views(renderer, opened, split, working_views, views_per_scene, rays_per_chunk):
         rows.append({"scene": view.scene, "image_id": view.image_id, **view_metrics(view)})
@@ -94,12 +98,18 @@ def open_for_evaluation(
 
 
 def validate(
-    renderer: Renderer, scenes: Sequence[SceneViews], *, working_views: int, views_per_scene: int, rays_per_chunk: int
+    renderer: Renderer,
+    scenes: Sequence[SceneViews],
+    split: SplitKind = "validation",
+    *,
+    working_views: int,
+    views_per_scene: int,
+    rays_per_chunk: int,
 ) -> dict[str, float]:
-    """Mean PSNR and SSIM, coarse and fine, over a few validation views of each scene."""
+    """Mean PSNR and SSIM, coarse and fine, over a few validation (or test) views of each scene."""
     was_training = renderer.training
     renderer.eval()
-    views = rendered_views(renderer, scenes, "validation", working_views, views_per_scene, rays_per_chunk)
+    views = rendered_views(renderer, scenes, split, working_views, views_per_scene, rays_per_chunk)
     rows = pd.DataFrame([view_metrics(view, ("psnr", "ssim")) for view in views])
     renderer.train(was_training)
     return {name: float(value) for name, value in rows.mean().items()}
@@ -205,7 +215,7 @@ def load(source: Run | str | Path | Renderer) -> Renderer:
     """The renderer that is meant by a run, a checkpoint file or itself."""
     if isinstance(source, Renderer):
         return source
-    return load_renderer(source.best_checkpoint if isinstance(source, Run) else source)
+    return load_renderer(source.weights if isinstance(source, Run) else source)
 
 
 def resolve_device(device: str) -> torch.device:

@@ -6,10 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskrf_core.config import Config
+from maskrf_core.datasets.augment import pad_by_reflection
 from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.datasets.views import ENCODER_MULTIPLE
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from maskrf_core.model.layers import sample_map
 from maskrf_core.model.mask_drawing import draw_mask_ratio
+from maskrf_core.model.per_scene import self_hit_probability
 from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import MaskedColours, MaskedFeatures, Rendering
@@ -76,6 +79,12 @@ def draw_depth_pixels(views: Views, count: int, *, generator: torch.Generator) -
     return pixels.floor().to(views.images.device)
 
 
+def consistency_loss(rendered: Float[Tensor, "ray sample"], own: Float[Tensor, "ray sample"]) -> Float[Tensor, ""]:
+    """Cross-entropy of the rendered hit probabilities, which get no gradient, and the query view's own ones."""
+    hit = rendered.detach()
+    return -(hit * torch.log(own + 1e-5) + (1 - hit) * torch.log(1 - own + 1e-5)).mean(dim=1).mean()
+
+
 def feature_alignment_loss(masked: MaskedFeatures) -> Float[Tensor, ""]:
     """Mean of 2 - 2 cos(target, prediction) over all coarse samples: 0 if aligned, 4 if opposed."""
     return (2 - 2 * functional.cosine_similarity(masked.prediction, masked.target, dim=-1)).mean()
@@ -111,7 +120,8 @@ class Objective(nn.Module):
         self.config = config
 
     def forward(self, batch: SceneBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
-        """Raw terms of both passes: colour, depth where it is supervised, and what masked features predict."""
+        """Raw terms of both passes: colour, depth where it is supervised, what masked features predict, and how far
+        the query's own visibility agrees where it is a training view of the one scene."""
         features = self.renderer.encode(batch.references, batch.sources)
         rays = query_rays(batch)
         mask_ratio = draw_mask_ratio(self.config.masking, generator=generator)
@@ -119,6 +129,8 @@ class Objective(nn.Module):
         terms = self._colour_terms(batch, rendering)
         if self.config.supervises_depth:
             terms |= self._depth_terms(features, generator=generator)
+        if self.config.stage == "per_scene":
+            terms |= self._consistency_terms(batch, rendering)
         return terms | masked_terms(rendering.masked)
 
     def _colour_terms(self, batch: SceneBatch, rendering: Rendering) -> dict[str, Tensor]:
@@ -129,6 +141,24 @@ class Objective(nn.Module):
             if part.direct_rgb is not None:
                 terms[f"colour_direct_{name}"] = colour_loss(part.direct_rgb, truth, part.ray_mask)
         return terms
+
+    def _consistency_terms(self, batch: SceneBatch, rendering: Rendering) -> dict[str, Tensor]:
+        """The query, a training view, has a free map of its own: its rays are held to what was rendered for them."""
+        query = pad_by_reflection(batch.query.replace(masks=None), ENCODER_MULTIPLE)
+        features = self.renderer.encode(query)
+        passes = {
+            "consistency_coarse": (self.renderer.coarse, rendering.coarse),
+            "consistency_fine": (self.renderer.fine, rendering.fine),
+        }
+        return {
+            name: consistency_loss(
+                rendered.hit_probability,
+                self_hit_probability(
+                    networks, features, batch.pixels_xy, rendered.sample_depths, batch.query.depth_range[0]
+                ),
+            )
+            for name, (networks, rendered) in passes.items()
+        }
 
     def _depth_terms(self, features: ReferenceFeatures, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Both passes are held to the true depths where the views have them, else to the input depths."""

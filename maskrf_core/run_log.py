@@ -34,8 +34,9 @@ class RunLog:
         """Step of the newest training line."""
         self._path = run.metrics_path
         kept = run.metrics()
+        # Where nothing was done, all is about to be done again: what is logged before the first step, too.
         whole = kept["phase"].isin(SHOWN)  # a kill may have cut the last row
-        kept = kept[whole & (kept["step"] <= step)].reindex(columns=COLUMNS)
+        kept = kept[whole & (kept["step"] <= step) & (step > 0)].reindex(columns=COLUMNS)
         write_text(self._path, kept.to_csv(index=False))
         self._events = SummaryWriter(run.folder / "tensorboard", purge_step=step + 1)
 

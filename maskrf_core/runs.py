@@ -86,8 +86,14 @@ class Run:
         return self.folder / "checkpoints" / "best.pt"
 
     @property
+    def weights(self) -> Path:
+        """The checkpoint that counts: the best one, or the last one of a per-scene training, which selects none: the
+        only views to select by would be those that it is tested on."""
+        return self.last_checkpoint if self.config.stage == "per_scene" else self.best_checkpoint
+
+    @property
     def metrics_path(self) -> Path:
-        """One row an interval: step, phase (train or validation), and the numbers."""
+        """One row an interval: step, phase (train, validation or test), and the numbers."""
         return self.folder / "metrics.csv"
 
     @property

@@ -32,6 +32,7 @@ class FreeMapSettings(Settings):
     views: int = Field(ge=1, description="training views of the scene")
     height: int = Field(ge=1, description="of a map, in feature pixels: a quarter of the padded image")
     width: int = Field(ge=1, description="likewise")
+    scene: str | None = Field(None, description="its name; none: not known, as in published checkpoints")
 
 
 class ModelSettings(Settings):
@@ -155,7 +156,7 @@ class TrainingSettings(Settings):
     seed: Seed = 0
     log_every: int = Field(100, ge=1, description="steps between two lines of the log")
     validate_every: int = Field(10_000, ge=1, description="steps between two validations")
-    validation_views: int = Field(4, ge=1, description="query views of a validation scene")
+    validation_views: int = Field(4, ge=1, description="query views of a validation scene; per_scene: test views")
     checkpoint_every: int = Field(1_000, ge=1, description="steps between two checkpoints")
 
 

@@ -12,22 +12,22 @@ from lightning_fabric import Fabric
 from maskrf_core.checkpoints import load_weights, read_our_checkpoint, save_checkpoint
 from maskrf_core.config import Config
 from maskrf_core.datasets.loader import training_batches
+from maskrf_core.datasets.one_scene import OneScene
+from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.training_views import TrainingDraw
 from maskrf_core.errors import CheckpointError, RunError
 from maskrf_core.evaluation import resolve_device, validate
 from maskrf_core.losses import Objective, weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.mvsnet_weights import load_mvsnet
+from maskrf_core.per_scene import for_one_scene
 from maskrf_core.progress import Progress
 from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.run_log import RunLog
 from maskrf_core.runs import Run
-from maskrf_core.settings import HardwareSettings, TrainingSettings
+from maskrf_core.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
+from maskrf_core.settings import HardwareSettings, ModelSettings
 from maskrf_core.training_scenes import open_checked_scenes
-
-FIRST_STREAM = 0
-"""Numbers of the independent random streams that a seed is split into: data, and rays and masks."""
-SECOND_STREAM = 1
 
 
 def fit(run: Run) -> Renderer:
@@ -56,18 +56,30 @@ class Trainer:
         self.mixture, self.validation_scenes = open_checked_scenes(self.config)
 
         self.fabric = start_fabric(self.config.hardware)
-        continued = run.last_checkpoint.is_file()
-        self.renderer = Renderer(self.config.model, self.config.masking) if continued else initial_renderer(self.config)
+        checkpoint = read_our_checkpoint(run.last_checkpoint) if run.last_checkpoint.is_file() else None
+        self.renderer = self._renderer(checkpoint)
         self.objective = Objective(self.renderer, self.config)
         trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
         optimiser = torch.optim.Adam(trainable, lr=training.learning_rate)
         self.step, self.best = 0, {"fine_psnr": float("-inf"), "step": -1}
         self.restored_optimiser = None
-        if continued:
-            self._restore(read_our_checkpoint(run.last_checkpoint))
+        if checkpoint is not None:
+            self._restore(checkpoint)
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
         if self.restored_optimiser is not None:
             self.optimiser.load_state_dict(self.restored_optimiser)
+
+    def _renderer(self, checkpoint: dict | None) -> Renderer:
+        """The renderer that training begins with; for a checkpoint, one that its weights fit."""
+        config, scenes = self.config, self.mixture
+        if checkpoint is not None:
+            # How many free maps there are, and of which size, is said there alone.
+            of_scene = isinstance(scenes, OneScene)
+            model = ModelSettings.model_validate(checkpoint["model_settings"]) if of_scene else config.model
+            return Renderer(model, config.masking)
+        if isinstance(scenes, OneScene):
+            return for_one_scene(initial_renderer(config).to(self.fabric.device), scenes.views)
+        return initial_renderer(config)
 
     def fit(self) -> None:
         """Do the remaining steps, with log, validation and checkpoints at their intervals."""
@@ -96,8 +108,12 @@ class Trainer:
         training = self.config.training
         log = RunLog(self.run, self.step)
         progress = Progress(training.steps, self.step, f"{self.config.stage} {self.run.folder.name}")
-        sums, since = defaultdict(float), time.perf_counter()
+        judged = "test" if self.config.stage == "per_scene" else "validation"
+        sums = defaultdict(float)
         try:
+            if judged == "test" and self.step == 0:  # what the init network gives
+                progress.line(log.write(0, judged, self._judge(judged)))
+            since = time.perf_counter()
             for draw in batches:
                 for name, value in self._train_step(draw).items():
                     sums[name] += value
@@ -110,10 +126,10 @@ class Trainer:
                     numbers["seconds_per_step"] = (time.perf_counter() - since) / steps
                     progress.line(log.write(self.step, "train", numbers))
                     sums.clear()
-                validated = is_due(self.step, training.validate_every, training.steps)
-                if validated:
-                    progress.line(log.write(self.step, "validation", self._validate()))
-                if validated or self.step % training.checkpoint_every == 0:
+                is_judged = is_due(self.step, training.validate_every, training.steps)
+                if is_judged:
+                    progress.line(log.write(self.step, judged, self._judge(judged)))
+                if is_judged or self.step % training.checkpoint_every == 0:
                     self._save(self.run.last_checkpoint)
                 if log.last_step == self.step:
                     since = time.perf_counter()
@@ -145,17 +161,21 @@ class Trainer:
             self.renderer.masked_modelling.update_target()
         return values
 
-    def _validate(self) -> dict[str, float]:
-        """Mean metrics over the validation views; the weights are kept if they are the best so far."""
+    def _judge(self, split: SplitKind) -> dict[str, float]:
+        """Mean metrics over the validation views; the weights are kept if they are the best so far.
+
+        By test views, which those of a per-scene training are, nothing is chosen: they are only logged.
+        """
         data, training = self.config.data, self.config.training
         numbers = validate(
             self.renderer,
             self.validation_scenes,
+            split,
             working_views=data.working_views,
             views_per_scene=training.validation_views,
             rays_per_chunk=self.config.hardware.rays_per_chunk,
         )
-        if numbers["fine_psnr"] > self.best["fine_psnr"]:
+        if split == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:
             self.best = {"fine_psnr": numbers["fine_psnr"], "step": self.step}
             self._save(self.run.best_checkpoint)
         return numbers
@@ -165,6 +185,9 @@ class Trainer:
 
         Those of whole data sets are prepared when a scene is drawn: there may be thousands.
         """
+        if isinstance(self.mixture, OneScene):
+            self.mixture.prepare_depths()
+            return
         named = [(views, "train") for views in self.mixture.singly.values() if self.mixture.inputs.depths]
         validated = [(views, "validation") for views in self.validation_scenes if self.renderer.inputs.depths]
         for views, split in named + validated:
@@ -177,11 +200,6 @@ class Trainer:
         load_weights(self.renderer, checkpoint["weights"], self.run.last_checkpoint)
         self.step, self.best = checkpoint["step"], checkpoint["state"]["best"]
         self.restored_optimiser = checkpoint["state"]["optimiser"]
-
-
-def learning_rate(step: int, training: TrainingSettings) -> float:
-    """Halved every `halve_every` steps, down to the lowest."""
-    return max(training.learning_rate * 0.5 ** (step // training.halve_every), training.lowest_learning_rate)
 
 
 def initial_renderer(config: Config) -> Renderer:
@@ -220,16 +238,6 @@ def start_fabric(hardware: HardwareSettings) -> Fabric:
     fabric = Fabric(accelerator=resolve_device(hardware.device).type, devices=1, precision=hardware.precision)
     fabric.launch()
     return fabric
-
-
-def stream_seed(seed: int, step: int) -> int:
-    """Seed of a step's rays and masks, well mixed."""
-    return int(np.random.SeedSequence([seed, SECOND_STREAM, step]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def is_due(step: int, every: int, last: int) -> bool:
-    """At every `every`-th step and at the last one."""
-    return step % every == 0 or step == last
 
 
 def _listed(values: dict[str, float]) -> str:

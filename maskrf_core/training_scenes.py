@@ -1,24 +1,28 @@
 """The scenes of a training, looked at before anything is trained or written."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from maskrf_core.config import Config
 from maskrf_core.datasets.batch import ModelInputs
 from maskrf_core.datasets.image_cache import ImageCache
 from maskrf_core.datasets.mixture import Mixture
-from maskrf_core.datasets.places import HELD_OUT, place_of
+from maskrf_core.datasets.one_scene import OneScene
+from maskrf_core.datasets.places import HELD_OUT, is_among, place_of
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.views import SceneViews, expand_scene_names, open_scenes
 from maskrf_core.errors import DatasetError, SettingsError
 from maskrf_core.model.mask_drawing import masked_count
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
+from maskrf_core.runs import Run
 from maskrf_core.storage import cache_folder
 
 
-def open_checked_scenes(config: Config) -> tuple[Mixture, list[SceneViews]]:
+def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneViews]]:
     """The scenes to train and to validate on, fit for what the config asks.
 
-    Of a data set that is named as a whole, only the first scene is opened. The memory for decoded images is shared out
+    Of a data set that is named as a whole, only the first scene is opened. A per-scene training is judged by the test
+    views of its own scene, and `validation_scenes` has no part in it. The memory for decoded images is shared out
     evenly among this process and the data workers.
 
     Raises:
@@ -29,6 +33,10 @@ def open_checked_scenes(config: Config) -> tuple[Mixture, list[SceneViews]]:
     data, hardware = config.data, config.hardware
     cache = cache_folder(data.data_root)
     images = ImageCache(hardware.image_cache_mib / (hardware.data_workers + 1))
+    if config.stage == "per_scene":
+        one = OneScene(data, cache, images, hardware.device)
+        check_origin(one.name, config)
+        return one, [one.views]
     mixture = Mixture(data, cache, images, hardware.device, training_inputs(config))
     validation = open_scenes(data.validation_scenes, data.data_root, cache, images, hardware.device)
     check_views(mixture.first_scenes(), "train", data.working_views)
@@ -82,6 +90,32 @@ def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> N
                 f"{views.scene.name}: {needed} working views are asked for, but only {len(references)} reference "
                 "views are there. Set working_views lower, or leave this scene out."
             )
+
+
+def check_origin(scene: str, config: Config) -> None:
+    """Raise `SettingsError` if there is nothing that a per-scene training of `scene` begins from, `DatasetError` if
+    that was trained on the scene's place.
+
+    Training and testing on other views of one place is what a per-scene training is for, whether the place is held out
+    from others or not; but the training before it may have seen the test views. What is known of it is what the run
+    folders say: it is followed from each to the one before.
+    """
+    weights = config.training.initial_weights
+    if weights is None:
+        raise SettingsError(
+            "training.initial_weights: a per-scene training begins from a checkpoint of training across scenes; name "
+            "one"
+        )
+    while weights is not None:
+        run = Run(Path(weights).parent.parent)
+        if not run.config_path.is_file():
+            return
+        if is_among(place_of(scene), {place_of(name) for name in expand_scene_names(run.config.data.train_scenes)}):
+            raise DatasetError(
+                f"{scene}: {weights}, from which its per-scene training is to begin, comes from a training that may "
+                "have seen its test views. Begin from another checkpoint, or take another scene."
+            )
+        weights = run.config.training.initial_weights
 
 
 def check_places(train_scenes: Iterable[str], config: Config) -> None:

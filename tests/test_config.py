@@ -50,6 +50,23 @@ def test_finetuning_masks_nothing():
         load_config("finetune", "demo", {"masking.largest_mask_ratio": 0.5})
 
 
+def test_per_scene_is_the_published_recipe_and_shrinks_to_one_scene(monkeypatch):
+    paper, demo = load_config("per_scene", "paper"), load_config("per_scene", "demo")
+    assert (paper.training.steps, paper.training.learning_rate, paper.data.query_kept) == (200_000, 1e-4, 0.01)
+    assert (paper.data.working_views, paper.data.view_pool, paper.data.rays) == (8, 2.0, 512)
+    assert not paper.supervises_depth
+    monkeypatch.setenv("MASKRF_SMOKE", "1")
+    for config in (paper, demo, load_config("per_scene")):
+        assert config.masking.mask_ratio == 0
+        assert len(config.data.train_scenes) == 1
+        assert config.data.train_scenes == config.evaluation.test_scenes
+
+
+def test_free_maps_are_not_asked_for():
+    with pytest.raises(SettingsError, match=r"model\.free_maps is not to be set"):
+        load_config("finetune", "demo", {"model.free_maps": {"views": 1, "height": 8, "width": 8}})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -110,6 +110,25 @@ def test_log_drops_what_will_be_done_again(tmp_path, config):
         latest(metrics, "validation", "fine_psnr")
 
 
+def test_what_was_logged_before_the_first_step_is_dropped_only_if_that_is_done_again(tmp_path, config):
+    run = Run.start(tmp_path, config)
+    log = RunLog(run, 0)
+    log.write(0, "test", {"fine_psnr": 9.0})
+    log.write(10, "train", {"total": 1.0})
+    log.close()
+    RunLog(run, 10).close()
+    assert list(run.metrics()["step"]) == [0, 10]
+    RunLog(run, 0).close()
+    assert run.metrics().empty
+
+
+def test_the_weights_that_count(tmp_path, config):
+    run = Run.start(tmp_path / "a", config)
+    assert run.weights == run.best_checkpoint
+    one = Run.start(tmp_path / "b", load_config("per_scene", "demo"))
+    assert one.weights == one.last_checkpoint
+
+
 def test_log_refuses_a_number_without_a_column(tmp_path, config):
     log = RunLog(Run.start(tmp_path, config), 0)
     with pytest.raises(ValueError, match="loss_of_sleep"):

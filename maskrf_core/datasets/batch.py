@@ -24,7 +24,8 @@ class Views:
     true_depths: Float[Tensor, "view 1 height width"] | None = None
     """z-depth that supervises where `depths` was made noisy; None: `depths` itself does."""
     training_index: Int64[Tensor, "view"] | None = None
-    """Place of each view among the training views of its scene, -1 for others; what free maps are looked up by."""
+    """Place of each view among those that a training of its scene alone may see, -1 for others; what free maps are
+    looked up by."""
 
     def __len__(self) -> int:
         return len(self.images)

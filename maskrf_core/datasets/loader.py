@@ -4,6 +4,7 @@ number of workers nor an interruption changes any number."""
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -12,7 +13,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from maskrf_core.datasets.batch import SceneBatch, SourceViews, Views
-from maskrf_core.datasets.mixture import Mixture
 from maskrf_core.datasets.training_views import TrainingDraw
 from maskrf_core.errors import MaskrfError, RunError
 
@@ -21,8 +21,17 @@ BATCHES_AHEAD = 2
 Parts = dict[str, np.ndarray | None]
 
 
+@runtime_checkable  # so that the tests' type checker can check arguments
+class Drawn(Protocol):
+    """What batches are drawn from: a `Mixture` of scenes, or `OneScene`."""
+
+    def draw(self, generator: np.random.Generator) -> TrainingDraw:
+        """A batch that depends on nothing but the generator."""
+        ...
+
+
 def training_batches(
-    mixture: Mixture, *, seed: tuple[int, ...], first_step: int, steps: int, workers: int, pinned: bool = False
+    scenes: Drawn, *, seed: tuple[int, ...], first_step: int, steps: int, workers: int, pinned: bool = False
 ) -> Iterator[TrainingDraw]:
     """The batches of the steps from `first_step` to before `steps`; that of a step is drawn with `[*seed, step]`.
 
@@ -34,7 +43,7 @@ def training_batches(
         RunError: a worker was killed.
     """
     loader = DataLoader(
-        _Steps(mixture, seed),
+        _Steps(scenes, seed),
         batch_size=None,
         sampler=range(first_step, steps),
         num_workers=workers,
@@ -59,13 +68,13 @@ def training_batches(
 class _Steps(Dataset):
     """Step → its batch, packed, or the error that it met."""
 
-    def __init__(self, mixture: Mixture, seed: tuple[int, ...]):
-        self.mixture = mixture
+    def __init__(self, scenes: Drawn, seed: tuple[int, ...]):
+        self.scenes = scenes
         self.seed = seed
 
     def __getitem__(self, step: int) -> "_Packed | MaskrfError":
         try:
-            return _Packed.of(self.mixture.draw(np.random.default_rng([*self.seed, step])))
+            return _Packed.of(self.scenes.draw(np.random.default_rng([*self.seed, step])))
         except MaskrfError as error:  # handed over as it is: raised here, it would come wrapped in a page of text
             return error
 

@@ -1,5 +1,7 @@
 """What is in the pictures of a scene, under whatever name: the same place must not be trained and tested on."""
 
+from collections.abc import Set
+
 DTU_TEST_SCANS = {"birds": "scan106", "bricks": "scan40", "snowman": "scan69", "tools": "scan37"}
 """Scenes of dtu_test that are called by what they show."""
 HELD_OUT_SCANS = tuple(f"scan{number}" for number in (24, 40, 37, 114, 122, 110, 65, 55, 106, 83, 97, 118, 105, 63, 69))
@@ -18,6 +20,11 @@ HELD_OUT = frozenset(
     [f"dtu_train/{scan}" for scan in HELD_OUT_SCANS] + [f"real_iconic/{capture}" for capture in LLFF_TEST_CAPTURES]
 )
 """Places that are never trained on, whatever is tested here."""
+
+
+def is_among(place: str, places: Set[str]) -> bool:
+    """Whether a place is one of these, or of a data set that stands among them as a whole."""
+    return place in places or (place.split("/")[0] in places and place not in HELD_OUT)
 
 
 def place_of(name: str) -> str:

@@ -38,6 +38,22 @@ def draw_views(views: SceneViews, settings: DataSettings, *, generator: np.rando
     return query_id, [nearer[index] for index in generator.permutation(len(nearer))[: settings.working_views]]
 
 
+def draw_views_of_one_scene(
+    views: SceneViews, settings: DataSettings, *, generator: np.random.Generator
+) -> tuple[str, list[str]]:
+    """The same for a training of this scene alone: one rule for all data sets, and no view but its training views.
+
+    Raises:
+        DatasetError: the scene has too few views.
+    """
+    query_id = views.training_ids[generator.integers(len(views.training_ids))]
+    others = [image_id for image_id in views.training_ids if image_id != query_id]
+    candidates = [query_id, *others] if generator.random() < settings.query_kept else others
+    size = _as_set(settings, len(candidates), generator)
+    nearer = views.nearest(query_id, candidates, max(settings.working_views, min(size, len(candidates))))
+    return query_id, [nearer[index] for index in generator.permutation(len(nearer))[: settings.working_views]]
+
+
 def frame_window(frames: list[str], query_id: str, candidates: list[str], shift: int) -> list[str]:
     """The candidates among the 65 frames around the query, moved by `shift` frames and into the sequence."""
     length = 2 * FRAME_WINDOW + 1

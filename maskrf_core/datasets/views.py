@@ -52,12 +52,17 @@ class SceneViews:
         self.images = images or ImageCache()
         self._depths: Mapping[str, np.ndarray] = ChainMap()
         self._cameras: dict[tuple[str, str], np.ndarray] = {}
-        self._training_index = {image_id: index for index, image_id in enumerate(scene.split("train")[0])}
+        self._training_index = {image_id: index for index, image_id in enumerate(self.training_ids)}
 
     @property
     def data_set(self) -> str:
         """First word of the scene's name."""
         return self.scene.name.split("/")[0]
+
+    @property
+    def training_ids(self) -> list[str]:
+        """The views that a training of this scene alone may see: the references of its test views."""
+        return self.scene.split("test")[0]
 
     def prepare_depths(self, image_ids: Sequence[str]) -> None:
         """Read or estimate the depth maps of these views; a bar shows what takes long."""

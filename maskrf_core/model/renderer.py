@@ -11,6 +11,7 @@ from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
 from maskrf_core.model.image_encoder import image_encoder
 from maskrf_core.model.mask_drawing import draw_mask
 from maskrf_core.model.masking import MaskedModelling
+from maskrf_core.model.per_scene import FreeMaps
 from maskrf_core.model.render_pass import RenderPass, volume_render
 from maskrf_core.model.rendering import Rendering, concatenate
 from maskrf_core.model.sampling import coarse_depths, draw_fine_depths, merge_depths
@@ -36,11 +37,14 @@ class Renderer(nn.Module):
         super().__init__()
         self.settings = settings or ModelSettings()
         self.image_encoder = image_encoder()
-        self.visibility_init = INIT_NETWORKS[self.settings.visibility_init]()
+        init = self.settings.visibility_init
+        self.visibility_init = INIT_NETWORKS[init]() if init else None
         self.visibility_encoder = VisibilityEncoder()
         self.coarse = RenderPass(direct_rendering=self.settings.direct_rendering)
         self.fine = RenderPass(direct_rendering=self.settings.direct_rendering)
         self.masked_modelling = MaskedModelling(masking or MaskingSettings())
+        self.free_maps = FreeMaps(self.settings.free_maps) if self.settings.free_maps else None
+        """In place of `visibility_init`, which a published per-scene checkpoint still has."""
 
     def forward(self, batch: SceneBatch, *, mask_ratio: float, generator: torch.Generator | None = None) -> Rendering:
         """Render the batch's pixels.
@@ -64,7 +68,8 @@ class Renderer(nn.Module):
         """Everything about the reference views that does not depend on the query.
 
         Raises:
-            DatasetError: the views lack what `inputs` says, or have sides that the encoders cannot take.
+            DatasetError: the views lack what `inputs` says or the map that `free_maps` should have of them, or have
+                sides that the encoders cannot take.
         """
         height, width = references.image_size
         if min(height, width) < SMALLEST_SIDE or height % SIDES_ARE_MULTIPLES_OF or width % SIDES_ARE_MULTIPLES_OF:
@@ -73,7 +78,8 @@ class Renderer(nn.Module):
                 f"{SIDES_ARE_MULTIPLES_OF} and at least {SMALLEST_SIDE}. Pad them, with their depth maps."
             )
         image_features = self.image_encoder(references.images)
-        raw_visibility = self.visibility_init(references, sources)
+        free = self.free_maps is not None
+        raw_visibility = self.free_maps(references) if free else self.visibility_init(references, sources)
         ray_features = self.visibility_encoder(torch.cat([image_features, raw_visibility], dim=1))
         return ReferenceFeatures(references, image_features, ray_features)
 

@@ -82,3 +82,16 @@ def visibility_of_samples(
     before = distribution.cdf(position - half_before)
     behind = distribution.cdf(position + half)
     return PointVisibility((1 - before) * valid, (behind - before) * valid)
+
+
+def own_hit_probability(
+    distribution: SurfaceDistribution, position: Float[Tensor, "ray sample"], intervals: Float[Tensor, "ray sample"]
+) -> Float[Tensor, "ray sample"]:
+    """Hit probability of samples at normalised inverse depth `position` on the rays that the distribution is of.
+
+    `distribution` is [ray 1 …]. The samples' intervals meet halfway between them; the first begins, and the last ends,
+    half its own interval outside.
+    """
+    halfway = (position[:, 1:] + position[:, :-1]) / 2
+    first, last = position[:, :1] - intervals[:, :1] / 2, position[:, -1:] + intervals[:, -1:] / 2
+    return distribution.cdf(torch.cat([first, halfway, last], dim=1)).diff(dim=1)

@@ -1,13 +1,13 @@
 """Methods beside each other on scenes that none of them was trained on."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from maskrf_core.config import Config
-from maskrf_core.datasets.places import HELD_OUT, place_of
+from maskrf_core.datasets.places import is_among, place_of
 from maskrf_core.datasets.views import expand_scene_names
 from maskrf_core.evaluation import load, nearest_view_copy, open_for_evaluation
 from maskrf_core.model.renderer import Renderer
@@ -97,8 +97,3 @@ def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> M
             if both:
                 seen[method.name] = sorted(both)
     return seen
-
-
-def is_among(place: str, places: Set[str]) -> bool:
-    """Whether a place is one of these, or of a data set that stands among them as a whole."""
-    return place in places or (place.split("/")[0] in places and place not in HELD_OUT)

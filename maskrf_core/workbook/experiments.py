@@ -62,9 +62,31 @@ def pretrained_weights(parameters: FinetuneParameters) -> Path:
 def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
     """The two runs of 04 at their defaults, by name of the method; what is missing is trained first."""
     asked = handed_on(parameters, FinetuneParameters, COMMON)
-    run = _existing(_folder(asked, "finetune")) or finetuning(asked, pretrained_weights(asked))
+    run = _finetuned(asked)
     scratch = _existing(_scratch_folder(asked)) or from_scratch(asked, total_steps(run))
     return {"finetuned from scratch": trained(scratch), "masked-pretrained, then finetuned": trained(run)}
+
+
+def per_scene(parameters: FinetuneParameters, weights: Path) -> Run:
+    """The run folder of finetuning on one scene from `weights`; nothing is trained yet.
+
+    Raises:
+        RunError: the folder holds a run that began from other weights.
+    """
+    scenes = None if parameters.scene is None else [parameters.scene]
+    asked = {"data.train_scenes": scenes, "training.initial_weights": str(weights)}
+    run = checked_start(_folder(parameters, "per_scene"), parameters.config("per_scene", asked))
+    hold_to_weights(run, weights)
+    return run
+
+
+def weights_across_scenes(parameters: FinetuneParameters) -> Path:
+    """The checkpoint to finetune on one scene: `pretrained`, or that of 04 across scenes at its defaults, which is
+    trained if it is missing."""
+    if parameters.pretrained is None:
+        return trained(_finetuned(handed_on(parameters, FinetuneParameters, COMMON))).weights
+    path = parameters.weights_path(parameters.pretrained)
+    return path if path.is_file() else Run.open(path).weights
 
 
 def checked_start(folder: Path, config: Config) -> Run:
@@ -184,6 +206,11 @@ def handed_on(parameters: NotebookParameters, model: type[Parameters], names: tu
     """The parameters of another notebook: those of `names` as here, the rest by default."""
     values = {name: getattr(parameters, name) for name in names if name in type(parameters).model_fields}
     return model(**{name: value for name, value in values.items() if name in model.model_fields})
+
+
+def _finetuned(parameters: FinetuneParameters) -> Run:
+    """The run of 04 across scenes; what it stands on is trained first, it is not."""
+    return _existing(_folder(parameters, "finetune")) or finetuning(parameters, pretrained_weights(parameters))
 
 
 def _grid_pretraining(parameters: AblationParameters, ratio: float, seed: int) -> Config:

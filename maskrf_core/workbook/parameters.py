@@ -4,9 +4,9 @@ Nothing here imports torch, so that a notebook refuses a wrong parameter within 
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from maskrf_core.errors import SettingsError
 from maskrf_core.published_files import PUBLISHED_ENDING
@@ -47,7 +47,13 @@ class PretrainParameters(NotebookParameters):
 class FinetuneParameters(NotebookParameters):
     """Of `04_finetune`."""
 
-    pretrained: str | None = Field(None, min_length=1, description="run folder or checkpoint; none: the run of 03")
+    setting: Literal["cross_scene", "per_scene"] = "cross_scene"
+    scene: str | None = Field(None, min_length=1, description="the scene of per_scene; none: the preset's")
+    pretrained: str | None = Field(
+        None,
+        min_length=1,
+        description="run folder or checkpoint; none: the run of 03; per_scene: that of 04 across scenes",
+    )
     steps: Steps | None = None
     working_views: WorkingViews | None = None
     train_scenes: SceneList | None = None
@@ -55,9 +61,17 @@ class FinetuneParameters(NotebookParameters):
     from_scratch_too: bool = Field(True, description="train from random weights for as many steps in all")
     run: str | None = Field(None, min_length=1, description="run folder below runs_root; none: named by what differs")
 
-    stages = ("pretrain", "finetune")
-    not_in_names = ("run", "from_scratch_too")
+    stages = ("pretrain", "finetune", "per_scene")
+    not_in_names = ("run", "from_scratch_too", "setting")
     names_weights = "pretrained"
+
+    @model_validator(mode="after")
+    def _each_setting_has_its_scenes(self) -> "FinetuneParameters":
+        unused = ("scene",) if self.setting == "cross_scene" else ("train_scenes", "validation_scenes")
+        for name in unused:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name}: has no meaning with setting={self.setting!r}; leave it out")
+        return self
 
 
 class AblationParameters(NotebookParameters):

@@ -12,17 +12,21 @@ from maskrf_core.runs import Run
 
 
 def scores(
-    source: Run | Renderer, config: Config, split: Literal["validation", "test"], *, pictures: Path | None = None
+    source: Run | Path | Renderer, config: Config, split: Literal["validation", "test"], *, pictures: Path | None = None
 ) -> pd.DataFrame:
-    """`evaluate` on the config's validation or test scenes, with its views and sizes."""
+    """`evaluate` on the config's validation or test scenes, with its views and sizes.
+
+    In a per-scene training, whose test views are looked at as it goes, on as many of them as there.
+    """
     validating = split == "validation"
+    in_training = validating or config.stage == "per_scene"
     return evaluate(
         source,
         config.data.validation_scenes if validating else config.evaluation.test_scenes,
         data_root=config.data.data_root,
         split=split,
         working_views=config.data.working_views,
-        views_per_scene=config.training.validation_views if validating else config.evaluation.views_per_scene,
+        views_per_scene=config.training.validation_views if in_training else config.evaluation.views_per_scene,
         rays_per_chunk=config.hardware.rays_per_chunk,
         device=config.hardware.device,
         pictures=pictures,

@@ -15,6 +15,8 @@ TERMS = {
     "colour_direct_fine": "colour, direct, fine",
     "depth_coarse": "depth, coarse",
     "depth_fine": "depth, fine",
+    "consistency_coarse": "consistency, coarse",
+    "consistency_fine": "consistency, fine",
     "feature_alignment": "feature alignment",
     "masked_colour": "colour, predicted where masked",
 }
@@ -50,6 +52,20 @@ def validation_curves(runs: Mapping[str, tuple[pd.DataFrame, int]]) -> Figure:
     axes.set(xlabel="optimiser steps, pretraining included", ylabel="PSNR on the validation scenes [dB]")
     axes.legend(fontsize=8)
     axes.set_title("; ".join(f"{name}: {value:.2f} dB" for name, value in last.items()), fontsize=10)
+    return figure
+
+
+def test_curve(metrics: pd.DataFrame) -> Figure:
+    """PSNR on the test views of one scene over the steps of its training; step 0 is before the first."""
+    rows = metrics[metrics["phase"] == "test"]
+    figure = new_figure(7, 3.4)
+    axes = figure.subplots()
+    for name, label in (("fine_psnr", "fine"), ("coarse_psnr", "coarse")):
+        axes.plot(rows["step"], rows[name], label=label, marker="o")
+    axes.set(xlabel="optimiser steps on the scene", ylabel="PSNR on its test views [dB]")
+    axes.legend(fontsize=8)
+    first, last = rows["fine_psnr"].iloc[0], rows["fine_psnr"].iloc[-1]
+    axes.set_title(f"From {first:.2f} dB to {last:.2f} dB in {rows['step'].iloc[-1]} steps", fontsize=10)
     return figure
 
 

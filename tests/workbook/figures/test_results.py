@@ -108,3 +108,14 @@ def test_method_bars_name_the_best_and_its_lead():
     assert [label.get_text() for label in left.get_yticklabels()] == ["copy", "other", "ours"]
     assert figure.get_suptitle() == "Best PSNR: ours, 0.50 dB ahead"
     assert "[dB]" in left.get_xlabel()
+
+
+def test_test_curve_goes_from_before_the_first_step_to_the_last():
+    rows = [{"step": step, "phase": "test", "fine_psnr": 10.0 + step, "coarse_psnr": 9.0 + step} for step in (0, 5, 10)]
+    figure = training.test_curve(pd.DataFrame([*rows, {"step": 7, "phase": "train", "fine_psnr": np.nan}]))
+    (axes,) = figure.axes
+    fine, coarse = axes.lines
+    np.testing.assert_array_equal(fine.get_xydata(), [[0, 10], [5, 15], [10, 20]])
+    np.testing.assert_array_equal(coarse.get_ydata(), [9, 14, 19])
+    assert axes.get_title() == "From 10.00 dB to 20.00 dB in 10 steps"
+    assert axes.get_ylabel() == "PSNR on its test views [dB]"
