@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 from jaxtyping import Float
@@ -35,12 +35,12 @@ def interpolation(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "
     frames = settings.frames // (settings.turns or 1)
     if len(tour) > frames:
         raise DatasetError(
-            f"{rig.name}: a path of {frames} frames a turn cannot pass through {len(tour)} views. Ask for more frames or "
-            "fewer views."
+            f"{rig.name}: a path of {frames} frames a turn cannot pass through {len(tour)} views. Ask for more frames "
+            "or fewer views."
         )
     distances = view_distances(rig)
     closed = [*tour, tour[0]]
-    lengths = np.array([distances[here, there] for here, there in zip(closed[:-1], closed[1:], strict=True)])
+    lengths = np.array([distances[here, there] for here, there in pairwise(closed)])
     at = np.concatenate([[0], np.cumsum(frames_of_legs(lengths, frames))])
     asked = np.arange(settings.frames) % frames
     positions = CubicSpline(at, rig.centres[closed], bc_type="periodic")(asked)

@@ -124,8 +124,8 @@ def common_target(rig: CameraRig) -> Float[np.ndarray, "3"]:
     across = np.eye(3) - rig.forwards[:, :, None] * rig.forwards[:, None]
     if np.linalg.eigvalsh(across.mean(axis=0))[0] < SMALLEST_CONVERGENCE:
         raise DatasetError(
-            f"{rig.name}: the optical axes of its {len(rig.w2c)} cameras are parallel, so there is nothing to orbit. Use "
-            "the path spiral or circle."
+            f"{rig.name}: the optical axes of its {len(rig.w2c)} cameras are parallel, so there is nothing to orbit. "
+            "Use the path spiral or circle."
         )
     target = np.linalg.solve(across.sum(axis=0), np.einsum("vij,vj->i", across, rig.centres))
     depths = np.einsum("vi,vi->v", target - rig.centres, rig.forwards)

@@ -98,8 +98,12 @@ class SceneViews:
         Raises:
             DatasetError: there are fewer candidates.
         """
-        self.check_enough(image_id, candidates, count)
-        centres = camera_centres(self._stacked_cameras("w2c", [image_id, *candidates]))
+        return self.nearest_to(self._stacked_cameras("w2c", [image_id])[0], candidates, count, what=image_id)
+
+    def nearest_to(self, w2c: Float[Tensor, "3 4"], candidates: Sequence[str], count: int, what: str) -> list[str]:
+        """As `nearest`, of any camera; `what` is what an error calls it."""
+        self.check_enough(what, candidates, count)
+        centres = camera_centres(torch.cat([w2c[None], self._stacked_cameras("w2c", candidates)]))
         order = torch.linalg.vector_norm(centres[1:] - centres[0], dim=-1).argsort(stable=True)
         return [candidates[index] for index in order[:count].tolist()]
 
@@ -139,9 +143,12 @@ class SceneViews:
 
 def evaluation_batch(views: SceneViews, query_id: str, reference_ids: Sequence[str], working_views: int) -> SceneBatch:
     """All pixels of a query, row by row, from its nearest reference views."""
-    query = views.query(query_id)
-    nearest = views.nearest(query_id, reference_ids, working_views)
-    return SceneBatch(query, views.references(nearest), all_pixels(*query.image_size))
+    return batch_of(views, views.query(query_id), views.nearest(query_id, reference_ids, working_views))
+
+
+def batch_of(views: SceneViews, query: Views, reference_ids: Sequence[str]) -> SceneBatch:
+    """All pixels of any query, row by row, from these reference views."""
+    return SceneBatch(query, views.references(reference_ids), all_pixels(*query.image_size))
 
 
 def all_pixels(height: int, width: int) -> Float[Tensor, "pixel 2"]:
