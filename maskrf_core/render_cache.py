@@ -28,7 +28,7 @@ class RenderCache:
     keeping, never the rendering.
     """
 
-    def __init__(self, folder: Path, mib: float):
+    def __init__(self, folder: Path, mib: float | int):
         self.folder = folder
         self.limit = int(mib * 2**20)
         self._held: int | None = None

@@ -1,5 +1,6 @@
 """Pictures in a row as an mp4 that every browser plays: H.264, 4:2:0, the index in front."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +18,7 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with imageio.get_writer(
+        writer = imageio.get_writer(
             beside,
             format="FFMPEG",
             mode="I",
@@ -27,7 +28,8 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
             macro_block_size=2,  # the sides are multiples of it already: nothing is resized
             ffmpeg_log_level="error",
             output_params=["-movflags", "+faststart", "-fflags", "+bitexact", "-flags:v", "+bitexact"],
-        ) as writer:
+        )
+        with contextlib.closing(writer):  # as a context of its own it leaves ffmpeg running after an error
             for frame in frames:
                 writer.append_data(even_sides(frame))
         beside.chmod(0o644)
