@@ -51,11 +51,14 @@ def as_bytes(picture: Float[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, 
 def depth_colours(
     depth: Float[np.ndarray, "height width"], near: float, far: float
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Viridis over inverse depth, from near (bright) to far; black where the rays hit nothing (0)."""
+    """Viridis over inverse depth, from near (bright) to far.
+
+    Black where the expected depth is below near: such a ray hits nothing (0) or hardly anything.
+    """
     inverse = 1 / depth.clip(near, far)
     shade = (inverse - 1 / far) / (1 / near - 1 / far)
     colours = cv2.applyColorMap((shade * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    return np.where(depth[..., None] > 0, colours, 0).astype(np.uint8)
+    return np.where(depth[..., None] >= near, colours, 0).astype(np.uint8)
 
 
 def _note(picture: UInt8[np.ndarray, "height width 3"], key: str) -> str:
