@@ -18,6 +18,8 @@ from maskrf_core.setting_errors import readable
 from maskrf_core.settings import (
     Device,
     MaskRatio,
+    PathFrames,
+    PathKind,
     Preset,
     Seed,
     Settings,
@@ -56,6 +58,8 @@ class NotebookParameters(Settings):
         "train_scenes": "data.train_scenes",
         "validation_scenes": "data.validation_scenes",
         "scene": "evaluation.test_scenes",
+        "path": "evaluation.path.kind",
+        "path_frames": "evaluation.path.frames",
         "seed": "training.seed",
         "device": "hardware.device",
     }
@@ -216,7 +220,10 @@ class EvaluateParameters(NotebookParameters):
     scene: SceneList | None = Field(None, description="test scenes, separated by commas; none: the preset's")
     working_views: WorkingViews | None = None
     views_per_scene: int | None = Field(None, ge=1, description="test views of each scene; none: the preset's")
+    path: PathKind = Field("auto", description="how a camera travels through the first test scene; none: no video")
+    path_frames: PathFrames | None = Field(None, description="pictures of that path; none: the preset's")
 
+    not_in_names = ("path", "path_frames")
     names_weights = "checkpoint"
 
 
