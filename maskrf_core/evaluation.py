@@ -1,46 +1,25 @@
 """How good renderings are: every query view of a scene, from its nearest reference views, coarse and fine."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 
-from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.datasets.views import SceneViews, evaluation_batch, open_scenes
+from maskrf_core.datasets.views import SceneViews, open_scenes
 from maskrf_core.errors import DatasetError, SettingsError
-from maskrf_core.files import write_atomically, write_text
+from maskrf_core.files import write_text
 from maskrf_core.metrics import lpips_vgg, psnr, ssim
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering import Rendering
 from maskrf_core.per_scene import check_scene
-from maskrf_core.progress import tracked
 from maskrf_core.published_checkpoints import load_renderer
+from maskrf_core.render_cache import open_render_cache
+from maskrf_core.rendered_views import RenderedView, as_picture, rendered_views, spread, write_pictures
 from maskrf_core.runs import Run
 from maskrf_core.storage import cache_folder
 
 METRICS = {"psnr": psnr, "ssim": ssim, "lpips": lpips_vgg}
-
-
-@dataclass(frozen=True)
-class RenderedView:
-    """Pictures of one query view, [height width ...], in [0, 1]; depths in scene units."""
-
-    scene: str
-    image_id: str
-    truth: Float[np.ndarray, "height width 3"]
-    coarse: Float[np.ndarray, "height width 3"]
-    fine: Float[np.ndarray, "height width 3"]
-    coarse_depth: Float[np.ndarray, "height width"]
-    fine_depth: Float[np.ndarray, "height width"]
-    depth_range: tuple[float, float]
-    direct: Float[np.ndarray, "height width 3"] | None = None
-    """The fine pass's picture by the direct head, where it is on."""
 
 
 def evaluate(
@@ -54,12 +33,16 @@ def evaluate(
     rays_per_chunk: int = 1024,
     device: str = "auto",
     pictures: Path | None = None,
+    cache: bool = True,
+    render_cache_mib: int = 2048,
 ) -> pd.DataFrame:
     """Metrics of every query view of `scenes`: one row a view, columns scene, image_id, {coarse,fine}_{metric}.
 
     `source` is a run (the weights that count), a checkpoint file of ours or a published one, or a renderer. Where
     `pictures` is given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv.
-    Memory is bounded by `rays_per_chunk` whatever the size of the query image.
+    Memory is bounded by `rays_per_chunk` whatever the size of the query image. What was rendered before by the same
+    weights, code and device from the same views is read from the data root's cache of up to `render_cache_mib`, unless
+    `cache` is False; the numbers are the same to the last bit.
 
     Raises:
         CheckpointError, DatasetError: as reading them does, or a scene is not the one that a per-scene renderer is of;
@@ -69,8 +52,9 @@ def evaluate(
     renderer = load(source).to(resolve_device(device)).eval()
     for views in opened:
         check_scene(renderer, views)
+    renders = open_render_cache(data_root, render_cache_mib) if cache else None
     rows = []
-    for view in rendered_views(renderer, opened, split, working_views, views_per_scene, rays_per_chunk):
+    for view in rendered_views(renderer, opened, split, working_views, views_per_scene, rays_per_chunk, renders):
         rows.append({"scene": view.scene, "image_id": view.image_id, **view_metrics(view)})
         if pictures is not None:
             write_pictures(view, pictures)
@@ -134,57 +118,6 @@ def nearest_view_copy(
     return pd.DataFrame(rows)
 
 
-def rendered_views(
-    renderer: Renderer,
-    scenes: Sequence[SceneViews],
-    split: SplitKind,
-    working_views: int,
-    views_per_scene: int | None,
-    rays_per_chunk: int,
-) -> Iterator[RenderedView]:
-    """Render query views one after the other; a bar shows how far it is."""
-    device = next(renderer.parameters()).device
-    todo = []
-    for views in scenes:
-        references, queries = views.scene.split(split)
-        if renderer.inputs.depths:
-            views.prepare_depths(references)  # all at once: an estimated depth is confirmed by other references
-        todo += [(views, references, image_id) for image_id in spread(queries, views_per_scene)]
-    for views, references, image_id in tracked(todo, total=len(todo), title="rendering"):
-        batch = evaluation_batch(views, image_id, references, working_views, renderer.inputs)
-        yield render_view(renderer, batch.to(device), rays_per_chunk, views.scene.name, image_id)
-
-
-def render_view(renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, scene: str, image_id: str) -> RenderedView:
-    """Render all pixels of a batch's query and put them back into pictures."""
-    height, width = batch.query.image_size
-    parts = [
-        (chunk.coarse.rgb, chunk.fine.rgb, chunk.coarse.depth, chunk.fine.depth, *_direct(chunk))
-        for chunk in renderer.render_chunks(batch, rays_per_chunk)
-    ]
-    coarse, fine, coarse_depth, fine_depth, *direct = (
-        torch.cat(column).float().cpu().numpy().reshape(height, width, *column[0].shape[1:])
-        for column in zip(*parts, strict=True)
-    )
-    near, far = batch.query.depth_range[0].tolist()
-    return RenderedView(
-        scene,
-        image_id,
-        as_picture(batch.query.images[0]),
-        coarse.clip(0, 1),
-        fine.clip(0, 1),
-        coarse_depth,
-        fine_depth,
-        (near, far),
-        *(picture.clip(0, 1) for picture in direct),
-    )
-
-
-def _direct(chunk: Rendering) -> list[torch.Tensor]:
-    """What the direct head made of the rays: one picture or none."""
-    return [] if chunk.fine.direct_rgb is None else [chunk.fine.direct_rgb]
-
-
 def view_metrics(view: RenderedView, names: Sequence[str] = tuple(METRICS)) -> dict[str, float | None]:
     """`coarse_psnr`, `fine_psnr` and so on of one view, `direct_psnr` where there is a direct picture; None where LPIPS
     cannot be had."""
@@ -192,23 +125,6 @@ def view_metrics(view: RenderedView, names: Sequence[str] = tuple(METRICS)) -> d
     return {
         f"{which}_{name}": METRICS[name](picture, view.truth) for which, picture in pictures.items() for name in names
     }
-
-
-def write_pictures(view: RenderedView, folder: Path) -> None:
-    """truth, fine, coarse, error and depth as `<scene>/<image>_<kind>.png` below `folder`."""
-    near, far = view.depth_range
-    inverse = (1 / near - 1 / view.fine_depth.clip(near, far)) / (1 / near - 1 / far)
-    pictures = {
-        "truth": view.truth,
-        "fine": view.fine,
-        "coarse": view.coarse,
-        "error": np.abs(view.fine - view.truth),
-        "depth": np.repeat(1 - inverse[..., None], 3, axis=-1) * (view.fine_depth > 0)[..., None],
-    }
-    stem = folder / view.scene.replace("/", "_") / view.image_id.replace("/", "_")
-    for kind, picture in pictures.items():
-        data = cv2.imencode(".png", (picture[..., ::-1] * 255).round().astype(np.uint8))[1].tobytes()
-        write_atomically(stem.with_name(f"{stem.name}_{kind}.png"), lambda file, data=data: file.write(data))
 
 
 def load(source: Run | str | Path | Renderer) -> Renderer:
@@ -229,15 +145,3 @@ def resolve_device(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise SettingsError("device='cuda': torch sees no GPU here. Use auto or cpu, or install torch's CUDA build")
     return torch.device(device)
-
-
-def spread(items: Sequence[str], count: int | None) -> list[str]:
-    """`count` items evenly spread over a list, the first always among them; all of them for None."""
-    if count is None or count >= len(items):
-        return list(items)
-    return [items[index * len(items) // count] for index in range(count)]
-
-
-def as_picture(image: torch.Tensor) -> Float[np.ndarray, "height width 3"]:
-    """[3 height width] tensor → picture."""
-    return image.permute(1, 2, 0).cpu().numpy()

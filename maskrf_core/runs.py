@@ -23,10 +23,14 @@ MAY_DIFFER = (
     "hardware.rays_per_chunk",
     "hardware.data_workers",
     "hardware.image_cache_mib",
+    "hardware.render_cache_mib",
     "training.steps",
     "data.data_root",
+    "data.mvsnet_weights",
+    "evaluation.path.",
 )
-"""Settings that an existing run may be continued with: where it is computed, where the data lie, how long it lasts."""
+"""Settings that an existing run may be continued with: where it is computed, where the data lie, how long it lasts, and
+what is filmed after it."""
 VERSIONS_OF = ("maskrf-core", "torch", "lightning-fabric", "numpy", "opencv-python-headless", "pydantic")
 
 

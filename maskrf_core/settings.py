@@ -15,6 +15,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31, description="of weights, data order,
 VisibilityInit = Literal["depth", "cost_volume"]
 MaskStrategy = Literal["ray_and_view", "ray", "view", "block"]
 Device = Literal["auto", "cpu", "cuda"]
+PathKind = Literal["auto", "spiral", "circle", "interpolate", "orbit", "none"]
+PathFrames = Annotated[int, Field(ge=2, le=10_000, description="pictures of a camera path")]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 CropSide = Annotated[int, Field(ge=32, le=8192)]
 PUBLISHED_WEIGHTS = {"gso": 80.0, "dtu_train": 20.0, "real_iconic": 10.0, "space": 20.0, "real_estate": 40.0}
@@ -160,11 +162,37 @@ class TrainingSettings(Settings):
     checkpoint_every: int = Field(1_000, ge=1, description="steps between two checkpoints")
 
 
+class PathSettings(Settings):
+    """How a camera travels through a scene for a video. All paths but through chosen views end where they begin."""
+
+    kind: PathKind = Field(
+        "auto",
+        description="auto: a spiral where all cameras look roughly one way, an orbit where they stand around an "
+        "object, else through chosen views; none: no video",
+    )
+    frames: PathFrames = 120
+    frames_per_second: int = Field(30, ge=1, le=120)
+    largest_side: int | None = Field(
+        None, ge=16, le=8192, description="pixels; frames are scaled down to it; none: the size of the scene's images"
+    )
+    radius_scale: float = Field(
+        1.0, gt=0, le=10, description="times the cameras' spread (spiral, circle) or their distance (orbit)"
+    )
+    turns: int | None = Field(None, ge=1, le=100, description="of a whole path; none: 2 of a spiral, else 1")
+    focus: float = Field(
+        0.75, ge=0, le=1, description="what spiral and circle look at, from near (0) to far (1) in inverse depth"
+    )
+    views: list[str] | None = Field(
+        None, min_length=2, description="ids to interpolate through, in this order; none: up to 8, far from each other"
+    )
+
+
 class EvaluationSettings(Settings):
     """What a finished model is judged by. Neither training nor the choice of settings may see it."""
 
     test_scenes: list[str] = Field(["demo/test"], min_length=1)
     views_per_scene: int | None = Field(None, ge=1, description="query views of each test scene; none: all")
+    path: PathSettings = PathSettings()
 
 
 class HardwareSettings(Settings):
@@ -175,3 +203,6 @@ class HardwareSettings(Settings):
     rays_per_chunk: int = Field(1024, ge=1, description="rays rendered at once without gradients; bounds the memory")
     data_workers: int = Field(1, ge=0, le=64, description="processes that prepare batches; 0: the training itself does")
     image_cache_mib: int = Field(1024, ge=0, le=2**20, description="memory for decoded images, of all processes")
+    render_cache_mib: int = Field(
+        2048, ge=0, le=2**20, description="disk for renderings of evaluations, which are not rendered again; 0: none"
+    )

@@ -8,22 +8,14 @@ import pytest
 import torch
 
 from maskrf_core.checkpoints import save_checkpoint
+from maskrf_core.datasets.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.scene import open_scene
-from maskrf_core.datasets.views import SceneViews, evaluation_batch
+from maskrf_core.datasets.views import SceneViews
 from maskrf_core.errors import CheckpointError, DatasetError, SettingsError
-from maskrf_core.evaluation import (
-    RenderedView,
-    evaluate,
-    nearest_view_copy,
-    render_view,
-    rendered_views,
-    spread,
-    validate,
-    view_metrics,
-    write_pictures,
-)
+from maskrf_core.evaluation import evaluate, nearest_view_copy, validate, view_metrics
 from maskrf_core.metrics import psnr
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendered_views import PixelRenderer, RenderedView, render_view
 from maskrf_core.settings import ModelSettings
 from tests.datasets.memory_scene import MemoryScene
 
@@ -39,51 +31,12 @@ def views():
     return SceneViews(MemoryScene(height=37, width=50))  # not a multiple of anything
 
 
-def test_pictures_have_the_query_size_and_are_the_rays_in_order(renderer, views):
-    batch = evaluation_batch(views, "view_0", ["view_1", "view_2", "view_3"], 3)
-    view = render_view(renderer, batch, 200, "memory", "view_0")
-    assert view.truth.shape == view.fine.shape == view.coarse.shape == (37, 50, 3)
-    np.testing.assert_allclose(view.truth, views.scene.image("view_0") / 255, atol=1e-6)
-    whole = renderer.render(batch, 10_000).fine
-    np.testing.assert_allclose(view.fine[12, 34], whole.rgb[12 * 50 + 34].clip(0, 1), atol=1e-5)
-    np.testing.assert_allclose(view.fine_depth[12, 34], whole.depth[12 * 50 + 34], rtol=1e-4)
-    assert view.depth_range == (2.0, 4.0)
-
-
-def test_size_of_chunks_changes_nothing(renderer, views):
-    batch = evaluation_batch(views, "view_0", ["view_1", "view_2", "view_3"], 3)
-    first, second = (render_view(renderer, batch, size, "memory", "view_0").fine for size in (64, 1850))
-    np.testing.assert_allclose(first, second, atol=1e-5)
-
-
-@pytest.mark.parametrize("working_views", [1, 2, 5])
-def test_any_number_of_working_views(renderer, views, working_views):
-    (view,) = rendered_views(renderer, [views], "test", working_views, None, 4096)
-    assert np.isfinite(view.fine).all()
-
-
 def test_metrics_of_a_view_by_hand():
     truth = np.full((8, 8, 3), 0.5, np.float32)
     depth = np.ones((8, 8), np.float32)
     view = RenderedView("s", "i", truth, truth + 0.1, truth - 0.01, depth, depth, (0.5, 2.0))
     scores = view_metrics(view, ("psnr",))
     assert scores == {"coarse_psnr": pytest.approx(20, abs=1e-3), "fine_psnr": pytest.approx(40, abs=1e-3)}
-
-
-def test_written_pictures_read_back(tmp_path):
-    rng = np.random.default_rng(0)
-    truth, fine = rng.random((2, 8, 9, 3)).astype(np.float32)
-    depth = np.linspace(1, 2, 72, dtype=np.float32).reshape(8, 9)
-    write_pictures(RenderedView("demo/test_00", "view_02", truth, fine, fine, depth, depth, (1.0, 2.0)), tmp_path)
-    folder = tmp_path / "demo_test_00"
-    assert sorted(path.name for path in folder.iterdir()) == [
-        f"view_02_{kind}.png" for kind in ("coarse", "depth", "error", "fine", "truth")
-    ]
-    read = cv2.imread(str(folder / "view_02_fine.png"))[..., ::-1] / 255
-    np.testing.assert_allclose(read, fine, atol=0.51 / 255)
-    shade = cv2.imread(str(folder / "view_02_depth.png"))[..., 0]
-    assert shade[0, 0] == 255  # near is bright
-    assert shade[-1, -1] == 0
 
 
 def test_evaluate_makes_a_row_a_view_and_pictures(renderer, tmp_path):
@@ -104,11 +57,12 @@ def test_the_direct_picture_has_columns_where_the_head_is_on(renderer, views, tm
     with_head = Renderer(ModelSettings(coarse_samples=6, fine_samples=3, direct_rendering=True)).eval()
     with_head.load_state_dict(renderer.state_dict())
     batch = evaluation_batch(views, "view_0", ["view_1", "view_2", "view_3"], 3)
-    view = render_view(with_head, batch, 700, "memory", "view_0")
+    view = render_view(PixelRenderer(with_head, 700), batch, "memory", "view_0")
     whole = with_head.render(batch, 10_000).fine
     np.testing.assert_allclose(view.direct[12, 34], whole.direct_rgb[12 * 50 + 34].clip(0, 1), atol=1e-5)
     assert not np.allclose(view.direct, view.fine, atol=0.01)
-    scores, usual = view_metrics(view, ("psnr",)), view_metrics(render_view(renderer, batch, 700, "", ""), ("psnr",))
+    plain = render_view(PixelRenderer(renderer, 700), batch, "", "")
+    scores, usual = (view_metrics(each, ("psnr",)) for each in (view, plain))
     assert scores == usual | {"direct_psnr": pytest.approx(psnr(view.direct, view.truth))}
 
 
@@ -126,11 +80,6 @@ def test_validation_is_the_mean_over_views(renderer, views):
     one = validate(renderer, [views], working_views=3, views_per_scene=1, rays_per_chunk=4096)
     both = validate(renderer, [views, views], working_views=3, views_per_scene=1, rays_per_chunk=4096)
     assert both == pytest.approx(one)
-
-
-def test_spread_takes_the_first_and_even_steps():
-    assert spread(["a", "b", "c", "d"], 2) == ["a", "c"]
-    assert spread(["a", "b"], None) == spread(["a", "b"], 5) == ["a", "b"]
 
 
 def test_a_gpu_that_is_not_there(renderer, monkeypatch):

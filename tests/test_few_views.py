@@ -9,8 +9,9 @@ import torch
 from maskrf_core.cameras import camera_centres
 from maskrf_core.config import load_config
 from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.datasets.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.scene import open_scene
-from maskrf_core.datasets.views import SceneViews, evaluation_batch
+from maskrf_core.datasets.views import SceneViews
 from maskrf_core.errors import DatasetError, SettingsError
 from maskrf_core.evaluation import evaluate
 from maskrf_core.losses import query_colours

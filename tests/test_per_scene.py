@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets.views import SceneViews, evaluation_batch
+from maskrf_core.datasets.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.views import SceneViews
 from maskrf_core.errors import DatasetError
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.per_scene import check_scene, for_one_scene, initial_maps

@@ -14,7 +14,7 @@ from torch.utils.data import get_worker_info
 
 from maskrf_core.cameras import camera_centres
 from maskrf_core.datasets.augment import fill_up, pad_by_reflection, pad_to_largest
-from maskrf_core.datasets.batch import FROM_DEPTHS, ModelInputs, SceneBatch, SourceViews, Views
+from maskrf_core.datasets.batch import FROM_DEPTHS, ModelInputs, SourceViews, Views
 from maskrf_core.datasets.demo import demo_scene_names
 from maskrf_core.datasets.depth_maps import depth_maps
 from maskrf_core.datasets.image_cache import ImageCache
@@ -142,8 +142,12 @@ class SceneViews:
         Raises:
             DatasetError: there are fewer candidates.
         """
-        self.check_enough(image_id, candidates, count)
-        centres = camera_centres(self._stacked_cameras("w2c", [image_id, *candidates]))
+        return self.nearest_to(self._stacked_cameras("w2c", [image_id])[0], candidates, count, what=image_id)
+
+    def nearest_to(self, w2c: Float[Tensor, "3 4"], candidates: Sequence[str], count: int, what: str) -> list[str]:
+        """As `nearest`, of any camera; `what` is what an error calls it."""
+        self.check_enough(what, candidates, count)
+        centres = camera_centres(torch.cat([w2c[None], self._stacked_cameras("w2c", candidates)]))
         order = torch.linalg.vector_norm(centres[1:] - centres[0], dim=-1).argsort(stable=True)
         return [candidates[index] for index in order[:count].tolist()]
 
@@ -185,24 +189,6 @@ class SceneViews:
         return torch.from_numpy(np.stack([self._cameras[part, image_id] for image_id in image_ids]))
 
 
-def evaluation_batch(
-    views: SceneViews,
-    query_id: str,
-    reference_ids: Sequence[str],
-    working_views: int,
-    inputs: ModelInputs = FROM_DEPTHS,
-) -> SceneBatch:
-    """All pixels of a query, row by row, from its nearest reference views, with what the model needs of them.
-
-    Neighbours of the references are sought among all `reference_ids`, but for the query.
-    """
-    query = views.query(query_id)
-    nearest = views.nearest(query_id, reference_ids, working_views)
-    pool = [image_id for image_id in reference_ids if image_id != query_id]
-    references, sources = views.working_views(nearest, pool, inputs)
-    return SceneBatch(query, references, all_pixels(*query.image_size), sources)
-
-
 def padded(references: Views, sources: SourceViews | None) -> tuple[Views, SourceViews | None]:
     """Padded by reflection to sides that the encoders, and with sources the cost volumes' network, take."""
     if sources is None:
@@ -211,12 +197,6 @@ def padded(references: Views, sources: SourceViews | None) -> tuple[Views, Sourc
         pad_by_reflection(references, MATCHING_MULTIPLE),
         sources.replaced(partial(pad_by_reflection, multiple=MATCHING_MULTIPLE)),
     )
-
-
-def all_pixels(height: int, width: int) -> Float[Tensor, "pixel 2"]:
-    """(x, y) of every pixel, row by row."""
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    return torch.stack([x, y], dim=-1).reshape(-1, 2).float()
 
 
 def draw_pixels(query: Views, count: int, *, generator: np.random.Generator) -> Float[Tensor, "{count} 2"]:

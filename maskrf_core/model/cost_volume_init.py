@@ -41,7 +41,7 @@ class CostVolumeVisibilityInit(nn.Module):
         if sources is None:
             raise DatasetError(
                 "visibility from cost volumes needs source views beside the reference views, and this batch has none: "
-                "make it with the renderer's `inputs`, as maskrf_core.datasets.views.evaluation_batch does."
+                "make it with the renderer's `inputs`, as maskrf_core.datasets.evaluation_batches does."
             )
         probabilities = self.plane_probabilities(references, sources)
         near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))

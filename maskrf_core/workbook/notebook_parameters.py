@@ -57,6 +57,8 @@ class NotebookParameters(Settings):
         "train_scenes": "data.train_scenes",
         "validation_scenes": "data.validation_scenes",
         "scene": "evaluation.test_scenes",
+        "path": "evaluation.path.kind",
+        "path_frames": "evaluation.path.frames",
         "seed": "training.seed",
         "device": "hardware.device",
     }

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from maskrf_core.errors import SettingsError
 from maskrf_core.published_files import PUBLISHED_ENDING
 from maskrf_core.setting_errors import readable
-from maskrf_core.settings import MaskRatio, MaskStrategy, Preset, Steps, WorkingViews
+from maskrf_core.settings import MaskRatio, MaskStrategy, PathFrames, PathKind, Preset, Steps, WorkingViews
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameter_cells import parameter_names
 from maskrf_core.workbook.parameter_types import PixelText, RatioList, SceneList, SeedList, split_list
@@ -108,7 +108,10 @@ class EvaluateParameters(NotebookParameters):
     scene: SceneList | None = Field(None, description="test scenes, separated by commas; none: the preset's")
     working_views: WorkingViews | None = None
     views_per_scene: int | None = Field(None, ge=1, description="test views of each scene; none: the preset's")
+    path: PathKind = Field("auto", description="how a camera travels through the first test scene; none: no video")
+    path_frames: PathFrames | None = Field(None, description="pictures of that path; none: the preset's")
 
+    not_in_names = ("path", "path_frames")
     names_weights = "checkpoint"
 
     @property

@@ -30,4 +30,5 @@ def scores(
         rays_per_chunk=config.hardware.rays_per_chunk,
         device=config.hardware.device,
         pictures=pictures,
+        render_cache_mib=config.hardware.render_cache_mib,
     )

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 
 from maskrf_core.datasets.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
+from maskrf_core.datasets.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.scene import open_scene
-from maskrf_core.datasets.views import SceneViews, evaluation_batch
+from maskrf_core.datasets.views import SceneViews
 from maskrf_core.files import write_json
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from maskrf_core.datasets.batch import FROM_DEPTHS, ModelInputs
+from maskrf_core.datasets.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.training_views import draw_from_scene
-from maskrf_core.datasets.views import SceneViews, evaluation_batch
+from maskrf_core.datasets.views import SceneViews
 from maskrf_core.settings import DataSettings
 from tests.datasets.memory_scene import MemoryScene
 

@@ -7,13 +7,8 @@ import torch
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets import views as views_module
 from maskrf_core.datasets.demo import demo_scene_names
-from maskrf_core.datasets.views import (
-    SceneViews,
-    all_pixels,
-    draw_pixels,
-    evaluation_batch,
-    expand_scene_names,
-)
+from maskrf_core.datasets.evaluation_batches import all_pixels, evaluation_batch
+from maskrf_core.datasets.views import SceneViews, draw_pixels, expand_scene_names
 from maskrf_core.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene
 

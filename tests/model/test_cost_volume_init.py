@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from maskrf_core.datasets.batch import ModelInputs, SceneBatch, SourceViews, Views
-from maskrf_core.datasets.views import SceneViews, evaluation_batch
+from maskrf_core.datasets.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.views import SceneViews
 from maskrf_core.errors import DatasetError
 from maskrf_core.model.cost_volume_init import CostVolumeVisibilityInit, expected_depth
 from maskrf_core.model.mvsnet import plane_depths
