@@ -147,6 +147,8 @@ class SceneViews:
     def nearest_to(self, w2c: Float[Tensor, "3 4"], candidates: Sequence[str], count: int, what: str) -> list[str]:
         """As `nearest`, of any camera; `what` is what an error calls it."""
         self.check_enough(what, candidates, count)
+        if count == 0:
+            return []
         centres = camera_centres(torch.cat([w2c[None], self._stacked_cameras("w2c", candidates)]))
         order = torch.linalg.vector_norm(centres[1:] - centres[0], dim=-1).argsort(stable=True)
         return [candidates[index] for index in order[:count].tolist()]
