@@ -87,9 +87,10 @@ def pad_by_reflection(views: Views, multiple: int) -> Views:
     padding = (0, -width % multiple, 0, -height % multiple)
     if not any(padding):
         return views
-    if min(height, width) < multiple:
+    if padding[1] >= width or padding[3] >= height:
         raise DatasetError(
-            f"images of {width}×{height} are too small: both sides must have at least {multiple} pixels."
+            f"images of {width}×{height} are too small to be padded by reflection to multiples of {multiple}: both "
+            f"sides must have at least {multiple // 2 + 1} pixels. Open the scene in a larger size."
         )
     depths, true_depths = (
         None if part is None else functional.pad(part, padding, mode="reflect")

@@ -108,4 +108,7 @@ def test_padding_of_fitting_sizes_is_nothing_and_of_tiny_ones_an_error(views):
     fitting = crop(views, Window(0, 0, 32, 48))
     assert pad_by_reflection(fitting, 16) is fitting
     with pytest.raises(DatasetError, match="too small"):
-        pad_by_reflection(crop(views, Window(0, 0, 10, 48)), 16)
+        pad_by_reflection(crop(views, Window(0, 0, 8, 48)), 16)
+    smallest = pad_by_reflection(crop(views, Window(0, 0, 9, 48)).replace(masks=None), 16)
+    assert smallest.image_size == (16, 48)
+    assert torch.equal(smallest.images[..., 15, :], smallest.images[..., 1, :])
