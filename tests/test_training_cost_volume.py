@@ -13,7 +13,7 @@ from maskrf_core.errors import CheckpointError
 from maskrf_core.evaluation import evaluate
 from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.runs import Run
-from maskrf_core.settings import FreeMapSettings, MaskingSettings, ModelSettings
+from maskrf_core.settings import MaskingSettings, ModelSettings
 from maskrf_core.training import fit, initial_renderer
 from maskrf_core.training_scenes import training_inputs
 from maskrf_core.workbook import comparison, experiments
@@ -163,9 +163,8 @@ def test_what_training_batches_hold(stage, overrides, depths, sources):
     assert training_inputs(load_config(stage, "demo", overrides)) == ModelInputs(depths, sources)
 
 
-@pytest.mark.parametrize("init", ["depth", "cost_volume", None])
+@pytest.mark.parametrize("init", ["depth", "cost_volume"])
 def test_free_maps_stand_in_for_depths_and_sources(init):
-    free = FreeMapSettings(views=3, height=8, width=8) if init is None else None
-    model = ModelSettings(visibility_init=init, free_maps=free)
+    model = ModelSettings(visibility_init=init)
     config = Config(stage="per_scene", model=model, masking=MaskingSettings(mask_ratio=0.0))
     assert training_inputs(config) == ModelInputs(depths=False, sources=False)

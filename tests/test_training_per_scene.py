@@ -152,7 +152,7 @@ def test_training_lowers_the_losses_and_renders_better(across, tmp_path):
     fit(run)
     trained = run.metrics().query("phase == 'train'")
     for term in ("total", "colour_fine", "consistency_fine"):
-        assert trained[term].iloc[-1] < 0.9 * trained[term].iloc[0]
+        assert trained[term].iloc[-1] < 0.95 * trained[term].iloc[0]
     tested = run.metrics().query("phase == 'test'")["fine_psnr"]
     assert tested.iloc[-1] > tested.iloc[0] + 1
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from maskrf_core.workbook import experiments
-from maskrf_core.workbook.parameters import FinetuneParameters
+from tests.workbook.small_trainings import small_finetuning
 
 
 @pytest.fixture
@@ -16,9 +15,4 @@ def smoke(monkeypatch):
 @pytest.fixture(scope="session")
 def finetuned(tmp_path_factory):
     """Parameters of 04 with two steps, and their run, pretrained and finetuned."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MASKRF_SMOKE", "1")
-        patch.delenv("MASKRF_RUNS", raising=False)
-        parameters = FinetuneParameters(runs_root=str(tmp_path_factory.mktemp("runs")), steps=2)
-        run = experiments.finetuning(parameters, experiments.pretrained_weights(parameters))
-        return parameters, experiments.trained(run)
+    return small_finetuning(tmp_path_factory.mktemp("runs"))

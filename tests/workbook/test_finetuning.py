@@ -12,8 +12,15 @@ from maskrf_core.workbook import experiments, finetuning
 from maskrf_core.workbook.execution import NOTEBOOKS, QUIET_KERNEL
 from maskrf_core.workbook.parameters import FinetuneParameters, check_parameters
 from maskrf_core.workbook.scoring import scores
+from tests.workbook.small_trainings import small_finetuning
 
 pytestmark = pytest.mark.usefixtures("smoke")
+
+
+@pytest.fixture(scope="module")
+def finetuned(tmp_path_factory):
+    """As in conftest, but in run folders that no other file's tests look into."""
+    return small_finetuning(tmp_path_factory.mktemp("runs_of_04"))
 
 
 def test_across_scenes_it_is_compared_with_training_from_scratch(finetuned):
