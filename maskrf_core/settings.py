@@ -68,7 +68,9 @@ class MaskingSettings(Settings):
         "views; view: all samples in chosen views; block: contiguous samples, each in 1 to all views",
     )
     target: Literal["scene_feature", "colour"] = Field(
-        "scene_feature", description="what of the unmasked coarse samples is predicted"
+        "scene_feature",
+        description="what of the unmasked coarse samples is predicted; colour: by one linear layer of the features, "
+        "without projector and predictor",
     )
     ema_target: bool = Field(True, description="the target's projector follows by EMA; False: it is the projector")
     projector: bool = Field(True, description="project scene features before they are compared")
