@@ -103,6 +103,11 @@ class NotebookParameters(Settings):
                 raise SettingsError(f"overrides: {setting} is set by this notebook itself")
         return overrides
 
+    def overrides_of(self, section: str) -> str:
+        """Those of `overrides` that are of one section."""
+        given = parse_overrides(self.overrides)
+        return ", ".join(f"{name}={value}" for name, value in given.items() if name.startswith(f"{section}."))
+
     @property
     def data_folder(self) -> Path:
         """Where the data sets are, whatever folder the notebook was started from."""
