@@ -71,6 +71,29 @@ def renderer_of(checkpoint: dict[str, Any], path: str | Path) -> Renderer:
     return renderer.eval()
 
 
+def check_model(there: ModelSettings, asked: ModelSettings, path: str | Path) -> None:
+    """Whether a training with the model `asked` can begin from weights of the model `there`.
+
+    Neither masking nor the direct head has weights of its own that a checkpoint could lack.
+
+    Raises:
+        CheckpointError: it cannot; the settings that differ are named as `overrides` takes them.
+    """
+    if there.free_maps is not None:
+        raise CheckpointError(
+            f"{path}: is a model of one scene, with its free visibility maps. Begin from the checkpoint across scenes "
+            "that its training began from."
+        )
+    differing = [name for name in ModelSettings.model_fields if getattr(there, name) != getattr(asked, name)]
+    differing = [name for name in differing if name != "direct_rendering"]
+    if differing:
+        needed, given = (", ".join(f"model.{name}={getattr(of, name)}" for name in differing) for of in (there, asked))
+        raise CheckpointError(
+            f"{path}: was trained with {needed}, the config asks for {given}. Ask for {needed}, or begin from another "
+            "checkpoint."
+        )
+
+
 def load_weights(renderer: Renderer, weights: dict[str, Tensor], path: str | Path) -> None:
     """Load all weights or none.
 
