@@ -1,9 +1,11 @@
 """Reading and writing weights: our own format. Published files are read by `maskrf_core.published_checkpoints`."""
 
+import codecs
 import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +17,17 @@ from maskrf_core.settings import ModelSettings
 OUR_FORMAT = "maskrf checkpoint 1"
 ADDED_SINCE = "masked_modelling.colour_head."
 """Weights that the first checkpoints of this format lack; they begin at zero, whatever else a file holds."""
+
+_SCALAR = np.float64(0).__reduce__()[0]
+NUMPY_NUMBERS = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    (codecs.encode, "_codecs.encode"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32")),
+]
+"""What a number of numpy is made of in a file: plain values as well, and the published training keeps its best score as
+one. Arrays are not among them."""
 
 
 def save_checkpoint(path: Path, renderer: Renderer, step: int, state: dict[str, Any]) -> None:
@@ -51,7 +64,8 @@ def read_checkpoint(path: str | Path) -> object:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file. Check the path, or train a model first.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: is cut short or holds more than tensors and plain values, so it was not loaded. Use another copy."
