@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from maskrf_core.errors import CheckpointError
@@ -78,10 +79,21 @@ def renderer_of(checkpoint: dict[str, Any], path: str | Path) -> Renderer:
     """The renderer of a checkpoint of ours, in evaluation mode.
 
     Raises:
-        CheckpointError: the weights do not fit the settings beside them.
+        CheckpointError: there are no settings of a model that is known here, or the weights do not fit them.
     """
-    renderer = Renderer(ModelSettings.model_validate(checkpoint["model_settings"]))
-    load_weights(renderer, checkpoint["weights"], path)
+    weights = checkpoint.get("weights")
+    try:
+        settings = ModelSettings.model_validate(checkpoint.get("model_settings"))
+    except ValidationError as error:
+        settings = None
+        reason = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors())
+    if settings is None or not isinstance(weights, dict):
+        raise CheckpointError(
+            f"{path}: holds no model that this version knows ({'no weights' if settings else reason}). Use the version "
+            "that wrote it, or another copy."
+        )
+    renderer = Renderer(settings)
+    load_weights(renderer, weights, path)
     return renderer.eval()
 
 
