@@ -1,10 +1,13 @@
 """Reading and writing weights: our own format. Published files are read by `maskrf_core.published_checkpoints`."""
 
+import codecs
 import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from maskrf_core.errors import CheckpointError
@@ -15,6 +18,17 @@ from maskrf_core.settings import ModelSettings
 OUR_FORMAT = "maskrf checkpoint 1"
 ADDED_SINCE = "masked_modelling.colour_head."
 """Weights that the first checkpoints of this format lack; they begin at zero, whatever else a file holds."""
+
+_SCALAR = np.float64(0).__reduce__()[0]
+NUMPY_NUMBERS = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    (codecs.encode, "_codecs.encode"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32")),
+]
+"""What a number of numpy is made of in a file: plain values as well, and the published training keeps its best score as
+one. Arrays are not among them."""
 
 
 def save_checkpoint(path: Path, renderer: Renderer, step: int, state: dict[str, Any]) -> None:
@@ -51,7 +65,8 @@ def read_checkpoint(path: str | Path) -> object:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file. Check the path, or train a model first.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: is cut short or holds more than tensors and plain values, so it was not loaded. Use another copy."
@@ -64,11 +79,45 @@ def renderer_of(checkpoint: dict[str, Any], path: str | Path) -> Renderer:
     """The renderer of a checkpoint of ours, in evaluation mode.
 
     Raises:
-        CheckpointError: the weights do not fit the settings beside them.
+        CheckpointError: there are no settings of a model that is known here, or the weights do not fit them.
     """
-    renderer = Renderer(ModelSettings.model_validate(checkpoint["model_settings"]))
-    load_weights(renderer, checkpoint["weights"], path)
+    weights = checkpoint.get("weights")
+    try:
+        settings = ModelSettings.model_validate(checkpoint.get("model_settings"))
+    except ValidationError as error:
+        settings = None
+        reason = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors())
+    if settings is None or not isinstance(weights, dict):
+        raise CheckpointError(
+            f"{path}: holds no model that this version knows ({'no weights' if settings else reason}). Use the version "
+            "that wrote it, or another copy."
+        )
+    renderer = Renderer(settings)
+    load_weights(renderer, weights, path)
     return renderer.eval()
+
+
+def check_model(there: ModelSettings, asked: ModelSettings, path: str | Path) -> None:
+    """Whether a training with the model `asked` can begin from weights of the model `there`.
+
+    Neither masking nor the direct head has weights of its own that a checkpoint could lack.
+
+    Raises:
+        CheckpointError: it cannot; the settings that differ are named as `overrides` takes them.
+    """
+    if there.free_maps is not None:
+        raise CheckpointError(
+            f"{path}: is a model of one scene, with its free visibility maps. Begin from the checkpoint across scenes "
+            "that its training began from."
+        )
+    differing = [name for name in ModelSettings.model_fields if getattr(there, name) != getattr(asked, name)]
+    differing = [name for name in differing if name != "direct_rendering"]
+    if differing:
+        needed, given = (", ".join(f"model.{name}={getattr(of, name)}" for name in differing) for of in (there, asked))
+        raise CheckpointError(
+            f"{path}: was trained with {needed}, the config asks for {given}. Ask for {needed}, or begin from another "
+            "checkpoint."
+        )
 
 
 def load_weights(renderer: Renderer, weights: dict[str, Tensor], path: str | Path) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 def digest(value: Any) -> str:
     """SHA-256 of plain values, tensors, arrays, dataclasses, settings, and sequences and mappings of them.
 
-    Types, shapes, names and order count, so that no two different values are written alike.
+    Types, shapes, names and order count, so that no two different values are written alike; but a tuple is as a list.
     """
     hasher = hashlib.sha256()
     _feed(hasher, value)
@@ -30,11 +30,12 @@ def _feed(hasher, value: Any) -> None:
     elif isinstance(value, bytes):
         _feed_bytes(hasher, f"bytes {len(value)}", value)
     elif isinstance(value, BaseModel):
-        _feed(hasher, {type(value).__name__: value.model_dump()})
+        _feed_parts(hasher, f"settings {type(value).__name__}", value.model_dump())
     elif is_dataclass(value):
-        _feed(hasher, {type(value).__name__: {field.name: getattr(value, field.name) for field in fields(value)}})
+        parts = {field.name: getattr(value, field.name) for field in fields(value)}
+        _feed_parts(hasher, f"dataclass {type(value).__name__}", parts)
     elif isinstance(value, Mapping):
-        _feed(hasher, list(value.items()))
+        _feed_parts(hasher, "mapping", value)
     elif isinstance(value, list | tuple):
         _feed_bytes(hasher, f"sequence {len(value)}", b"")
         for item in value:
@@ -44,6 +45,11 @@ def _feed(hasher, value: Any) -> None:
         _feed_bytes(hasher, f"{type(value).__name__} {len(text)}", text)
     else:
         raise TypeError(f"{type(value).__name__} has no digest")
+
+
+def _feed_parts(hasher, kind: str, parts: Mapping) -> None:
+    _feed_bytes(hasher, kind, b"")
+    _feed(hasher, list(parts.items()))
 
 
 def _feed_bytes(hasher, kind: str, data) -> None:

@@ -165,7 +165,8 @@ class TrainingSettings(Settings):
 
 
 class PathSettings(Settings):
-    """How a camera travels through a scene for a video. All paths but through chosen views end where they begin."""
+    """How a camera travels through a scene for a video. All paths end where they begin, so
+    that the video can loop (through views: where `turns` divides `frames`)."""
 
     kind: PathKind = Field(
         "auto",

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from maskrf_core.checkpoints import load_weights, read_our_checkpoint, save_checkpoint
+from maskrf_core.checkpoints import check_model, load_weights, read_our_checkpoint, save_checkpoint
 from maskrf_core.config import Config
 from maskrf_core.datasets.loader import training_batches
 from maskrf_core.datasets.one_scene import OneScene
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.training_views import TrainingDraw
-from maskrf_core.errors import CheckpointError, RunError
+from maskrf_core.errors import RunError
 from maskrf_core.evaluation import resolve_device, validate
 from maskrf_core.losses import Objective, weighted_sum
 from maskrf_core.model.renderer import Renderer
@@ -216,11 +216,7 @@ def initial_renderer(config: Config) -> Renderer:
             load_mvsnet(renderer.visibility_init.mvsnet, config.data)
         return renderer
     loaded = load_renderer(path)
-    # Neither masking nor the direct head has weights of its own that a checkpoint could lack.
-    if loaded.settings.model_copy(update={"direct_rendering": config.model.direct_rendering}) != config.model:
-        raise CheckpointError(
-            f"{path}: was trained with {loaded.settings}, the config asks for {config.model}. Ask for the same model."
-        )
+    check_model(loaded.settings, config.model, path)
     renderer = Renderer(config.model, config.masking)
     load_weights(renderer, loaded.state_dict(), path)
     return renderer.eval()

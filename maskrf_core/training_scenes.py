@@ -1,6 +1,6 @@
 """The scenes of a training, looked at before anything is trained or written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from maskrf_core.config import Config
@@ -36,6 +36,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
     if config.stage == "per_scene":
         one = OneScene(data, cache, images, hardware.device)
         check_origin(one.name, config)
+        check_choice(one.views, config)
         return one, [one.views]
     mixture = Mixture(data, cache, images, hardware.device, training_inputs(config))
     validation = open_scenes(data.validation_scenes, data.data_root, cache, images, hardware.device)
@@ -100,21 +101,45 @@ def check_origin(scene: str, config: Config) -> None:
     from others or not; but the training before it may have seen the test views. What is known of it is what the run
     folders say: it is followed from each to the one before.
     """
-    weights = config.training.initial_weights
-    if weights is None:
+    if config.training.initial_weights is None:
         raise SettingsError(
             "training.initial_weights: a per-scene training begins from a checkpoint of training across scenes; name "
             "one"
         )
+    for file, origin in _origins(config):
+        if is_among(place_of(scene), {place_of(name) for name in expand_scene_names(origin.data.train_scenes)}):
+            raise DatasetError(
+                f"{scene}: {file}, from which its per-scene training is to begin, comes from a training that may "
+                "have seen its test views. Begin from another checkpoint, or take another scene."
+            )
+
+
+def check_choice(views: SceneViews, config: Config) -> None:
+    """Raise `DatasetError` if a per-scene training begins from weights that were chosen by its scene's test views.
+
+    Of many data sets, validation looks at the very views that are tested; nerf_synthetic has others for it.
+    """
+    place, scene = place_of(views.scene.name), views.scene
+    for file, origin in _origins(config):
+        if Path(file) != Run(Path(file).parent.parent).best_checkpoint:
+            continue  # the last weights, which nothing chose
+        validated = {place_of(name) for name in expand_scene_names(origin.data.validation_scenes)}
+        if place in validated and set(scene.split("validation")[1]) & set(scene.split("test")[1]):
+            raise DatasetError(
+                f"{scene.name}: {file}, from which its per-scene training is to begin, was chosen as the best by "
+                "validation on this scene's test views. Begin from last.pt beside it, which nothing chose, or from "
+                "another checkpoint."
+            )
+
+
+def _origins(config: Config) -> Iterator[tuple[str, Config]]:
+    """The weights that a training begins from and the config of the run that made them, and so on before that."""
+    weights = config.training.initial_weights
     while weights is not None:
         run = Run(Path(weights).parent.parent)
         if not run.config_path.is_file():
             return
-        if is_among(place_of(scene), {place_of(name) for name in expand_scene_names(run.config.data.train_scenes)}):
-            raise DatasetError(
-                f"{scene}: {weights}, from which its per-scene training is to begin, comes from a training that may "
-                "have seen its test views. Begin from another checkpoint, or take another scene."
-            )
+        yield weights, run.config
         weights = run.config.training.initial_weights
 
 

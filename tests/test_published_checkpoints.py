@@ -2,15 +2,17 @@
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from maskrf_core.checkpoints import save_checkpoint
+from maskrf_core.checkpoints import read_checkpoint, save_checkpoint
 from maskrf_core.errors import CheckpointError
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.published_checkpoints import load_published, load_renderer, save_published
+from maskrf_core.published_checkpoints import load_published, load_renderer, save_published, steps_of
 from maskrf_core.published_names import our_name, published_name
 
 
@@ -41,6 +43,33 @@ def test_every_weight_arrives(published: dict, saved):
             torch.testing.assert_close(own[our_name(name)].flatten(), value.flatten().to(own[our_name(name)].dtype))
     assert not renderer.training
     assert all(value.dtype != torch.float16 for value in own.values())
+
+
+@pytest.mark.parametrize("numpy_module", ["numpy._core.multiarray", "numpy.core.multiarray"])
+def test_a_file_as_the_published_training_writes_it_is_read(published: dict, tmp_path: Path, numpy_module: str):
+    """Its best score is a number of numpy, of version 1 or 2; its optimiser's state is of no use here."""
+    optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(2))]).state_dict()
+    with_score = {**published, "best_para": np.float64(30.25), "step": 7, "optimizer_state_dict": optimiser}
+    torch.save(with_score, tmp_path / "saved.pth")
+    path = tmp_path / "model.pth"
+    with zipfile.ZipFile(tmp_path / "saved.pth") as saved, zipfile.ZipFile(path, "w") as written:
+        for entry in saved.infolist():
+            data = saved.read(entry)
+            if entry.filename.endswith("data.pkl"):
+                assert b"numpy._core.multiarray\n" in data
+                data = data.replace(b"numpy._core.multiarray\n", f"{numpy_module}\n".encode())
+            written.writestr(entry.filename, data)
+    assert read_checkpoint(path)["best_para"] == 30.25
+    assert load_published(path).settings == Renderer().settings
+    assert steps_of(path) == 7
+
+
+@pytest.mark.parametrize("strange", [np.zeros(2), np.array(None, dtype=object), Path("a")])
+def test_arrays_and_objects_are_no_numbers(published: dict, tmp_path: Path, strange):
+    torch.save({**published, "best_para": strange}, tmp_path / "model.pth")
+    with pytest.raises(CheckpointError, match="holds more than tensors and plain values"):
+        load_published(tmp_path / "model.pth")
+    assert np.dtype not in torch.serialization.get_safe_globals()  # allowed for the reading alone
 
 
 @pytest.fixture(params=["depth", "cost_volume", "per_scene", "per_scene_with_init"])

@@ -11,13 +11,13 @@ from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import load_config
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.datasets.views import SceneViews, open_scenes
-from maskrf_core.errors import DatasetError, MaskrfError, SettingsError
+from maskrf_core.errors import CheckpointError, DatasetError, MaskrfError, SettingsError
 from maskrf_core.evaluation import evaluate, load, validate
 from maskrf_core.per_scene import for_one_scene, initial_maps
 from maskrf_core.runs import Run
 from maskrf_core.schedule import FIRST_STREAM
 from maskrf_core.training import Trainer, fit, initial_renderer
-from maskrf_core.training_scenes import check_origin, open_checked_scenes
+from maskrf_core.training_scenes import check_choice, check_origin, open_checked_scenes
 from maskrf_core.workbook.comparison import methods_to_compare, seen_in_training
 from maskrf_core.workbook.parameters import EvaluateParameters
 
@@ -171,7 +171,7 @@ def test_depth_supervises_only_if_asked_for(across, tmp_path):
         ({"data__working_views": 16}, "16 working views and a query are asked for, but only 16 training views"),
         ({"training__initial_weights": None}, r"training\.initial_weights: a per-scene training begins from a check"),
         ({"training__initial_weights": "nowhere.pt"}, "nowhere.pt: no such checkpoint"),
-        ({"model__coarse_samples": 16}, "coarse_samples=12"),
+        ({"model__coarse_samples": 16}, r"asks for model\.coarse_samples=16\. Ask for model\.coarse_samples=12, or"),
         ({"data__train_scenes": ["demo/train_00"]}, r"demo/train_00: .*may have seen its test views"),
     ],
 )
@@ -199,6 +199,30 @@ def test_where_the_weights_come_from_is_followed_to_the_first_training(across, t
             check_origin(trained, config)
     with pytest.raises(SettingsError, match="name one"):
         check_origin("demo/test_00", load_config("per_scene", "demo"))
+
+
+def test_no_scene_begins_from_weights_that_were_chosen_by_its_test_views(across, tmp_path):
+    """The demo scenes validate on the views that they are tested on; those of nerf_synthetic are not the same."""
+    asked = {"training.initial_weights": str(across.best_checkpoint), "data.train_scenes": ["demo/validation_00"]}
+    with pytest.raises(DatasetError, match=r"demo/validation_00: .*best\.pt, .* was chosen as the best by .*last\.pt"):
+        open_checked_scenes(load_config("per_scene", "demo", asked))
+    open_checked_scenes(
+        load_config("per_scene", "demo", asked | {"training.initial_weights": str(across.last_checkpoint)})
+    )
+    open_checked_scenes(load_config("per_scene", "demo", asked | {"data.train_scenes": [SCENE]}))
+
+    class ValidatedByOthers(type(open_scene(SCENE))):
+        def split(self, kind):
+            references, queries = super().split(kind)
+            return (references, references[:2]) if kind == "validation" else (references, queries)
+
+    check_choice(SceneViews(ValidatedByOthers("demo/validation_00")), load_config("per_scene", "demo", asked))
+
+
+def test_no_scene_begins_from_the_model_of_one_scene(finished, tmp_path):
+    run = start(tmp_path / "run", training__initial_weights=str(finished.weights), data__train_scenes=["demo/test_01"])
+    with pytest.raises(CheckpointError, match="is a model of one scene"):
+        fit(run)
 
 
 def test_it_is_evaluated_on_its_own_scene_alone(finished):

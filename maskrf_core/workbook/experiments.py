@@ -81,10 +81,12 @@ def per_scene(parameters: FinetuneParameters, weights: Path) -> Run:
 
 
 def weights_across_scenes(parameters: FinetuneParameters) -> Path:
-    """The checkpoint to finetune on one scene: `pretrained`, or that of 04 across scenes at its defaults, which is
-    trained if it is missing."""
+    """The checkpoint to finetune on one scene: `pretrained`, or that of 04 across scenes at its defaults but for the
+    model that is asked for, which is trained if it is missing."""
     if parameters.pretrained is None:
-        return trained(_finetuned(handed_on(parameters, FinetuneParameters, COMMON))).weights
+        asked = handed_on(parameters, FinetuneParameters, COMMON)
+        asked = asked.model_copy(update={"overrides": parameters.overrides_of("model")})
+        return trained(_finetuned(asked)).weights
     path = parameters.weights_path(parameters.pretrained)
     return path if path.is_file() else Run.open(path).weights
 

@@ -35,6 +35,8 @@ RUNS_VARIABLE = "MASKRF_RUNS"
 SET_BY_NOTEBOOKS = ("stage", "preset", "data.data_root", "training.initial_weights")
 NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")
 """Parameters that leave a run the same run: its name does not say them."""
+OVERRIDES_NOT_IN_NAMES = ("hardware.", "evaluation.path.")
+"""Likewise, beginnings of `overrides`: where it is computed, and what is filmed after it."""
 
 
 class NotebookParameters(Settings):
@@ -103,6 +105,11 @@ class NotebookParameters(Settings):
                 raise SettingsError(f"overrides: {setting} is set by this notebook itself")
         return overrides
 
+    def overrides_of(self, section: str) -> str:
+        """Those of `overrides` that are of one section."""
+        given = parse_overrides(self.overrides)
+        return ", ".join(f"{name}={value}" for name, value in given.items() if name.startswith(f"{section}."))
+
     @property
     def data_folder(self) -> Path:
         """Where the data sets are, whatever folder the notebook was started from."""
@@ -124,7 +131,9 @@ class NotebookParameters(Settings):
             value = getattr(self, name)
             if name == "overrides":
                 value = ",".join(
-                    f"{key}={item}" for key, item in parse_overrides(value).items() if not key.startswith("hardware.")
+                    f"{key}={item}"
+                    for key, item in parse_overrides(value).items()
+                    if not key.startswith(OVERRIDES_NOT_IN_NAMES)
                 )
             if value != field.default and value is not None and name not in (*NOT_IN_NAMES, *self.not_in_names):
                 parts.append(f"{name}={value}" if name != "overrides" else value)

@@ -96,6 +96,20 @@ def test_it_goes_on_with_the_same_run_and_is_held_to_its_weights(one_scene, fine
         finetuning.chosen(asked)
 
 
+def test_one_scene_begins_from_the_model_that_is_asked_for(tmp_path):
+    """What it stands on is trained with the same model, but otherwise at its defaults."""
+    overrides = "model.coarse_samples=10, model.direct_rendering=true, data.rays=8"
+    asked = {"runs_root": str(tmp_path), "overrides": overrides, "setting": "per_scene", "steps": 1}
+    weights = experiments.weights_across_scenes(FinetuneParameters(**asked))
+    config = Run.open(weights.parent.parent).config
+    assert (config.model.coarse_samples, config.model.direct_rendering) == (10, True)
+    assert (config.data.rays, config.training.steps) == (24, 6)
+    assert weights == experiments.weights_across_scenes(FinetuneParameters(**asked))
+    run = finetuning.chosen(FinetuneParameters(**asked)).run
+    assert run.config.training.initial_weights == str(weights)
+    assert run.config.data.rays == 8
+
+
 @pytest.mark.parametrize(
     ("values", "line"),
     [

@@ -118,11 +118,24 @@ def test_a_run_is_named_by_what_makes_it_another_one():
     assert usual == ROOT / "runs" / "demo" / "pretrain"
     same = PretrainParameters(steps=5, data_root="x", device="cpu", overrides="hardware.rays_per_chunk=7")
     assert same.run_folder("pretrain") == usual
+    filmed = PretrainParameters(overrides="evaluation.path.largest_side=64, evaluation.path.focus=0.5")
+    assert filmed.run_folder("pretrain") == usual
+    assert PretrainParameters(overrides="data.rays=7").run_folder("pretrain") != usual
     other = PretrainParameters(mask_ratio=0.75, seed=2, train_scenes="a/b").run_folder("pretrain")
     assert other.name == "pretrain-seed=2-mask_ratio=0.75-train_scenes=a_b"
     long = [PretrainParameters(train_scenes="x" * 200 + end).run_folder("pretrain").name for end in "ab"]
     assert max(map(len, long)) <= 120
     assert long[0] != long[1]
+
+
+def test_overrides_are_handed_on_by_section():
+    parameters = FinetuneParameters(
+        overrides="model.fine_samples=5, data.train_scenes=[a, b], model.direct_rendering=true"
+    )
+    assert parameters.overrides_of("model") == "model.fine_samples=5, model.direct_rendering=True"
+    again = FinetuneParameters(overrides=parameters.overrides_of("model")).config("finetune").model
+    assert (again.fine_samples, again.direct_rendering) == (5, True)
+    assert parameters.overrides_of("masking") == ""
 
 
 def test_the_grid_of_another_strategy_is_another_grid():
