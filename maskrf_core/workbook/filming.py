@@ -16,7 +16,7 @@ from maskrf_core.workbook.figures.paths import frame_strip
 
 LARGEST_EMBEDDED = 60_000
 """Bytes of a video on a page; larger ones are named only."""
-NO_PATH = 'No path is asked for (`path = "none"`).'
+NO_PATH = 'No path is asked for: `path = "none"`, or the preset\'s.'
 
 
 def film(methods: Sequence[Method], config: Config, folder: Path) -> RenderedPath | None:

@@ -108,7 +108,7 @@ class EvaluateParameters(NotebookParameters):
     scene: SceneList | None = Field(None, description="test scenes, separated by commas; none: the preset's")
     working_views: WorkingViews | None = None
     views_per_scene: int | None = Field(None, ge=1, description="test views of each scene; none: the preset's")
-    path: PathKind = Field("auto", description="how a camera travels through the first test scene; none: no video")
+    path: PathKind | None = Field(None, description="how a camera films the first test scene; none: the preset's")
     path_frames: PathFrames | None = Field(None, description="pictures of that path; none: the preset's")
 
     not_in_names = ("path", "path_frames")
