@@ -73,7 +73,7 @@ def test_padding_keeps_points_on_their_content():
 
 def test_images_too_small_to_pad():
     with pytest.raises(DatasetError, match="too small"):
-        SceneViews(MemoryScene(height=10, width=50)).references(["view_0"])
+        SceneViews(MemoryScene(height=8, width=50)).references(["view_0"])
 
 
 def test_images_of_unequal_size_are_filled_up_with_unknown(views):
