@@ -18,7 +18,7 @@ from maskrf_core.losses import query_colours
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
 from maskrf_core.settings import ModelSettings
-from maskrf_core.training import fit
+from maskrf_core.training.trainer import fit
 from tests.model.tiny import fill_by_formula, tiny_batch, tiny_views
 
 SCENE = "demo/test_00"

@@ -12,11 +12,11 @@ from maskrf_core.config import Config
 from maskrf_core.errors import RunError
 from maskrf_core.mvsnet_weights import check_mvsnet_is_there
 from maskrf_core.published_checkpoints import steps_of
-from maskrf_core.run_log import latest
 from maskrf_core.runs import Run
+from maskrf_core.runs.log import latest
 from maskrf_core.storage import shown
-from maskrf_core.training import fit
-from maskrf_core.training_scenes import check_masking, open_checked_scenes
+from maskrf_core.training.scenes import check_masking, open_checked_scenes
+from maskrf_core.training.trainer import fit
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameters import (
     AblationParameters,

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from maskrf_core.runs import Run
-from maskrf_core.training import fit
+from maskrf_core.training.trainer import fit
 from maskrf_core.workbook import experiments
 from maskrf_core.workbook.figures import training
 from maskrf_core.workbook.parameters import FinetuneParameters

@@ -12,8 +12,8 @@ from maskrf_core.datasets.training_views import draw_from_scene
 from maskrf_core.model.mask_drawing import STRATEGIES, draw_mask_ratio, masked_count
 from maskrf_core.settings import MaskStrategy
 from maskrf_core.storage import cache_folder
-from maskrf_core.training import initial_renderer
-from maskrf_core.training_scenes import training_inputs
+from maskrf_core.training.scenes import training_inputs
+from maskrf_core.training.trainer import initial_renderer
 
 
 class RayMask(NamedTuple):

@@ -7,7 +7,7 @@ import torch
 from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import load_config
 from maskrf_core.runs import Run
-from maskrf_core.training import Trainer, fit
+from maskrf_core.training.trainer import Trainer, fit
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from maskrf_core.evaluation import evaluate
 from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.runs import Run
 from maskrf_core.settings import MaskingSettings, ModelSettings
-from maskrf_core.training import fit, initial_renderer
-from maskrf_core.training_scenes import training_inputs
+from maskrf_core.training.scenes import training_inputs
+from maskrf_core.training.trainer import fit, initial_renderer
 from maskrf_core.workbook import comparison, experiments
 from maskrf_core.workbook.mask_demonstration import mask_of_one_ray
 from maskrf_core.workbook.parameters import PretrainParameters

@@ -6,8 +6,8 @@ import pytest
 
 from maskrf_core.config import load_config
 from maskrf_core.errors import RunError
-from maskrf_core.run_log import RunLog, latest
 from maskrf_core.runs import Run, differing_settings
+from maskrf_core.runs.log import RunLog, latest
 
 
 @pytest.fixture

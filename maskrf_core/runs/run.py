@@ -1,22 +1,17 @@
 """Run folders: what a training or evaluation was asked for, what made it, and what came out."""
 
 import json
-import os
-import platform
-import subprocess
-import sys
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from maskrf_core.config import Config, read_config, to_yaml
 from maskrf_core.errors import RunError
 from maskrf_core.files import write_json, write_text
+from maskrf_core.runs.provenance import provenance
+from maskrf_core.runs.status import TrainingStatus, read_status
 
 MAY_DIFFER = (
     "hardware.device",
@@ -31,7 +26,6 @@ MAY_DIFFER = (
 )
 """Settings that an existing run may be continued with: where it is computed, where the data lie, how long it lasts, and
 what is filmed after it."""
-VERSIONS_OF = ("maskrf-core", "torch", "lightning-fabric", "numpy", "opencv-python-headless", "pydantic")
 
 
 @dataclass(frozen=True)
@@ -101,6 +95,26 @@ class Run:
         return self.folder / "metrics.csv"
 
     @property
+    def log_path(self) -> Path:
+        """What the training processes of this run printed, one after the other."""
+        return self.folder / "training.log"
+
+    @property
+    def stop_path(self) -> Path:
+        """A file that people or programs put there to have the training save and end."""
+        return self.folder / "stop"
+
+    @property
+    def status(self) -> TrainingStatus | None:
+        """How its last training went or goes, as far as that was written; none before the first."""
+        return read_status(self.folder)
+
+    @property
+    def previous_checkpoint(self) -> Path:
+        """The checkpoint before the last one, kept in case that is damaged."""
+        return self.folder / "checkpoints" / "previous.pt"
+
+    @property
     def renders(self) -> Path:
         """Where evaluations of this run leave pictures and tables."""
         return self.folder / "renders"
@@ -149,42 +163,8 @@ def differing_settings(first: Config, second: Config) -> dict[str, tuple[Any, An
     return {name: (one[name], other[name]) for name in one if one[name] != other[name]}
 
 
-def provenance(seed: int) -> dict[str, Any]:
-    """What made a run: when, where, from which code, with which versions."""
-    return {
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "processors": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "versions": {name: _version(name) for name in VERSIONS_OF},
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_changes": bool(_git("status", "--porcelain")),
-        "seed": seed,
-    }
-
-
 def _left_by_an_interrupted_start(path: Path) -> bool:
     return path.name == "provenance.json" or path.name.startswith(".")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _git(*arguments: str) -> str | None:
-    """What git says of this code, None where it is not a checkout or git is missing."""
-    try:
-        return subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core import training
 from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import load_config
 from maskrf_core.datasets.scene import open_scene
@@ -15,9 +14,10 @@ from maskrf_core.errors import CheckpointError, DatasetError, MaskrfError, Setti
 from maskrf_core.evaluation import evaluate, load, validate
 from maskrf_core.per_scene import for_one_scene, initial_maps
 from maskrf_core.runs import Run
-from maskrf_core.schedule import FIRST_STREAM
-from maskrf_core.training import Trainer, fit, initial_renderer
-from maskrf_core.training_scenes import check_choice, check_origin, open_checked_scenes
+from maskrf_core.training import trainer as training
+from maskrf_core.training.scenes import check_choice, check_origin, open_checked_scenes
+from maskrf_core.training.schedule import FIRST_STREAM
+from maskrf_core.training.trainer import Trainer, fit, initial_renderer
 from maskrf_core.workbook.comparison import methods_to_compare, seen_in_training
 from maskrf_core.workbook.parameters import EvaluateParameters
 

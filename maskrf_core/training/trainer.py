@@ -23,11 +23,11 @@ from maskrf_core.mvsnet_weights import load_mvsnet
 from maskrf_core.per_scene import for_one_scene
 from maskrf_core.progress import Progress
 from maskrf_core.published_checkpoints import load_renderer
-from maskrf_core.run_log import RunLog
 from maskrf_core.runs import Run
-from maskrf_core.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
+from maskrf_core.runs.log import RunLog
 from maskrf_core.settings import HardwareSettings, ModelSettings
-from maskrf_core.training_scenes import open_checked_scenes
+from maskrf_core.training.scenes import open_checked_scenes
+from maskrf_core.training.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
 
 
 def fit(run: Run) -> Renderer:

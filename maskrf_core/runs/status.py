@@ -1,0 +1,45 @@
+"""How a training goes, written by itself for those who follow it: `training.json` of the run folder."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from maskrf_core.files import write_text
+from maskrf_core.settings import Settings
+
+STATUS_FILE = "training.json"
+State = Literal["starting", "training", "finished", "stopped", "failed"]
+
+
+class TrainingStatus(Settings):
+    """The newest state of a run's training. One that was killed never wrote its end: `maskrf_core.runs.lock` knows."""
+
+    state: State
+    step: int
+    """Steps done."""
+    steps: int
+    """Steps in all."""
+    reason: str | None = None
+    """Why it stopped or failed."""
+    pid: int
+    host: str
+    processes: int
+    started: str
+    """When this process began, ISO 8601 in UTC."""
+    updated: str
+
+
+def read_status(folder: Path) -> TrainingStatus | None:
+    """What was written last; none where nothing was, or nothing that this version knows."""
+    try:
+        values = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
+        return TrainingStatus.model_validate(values)
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, ValidationError):
+        return None
+
+
+def write_status(folder: Path, status: TrainingStatus) -> None:
+    """Replace what was written last."""
+    write_text(folder / STATUS_FILE, status.model_dump_json(indent=2) + "\n")

@@ -1,0 +1,55 @@
+"""How a training is asked to save and end: SIGTERM, SIGUSR1, or a file `stop`. Nothing here imports torch."""
+
+import os
+import signal
+from enum import IntEnum
+from pathlib import Path
+
+from maskrf_core.errors import MaskrfError
+
+STOP_VARIABLE = "MASKRF_STOP"
+"""Environment variable: a file that, once it is there, stops every training started with it; for launchers of jobs."""
+
+
+class ExitCode(IntEnum):
+    """Of a training process. Those that stopped were saved: the same command goes on."""
+
+    FINISHED = 0
+    FAILED = 1
+    TRAINED_ELSEWHERE = 82
+    STOP_FILE = 83
+    SIGTERM = 84
+    SIGUSR1 = 85
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to save and end before it was done."""
+        return self in (ExitCode.STOP_FILE, ExitCode.SIGTERM, ExitCode.SIGUSR1)
+
+
+SIGNALS = {signal.SIGTERM: ExitCode.SIGTERM, signal.SIGUSR1: ExitCode.SIGUSR1}
+_received: list[ExitCode] = []
+
+
+class TrainingStopped(MaskrfError):
+    """A training was asked to end, and has saved."""
+
+    def __init__(self, message: str, code: ExitCode):
+        super().__init__(message)
+        self.code = code
+
+
+def hear_signals() -> None:
+    """From now on, SIGTERM and SIGUSR1 are noted, and the training ends after the step that it is in."""
+    for number, code in SIGNALS.items():
+        signal.signal(number, lambda _number, _frame, code=code: _received.append(code))
+
+
+def asked_to_stop(stop_file: Path) -> ExitCode | None:
+    """What asked for it first, if anything has: a signal, the run's own file, or the one of `MASKRF_STOP`."""
+    if _received:
+        return _received[0]
+    of_all = os.environ.get(STOP_VARIABLE)
+    if stop_file.exists() or (of_all and Path(of_all).exists()):
+        return ExitCode.STOP_FILE
+    return None
