@@ -2,6 +2,7 @@
 
 import codecs
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,16 @@ NUMPY_NUMBERS = [
 one. Arrays are not among them."""
 
 
-def save_checkpoint(path: Path, renderer: Renderer, step: int, state: dict[str, Any]) -> None:
-    """Write weights, their settings, the number of steps done, and what else is needed to continue; atomically."""
+def save_checkpoint(
+    path: Path, renderer: Renderer, step: int, state: dict[str, Any], *, previous: Path | None = None
+) -> None:
+    """Write weights, their settings, the number of steps done, and what else is needed to continue; atomically.
+
+    It takes its place only after it was read back; the one that had it is kept as `previous`.
+
+    Raises:
+        OSError: it cannot be written; CheckpointError: what was written cannot be read. Nothing has changed then.
+    """
     checkpoint = {
         "format": OUR_FORMAT,
         "step": step,
@@ -40,19 +49,42 @@ def save_checkpoint(path: Path, renderer: Renderer, step: int, state: dict[str, 
         "weights": renderer.state_dict(),
         "state": state,
     }
-    write_atomically(path, lambda file: torch.save(checkpoint, file))
+    write_atomically(path, lambda file: torch.save(checkpoint, file), check=read_our_checkpoint, keep=previous)
 
 
 def read_our_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint as `save_checkpoint` wrote it.
+    """A checkpoint as `save_checkpoint` wrote it, each part held to its checksum.
 
     Raises:
-        CheckpointError: as `read_checkpoint`, or the file is of another kind.
+        CheckpointError: as `read_checkpoint`, or the file is of another kind, or a part of it has changed.
     """
     checkpoint = read_checkpoint(path)
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != OUR_FORMAT:
         raise CheckpointError(f"{path}: is not a checkpoint that maskrf wrote.")
+    with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums that it writes
+        if damaged := archive.testzip():
+            raise CheckpointError(f"{path}: {damaged} in it is damaged. Use another copy.")
     return checkpoint
+
+
+def newest_checkpoint(last: Path, previous: Path) -> tuple[dict[str, Any] | None, Path, str | None]:
+    """The newest of two checkpoints that can be read, where it is, and what is wrong with the newer one if it cannot.
+
+    None where there is neither.
+
+    Raises:
+        CheckpointError: there are some, but none can be read.
+    """
+    faults = []
+    for path in (last, previous):
+        if path.exists():
+            try:
+                return read_our_checkpoint(path), path, "\n".join(faults) or None
+            except CheckpointError as error:
+                faults.append(str(error))
+    if faults:
+        raise CheckpointError("\n".join(faults))
+    return None, last, None
 
 
 def read_checkpoint(path: str | Path) -> object:

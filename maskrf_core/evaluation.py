@@ -1,6 +1,6 @@
 """How good renderings are: every query view of a scene, from its nearest reference views, coarse and fine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -89,14 +89,25 @@ def validate(
     working_views: int,
     views_per_scene: int,
     rays_per_chunk: int,
+    share: tuple[int, int] = (0, 1),
+    gathered: Callable[[list[dict]], list[dict]] = list,
+    after_each: Callable[[], None] | None = None,
 ) -> dict[str, float]:
-    """Mean PSNR and SSIM, coarse and fine, over a few validation (or test) views of each scene."""
+    """Mean PSNR and SSIM, coarse and fine, over a few validation (or test) views of each scene.
+
+    Of several processes each renders its `share` (number, count) of the views, and `gathered` puts the rows of all into
+    the order that they have in one. `after_each` is called after each view; what it raises ends the validation.
+    """
     was_training = renderer.training
     renderer.eval()
-    views = rendered_views(renderer, scenes, split, working_views, views_per_scene, rays_per_chunk)
-    rows = pd.DataFrame([view_metrics(view, ("psnr", "ssim")) for view in views])
+    views = rendered_views(renderer, scenes, split, working_views, views_per_scene, rays_per_chunk, share=share)
+    rows = []
+    for view in views:
+        rows.append(view_metrics(view, ("psnr", "ssim")))
+        if after_each is not None:
+            after_each()
     renderer.train(was_training)
-    return {name: float(value) for name, value in rows.mean().items()}
+    return {name: float(value) for name, value in pd.DataFrame(gathered(rows)).mean().items()}
 
 
 def nearest_view_copy(

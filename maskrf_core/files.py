@@ -2,14 +2,26 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let `write` fill a file beside `path`, then rename it into place; on failure nothing is left behind."""
+def write_atomically(
+    path: Path,
+    write: Callable[[BinaryIO], None],
+    *,
+    check: Callable[[Path], object] = lambda _: None,
+    keep: Path | None = None,
+    durable: bool = True,
+) -> None:
+    """Let `write` fill a file beside `path`, then rename it into place; on failure nothing is left behind.
+
+    `check` reads the new file before it takes the place, and raises if it is not good. The old one is kept as `keep`;
+    at every moment at least one of them is there. What is not `durable` may be lost with the power, and is cheap.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     beside = Path(name)
@@ -17,12 +29,27 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         with os.fdopen(descriptor, "wb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
+        check(beside)
         beside.chmod(0o644)
+        if keep is not None and path.exists():
+            _link(path, keep)
         beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _link(path: Path, name: Path) -> None:
+    """Give a file a second name, in place of what had it; a copy where the file system has no links."""
+    beside = name.with_name(f".{name.name}.link")
+    beside.unlink(missing_ok=True)
+    try:
+        beside.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, beside)
+    beside.replace(name)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -97,8 +97,12 @@ def rendered_views(
     views_per_scene: int | None,
     rays_per_chunk: int,
     cache: RenderCache | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[RenderedView]:
-    """Render query views one after the other, or read them from `cache`; a bar shows how far it is."""
+    """Render query views one after the other, or read them from `cache`; a bar shows how far it is.
+
+    Process `share[0]` of `share[1]` renders every `share[1]`-th view only.
+    """
     render = PixelRenderer(renderer, rays_per_chunk, cache)
     todo = []
     for views in scenes:
@@ -106,6 +110,7 @@ def rendered_views(
         if renderer.inputs.depths:
             views.prepare_depths(references)  # all at once: an estimated depth is confirmed by other references
         todo += [(views, references, image_id) for image_id in spread(queries, views_per_scene)]
+    todo = todo[share[0] :: share[1]]
     for views, references, image_id in tracked(todo, total=len(todo), title="rendering"):
         batch = evaluation_batch(views, image_id, references, working_views, renderer.inputs)
         yield render_view(render, batch, views.scene.name, image_id)

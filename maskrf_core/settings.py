@@ -15,6 +15,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31, description="of weights, data order,
 VisibilityInit = Literal["depth", "cost_volume"]
 MaskStrategy = Literal["ray_and_view", "ray", "view", "block"]
 Device = Literal["auto", "cpu", "cuda"]
+Devices = Annotated[int, Field(ge=1, le=64, description="training processes on a node, one a GPU if there are any")]
+Nodes = Annotated[int, Field(ge=1, le=1024, description="computers that train together")]
 PathKind = Literal["auto", "spiral", "circle", "interpolate", "orbit", "none"]
 PathFrames = Annotated[int, Field(ge=2, le=10_000, description="pictures of a camera path")]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -199,9 +201,12 @@ class EvaluationSettings(Settings):
 
 
 class HardwareSettings(Settings):
-    """Where and how it is computed; no result should depend on it beyond rounding."""
+    """Where and how it is computed; no result should depend on it beyond rounding, but on the number of processes: each
+    draws a batch of its own in every step."""
 
     device: Device = "auto"
+    devices: Devices = 1
+    num_nodes: Nodes = 1
     precision: Literal["32-true"] = Field("32-true", description="geometry would suffer from less")
     rays_per_chunk: int = Field(1024, ge=1, description="rays rendered at once without gradients; bounds the memory")
     data_workers: int = Field(1, ge=0, le=64, description="processes that prepare batches; 0: the training itself does")
@@ -209,3 +214,8 @@ class HardwareSettings(Settings):
     render_cache_mib: int = Field(
         2048, ge=0, le=2**20, description="disk for renderings of evaluations, which are not rendered again; 0: none"
     )
+
+    @property
+    def processes(self) -> int:
+        """Training processes in all."""
+        return self.devices * self.num_nodes

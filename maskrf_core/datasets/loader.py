@@ -1,7 +1,9 @@
 """Training batches made ahead in worker processes. A batch depends on the seed and its step alone, so neither the
 number of workers nor an interruption changes any number."""
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
@@ -31,9 +33,17 @@ class Drawn(Protocol):
 
 
 def training_batches(
-    scenes: Drawn, *, seed: tuple[int, ...], first_step: int, steps: int, workers: int, pinned: bool = False
+    scenes: Drawn,
+    *,
+    seed: tuple[int, ...],
+    first_step: int,
+    steps: int,
+    workers: int,
+    pinned: bool = False,
+    rank: int = 0,
 ) -> Iterator[TrainingDraw]:
-    """The batches of the steps from `first_step` to before `steps`; that of a step is drawn with `[*seed, step]`.
+    """The batches of the steps from `first_step` to before `steps`. That of a step is drawn with `[*seed, step]`, or in
+    process `rank` > 0 of several with `[*seed, step, rank]`.
 
     With 0 workers they are made when they are asked for. Close the iterator (`contextlib.closing`) to end the workers
     early. `pinned` puts the tensors into page-locked memory, for a GPU.
@@ -43,7 +53,7 @@ def training_batches(
         RunError: a worker was killed.
     """
     loader = DataLoader(
-        _Steps(scenes, seed),
+        _Steps(scenes, seed, rank),
         batch_size=None,
         sampler=range(first_step, steps),
         num_workers=workers,
@@ -54,7 +64,7 @@ def training_batches(
         # A fork shares what is already open and costs milliseconds; macOS and Windows do not offer a safe one.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
-    batches = iter(loader)
+    batches = _begun(loader)
     try:
         for _ in range(first_step, steps):
             made = _next(batches)
@@ -65,16 +75,26 @@ def training_batches(
         del batches  # ends the workers
 
 
+def _begun(loader: DataLoader) -> Iterator:
+    """Begin, but hear of a worker's death when its batch is asked for, not in the middle of something else."""
+    heard_by = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, heard_by)
+    return batches
+
+
 class _Steps(Dataset):
     """Step → its batch, packed, or the error that it met."""
 
-    def __init__(self, scenes: Drawn, seed: tuple[int, ...]):
+    def __init__(self, scenes: Drawn, seed: tuple[int, ...], rank: int):
         self.scenes = scenes
         self.seed = seed
+        self.of_process = (rank,) if rank else ()
 
     def __getitem__(self, step: int) -> "_Packed | MaskrfError":
         try:
-            return _Packed.of(self.scenes.draw(np.random.default_rng([*self.seed, step])))
+            return _Packed.of(self.scenes.draw(np.random.default_rng([*self.seed, step, *self.of_process])))
         except MaskrfError as error:  # handed over as it is: raised here, it would come wrapped in a page of text
             return error
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from maskrf_core.errors import RunError
 
-LOCK_FILE = ".lock"
+LOCK_FILE = "training.lock"
 PATIENCE = 2.0
 """Seconds that an owner-to-be tries again: those who only look at a lock hold it for an instant."""
 _held: set[Path] = set()

@@ -6,6 +6,7 @@ import io
 import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
+from maskrf_core.errors import RunError
 from maskrf_core.files import write_text
 from maskrf_core.runs import Run
 
@@ -30,8 +31,6 @@ class RunLog:
     """Appends to a run's metrics; what was logged after `step`, and is about to be done again, is dropped first."""
 
     def __init__(self, run: Run, step: int):
-        self.last_step = step
-        """Step of the newest training line."""
         self._path = run.metrics_path
         kept = run.metrics()
         # Where nothing was done, all is about to be done again: what is logged before the first step, too.
@@ -47,12 +46,16 @@ class RunLog:
             raise ValueError(f"metrics without a column: {sorted(unknown)}")
         row = io.StringIO()
         csv.DictWriter(row, COLUMNS, lineterminator="\n").writerow({"step": step, "phase": phase, **numbers})
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(row.getvalue())
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(row.getvalue())
+        except OSError as error:
+            raise RunError(
+                f"{self._path}: could not be written ({error.strerror}). Make room, and start the run again: it goes "
+                "on from its last checkpoint."
+            ) from error
         for name, value in numbers.items():
             self._events.add_scalar(f"{phase}/{name}", value, step)
-        if phase == "train":
-            self.last_step = step
         shown = "  ".join(f"{name} {numbers[name]:.4g}" for name in SHOWN[phase] if name in numbers)
         return f"step {step:>6}  {phase:<10}  {shown}"
 

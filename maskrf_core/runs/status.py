@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from maskrf_core.files import write_text
+from maskrf_core.files import write_atomically
 from maskrf_core.settings import Settings
 
 STATUS_FILE = "training.json"
@@ -23,6 +23,8 @@ class TrainingStatus(Settings):
     """Steps in all."""
     reason: str | None = None
     """Why it stopped or failed."""
+    exit_code: int | None = None
+    """`maskrf_core.training.stopping.ExitCode`, once it has ended."""
     pid: int
     host: str
     processes: int
@@ -42,4 +44,5 @@ def read_status(folder: Path) -> TrainingStatus | None:
 
 def write_status(folder: Path, status: TrainingStatus) -> None:
     """Replace what was written last."""
-    write_text(folder / STATUS_FILE, status.model_dump_json(indent=2) + "\n")
+    text = status.model_dump_json(indent=2) + "\n"
+    write_atomically(folder / STATUS_FILE, lambda file: file.write(text.encode()), durable=False)

@@ -23,7 +23,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
 
     Of a data set that is named as a whole, only the first scene is opened. A per-scene training is judged by the test
     views of its own scene, and `validation_scenes` has no part in it. The memory for decoded images is shared out
-    evenly among this process and the data workers.
+    evenly among the training processes of this node and their data workers.
 
     Raises:
         SettingsError, DatasetError: as the checks below, or a scene is missing or broken.
@@ -32,7 +32,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
     check_masking(config)
     data, hardware = config.data, config.hardware
     cache = cache_folder(data.data_root)
-    images = ImageCache(hardware.image_cache_mib / (hardware.data_workers + 1))
+    images = ImageCache(hardware.image_cache_mib / hardware.devices / (hardware.data_workers + 1))
     if config.stage == "per_scene":
         one = OneScene(data, cache, images, hardware.device)
         check_origin(one.name, config)
@@ -44,6 +44,19 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
     check_views(validation, "validation", data.working_views)
     check_places(mixture.names, config)
     return mixture, validation
+
+
+def prepare_depths(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> None:
+    """Have the depth maps of all scenes that are named singly before the first step, where any are needed.
+
+    Those of whole data sets are prepared when a scene is drawn: there may be thousands.
+    """
+    if isinstance(scenes, OneScene):
+        scenes.prepare_depths()
+        return
+    named = [(views, "train") for views in scenes.singly.values() if scenes.inputs.depths]
+    for views, split in named + [(views, "validation") for views in validation_scenes]:
+        views.prepare_depths(views.scene.split(split)[0])
 
 
 def training_inputs(config: Config) -> ModelInputs:

@@ -14,9 +14,10 @@ def learning_rate(step: int, training: TrainingSettings) -> float:
     return max(training.learning_rate * 0.5 ** (step // training.halve_every), training.lowest_learning_rate)
 
 
-def stream_seed(seed: int, step: int) -> int:
-    """Seed of a step's rays and masks, well mixed."""
-    return int(np.random.SeedSequence([seed, SECOND_STREAM, step]).generate_state(1, np.uint64)[0] >> 1)
+def stream_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Seed of a step's rays and masks, well mixed; that of process 0 of several is that of a process alone."""
+    numbers = [seed, SECOND_STREAM, step, *([rank] if rank else [])]
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def is_due(step: int, every: int, last: int) -> bool:

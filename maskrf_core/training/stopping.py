@@ -1,4 +1,4 @@
-"""How a training is asked to save and end: SIGTERM, SIGUSR1, or a file `stop`. Nothing here imports torch."""
+"""How a training is asked to save and end: SIGTERM, SIGUSR1, Ctrl-C, or a file `stop`. Nothing here imports torch."""
 
 import os
 import signal
@@ -20,18 +20,24 @@ class ExitCode(IntEnum):
     STOP_FILE = 83
     SIGTERM = 84
     SIGUSR1 = 85
+    SIGINT = 86
 
     @property
     def stopped(self) -> bool:
         """Whether it was asked to save and end before it was done."""
-        return self in (ExitCode.STOP_FILE, ExitCode.SIGTERM, ExitCode.SIGUSR1)
+        return self >= ExitCode.STOP_FILE
+
+    @property
+    def said(self) -> str:
+        """For people."""
+        return "a file named stop" if self is ExitCode.STOP_FILE else self.name
 
 
-SIGNALS = {signal.SIGTERM: ExitCode.SIGTERM, signal.SIGUSR1: ExitCode.SIGUSR1}
+SIGNALS = {getattr(signal, code.name): code for code in (ExitCode.SIGTERM, ExitCode.SIGUSR1, ExitCode.SIGINT)}
 _received: list[ExitCode] = []
 
 
-class TrainingStopped(MaskrfError):
+class TrainingStopped(MaskrfError):  # noqa: N818 - nothing went wrong
     """A training was asked to end, and has saved."""
 
     def __init__(self, message: str, code: ExitCode):
@@ -40,9 +46,18 @@ class TrainingStopped(MaskrfError):
 
 
 def hear_signals() -> None:
-    """From now on, SIGTERM and SIGUSR1 are noted, and the training ends after the step that it is in."""
-    for number, code in SIGNALS.items():
-        signal.signal(number, lambda _number, _frame, code=code: _received.append(code))
+    """From now on, SIGTERM, SIGUSR1 and Ctrl-C are noted, and the training ends after the step that it is in.
+
+    A second Ctrl-C ends it at once.
+    """
+    for number in SIGNALS:
+        signal.signal(number, _note)
+
+
+def _note(number: int, _frame: object) -> None:
+    _received.append(SIGNALS[number])
+    if number == signal.SIGINT:
+        signal.signal(number, signal.default_int_handler)
 
 
 def asked_to_stop(stop_file: Path) -> ExitCode | None:

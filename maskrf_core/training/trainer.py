@@ -1,100 +1,103 @@
 """The loop: `fit(run)` trains what the run folder says, and continues it if it was begun."""
 
-import time
-from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
-from maskrf_core.checkpoints import check_model, load_weights, read_our_checkpoint, save_checkpoint
-from maskrf_core.config import Config
+from maskrf_core.checkpoints import load_weights, save_checkpoint
 from maskrf_core.datasets.loader import training_batches
-from maskrf_core.datasets.one_scene import OneScene
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.training_views import TrainingDraw
 from maskrf_core.errors import RunError
-from maskrf_core.evaluation import resolve_device, validate
+from maskrf_core.evaluation import validate
 from maskrf_core.losses import Objective, weighted_sum
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.mvsnet_weights import load_mvsnet
-from maskrf_core.per_scene import for_one_scene
 from maskrf_core.progress import Progress
-from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.runs import Run
+from maskrf_core.runs.lock import owned
 from maskrf_core.runs.log import RunLog
-from maskrf_core.settings import HardwareSettings, ModelSettings
-from maskrf_core.training.scenes import open_checked_scenes
+from maskrf_core.training.interval import Interval
+from maskrf_core.training.processes import Together, batch_of_several, rank, start_fabric
+from maskrf_core.training.report import StatusReport, reported
+from maskrf_core.training.saving import read_newest, save_last
+from maskrf_core.training.scenes import open_checked_scenes, prepare_depths
 from maskrf_core.training.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
+from maskrf_core.training.start import renderer_of_run
+from maskrf_core.training.stopping import TrainingStopped, asked_to_stop
 
 
 def fit(run: Run) -> Renderer:
     """Train the run to its configured number of steps and return the renderer, in evaluation mode.
 
     A run that was begun is continued from its last checkpoint; a finished one is only loaded. Each step's draws
-    depend on the seed and the step alone, so a continued run sees what an uninterrupted one would have.
+    depend on the seed, the step and the number of the process alone, so a continued run sees what an uninterrupted one
+    would have, and no generator has a state that a checkpoint would have to hold.
 
     Raises:
         DatasetError: a scene is missing, broken, or has too few views; before anything is trained.
         CheckpointError: the weights to start or continue from cannot be used.
-        RunError: a loss is not finite; the last checkpoint is kept.
+        AlreadyTrained: another process is training this run.
+        TrainingStopped: it was asked to stop, and has saved.
+        RunError: a loss is not finite, or a file cannot be written; the last checkpoint is kept.
     """
-    trainer = Trainer(run)
-    trainer.fit()
-    return trainer.renderer.eval()
+    first = rank() == 0
+    with owned(run.folder) if first else nullcontext(), reported(run, first=first) as report:
+        if first:
+            run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on
+        trainer = Trainer(run, report)
+        trainer.fit()
+        return trainer.renderer.eval()
 
 
 class Trainer:
     """The state of one training: renderer, optimiser, step and the best validation so far."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, report: StatusReport | None = None):
         self.run = run
         self.config = run.config
-        training = self.config.training
+        self.report = report or StatusReport(run)
         self.mixture, self.validation_scenes = open_checked_scenes(self.config)
 
         self.fabric = start_fabric(self.config.hardware)
-        checkpoint = read_our_checkpoint(run.last_checkpoint) if run.last_checkpoint.is_file() else None
-        self.renderer = self._renderer(checkpoint)
+        self.together = Together(self.fabric)
+        checkpoint = read_newest(run)
+        self.renderer = renderer_of_run(self.config, self.mixture, checkpoint, self.fabric.device)
         self.objective = Objective(self.renderer, self.config)
         trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.Adam(trainable, lr=training.learning_rate)
+        optimiser = torch.optim.Adam(trainable, lr=self.config.training.learning_rate)
         self.step, self.best = 0, {"fine_psnr": float("-inf"), "step": -1}
-        self.restored_optimiser = None
-        if checkpoint is not None:
-            self._restore(checkpoint)
+        self.owes_validation = False
+        """Whether that of this step was interrupted."""
+        state = self._restored(checkpoint) if checkpoint is not None else {}
+        self.interval = Interval(**state.get("interval", {"begun_at": self.step}))
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
-        if self.restored_optimiser is not None:
-            self.optimiser.load_state_dict(self.restored_optimiser)
-
-    def _renderer(self, checkpoint: dict | None) -> Renderer:
-        """The renderer that training begins with; for a checkpoint, one that its weights fit."""
-        config, scenes = self.config, self.mixture
-        if checkpoint is not None:
-            # How many free maps there are, and of which size, is said there alone.
-            of_scene = isinstance(scenes, OneScene)
-            model = ModelSettings.model_validate(checkpoint["model_settings"]) if of_scene else config.model
-            return Renderer(model, config.masking)
-        if isinstance(scenes, OneScene):
-            return for_one_scene(initial_renderer(config).to(self.fabric.device), scenes.views)
-        return initial_renderer(config)
+        if state:
+            self.optimiser.load_state_dict(state["optimiser"])
 
     def fit(self) -> None:
         """Do the remaining steps, with log, validation and checkpoints at their intervals."""
         training = self.config.training
-        if self.step >= training.steps:
-            print(f"{self.run.folder.name}: all {self.step} steps were done before", flush=True)
+        self.report.step = self.step
+        if self.step >= training.steps and not self.owes_validation:
+            self._say(f"{self.run.folder.name}: all {self.step} steps were done before")
             return
-        for notice in self.mixture.notices:
-            print(notice, flush=True)
+        for notice in [*self.mixture.notices, *batch_of_several(self.config)]:
+            self._say(notice)
         self._prepare_depths()
-        with closing(self.batches()) as batches:
-            self._fit(batches)
+        log = RunLog(self.run, self.step) if self.together.is_first else None
+        title = f"{self.config.stage} {self.run.folder.name}"
+        with (
+            closing(log) if log else nullcontext(),
+            closing(Progress(training.steps, self.step, title)) as progress,
+            closing(self.batches()) as batches,
+        ):
+            self._fit(batches, log, progress)
 
     def batches(self) -> Iterator[TrainingDraw]:
-        """The batches of the remaining steps, made ahead by the config's data workers."""
+        """This process's batches of the remaining steps, made ahead by the config's data workers."""
         return training_batches(
             self.mixture,
             seed=(self.config.training.seed, FIRST_STREAM),
@@ -102,45 +105,42 @@ class Trainer:
             steps=self.config.training.steps,
             workers=self.config.hardware.data_workers,
             pinned=self.fabric.device.type == "cuda",
+            rank=self.together.rank,
         )
 
-    def _fit(self, batches: Iterator[TrainingDraw]) -> None:
+    def _fit(self, batches: Iterator[TrainingDraw], log: RunLog | None, progress: Progress) -> None:
+        def write(phase: str, numbers: dict[str, float]) -> None:
+            if log is not None:
+                progress.line(log.write(self.step, phase, numbers))
+
         training = self.config.training
-        log = RunLog(self.run, self.step)
-        progress = Progress(training.steps, self.step, f"{self.config.stage} {self.run.folder.name}")
         judged = "test" if self.config.stage == "per_scene" else "validation"
-        sums = defaultdict(float)
-        try:
-            if judged == "test" and self.step == 0:  # what the init network gives
-                progress.line(log.write(0, judged, self._judge(judged)))
-            since = time.perf_counter()
-            for draw in batches:
-                for name, value in self._train_step(draw).items():
-                    sums[name] += value
-                self.step += 1
-                progress.advance()
-                if is_due(self.step, training.log_every, training.steps):
-                    steps = self.step - log.last_step
-                    numbers = {name: value / steps for name, value in sums.items()}
-                    numbers["learning_rate"] = learning_rate(self.step - 1, training)
-                    numbers["seconds_per_step"] = (time.perf_counter() - since) / steps
-                    progress.line(log.write(self.step, "train", numbers))
-                    sums.clear()
-                is_judged = is_due(self.step, training.validate_every, training.steps)
-                if is_judged:
-                    progress.line(log.write(self.step, judged, self._judge(judged)))
-                if is_judged or self.step % training.checkpoint_every == 0:
-                    self._save(self.run.last_checkpoint)
-                if log.last_step == self.step:
-                    since = time.perf_counter()
-        finally:
-            progress.close()
-            log.close()
+        if self.owes_validation or (judged == "test" and self.step == 0):  # at step 0: what the init network gives
+            self._judge_and_save(judged, write)
+        self.interval.resume()
+        while self.step < training.steps:
+            self.interval.add(self._train_step(self._next(batches)))
+            self.step += 1
+            progress.advance()
+            if self.together.is_first:
+                self.report.at(self.step)
+            if is_due(self.step, training.log_every, training.steps):
+                numbers = self.together.mean(self.interval.means(self.step))
+                write("train", numbers | {"learning_rate": learning_rate(self.step - 1, training)})
+                self.interval = Interval(self.step)
+            if is_due(self.step, training.validate_every, training.steps):
+                self._judge_and_save(judged, write)
+            elif self.step % training.checkpoint_every == 0:
+                self._save()
+            if self.step < training.steps:
+                self._stop_if_asked()
+            self.interval.resume()
 
     def _train_step(self, draw: TrainingDraw) -> dict[str, float]:
         """One optimiser step; the raw terms and their weighted sum."""
         config = self.config
-        generator = torch.Generator(self.fabric.device).manual_seed(stream_seed(config.training.seed, self.step))
+        seed = stream_seed(config.training.seed, self.step, self.together.rank)
+        generator = torch.Generator(self.fabric.device).manual_seed(seed)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, config.training)
 
@@ -161,6 +161,24 @@ class Trainer:
             self.renderer.masked_modelling.update_target()
         return values
 
+    def _next(self, batches: Iterator[TrainingDraw]) -> TrainingDraw:
+        """The next batch. Data workers may have been ended by the very signal that asks this process to stop."""
+        try:
+            return next(batches)
+        except RunError:
+            if self.together.count == 1:
+                self._stop_if_asked()
+            raise
+
+    def _judge_and_save(self, split: SplitKind, write) -> None:
+        """Validate and keep everything; if asked to stop meanwhile, validate when the training goes on."""
+        self.owes_validation = True
+        numbers = self._judge(split)
+        self.owes_validation = False
+        write(split, numbers)
+        if self.step > 0:
+            self._save()
+
     def _judge(self, split: SplitKind) -> dict[str, float]:
         """Mean metrics over the validation views; the weights are kept if they are the best so far.
 
@@ -174,66 +192,62 @@ class Trainer:
             working_views=data.working_views,
             views_per_scene=training.validation_views,
             rays_per_chunk=self.config.hardware.rays_per_chunk,
+            share=(self.together.rank, self.together.count),
+            gathered=self.together.gathered,
+            after_each=self._stop_if_asked if self.together.count == 1 else None,
         )
         if split == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:
             self.best = {"fine_psnr": numbers["fine_psnr"], "step": self.step}
-            self._save(self.run.best_checkpoint)
+            if self.together.is_first:
+                save_checkpoint(self.run.best_checkpoint, self.renderer, self.step, self._state())
         return numbers
 
     def _prepare_depths(self) -> None:
-        """Have the depth maps of all scenes that are named singly before the first step, where any are needed.
+        """Have the depth maps before the first step; what the first process estimates, the others find."""
+        if not self.together.is_first:
+            self.together.wait()
+        prepare_depths(self.mixture, self.validation_scenes if self.renderer.inputs.depths else [])
+        if self.together.is_first:
+            self.together.wait()
 
-        Those of whole data sets are prepared when a scene is drawn: there may be thousands.
-        """
-        if isinstance(self.mixture, OneScene):
-            self.mixture.prepare_depths()
+    def _stop_if_asked(self) -> None:
+        """Raise `TrainingStopped` if any of the processes was asked to stop, once everything is saved."""
+        code = self.together.agreed(asked_to_stop(self.run.stop_path))
+        if code is None:
             return
-        named = [(views, "train") for views in self.mixture.singly.values() if self.mixture.inputs.depths]
-        validated = [(views, "validation") for views in self.validation_scenes if self.renderer.inputs.depths]
-        for views, split in named + validated:
-            views.prepare_depths(views.scene.split(split)[0])
+        self._save(needed=True)
+        if self.together.is_first:
+            self.run.stop_path.unlink(missing_ok=True)
+        raise TrainingStopped(
+            f"{self.run.folder}: stopped by {code.said} after {self.step} of {self.config.training.steps} steps. All "
+            "is saved: start the run again to go on.",
+            code,
+        )
 
-    def _save(self, path) -> None:
-        save_checkpoint(path, self.renderer, self.step, {"optimiser": self.optimiser.state_dict(), "best": self.best})
+    def _save(self, *, needed: bool = False) -> None:
+        needed = needed or self.step == self.config.training.steps
+        if self.together.is_first:
+            save_last(self.run, self.renderer, self.step, self._state(), needed=needed)
 
-    def _restore(self, checkpoint: dict) -> None:
+    def _state(self) -> dict[str, Any]:
+        return {
+            "optimiser": self.optimiser.state_dict(),
+            "best": self.best,
+            "interval": self.interval.state,
+            "owes_validation": self.owes_validation,
+        }
+
+    def _restored(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
+        """The state besides the weights, of which the first checkpoints hold less."""
         load_weights(self.renderer, checkpoint["weights"], self.run.last_checkpoint)
-        self.step, self.best = checkpoint["step"], checkpoint["state"]["best"]
-        self.restored_optimiser = checkpoint["state"]["optimiser"]
+        state = checkpoint["state"]
+        self.step, self.best = checkpoint["step"], state["best"]
+        self.owes_validation = state.get("owes_validation", False)
+        return state
 
-
-def initial_renderer(config: Config) -> Renderer:
-    """The renderer that training starts from: a checkpoint's, or a random one of the config's seed.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be used, or has other model settings than the config; or the weights of
-            a random one's MVSNet are missing.
-    """
-    path = config.training.initial_weights
-    if path is None:
-        renderer = random_renderer(config)
-        if config.model.visibility_init == "cost_volume":
-            load_mvsnet(renderer.visibility_init.mvsnet, config.data)
-        return renderer
-    loaded = load_renderer(path)
-    check_model(loaded.settings, config.model, path)
-    renderer = Renderer(config.model, config.masking)
-    load_weights(renderer, loaded.state_dict(), path)
-    return renderer.eval()
-
-
-def random_renderer(config: Config) -> Renderer:
-    """A renderer of random weights, those of the config's seed; its MVSNet, if it has one, is random too."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.training.seed)
-        return Renderer(config.model, config.masking)
-
-
-def start_fabric(hardware: HardwareSettings) -> Fabric:
-    """Device and precision of the run: the first GPU if there is one, else the CPU."""
-    fabric = Fabric(accelerator=resolve_device(hardware.device).type, devices=1, precision=hardware.precision)
-    fabric.launch()
-    return fabric
+    def _say(self, text: str) -> None:
+        if self.together.is_first:
+            print(text, flush=True)
 
 
 def _listed(values: dict[str, float]) -> str:

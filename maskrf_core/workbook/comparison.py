@@ -12,7 +12,7 @@ from maskrf_core.datasets.views import expand_scene_names
 from maskrf_core.evaluation import load, nearest_view_copy, open_for_evaluation
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
-from maskrf_core.training.trainer import random_renderer
+from maskrf_core.training.start import random_renderer
 from maskrf_core.workbook.experiments import finetuned_runs
 from maskrf_core.workbook.parameters import EvaluateParameters
 from maskrf_core.workbook.scoring import scores

@@ -26,7 +26,7 @@ from maskrf_core.workbook.parameters import (
 )
 
 COMMON = ("preset", "data_root", "runs_root", "seed", "device")
-OF_TRAINING = (*COMMON, "overrides", "working_views", "train_scenes", "validation_scenes")
+OF_TRAINING = (*COMMON, "overrides", "working_views", "train_scenes", "validation_scenes", "devices", "num_nodes")
 
 
 def pretraining(parameters: PretrainParameters) -> Run:

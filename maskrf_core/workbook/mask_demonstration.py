@@ -13,7 +13,7 @@ from maskrf_core.model.mask_drawing import STRATEGIES, draw_mask_ratio, masked_c
 from maskrf_core.settings import MaskStrategy
 from maskrf_core.storage import cache_folder
 from maskrf_core.training.scenes import training_inputs
-from maskrf_core.training.trainer import initial_renderer
+from maskrf_core.training.start import initial_renderer
 
 
 class RayMask(NamedTuple):

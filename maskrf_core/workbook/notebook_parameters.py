@@ -63,6 +63,8 @@ class NotebookParameters(Settings):
         "path_frames": "evaluation.path.frames",
         "seed": "training.seed",
         "device": "hardware.device",
+        "devices": "hardware.devices",
+        "num_nodes": "hardware.num_nodes",
     }
     """Parameter → the setting that it is."""
     not_in_names: ClassVar[tuple[str, ...]] = ()

@@ -11,7 +11,17 @@ from pydantic import Field, ValidationError, model_validator
 from maskrf_core.errors import SettingsError
 from maskrf_core.published_files import PUBLISHED_ENDING
 from maskrf_core.setting_errors import readable
-from maskrf_core.settings import MaskRatio, MaskStrategy, PathFrames, PathKind, Preset, Steps, WorkingViews
+from maskrf_core.settings import (
+    Devices,
+    MaskRatio,
+    MaskStrategy,
+    Nodes,
+    PathFrames,
+    PathKind,
+    Preset,
+    Steps,
+    WorkingViews,
+)
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameter_cells import parameter_names
 from maskrf_core.workbook.parameter_types import PixelText, RatioList, SceneList, SeedList, split_list
@@ -38,6 +48,8 @@ class PretrainParameters(NotebookParameters):
     working_views: WorkingViews | None = None
     train_scenes: SceneList | None = None
     validation_scenes: SceneList | None = None
+    devices: Devices | None = None
+    num_nodes: Nodes | None = None
     run: str | None = Field(None, min_length=1, description="run folder below runs_root; none: named by what differs")
 
     stages = ("pretrain",)
@@ -58,6 +70,8 @@ class FinetuneParameters(NotebookParameters):
     working_views: WorkingViews | None = None
     train_scenes: SceneList | None = None
     validation_scenes: SceneList | None = None
+    devices: Devices | None = None
+    num_nodes: Nodes | None = None
     from_scratch_too: bool = Field(True, description="train from random weights for as many steps in all")
     run: str | None = Field(None, min_length=1, description="run folder below runs_root; none: named by what differs")
 

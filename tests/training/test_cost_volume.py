@@ -15,7 +15,8 @@ from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.runs import Run
 from maskrf_core.settings import MaskingSettings, ModelSettings
 from maskrf_core.training.scenes import training_inputs
-from maskrf_core.training.trainer import fit, initial_renderer
+from maskrf_core.training.start import initial_renderer
+from maskrf_core.training.trainer import fit
 from maskrf_core.workbook import comparison, experiments
 from maskrf_core.workbook.mask_demonstration import mask_of_one_ray
 from maskrf_core.workbook.parameters import PretrainParameters
@@ -131,7 +132,8 @@ def test_a_missing_file_stops_before_anything_is_written(tmp_path):
     run = Run.start(tmp_path / "run", config_of(tmp_path))
     with pytest.raises(CheckpointError, match=r"model/mvsnet_pl\.ckpt: no such file"):
         fit(run)
-    assert sorted(path.name for path in run.folder.iterdir()) == ["config.yaml", "provenance.json"]
+    assert not run.last_checkpoint.parent.exists()
+        assert run.metrics().empty
     asked = PretrainParameters(
         data_root=str(tmp_path), runs_root=str(tmp_path / "runs"), overrides="model.visibility_init=cost_volume"
     )

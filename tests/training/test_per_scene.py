@@ -17,7 +17,8 @@ from maskrf_core.runs import Run
 from maskrf_core.training import trainer as training
 from maskrf_core.training.scenes import check_choice, check_origin, open_checked_scenes
 from maskrf_core.training.schedule import FIRST_STREAM
-from maskrf_core.training.trainer import Trainer, fit, initial_renderer
+from maskrf_core.training.start import initial_renderer
+from maskrf_core.training.trainer import Trainer, fit
 from maskrf_core.workbook.comparison import methods_to_compare, seen_in_training
 from maskrf_core.workbook.parameters import EvaluateParameters
 

@@ -1,0 +1,84 @@
+"""`python -m maskrf_core.training RUN_FOLDER...` trains runs, one after the other; its exit code says how it ended.
+
+Where a run asks for several devices, their processes are started here; under torchrun this is one of them.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+from maskrf_core.errors import MaskrfError
+from maskrf_core.training.command import several_processes, training_environment
+from maskrf_core.training.stopping import SIGNALS, ExitCode, TrainingStopped, hear_signals
+
+
+def main(arguments: list[str] | None = None) -> ExitCode:
+    """Train the runs that are named; the first that stops or fails ends it."""
+    parser = argparse.ArgumentParser(prog="python -m maskrf_core.training", description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, metavar="RUN_FOLDER", help="folder with a config.yaml")
+    folders = parser.parse_args(arguments).folders
+    hear_signals()
+    if int(os.environ.get("RANK", 0)) > 0:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - what all have to say, the first one says
+    for folder in folders:
+        code = train(folder)
+        if code is not ExitCode.FINISHED:
+            return code
+    return ExitCode.FINISHED
+
+
+def train(folder: Path) -> ExitCode:
+    """Train one run. What went wrong is printed, and stands in the run folder."""
+    from maskrf_core.runs import Run
+    from maskrf_core.runs.lock import AlreadyTrained
+
+    try:
+        run = Run.open(folder)
+        hardware = run.config.hardware
+        if "TORCHELASTIC_RUN_ID" not in os.environ and hardware.devices > 1 and hardware.num_nodes == 1:
+            return train_in_several(run)
+        from maskrf_core.training.trainer import fit
+
+        fit(run)
+    except TrainingStopped as stopped:
+        print(stopped, flush=True)
+        return stopped.code
+    except AlreadyTrained as error:
+        print(error, flush=True)
+        return ExitCode.TRAINED_ELSEWHERE
+    except MaskrfError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return ExitCode.FAILED
+    except Exception:
+        traceback.print_exc()
+        return ExitCode.FAILED
+    return ExitCode.FINISHED
+
+
+def train_in_several(run) -> ExitCode:
+    """Start one process a device, pass on to the first what this one is asked, and end as they ended."""
+    before = run.status
+    children = subprocess.Popen([*several_processes(run.config.hardware.devices), str(run.folder.resolve())],
+                                env=training_environment(), start_new_session=True)  # fmt: skip
+
+    def pass_on(number: int, _frame: object) -> None:
+        status = run.status
+        if status is not None and status != before and children.poll() is None:
+            os.kill(status.pid, number)
+
+    for number in SIGNALS:
+        signal.signal(number, pass_on)
+    children.wait()
+    hear_signals()
+    status = run.status
+    if status is None or status == before or status.exit_code is None:
+        return ExitCode.FAILED
+    return ExitCode(status.exit_code)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
