@@ -32,10 +32,10 @@ class Progress:
             kind = tqdm_notebook if in_watched_notebook() else tqdm
             self._bar = kind(total=total, initial=done, desc=title, unit="step")
 
-    def advance(self) -> None:
-        """One step is done."""
+    def advance(self, steps: int = 1) -> None:
+        """So many steps more are done."""
         if self._bar is not None:
-            self._bar.update()
+            self._bar.update(steps)
 
     def line(self, text: str) -> None:
         """Say something: above the bar where there is one."""

@@ -3,6 +3,8 @@
 Where a run asks for several devices, their processes are started here; under torchrun this is one of them.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import signal
@@ -10,10 +12,14 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from maskrf_core.errors import MaskrfError
 from maskrf_core.training.command import several_processes, training_environment
 from maskrf_core.training.stopping import SIGNALS, ExitCode, TrainingStopped, hear_signals
+
+if TYPE_CHECKING:
+    from maskrf_core.runs import Run
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
@@ -34,13 +40,24 @@ def main(arguments: list[str] | None = None) -> ExitCode:
 def train(folder: Path) -> ExitCode:
     """Train one run. What went wrong is printed, and stands in the run folder."""
     from maskrf_core.runs import Run
-    from maskrf_core.runs.lock import AlreadyTrained
+    from maskrf_core.training.log_file import kept_in_log
 
     try:
         run = Run.open(folder)
         hardware = run.config.hardware
-        if "TORCHELASTIC_RUN_ID" not in os.environ and hardware.devices > 1 and hardware.num_nodes == 1:
-            return train_in_several(run)
+    except MaskrfError as error:
+        return failed(error)
+    if "TORCHELASTIC_RUN_ID" not in os.environ and hardware.devices > 1 and hardware.num_nodes == 1:
+        return train_in_several(run)
+    with kept_in_log(run):
+        return train_here(run)
+
+
+def train_here(run: Run) -> ExitCode:
+    """In this process."""
+    from maskrf_core.runs.lock import AlreadyTrained
+
+    try:
         from maskrf_core.training.trainer import fit
 
         fit(run)
@@ -51,15 +68,20 @@ def train(folder: Path) -> ExitCode:
         print(error, flush=True)
         return ExitCode.TRAINED_ELSEWHERE
     except MaskrfError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return ExitCode.FAILED
+        return failed(error)
     except Exception:
         traceback.print_exc()
         return ExitCode.FAILED
     return ExitCode.FINISHED
 
 
-def train_in_several(run) -> ExitCode:
+def failed(error: MaskrfError) -> ExitCode:
+    """Say what a user can do something about; a traceback would only hide it."""
+    print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    return ExitCode.FAILED
+
+
+def train_in_several(run: Run) -> ExitCode:
     """Start one process a device, pass on to the first what this one is asked, and end as they ended."""
     before = run.status
     children = subprocess.Popen([*several_processes(run.config.hardware.devices), str(run.folder.resolve())],

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import Config
 from maskrf_core.errors import RunError
 from maskrf_core.mvsnet_weights import check_mvsnet_is_there
@@ -15,8 +14,9 @@ from maskrf_core.published_checkpoints import steps_of
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import latest
 from maskrf_core.storage import shown
+from maskrf_core.training.saving import steps_done
 from maskrf_core.training.scenes import check_masking, open_checked_scenes
-from maskrf_core.training.trainer import fit
+from maskrf_core.workbook.following import train
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameters import (
     AblationParameters,
@@ -104,13 +104,8 @@ def trained(run: Run) -> Run:
     left = run.config.training.steps - steps_done(run)
     if left > 0:
         print(f"{shown(run.folder)} is needed here: training its {left} steps first", flush=True)
-        fit(run)
+        train(run)
     return run
-
-
-def steps_done(run: Run) -> int:
-    """Steps up to the run's last checkpoint."""
-    return read_our_checkpoint(run.last_checkpoint)["step"] if run.last_checkpoint.is_file() else 0
 
 
 def total_steps(run: Run) -> int:
@@ -173,7 +168,7 @@ def ratio_grid(parameters: AblationParameters) -> list[GridPoint]:
             folder = parameters.run_folder("ratios") / f"ratio={ratio:g}-seed={seed}-steps={steps}"
             pretrained = checked_start(folder / "pretrain", _grid_pretraining(parameters, ratio, seed))
             print(f"ratio {ratio:g}, seed {seed}: pretraining, {pretrained.config.training.steps} steps", flush=True)
-            fit(pretrained)
+            train(pretrained)
             weights = pretrained.last_checkpoint
             asked = {
                 "training.steps": grid_steps(parameters)[1],
@@ -183,7 +178,7 @@ def ratio_grid(parameters: AblationParameters) -> list[GridPoint]:
             finetuned = checked_start(folder / "finetune", parameters.config("finetune", asked))
             hold_to_weights(finetuned, weights)
             print(f"ratio {ratio:g}, seed {seed}: finetuning, {finetuned.config.training.steps} steps", flush=True)
-            fit(finetuned)
+            train(finetuned)
             points.append(GridPoint(ratio, seed, pretrained, finetuned))
     return points
 

@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from maskrf_core.runs import Run
-from maskrf_core.training.trainer import fit
 from maskrf_core.workbook import experiments
 from maskrf_core.workbook.figures import training
+from maskrf_core.workbook.following import train
 from maskrf_core.workbook.parameters import FinetuneParameters
 
 FINETUNED, SCRATCH = "masked-pretrained, then finetuned", "from scratch"
@@ -72,7 +72,7 @@ class CrossScene:
     def compared(self) -> dict[str, Compared]:
         if self.parameters.from_scratch_too:
             self.runs[SCRATCH] = experiments.from_scratch(self.parameters, experiments.total_steps(self.run))
-            fit(self.runs[SCRATCH])
+            train(self.runs[SCRATCH])
         return {name: Compared(run, run.renders / self.split) for name, run in self.runs.items()}
 
     def psnr_curve(self) -> Figure:

@@ -133,7 +133,7 @@ def test_a_missing_file_stops_before_anything_is_written(tmp_path):
     with pytest.raises(CheckpointError, match=r"model/mvsnet_pl\.ckpt: no such file"):
         fit(run)
     assert not run.last_checkpoint.parent.exists()
-        assert run.metrics().empty
+    assert run.metrics().empty
     asked = PretrainParameters(
         data_root=str(tmp_path), runs_root=str(tmp_path / "runs"), overrides="model.visibility_init=cost_volume"
     )

@@ -24,12 +24,18 @@ def new_figure(width: float | int, height: float | int) -> Figure:
 
 def show(figure: Figure, path: Path) -> Image:
     """Save the figure as PNG at `path` and return it for the page, with its title for those who cannot see it."""
+    data = png_of(figure)
+    write_atomically(path, lambda file: file.write(data))
+    return Image(data=data, format="png", alt=title_of(figure))
+
+
+def png_of(figure: Figure) -> bytes:
+    """The figure as a small PNG."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png")
     with Picture.open(drawn) as picture:
         picture.convert("RGB").quantize(COLOURS, dither=Picture.Dither.NONE).save(small, "png", optimize=True)
-    write_atomically(path, lambda file: file.write(small.getvalue()))
-    return Image(data=small.getvalue(), format="png", alt=title_of(figure))
+    return small.getvalue()
 
 
 def title_of(figure: Figure) -> str:
