@@ -60,6 +60,7 @@ def train_here(run: Run) -> ExitCode:
     try:
         from maskrf_core.training.trainer import fit
 
+        hear_signals()  # again: some of what was imported (pycolmap's log) took SIGTERM for itself
         fit(run)
     except TrainingStopped as stopped:
         print(stopped, flush=True)
@@ -84,8 +85,10 @@ def failed(error: MaskrfError) -> ExitCode:
 def train_in_several(run: Run) -> ExitCode:
     """Start one process a device, pass on to the first what this one is asked, and end as they ended."""
     before = run.status
-    children = subprocess.Popen([*several_processes(run.config.hardware.devices), str(run.folder.resolve())],
-                                env=training_environment(), start_new_session=True)  # fmt: skip
+    devices = run.config.hardware.devices
+    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices))}  # torchrun would give each only one
+    children = subprocess.Popen([*several_processes(devices), str(run.folder.resolve())],
+                                env=threads | training_environment(), start_new_session=True)  # fmt: skip
 
     def pass_on(number: int, _frame: object) -> None:
         status = run.status

@@ -47,7 +47,7 @@ def start_fabric(hardware: HardwareSettings) -> Fabric:
         )
     else:
         # Which weights have a part in a step depends on the stage and on the masks drawn; no buffer is trained.
-        together = DDPStrategy(find_unused_parameters=True, broadcast_buffers=False, timeout=PATIENCE)
+        together = DDPStrategy(find_unused_parameters=True, forward_sync_buffers=False, timeout=PATIENCE)
         fabric = Fabric(
             accelerator=device.type,
             devices=hardware.devices,

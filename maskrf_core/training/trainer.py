@@ -218,6 +218,7 @@ class Trainer:
         self._save(needed=True)
         if self.together.is_first:
             self.run.stop_path.unlink(missing_ok=True)
+        self.together.wait()  # torchrun ends the others as soon as one has ended
         raise TrainingStopped(
             f"{self.run.folder}: stopped by {code.said} after {self.step} of {self.config.training.steps} steps. All "
             "is saved: start the run again to go on.",
