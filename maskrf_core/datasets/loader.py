@@ -1,9 +1,9 @@
 """Training batches made ahead in worker processes. A batch depends on the seed and its step alone, so neither the
 number of workers nor an interruption changes any number."""
 
+import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Protocol, runtime_checkable
@@ -64,7 +64,7 @@ def training_batches(
         # A fork shares what is already open and costs milliseconds; macOS and Windows do not offer a safe one.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
-    batches = _begun(loader)
+    batches = iter(loader)
     try:
         for _ in range(first_step, steps):
             made = _next(batches)
@@ -73,15 +73,6 @@ def training_batches(
             yield made.unpacked() if isinstance(made, _Packed) else made
     finally:
         del batches  # ends the workers
-
-
-def _begun(loader: DataLoader) -> Iterator:
-    """Begin, but hear of a worker's death when its batch is asked for, not in the middle of something else."""
-    heard_by = signal.getsignal(signal.SIGCHLD)
-    batches = iter(loader)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, heard_by)
-    return batches
 
 
 class _Steps(Dataset):
@@ -181,6 +172,10 @@ def _unchanged(made):
 
 
 def _begin_worker(worker: int) -> None:
-    """One thread each: the others belong to the training."""
+    """One thread each: the others belong to the training. What asks a training to stop, sent to its whole group by a
+    terminal or a scheduler, is not for its workers: one that dies as it hands over a batch would block the training."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -1,0 +1,136 @@
+"""A training that is killed at any moment goes on to the same bits; damaged checkpoints are told and passed over."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from maskrf_core.checkpoints import read_our_checkpoint
+from maskrf_core.errors import CheckpointError, RunError
+from maskrf_core.training.command import training_environment
+from maskrf_core.training.trainer import fit
+from tests.training.processes import SMOKE, assert_same_bits, spawn, started_run, wait_until
+
+KILLS = int(os.environ.get("MASKRF_KILLS", "20"))
+"""`make test-long` takes 100."""
+STEPS = {
+    "training__steps": 60,
+    "training__log_every": 7,
+    "training__validate_every": 25,
+    "training__checkpoint_every": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    run = started_run(tmp_path_factory.mktemp("runs") / "whole", **STEPS)
+    return killed(run, 0, seed=0)[0]
+
+
+def killed(run, kills, *, seed):
+    """The run, done after so many kills at random moments, and how many there were."""
+    command = [sys.executable, "-m", "tests.training.killing", str(run.folder), str(kills), str(seed)]
+    done = subprocess.run(
+        command, env=training_environment() | SMOKE, capture_output=True, text=True, timeout=1200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return run, int(done.stdout)
+
+
+def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
+    run, hits = killed(started_run(tmp_path / "run", **STEPS), KILLS, seed=1)
+    assert hits == KILLS
+    assert_same_bits(run, uninterrupted)
+    ours, theirs = (read_our_checkpoint(each.best_checkpoint)["weights"] for each in (run, uninterrupted))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_the_command_goes_on_after_a_kill(tmp_path):
+    settings = {"training__steps": 12, "training__checkpoint_every": 2, "training__log_every": 5}
+    whole = started_run(tmp_path / "whole", **settings)
+    assert spawn(whole).wait(120) == 0
+    run = started_run(tmp_path / "run", **settings)
+    process = spawn(run)
+    wait_until(run.previous_checkpoint.is_file, "the second checkpoint")
+    process.kill()
+    process.wait()
+    assert run.status.state == "training"
+    assert spawn(run).wait(120) == 0
+    assert_same_bits(run, whole)
+
+
+@pytest.fixture
+def begun(tmp_path):
+    run = started_run(tmp_path / "run", training__steps=4, training__checkpoint_every=2)
+    fit(run)
+    return run
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-5000])
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [cut, flip])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_continues(begun, capsys, damage):
+    before = begun.metrics()
+    expected = read_our_checkpoint(begun.last_checkpoint)["weights"]
+    damage(begun.last_checkpoint)
+    with pytest.raises(CheckpointError):
+        read_our_checkpoint(begun.last_checkpoint)
+    fit(begun)
+    said = capsys.readouterr().out
+    assert "last.pt" in said
+    assert "continuing from previous.pt, 2 steps" in said
+    weights = read_our_checkpoint(begun.last_checkpoint)["weights"]
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert begun.metrics().drop(columns="seconds_per_step").equals(before.drop(columns="seconds_per_step"))
+    assert begun.last_checkpoint.with_name("damaged.pt").is_file()
+    assert read_our_checkpoint(begun.previous_checkpoint)["step"] == 2
+
+
+def test_two_damaged_checkpoints_stop_and_stay(begun):
+    cut(begun.last_checkpoint)
+    cut(begun.previous_checkpoint)
+    with pytest.raises(CheckpointError, match=r"(?s)last\.pt.*previous\.pt"):
+        fit(begun)
+    assert begun.last_checkpoint.is_file()
+
+
+def full_disk(monkeypatch, after=0):
+    """Checkpoints after the first few break off halfway, as on a full disk."""
+    saved, save = [], torch.save
+
+    def breaks_off(checkpoint, file):
+        saved.append(checkpoint["step"])
+        if len(saved) <= after:
+            return save(checkpoint, file)
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", breaks_off)
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_so(tmp_path, monkeypatch, capsys):
+    settings = {"training__steps": 6, "training__checkpoint_every": 2, "training__validate_every": 100}
+    whole = started_run(tmp_path / "whole", **settings)
+    fit(whole)
+    run = started_run(tmp_path / "run", **settings)
+    with monkeypatch.context() as patch:
+        full_disk(patch, after=1)
+        with pytest.raises((RunError, OSError), match=r"No space left"):
+            fit(run)
+    said = capsys.readouterr().out
+    assert "that of step 4 could not be written (No space left on device). The last good one is that of step 2." in said
+    assert read_our_checkpoint(run.last_checkpoint)["step"] == 2
+    assert not list(run.folder.rglob(".*"))  # nothing half written
+    fit(run)
+    assert_same_bits(run, whole)
