@@ -44,10 +44,11 @@ lint: $(STAMP)  ## format and lint rules, in code and notebooks
 notebooks: $(STAMP)  ## execute the committed notebooks in place, at demo size
 	$(IN_VENV) -m maskrf_core.workbook.publish
 
-bench: $(STAMP)  ## speed and memory of rendering, depth estimation and data loading at the published sizes
+bench: $(STAMP)  ## speed and memory of rendering, depth estimation, data loading and training
 	$(IN_VENV) -m tests.benchmarks.evaluation
 	$(IN_VENV) -m tests.benchmarks.depth
 	$(IN_VENV) -m tests.benchmarks.loading
+	$(IN_VENV) -m tests.benchmarks.training
 
 # The stamp is written last: an install that was interrupted is taken up again by the next call.
 $(STAMP): requirements.lock pyproject.toml

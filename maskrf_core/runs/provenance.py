@@ -1,48 +1,81 @@
-"""What made a run: when, where, from which code, with which versions."""
+"""What made a run: when, where, from which settings and code, with which versions, on which data."""
 
-import os
-import platform
+import json
 import subprocess
 import sys
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
+from maskrf_core.config import Config
+from maskrf_core.runs.machine import machine, versions
 
-VERSIONS_OF = ("maskrf-core", "torch", "lightning-fabric", "numpy", "opencv-python-headless", "pydantic")
+PROVENANCE_FILE = "provenance.json"
 
 
-def provenance(seed: int) -> dict[str, Any]:
-    """What made a run: when, where, from which code, with which versions."""
+def provenance(seed: int, config: Config | None = None) -> dict[str, Any]:
+    """What made a run: when, where, from which settings and code, with which versions.
+
+    `data` and `sessions` are filled by its training processes (`maskrf_core.runs.sessions`).
+    """
     return {
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "host": platform.node(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "processors": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "versions": {name: _version(name) for name in VERSIONS_OF},
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_changes": bool(_git("status", "--porcelain")),
+        "started": now(),
+        **made_by(),
         "seed": seed,
+        "config": config and config.model_dump(mode="json"),
+        "data": {},
+        "sessions": [],
     }
 
 
-def _version(name: str) -> str | None:
+def made_by() -> dict[str, Any]:
+    """This process: its command, computer, versions and code."""
+    return {"command": command(), **machine(), "versions": versions(), **code_state(Path(__file__))}
+
+
+def command() -> list[str]:
+    """How this process was started."""
+    program, *arguments = sys.orig_argv or sys.argv
+    return [Path(program).name, *arguments]
+
+
+def code_state(file: Path) -> dict[str, str | bool | None]:
+    """The commit of the checkout that holds `file`, and whether anything in it differs from that commit.
+
+    Both None where git is missing or does not track the file: code installed below another project's checkout is not
+    that project's.
+    """
+    tracked = _git(file.parent, "ls-files", "--error-unmatch", file.name)
+    changes = None if tracked is None else _git(file.parent, "status", "--porcelain")
+    return {
+        "git_commit": None if tracked is None else _git(file.parent, "rev-parse", "HEAD"),
+        "git_changes": None if changes is None else bool(changes),
+    }
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What the file of a run folder says; empty where there is none. A damaged one is put aside."""
+    path = folder / PROVENANCE_FILE
     try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+        said = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        path.replace(folder / "provenance.damaged.json")
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
-def _git(*arguments: str) -> str | None:
-    """What git says of this code, None where it is not a checkout or git is missing."""
+def now() -> str:
+    """ISO 8601 in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says there, None where it is missing or refuses."""
     try:
         return subprocess.run(
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None

@@ -47,7 +47,7 @@ class Run:
         elif run.folder.is_dir() and any(not _left_by_an_interrupted_start(path) for path in run.folder.iterdir()):
             raise RunError(f"{run.folder}: is not empty and holds no config.yaml. Choose another run folder.")
         else:
-            write_json(run.folder / "provenance.json", provenance(config.training.seed))
+            write_json(run.folder / "provenance.json", provenance(config.training.seed, config))
             write_text(run.config_path, to_yaml(config))  # last: with it the folder is a run
         return run
 
