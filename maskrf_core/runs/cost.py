@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-COSTS = ("wall_seconds", "peak_memory_mib", "energy_joules")
+MERGED = {"wall_seconds": sum, "peak_memory_mib": max, "gpu_peak_memory_mib": max, "energy_joules": sum}
+COSTS = tuple(MERGED)
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def cost(folder: Path) -> dict[str, float | None]:
     """Seconds and joules of all sessions together and MiB of the largest; None of what no session knows."""
     sessions = read_provenance(folder).get("sessions") or []
     merged = {}
-    for name, merge in zip(COSTS, (sum, max, sum), strict=True):
+    for name, merge in MERGED.items():
         known = [session[name] for session in sessions if isinstance(session.get(name), int | float)]
         merged[name] = float(merge(known)) if known else None
     return merged

@@ -18,6 +18,7 @@ from maskrf_core.runs.run import Run, differing_settings, flat
 
 SCORES = ("fine_psnr", "fine_ssim", "best_fine_psnr", "best_fine_ssim")
 COLUMNS = ("stage", "state", "step", "steps", *SCORES, *COSTS, "reason")
+MAY_BE_UNKNOWN = ("gpu_peak_memory_mib", "energy_joules", "reason")
 PATHS = ("data.data_root", "data.mvsnet_weights", "training.initial_weights")
 """Settings that say where something lies on a machine: the table filters by them, but does not show them."""
 UNREADABLE = "unreadable"
@@ -122,16 +123,16 @@ def _scores(rows: pd.DataFrame) -> dict[str, float | None]:
 
 
 def _shown(frame: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
-    """Without settings in which all agree; numbers as numbers; the reasons last and only where there are any."""
+    """Without settings in which all agree, and without what no computer told; numbers as numbers, the reasons last."""
     readable = frame[frame["state"] != UNREADABLE]
     compared = [name for name in settings if name not in PATHS]
     differing = [name for name in compared if len({repr(value) for value in readable[name]}) > 1]
-    own = [name for name in COLUMNS if name != "reason"]
-    reason = ["reason"] if frame["reason"].notna().any() else []
+    told = [name for name in COLUMNS if name not in MAY_BE_UNKNOWN or frame[name].notna().any()]
+    own, reason = [name for name in told if name != "reason"], [name for name in told if name == "reason"]
     frame = frame[[*own, *differing, *reason]].copy()
     for name in ("step", "steps"):
         frame[name] = frame[name].astype("Int64")
-    return frame.astype(dict.fromkeys([*SCORES, *COSTS], float))
+    return frame.astype({name: float for name in (*SCORES, *COSTS) if name in told})
 
 
 def _check_name(name: str, frame: pd.DataFrame, of: str) -> None:

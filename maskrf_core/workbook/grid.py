@@ -1,6 +1,6 @@
 """A grid of trainings: which points it has, where they are, and how far each is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import pandas as pd
 
 from maskrf_core.config import Config
 from maskrf_core.runs import Run
-from maskrf_core.runs.cost import cost
+from maskrf_core.runs.cost import MERGED, cost
 from maskrf_core.runs.log import latest
 from maskrf_core.settings import MaskingSettings
 from maskrf_core.training.saving import steps_done
@@ -136,10 +136,7 @@ def scores(points: Sequence[GridPoint]) -> pd.DataFrame:
         row = _described(point) | {"steps": sum(run.config.training.steps for run in point.runs)}
         row |= {name: latest(metrics, "validation", f"fine_{name}") for name in ("psnr", "ssim")}
         costs = [cost(run.folder) for run in point.runs]
-        row["wall_seconds"] = _merged(costs, "wall_seconds", sum)
-        row["peak_memory_mib"] = _merged(costs, "peak_memory_mib", max)
-        row["energy_joules"] = _merged(costs, "energy_joules", sum)
-        rows.append(row)
+        rows.append(row | {name: _merged([one[name] for one in costs], merge) for name, merge in MERGED.items()})
     return pd.DataFrame(rows)
 
 
@@ -185,7 +182,6 @@ def _described(point: GridPoint) -> dict[str, Any]:
     return {"mask_ratio": point.mask_ratio, "strategy": point.strategy, "seed": point.seed, **point.varied}
 
 
-def _merged(costs: Sequence[dict[str, float | None]], name: str, merge: Any) -> float | None:
+def _merged(known: Sequence[float | None], merge: Callable) -> float | None:
     """Of both stages; unknown where one is."""
-    known = [one[name] for one in costs]
     return None if None in known else merge(known)

@@ -8,12 +8,13 @@ import pandas as pd
 from scipy import stats
 
 from maskrf_core.errors import RunError
+from maskrf_core.runs.cost import COSTS, MERGED
 from maskrf_core.workbook.grid_parameters import OF_MASKING
 
 CONFIDENCE = 0.95
 NOT_AVAILABLE = "n/a"
 OF_POINT = ("mask_ratio", "strategy")
-OF_SEED = ("seed", "steps", "psnr", "ssim", "wall_seconds", "peak_memory_mib", "energy_joules")
+OF_SEED = ("seed", "steps", "psnr", "ssim", *COSTS)
 
 
 class Estimate(NamedTuple):
@@ -88,9 +89,8 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
         row = {name: group[name].iloc[0] for name in names}
         row |= {name: estimate(group[name]) for name in ("psnr", "ssim")}
         row["difference"] = estimate(group["difference"].dropna())
-        row["wall_seconds"] = group["wall_seconds"].astype(float).mean()
-        row["peak_memory_mib"] = group["peak_memory_mib"].astype(float).max()
-        row["energy_joules"] = group["energy_joules"].astype(float).mean()
+        for name, merge in MERGED.items():
+            row[name] = group[name].astype(float).agg("mean" if merge is sum else "max")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -106,6 +106,7 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
     for name, heading, scale in (
         ("wall_seconds", "time [min]", 1 / 60),
         ("peak_memory_mib", "memory [GiB]", 1 / 1024),
+        ("gpu_peak_memory_mib", "GPU memory [GiB]", 1 / 1024),
         ("energy_joules", "energy [kJ]", 1e-3),
     ):
         shown[heading] = [f"{value * scale:.2f}" if np.isfinite(value) else NOT_AVAILABLE for value in table[name]]

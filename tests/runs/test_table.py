@@ -1,6 +1,7 @@
 """The table of runs says what the folders say, shows what differs, and survives folders that are broken."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -32,8 +33,9 @@ def made(folder, state=None, step=0, psnr=(), sessions=None, stage="pretrain", *
     return run
 
 
-@pytest.fixture
-def root(tmp_path):
+@pytest.fixture(scope="module")
+def four_runs(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("runs")
     sessions = [
         {"wall_seconds": 5.0, "peak_memory_mib": 300},
         {"wall_seconds": 2.5, "peak_memory_mib": 200, "energy_joules": 7},
@@ -43,6 +45,12 @@ def root(tmp_path):
     made(tmp_path / "c", "training", 3, masking__mask_ratio=0.75)
     made(tmp_path / "d")
     return tmp_path
+
+
+@pytest.fixture
+def root(four_runs, tmp_path):
+    """A copy to break."""
+    return shutil.copytree(four_runs, tmp_path / "runs")
 
 
 def test_each_run_has_a_row_with_state_scores_and_cost(root):
@@ -70,6 +78,8 @@ def test_filters_and_order(root):
     assert list(runs.table(root, where={"masking.mask_ratio": 0.5, "state": "finished"}).index) == ["grid/a"]
     assert list(runs.table(root, where={"data.data_root": "/elsewhere"}).index) == ["grid/b"]
     assert list(runs.table(root, where={"data.crop_height": None}).index) == ["c", "d", "grid/a", "grid/b"]
+    assert "energy_joules" in runs.table(root)
+    assert "energy_joules" not in runs.table(root, where={"state": "killed"})
     assert list(runs.table(root, sort="-fine_psnr").index) == ["grid/a", "grid/b", "c", "d"]
     assert list(runs.table(root, sort="step").index) == ["d", "c", "grid/b", "grid/a"]
     assert list(runs.table(root, sort="-masking.mask_ratio").index) == ["c", "grid/b", "d", "grid/a"]
@@ -133,7 +143,6 @@ def test_a_run_whose_process_lives_is_training(root):
     )
     with subprocess.Popen([sys.executable, "-c", code, root / "c"], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "mine\n"
-        print(runs.table(root).loc["c"])
         assert runs.table(root).loc["c", "state"] == "training"
         child.kill()
     assert runs.table(root).loc["c", "state"] == "killed"

@@ -14,7 +14,14 @@ T_2, T_1 = 4.302652729911275, 12.706204736432095  # 97.5 % of Student's t with 2
 def points(*rows, **more):
     """Scores of (ratio, strategy, seed, psnr)."""
     columns = ["mask_ratio", "strategy", "seed", "psnr"]
-    costs = {"steps": 60, "ssim": 0.5, "wall_seconds": 90.0, "peak_memory_mib": 512.0, "energy_joules": None}
+    costs = {
+        "steps": 60,
+        "ssim": 0.5,
+        "wall_seconds": 90.0,
+        "peak_memory_mib": 512.0,
+        "gpu_peak_memory_mib": None,
+        "energy_joules": None,
+    }
     return pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]).assign(**(costs | more))
 
 
