@@ -8,7 +8,7 @@ MERGED = {"wall_seconds": sum, "peak_memory_mib": max, "gpu_peak_memory_mib": ma
 COSTS = tuple(MERGED)
 
 
-def read_provenance(folder: Path) -> dict[str, Any]:
+def provenance_of(folder: Path) -> dict[str, Any]:
     """What made a run; empty where that is missing.
 
     Raises:
@@ -20,7 +20,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 def cost(folder: Path) -> dict[str, float | None]:
     """Seconds and joules of all sessions together and MiB of the largest; None of what no session knows."""
-    sessions = read_provenance(folder).get("sessions") or []
+    sessions = provenance_of(folder).get("sessions") or []
     merged = {}
     for name, merge in MERGED.items():
         known = [session[name] for session in sessions if isinstance(session.get(name), int | float)]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from maskrf_core.config import Config
 from maskrf_core.errors import MaskrfError, RunError, SettingsError
-from maskrf_core.runs.cost import COSTS, cost, read_provenance
+from maskrf_core.runs.cost import COSTS, cost, provenance_of
 from maskrf_core.runs.found import run_folders
 from maskrf_core.runs.lock import is_owned
 from maskrf_core.runs.run import Run, differing_settings, flat
@@ -22,8 +22,8 @@ MAY_BE_UNKNOWN = ("gpu_peak_memory_mib", "energy_joules", "reason")
 PATHS = ("data.data_root", "data.mvsnet_weights", "training.initial_weights")
 """Settings that say where something lies on a machine: the table filters by them, but does not show them."""
 UNREADABLE = "unreadable"
-OF_ONE_START = ("started", "command", "sessions", "seed")
-"""Of provenance: differs between any two runs, or is a setting."""
+OF_ONE_START = ("started", "command", "sessions", "seed", "config")
+"""Of provenance: differs between any two runs, or is settings."""
 
 
 def table(root: str | Path, where: Mapping[str, Any] | None = None, sort: str | None = None) -> pd.DataFrame:
@@ -159,7 +159,7 @@ def _sortable(values: pd.Series) -> pd.Series:
 
 def _made_by(run: Run) -> dict[str, Any]:
     try:
-        values = flat(read_provenance(run.folder))
+        values = flat(provenance_of(run.folder))
     except ValueError as error:
         raise RunError(
             f"{run.folder / 'provenance.json'}: is damaged ({error}). Delete it: the rest of the run stays as it is."

@@ -161,6 +161,45 @@ def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypat
     assert not points[0].pretrained.stop_path.exists()
 
 
+def test_an_interrupt_in_an_open_notebook_leaves_the_choice(pretended, monkeypatch, capsys):
+    parameters = asked(pretended)
+    points = grid.plan(parameters)
+    monkeypatch.setenv("SECONDS_OF_TRAINING", "60")
+    shown = []
+
+    def interrupted(seconds, sleep=time.sleep):
+        sleep(seconds)
+        if (points[0].folder.parent / "events").is_file():
+            monkeypatch.setattr(time, "sleep", sleep)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeps, "someone_watches", lambda: True)
+    monkeypatch.setattr(sweeps, "display", shown.append)
+    monkeypatch.setattr(time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweeps.train_grid(points, parameters)
+    assert "go on. Run this cell again" in capsys.readouterr().out
+    time.sleep(0.5)
+    assert len(events(points)) == 1  # it is not stopped
+    (button,) = shown
+    button.click()
+    until = time.monotonic() + 20
+    while len(events(points)) == 1 and time.monotonic() < until:
+        time.sleep(0.05)
+    assert events(points)[1].startswith("-")
+
+
+def test_a_pretraining_that_changed_since_is_found_before_anything_is_trained(pretended):
+    parameters = asked(pretended)
+    points = grid.plan(parameters)
+    grid.begin(points)
+    write_text(points[1].pretrained.last_checkpoint, "other weights")
+    points[1].finetuned.record("initial_weights", {"file": "last.pt", "sha256": "of those before"})
+    with pytest.raises(RunError, match=r"began from weights that .* no longer holds"):
+        sweeps.train_grid(points, parameters)
+    assert not (points[0].folder.parent / "events").exists()
+
+
 def test_slurm_is_given_a_chain_a_point(pretended, monkeypatch):
     parameters = asked(pretended, launcher="slurm", slurm="partition=day")
     points = grid.plan(parameters)
@@ -170,8 +209,11 @@ def test_slurm_is_given_a_chain_a_point(pretended, monkeypatch):
         seen.update(chains=chains, settings=settings, folder=folder)
         return [SimpleNamespace(job_id="7_0")]
 
-    module = SimpleNamespace(submit_trainings=submit, parse_slurm=lambda text: {"asked": text}, wait=seen.setdefault)
-    monkeypatch.setattr(module, "wait", lambda jobs: seen.update(waited=len(jobs)))
+    module = SimpleNamespace(
+        submit_trainings=submit,
+        parse_slurm=lambda text: {"asked": text},
+        wait=lambda jobs: seen.update(waited=len(jobs)),
+    )
     monkeypatch.setitem(sys.modules, "maskrf_core.slurm", module)
     monkeypatch.setattr("maskrf_core.slurm", module, raising=False)
     sweeps.train_grid(points, parameters)
@@ -185,18 +227,18 @@ def test_slurm_is_given_a_chain_a_point(pretended, monkeypatch):
 def test_the_numbers_are_the_same_however_many_are_trained_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     weights = []
-    for processes in (1, 2):
+    for processes, ratios in ((1, "0.5"), (2, "0, 0.5")):
         parameters = AblationParameters(
-            runs_root=str(tmp_path / str(processes)), mask_ratios="0, 0.5", pretrain_steps=2, finetune_steps=1,
+            runs_root=str(tmp_path / str(processes)), mask_ratios=ratios, pretrain_steps=2, finetune_steps=1,
             processes=processes,
         )  # fmt: skip
         points = grid.plan(parameters)
         sweeps.train_grid(points, parameters)
-        weights.append([read_our_checkpoint(run.last_checkpoint)["weights"] for point in points for run in point.runs])
-        scores = grid.scores(points)
-        assert list(scores["steps"]) == [3, 3]
-        for point, psnr in zip(points, scores["psnr"], strict=True):
-            rows = point.finetuned.metrics()
-            assert psnr == pytest.approx(rows[rows["phase"] == "validation"]["fine_psnr"].iloc[-1])
+        weights.append([read_our_checkpoint(run.last_checkpoint)["weights"] for run in points[-1].runs])
     for one, other in zip(*weights, strict=True):
         assert all(one[name].equal(other[name]) for name in one)
+    scores = grid.scores(points)
+    assert list(scores["steps"]) == [3, 3]
+    for point, psnr in zip(points, scores["psnr"], strict=True):
+        rows = point.finetuned.metrics()
+        assert psnr == pytest.approx(rows[rows["phase"] == "validation"]["fine_psnr"].iloc[-1])
