@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrf_core.files import write_json
-from maskrf_core.runs import provenance
+from maskrf_core.runs.provenance import provenance
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 
 

@@ -109,6 +109,8 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
         ("gpu_peak_memory_mib", "GPU memory [GiB]", 1 / 1024),
         ("energy_joules", "energy [kJ]", 1e-3),
     ):
+        if name == "gpu_peak_memory_mib" and table[name].isna().all():
+            continue  # no GPU had a part in it
         shown[heading] = [f"{value * scale:.2f}" if np.isfinite(value) else NOT_AVAILABLE for value in table[name]]
     return shown
 

@@ -93,6 +93,9 @@ def test_table_for_people(three_seeds):
     assert shown["PSNR [dB] ↑"][0] == f"22.00 ± {T_2 * np.sqrt(7) / np.sqrt(3):.2f}"
     assert shown["n"].to_list() == [3, 3]
     assert shown.loc[1, ["time [min]", "memory [GiB]", "energy [kJ]"]].to_list() == ["1.50", "0.50", "n/a"]
+    assert "GPU memory [GiB]" not in shown
+    on_gpu = statistics.formatted(statistics.summary(three_seeds.assign(gpu_peak_memory_mib=2048.0)))
+    assert set(on_gpu["GPU memory [GiB]"]) == {"2.00"}
     alone = statistics.formatted(statistics.summary(three_seeds[three_seeds["seed"] == 0]))
     assert alone["against no mask [dB]"].to_list() == ["n/a", "+1.00 ± n/a"]
 
