@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -107,20 +106,35 @@ def parse_overrides(text: str) -> dict[str, Any]:
         SettingsError: an entry without `=`, or a value that is not YAML.
     """
     overrides = {}
-    for entry in filter(None, (part.strip() for part in re.split(r",(?![^\[]*\])", text))):
+    for entry in filter(None, map(str.strip, split_outside_brackets(text))):
         name, equals, value = entry.partition("=")
         if not equals:
             raise SettingsError(f"overrides: {entry!r} is not of the form section.name=value")
-        overrides[name.strip()] = _scalar(value.strip())
+        overrides[name.strip()] = as_number(_scalar(value.strip()))
     return overrides
 
 
+def split_outside_brackets(text: str) -> list[str]:
+    """Parts between the commas that no bracket encloses."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character == "[") - (character == "]")
+        if character == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
 def _scalar(text: str) -> Any:
-    """A YAML scalar; `1e-3`, which YAML takes for text, is a number."""
     try:
-        value = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise SettingsError(f"overrides: {text!r} is not a value") from error
+
+
+def as_number(value: Any) -> Any:
+    """`1e-3`, which YAML takes for text, is a number; anything else stays."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             return float(value)

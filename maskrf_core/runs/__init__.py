@@ -2,5 +2,6 @@
 
 from maskrf_core.runs.run import MAY_DIFFER, Run, differing_settings
 from maskrf_core.runs.status import TrainingStatus
+from maskrf_core.runs.table import diff, table
 
-__all__ = ["MAY_DIFFER", "Run", "TrainingStatus", "differing_settings"]
+__all__ = ["MAY_DIFFER", "Run", "TrainingStatus", "diff", "differing_settings", "table"]

@@ -61,7 +61,7 @@ def is_owned(folder: Path) -> bool:
     except FileNotFoundError:
         return False
     with file:
-        return not _acquired(file, 0)
+        return not _acquired(file, 0.0)
 
 
 def _acquired(file, patience: float) -> bool:

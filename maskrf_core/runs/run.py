@@ -159,7 +159,7 @@ class Run:
 
 def differing_settings(first: Config, second: Config) -> dict[str, tuple[Any, Any]]:
     """Dotted name → the two values, for every setting in which two configs differ."""
-    one, other = _flat(first.model_dump()), _flat(second.model_dump())
+    one, other = flat(first.model_dump()), flat(second.model_dump())
     return {name: (one[name], other[name]) for name in one if one[name] != other[name]}
 
 
@@ -167,8 +167,9 @@ def _left_by_an_interrupted_start(path: Path) -> bool:
     return path.name == "provenance.json" or path.name.startswith(".")
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted name."""
+    found = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

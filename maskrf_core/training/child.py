@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from maskrf_core.errors import RunError
@@ -26,8 +27,8 @@ class TrainingProcess:
     _read_from: int
 
     @classmethod
-    def of(cls, run: Run) -> "TrainingProcess":
-        """Start to train a run, or find the process that does."""
+    def of(cls, run: Run, environment: Mapping[str, str] | None = None) -> "TrainingProcess":
+        """Start to train a run, with variables of the `environment` besides, or find the process that does."""
         before = run.status
         written = run.log_path.stat().st_size if run.log_path.is_file() else 0
         if is_owned(run.folder):
@@ -38,7 +39,7 @@ class TrainingProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=training_environment(),
+                env=training_environment() | dict(environment or {}),
                 start_new_session=True,  # or it would end with the kernel of a notebook
             )
         return cls(run, child, before, written)

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,14 +11,12 @@ from maskrf_core.errors import RunError
 from maskrf_core.mvsnet_weights import check_mvsnet_is_there
 from maskrf_core.published_checkpoints import steps_of
 from maskrf_core.runs import Run
-from maskrf_core.runs.log import latest
 from maskrf_core.storage import shown
 from maskrf_core.training.saving import steps_done
-from maskrf_core.training.scenes import check_masking, open_checked_scenes
+from maskrf_core.training.scenes import open_checked_scenes
 from maskrf_core.workbook.following import train
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameters import (
-    AblationParameters,
     FinetuneParameters,
     Parameters,
     PretrainParameters,
@@ -143,62 +140,6 @@ def hold_to_weights(run: Run, weights: Path) -> None:
         )
 
 
-@dataclass(frozen=True)
-class GridPoint:
-    """One pretraining and the finetuning after it."""
-
-    mask_ratio: float
-    seed: int
-    pretrained: Run
-    finetuned: Run
-
-
-def ratio_grid(parameters: AblationParameters) -> list[GridPoint]:
-    """Pretrain with every mask ratio and seed, finetune each; 0 is training without masks for as many steps.
-
-    Raises:
-        SettingsError: one of the ratios would mask nothing, though it is not 0; before anything is trained.
-    """
-    for ratio in parameters.ratios:  # all of them, before the first is trained
-        check_masking(_grid_pretraining(parameters, ratio, parameters.seed))
-    points = []
-    for seed in parameters.seed_list:
-        for ratio in parameters.ratios:
-            steps = "+".join(map(str, grid_steps(parameters)))
-            folder = parameters.run_folder("ratios") / f"ratio={ratio:g}-seed={seed}-steps={steps}"
-            pretrained = checked_start(folder / "pretrain", _grid_pretraining(parameters, ratio, seed))
-            print(f"ratio {ratio:g}, seed {seed}: pretraining, {pretrained.config.training.steps} steps", flush=True)
-            train(pretrained)
-            weights = pretrained.last_checkpoint
-            asked = {
-                "training.steps": grid_steps(parameters)[1],
-                "training.seed": seed,
-                "training.initial_weights": str(weights),
-            }
-            finetuned = checked_start(folder / "finetune", parameters.config("finetune", asked))
-            hold_to_weights(finetuned, weights)
-            print(f"ratio {ratio:g}, seed {seed}: finetuning, {finetuned.config.training.steps} steps", flush=True)
-            train(finetuned)
-            points.append(GridPoint(ratio, seed, pretrained, finetuned))
-    return points
-
-
-def grid_steps(parameters: AblationParameters) -> tuple[int, int]:
-    """Steps of pretraining and of finetuning of one grid point: what is asked for, or a quarter of the preset's."""
-    asked = {"pretrain": parameters.pretrain_steps, "finetune": parameters.finetune_steps}
-    return tuple(steps or max(1, parameters.config(stage).training.steps // 4) for stage, steps in asked.items())
-
-
-def validation_scores(points: list[GridPoint]) -> pd.DataFrame:
-    """Fine PSNR and SSIM of every grid point's end on its VALIDATION scenes: test scenes do not choose a ratio."""
-    rows = []
-    for point in points:
-        metrics = point.finetuned.metrics()
-        row = {"mask_ratio": point.mask_ratio, "seed": point.seed, "step": int(metrics["step"].max())}
-        rows.append(row | {name: latest(metrics, "validation", f"fine_{name}") for name in ("psnr", "ssim")})
-    return pd.DataFrame(rows)
-
-
 def handed_on(parameters: NotebookParameters, model: type[Parameters], names: tuple[str, ...]) -> Parameters:
     """The parameters of another notebook: those of `names` as here, the rest by default."""
     values = {name: getattr(parameters, name) for name in names if name in type(parameters).model_fields}
@@ -208,22 +149,6 @@ def handed_on(parameters: NotebookParameters, model: type[Parameters], names: tu
 def _finetuned(parameters: FinetuneParameters) -> Run:
     """The run of 04 across scenes; what it stands on is trained first, it is not."""
     return _existing(_folder(parameters, "finetune")) or finetuning(parameters, pretrained_weights(parameters))
-
-
-def _grid_pretraining(parameters: AblationParameters, ratio: float, seed: int) -> Config:
-    """Shorter than the preset, so the alignment loss begins and warms up sooner by as much."""
-    preset, steps = parameters.config("pretrain"), grid_steps(parameters)[0]
-    share = min(1.0, steps / preset.training.steps)
-    return parameters.config(
-        "pretrain",
-        {
-            "masking.mask_ratio": ratio,
-            "masking.start_step": round(preset.masking.start_step * share),
-            "masking.warmup_steps": round(preset.masking.warmup_steps * share),
-            "training.steps": steps,
-            "training.seed": seed,
-        },
-    )
 
 
 def _folder(parameters: PretrainParameters | FinetuneParameters, kind: str) -> Path:

@@ -6,7 +6,7 @@ Nothing here imports torch, so that a notebook refuses a wrong parameter within 
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -99,13 +99,26 @@ class NotebookParameters(Settings):
             SettingsError: one is; the parameter to use is named.
         """
         overrides = parse_overrides(self.overrides)
-        parameters = {setting: name for name, setting in self.settings.items()}
-        for setting in overrides:
-            if parameters.get(setting) in type(self).model_fields:
-                raise SettingsError(f"overrides: {setting} has a parameter of its own; set {parameters[setting]}")
-            if setting in (*parameters, *SET_BY_NOTEBOOKS):
-                raise SettingsError(f"overrides: {setting} is set by this notebook itself")
+        self._refuse_own(overrides, "overrides")
         return overrides
+
+    def _refuse_own(self, settings: Iterable[str], asked_in: str) -> None:
+        """Raise `SettingsError` if one of the settings, asked for in a parameter, is the notebook's to set."""
+        parameters = {setting: name for name, setting in self.settings.items()}
+        for setting in settings:
+            if parameters.get(setting) in type(self).model_fields:
+                raise SettingsError(f"{asked_in}: {setting} has a parameter of its own; set {parameters[setting]}")
+            if setting in (*parameters, *SET_BY_NOTEBOOKS):
+                raise SettingsError(f"{asked_in}: {setting} is set by this notebook itself")
+
+    def check_settings(self) -> None:
+        """Make every config that the notebook needs.
+
+        Raises:
+            SettingsError: as `config`.
+        """
+        for stage in self.stages:
+            self.config(stage)
 
     def overrides_of(self, section: str) -> str:
         """Those of `overrides` that are of one section."""
@@ -139,10 +152,7 @@ class NotebookParameters(Settings):
                 )
             if value != field.default and value is not None and name not in (*NOT_IN_NAMES, *self.not_in_names):
                 parts.append(f"{name}={value}" if name != "overrides" else value)
-        name = re.sub(r"[^\w.=,+-]+", "_", "-".join(parts))
-        if len(name) > 120:
-            name = f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-        return self.runs / self.preset / name
+        return self.runs / self.preset / folder_name(parts)
 
     def weights_path(self, given: str) -> Path:
         """The run folder or checkpoint file that is meant: below the run folders, any path, or a published checkpoint
@@ -163,3 +173,9 @@ class NotebookParameters(Settings):
             f"{given!r}: no run folder (with config.yaml) and no checkpoint file. Looked for "
             f"{', '.join(shown(path) for path in candidates)}; published checkpoints below the data root: {known}."
         )
+
+
+def folder_name(parts: Iterable[str]) -> str:
+    """A name of at most 120 plain characters that says the parts; a digest stands for what is too long."""
+    name = re.sub(r"[^\w.=,+-]+", "_", "-".join(parts))
+    return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"

@@ -1,10 +1,13 @@
 """Lists as flat scalars: numbers or names in one text, separated by commas."""
 
 import re
-from typing import Annotated, Any
+from difflib import get_close_matches
+from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
+
+from maskrf_core.settings import MaskStrategy
 
 
 def _as_text(value: Any) -> Any:
@@ -41,6 +44,19 @@ def _listed(kind: type, within: str, low: int, high: int):
     return BeforeValidator(check)
 
 
+def _strategies(text: Any) -> Any:
+    """Let pass different names of strategies."""
+    parts = split_list(text) if isinstance(text, str) else []
+    known = get_args(MaskStrategy)
+    if not parts or not set(parts) <= set(known) or len(set(parts)) < len(parts):
+        nearest = [match for part in parts or [] for match in get_close_matches(part, known, n=1) if part not in known]
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        within = f"different ones of {', '.join(known)}, separated by commas{hint}"
+        raise PydanticCustomError("listed", "{within}", {"within": within})
+    return text
+
+
+StrategyList = Annotated[str, BeforeValidator(_strategies)]
 RatioList = Annotated[str, _listed(float, "numbers ≥ 0 and < 1", 0, 1)]
 SeedList = Annotated[str, _listed(int, "whole numbers ≥ 0", 0, 2**31)]
 PixelText = Annotated[str, BeforeValidator(_pixel)]

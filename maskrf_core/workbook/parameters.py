@@ -14,7 +14,6 @@ from maskrf_core.setting_errors import readable
 from maskrf_core.settings import (
     Devices,
     MaskRatio,
-    MaskStrategy,
     Nodes,
     PathFrames,
     PathKind,
@@ -22,9 +21,10 @@ from maskrf_core.settings import (
     Steps,
     WorkingViews,
 )
+from maskrf_core.workbook.grid_parameters import AblationParameters
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameter_cells import parameter_names
-from maskrf_core.workbook.parameter_types import PixelText, RatioList, SceneList, SeedList, split_list
+from maskrf_core.workbook.parameter_types import PixelText, SceneList
 
 
 class DataParameters(NotebookParameters):
@@ -88,33 +88,6 @@ class FinetuneParameters(NotebookParameters):
         return self
 
 
-class AblationParameters(NotebookParameters):
-    """Of `02_mask_ratio_ablation`."""
-
-    mask_ratios: RatioList = "0, 0.5, 0.75"
-    strategy: MaskStrategy = "ray_and_view"
-    seeds: SeedList = "0"
-    pretrain_steps: Steps | None = Field(None, description="of each ratio; none: a quarter of the preset's")
-    finetune_steps: Steps | None = Field(None, description="after it; none: a quarter of the preset's")
-    working_views: WorkingViews | None = None
-    train_scenes: SceneList | None = None
-    validation_scenes: SceneList | None = None
-
-    stages = ("pretrain", "finetune")
-    settings = NotebookParameters.settings | {"strategy": "masking.strategy"}
-    not_in_names = ("mask_ratios", "seeds", "seed", "pretrain_steps", "finetune_steps")
-
-    @property
-    def ratios(self) -> list[float]:
-        """The grid, rising."""
-        return sorted(float(part) for part in split_list(self.mask_ratios))
-
-    @property
-    def seed_list(self) -> list[int]:
-        """Seeds of each ratio's repetitions."""
-        return [int(part) for part in split_list(self.seeds)]
-
-
 class EvaluateParameters(NotebookParameters):
     """Of `05_evaluate`."""
 
@@ -135,6 +108,15 @@ class EvaluateParameters(NotebookParameters):
         return "paper" if published else self.preset
 
 
+__all__ = [
+    "AblationParameters",
+    "DataParameters",
+    "EvaluateParameters",
+    "FinetuneParameters",
+    "Parameters",
+    "PretrainParameters",
+    "check_parameters",
+]
 Parameters = TypeVar("Parameters", bound=NotebookParameters)
 
 
@@ -151,8 +133,7 @@ def check_parameters(model: type[Parameters], namespace: Mapping[str, Any]) -> P
         parameters = model.model_validate(values)
     except ValidationError as error:
         raise SettingsError(readable(error, model, noun="parameter")) from None
-    for stage in model.stages:
-        parameters.config(stage)
+    parameters.check_settings()
     if model.names_weights and getattr(parameters, model.names_weights):
         parameters.weights_path(getattr(parameters, model.names_weights))
     return parameters

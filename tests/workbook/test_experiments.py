@@ -4,12 +4,10 @@ import shutil
 
 import pytest
 
-from maskrf_core.checkpoints import read_our_checkpoint
-from maskrf_core.errors import RunError, SettingsError
+from maskrf_core.errors import RunError
 from maskrf_core.runs import Run
 from maskrf_core.workbook import experiments
 from maskrf_core.workbook.parameters import (
-    AblationParameters,
     EvaluateParameters,
     FinetuneParameters,
     PretrainParameters,
@@ -80,34 +78,3 @@ def test_evaluation_finds_the_runs_of_04_and_trains_the_missing_one(finetuned, c
     assert scratch.config.training.steps == experiments.total_steps(run) == 8
     assert scratch.config.training.initial_weights is None
     assert capsys.readouterr().out.startswith(f"{scratch.folder} is needed here: training its 8 steps first")
-
-
-def test_grid_trains_every_ratio_alike_and_reads_the_last_validation(tmp_path):
-    parameters = AblationParameters(runs_root=str(tmp_path), mask_ratios="0.5, 0", pretrain_steps=3, finetune_steps=1)
-    points = experiments.ratio_grid(parameters)
-    assert [point.mask_ratio for point in points] == [0, 0.5]
-    for point in points:
-        config = point.pretrained.config
-        assert config.masking.mask_ratio == point.mask_ratio
-        assert (config.masking.start_step, config.masking.warmup_steps) == (1, 1)  # 2 of 6 steps, at half the length
-        assert read_our_checkpoint(point.finetuned.last_checkpoint)["step"] == 1
-        assert experiments.total_steps(point.finetuned) == 4
-        assert point.finetuned.config.evaluation.test_scenes[0] not in point.finetuned.config.data.validation_scenes
-    scores = experiments.validation_scores(points)
-    for point, psnr in zip(points, scores["psnr"], strict=True):
-        rows = point.finetuned.metrics()
-        assert psnr == pytest.approx(rows[rows["phase"] == "validation"]["fine_psnr"].iloc[-1])
-    assert list(scores["step"]) == [1, 1]
-
-
-def test_a_ratio_that_would_mask_nothing_stops_the_grid_before_it_begins(tmp_path):
-    asked = {"mask_ratios": "0, 0.3, 0.7", "strategy": "view", "runs_root": str(tmp_path / "runs")}
-    with pytest.raises(SettingsError, match=r"strategy=view, a mask ratio of 0\.3 and data\.working_views=3"):
-        experiments.ratio_grid(AblationParameters(**asked))
-    assert not (tmp_path / "runs").exists()
-
-
-def test_grid_steps_default_to_a_quarter(monkeypatch):
-    monkeypatch.delenv("MASKRF_SMOKE")
-    parameters = AblationParameters(finetune_steps=9)
-    assert experiments.grid_steps(parameters) == (parameters.config("pretrain").training.steps // 4, 9)

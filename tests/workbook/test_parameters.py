@@ -63,8 +63,31 @@ def test_each_fault_has_its_line():
             {"overrides": "masking.mask_ratio=0.3"},
             "masking.mask_ratio is set by this notebook itself",
         ),
-        (AblationParameters, {"strategy": "rays"}, "strategy='rays': must be one of 'ray_and_view', 'ray', "),
-        (AblationParameters, {"overrides": "masking.strategy=ray"}, "has a parameter of its own; set strategy"),
+        (
+            AblationParameters,
+            {"strategies": "ray, bloc"},
+            "ray_and_view, ray, view, block, separated by commas; did you mean 'block'?",
+        ),
+        (AblationParameters, {"strategies": "ray, ray"}, "strategies='ray, ray': must be different ones of"),
+        (AblationParameters, {"overrides": "masking.strategy=ray"}, "has a parameter of its own; set strategies"),
+        (AblationParameters, {"vary": "data.rayz=[1, 2]"}, "data.rayz: unknown setting; did you mean data.rays?"),
+        (AblationParameters, {"vary": "data.rays=[64, many]"}, "data.rays='many': must be a whole number"),
+        (AblationParameters, {"vary": "data.rays=64"}, "vary: data.rays=64: list the values in brackets"),
+        (AblationParameters, {"vary": "data.rays=[]"}, "list the values in brackets"),
+        (AblationParameters, {"vary": "data.rays=[64, 64]"}, "is to have different values"),
+        (
+            AblationParameters,
+            {"vary": "hardware.device=[cpu]"},
+            "vary: hardware.device has a parameter of its own; set",
+        ),
+        (AblationParameters, {"vary": "training.steps=[3, 4]"}, "vary: training.steps is set by this notebook itself"),
+        (
+            AblationParameters,
+            {"vary": "data.rays=[3]", "overrides": "data.rays=4"},
+            "data.rays is in overrides as well",
+        ),
+        (AblationParameters, {"processes": 0}, "processes=0: must be ≥ 1 and ≤ 256"),
+        (AblationParameters, {"num_nodes": 2}, "num_nodes=2: trainings of a grid are on one node here"),
         (FinetuneParameters, {"overrides": "stage=pretrain"}, "stage is set by this notebook itself"),
         (EvaluateParameters, {"checkpoint": "nowhere"}, "'nowhere': no run folder"),
     ],
@@ -138,12 +161,28 @@ def test_overrides_are_handed_on_by_section():
     assert parameters.overrides_of("masking") == ""
 
 
-def test_the_grid_of_another_strategy_is_another_grid():
-    usual, block = AblationParameters(), AblationParameters(strategy="block")
-    assert usual.run_folder("ratios").name == "ratios"
-    assert block.run_folder("ratios").name == "ratios-strategy=block"
-    assert block.config("pretrain").masking.strategy == "block"
+def test_a_grid_is_named_by_what_all_its_points_share():
+    usual = AblationParameters()
+    wider = AblationParameters(strategies="block, ray", vary="data.rays=[3, 4]", seeds="1, 2", processes=3)
+    assert usual.run_folder("ratios").name == wider.run_folder("ratios").name == "ratios"
+    assert AblationParameters(working_views=4).run_folder("ratios").name == "ratios-working_views=4"
+    assert wider.config("pretrain").masking.strategy == "block"
+    assert wider.config("finetune").masking.strategy == usual.config("finetune").masking.strategy == "ray_and_view"
     assert PretrainParameters(overrides="masking.strategy=block").config("pretrain").masking.strategy == "block"
+
+
+def test_every_combination_of_what_is_varied():
+    vary = "data.rays=[64, 128], training.learning_rate=[1e-3, 5e-4], data.train_scenes=[[a, b], [c, d]]"
+    with pytest.raises(SettingsError, match=r"data.train_scenes has a parameter of its own; set train_scenes"):
+        _ = AblationParameters(vary=vary).combinations
+    vary = vary.replace("data.train_scenes", "evaluation.path.views")
+    assert AblationParameters(vary=vary).combinations == [
+        {"data.rays": rays, "training.learning_rate": rate, "evaluation.path.views": scenes}
+        for rays in (64, 128)
+        for rate in (0.001, 0.0005)
+        for scenes in (["a", "b"], ["c", "d"])
+    ]
+    assert AblationParameters().combinations == [{}]
 
 
 def test_smoke_runs_never_mix_with_others(monkeypatch):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -82,22 +81,4 @@ def colour_curves(runs: Mapping[str, tuple[pd.DataFrame, int]]) -> Figure:
     axes.legend(fontsize=8)
     lowest = min(last, key=last.get)
     axes.set_title(f"Lowest training loss at the end: {lowest} ({last[lowest]:.4f})", fontsize=10)
-    return figure
-
-
-def ratio_curve(scores: pd.DataFrame) -> Figure:
-    """Validation PSNR after finetuning over the mask ratio: every seed a dot, their mean a line."""
-    figure = new_figure(6, 3.4)
-    axes = figure.subplots()
-    axes.plot(scores["mask_ratio"], scores["psnr"], "o", color="tab:gray", label="one seed")
-    mean = scores.groupby("mask_ratio")["psnr"].mean()
-    axes.plot(mean.index, mean, color="tab:blue", label="mean over seeds")
-    axes.set(xlabel="mask ratio in pretraining (0: none)", ylabel="PSNR on validation scenes [dB]")
-    axes.legend(fontsize=8)
-    best, unmasked = mean.idxmax(), mean.get(0.0, np.nan)
-    gain = f", {mean.max() - unmasked:+.2f} dB against no mask" if best > 0 and np.isfinite(unmasked) else ""
-    seeds = scores["seed"].nunique()
-    axes.set_title(
-        f"Best here: ratio {best:g} at {mean.max():.2f} dB{gain} ({seeds} seed{'s' * (seeds > 1)})", fontsize=10
-    )
     return figure

@@ -64,15 +64,6 @@ def test_curves_of_runs_are_shifted_by_the_steps_before_them():
     assert axes.get_title() == "Lowest training loss at the end: second (0.4000)"
 
 
-def test_ratio_curve_averages_seeds_and_names_the_best():
-    scores = pd.DataFrame({"mask_ratio": [0, 0.5, 0, 0.5], "seed": [0, 0, 1, 1], "psnr": [20.0, 21, 22, 21.5]})
-    axes = training.ratio_curve(scores).axes[0]
-    np.testing.assert_allclose(axes.lines[1].get_xydata(), [[0, 21], [0.5, 21.25]])
-    assert axes.get_title() == "Best here: ratio 0.5 at 21.25 dB, +0.25 dB against no mask (2 seeds)"
-    alone = training.ratio_curve(scores[scores["mask_ratio"] > 0][:1]).axes[0]
-    assert alone.get_title() == "Best here: ratio 0.5 at 21.00 dB (1 seed)"
-
-
 @pytest.fixture
 def pictures(tmp_path):
     truth = np.zeros((8, 10, 3), np.float32)
