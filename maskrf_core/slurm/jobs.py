@@ -33,7 +33,7 @@ class Job(ABC):
     Stopping is asked for by a file, which all nodes of a job see: it has to lie on a file system that they share.
     """
 
-    patience: float
+    patience: int
     """Seconds that the work has to save and end; then it is killed, and goes on from what it saved last."""
     _child: Child | None = field(default=None, init=False, repr=False, compare=False)
     _stop_file: Path | None = field(default=None, init=False, repr=False, compare=False)
@@ -99,7 +99,8 @@ class TrainingJob(Job):
         return [str(folder) for folder in self.folders]
 
     def _fault(self, run: Run, code: int, child: Child, place: Place) -> SlurmError:
-        stopped = code in (ExitCode.SIGTERM, ExitCode.SIGUSR1)
+        # A preemption begins with SIGTERM to all processes of a job, and may find one that does not hear it yet.
+        stopped = code in (ExitCode.SIGTERM, ExitCode.SIGUSR1, -signal.SIGTERM)
         # In the first task only people stop a training by a file: the job's own is put there by `checkpoint`, which
         # never returns here.
         if stopped or (code == ExitCode.STOP_FILE and place.rank > 0):

@@ -1,0 +1,106 @@
+"""Jobs on a real Slurm: they finish, go on after a signal, come as arrays and on several nodes, and say what failed."""
+
+import subprocess
+import time
+
+import pytest
+import torch
+
+from maskrf_core.checkpoints import read_our_checkpoint
+from maskrf_core.config import load_config
+from maskrf_core.errors import SlurmError
+from maskrf_core.runs import Run
+from maskrf_core.slurm import parse_slurm, submit_trainings, wait
+from maskrf_core.slurm import waiting as waiting_module
+
+ONE_CORE = parse_slurm("partition=test, cpus_per_task=1, timeout_min=60")
+DEADLINE = 240.0
+
+
+def start(folder, stage="pretrain", **overrides):
+    values = {"training.validate_every": 1000, "hardware.data_workers": 0} | overrides
+    return Run.start(folder, load_config(stage, "demo", values))
+
+
+def weights(run):
+    return read_our_checkpoint(run.last_checkpoint)["weights"]
+
+
+def until_step(run, step, job):
+    """Wait until a run has done some steps since it was last looked at, whatever its job is doing."""
+    until = time.monotonic() + DEADLINE
+    while time.monotonic() < until:
+        status = run.status
+        if status is not None and status.state == "training" and status.step >= step:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{run.status}, {job.stdout()}, {job.stderr()}")
+
+
+def same_weights(one, other):
+    ours, theirs = weights(one), weights(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_an_interrupted_job_goes_on_to_the_same_weights(cluster, tmp_path):
+    steps = {"training.steps": 60}
+    steady, interrupted = start(tmp_path / "steady", **steps), start(tmp_path / "interrupted", **steps)
+    jobs = submit_trainings([[steady.folder], [interrupted.folder]], ONE_CORE, tmp_path / "logs")
+    until_step(interrupted, 5, jobs[1])
+    jobs[1]._interrupt(timeout=True)
+    reached = interrupted.status.step
+    until_step(interrupted, reached + 5, jobs[1])
+    jobs[1]._interrupt(timeout=False)
+    assert wait(jobs, timeout=DEADLINE) == [[str(steady.folder)], [str(interrupted.folder)]]
+    assert [run.status.state for run in (steady, interrupted)] == ["finished", "finished"]
+    assert jobs[1].stdout().count("Requeued job") == 2
+    assert "Requeued" not in jobs[0].stdout()
+    assert same_weights(interrupted, steady)
+    assert not list((tmp_path / "logs").glob("*.stop"))
+
+
+def test_a_failed_training_says_why_and_the_others_finish(cluster, tmp_path):
+    good, bad = start(tmp_path / "good"), start(tmp_path / "bad", **{"data.train_scenes": ["demo/train_99"]})
+    finetuning = {"training.initial_weights": str(good.weights)}
+    after = start(tmp_path / "after", "finetune", **finetuning)
+    never = start(tmp_path / "never")
+    jobs = submit_trainings([[good.folder, after.folder], [bad.folder, never.folder]], ONE_CORE, tmp_path / "logs")
+    assert jobs[0].job_id.rpartition("_")[0] == jobs[1].job_id.rpartition("_")[0]
+    with pytest.raises(SlurmError, match="demo/train_99") as raised:
+        wait(jobs, timeout=DEADLINE)
+    assert jobs[1].job_id in str(raised.value)
+    assert jobs[0].job_id not in str(raised.value)
+    assert [run.status.state for run in (good, after)] == ["finished", "finished"]
+    assert never.status is None
+
+
+def test_a_training_on_two_nodes_goes_on(cluster, tmp_path):
+    of_two = {"hardware.num_nodes": 2, "training.steps": 40}
+    run = start(tmp_path / "run", **of_two)
+    jobs = submit_trainings([[run.folder]], ONE_CORE, tmp_path / "logs")
+    until_step(run, 5, jobs[0])
+    jobs[0]._interrupt(timeout=True)
+    wait(jobs, timeout=DEADLINE)
+    assert (run.status.state, run.status.step, run.status.processes) == ("finished", 40, 2)
+    assert jobs[0].task(0).stdout().count("Requeued job") == 1
+    assert (run.folder / "training.node1.log").is_file()
+
+
+def test_a_cancelled_job_does_not_hang_those_who_wait(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(waiting_module, "RESULT_PATIENCE", 2)
+    run = start(tmp_path / "run", **{"training.steps": 1000})
+    (job,) = submit_trainings([[run.folder]], ONE_CORE, tmp_path / "logs")
+    until_step(run, 1, job)
+    with pytest.raises(SlurmError, match=f"not ended after 1 s .{job.job_id}: RUNNING"):
+        wait([job], timeout=1.0, poll=0.5)
+    subprocess.run(["scancel", job.job_id], check=True)
+    with pytest.raises(SlurmError, match=f"job {job.job_id}: CANCELLED"):
+        wait([job], timeout=60.0, poll=0.5)
+    assert job.get_info()["State"] == "CANCELLED"  # by the stand-in for sacct
+    assert run.status.state == "stopped"
+
+
+def test_sbatchs_refusal_is_passed_on(cluster, tmp_path):
+    run = start(tmp_path / "run")
+    with pytest.raises(SlurmError, match="invalid partition"):
+        submit_trainings([[run.folder]], parse_slurm("partition=nowhere"), tmp_path / "logs")
