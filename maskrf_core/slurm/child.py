@@ -40,7 +40,7 @@ class Child:
         threading.Thread(target=process.wait, daemon=True).start()
         return Child(log, process)
 
-    def wait(self, patience: float | None = None) -> int | None:
+    def wait(self, patience: int | None = None) -> int | None:
         """Exit code, or none where it has not ended after `patience` seconds."""
         until = None if patience is None else time.monotonic() + patience
         while self.process.returncode is None:

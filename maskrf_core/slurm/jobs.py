@@ -20,7 +20,7 @@ from maskrf_core.slurm.nodes import Place, torchrun_options
 from maskrf_core.training.command import several_processes, training_command, training_environment
 from maskrf_core.training.stopping import STOP_VARIABLE, ExitCode
 
-TO_BE_ENDED = 300
+TO_BE_ENDED = 300.0
 """Seconds in which Slurm is expected to end a job whose work it has told to stop."""
 STATUS_PATIENCE = 10
 """Seconds until all nodes see what the first one wrote."""

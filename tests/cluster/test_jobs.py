@@ -43,13 +43,13 @@ def same_weights(one, other):
 
 
 def test_an_interrupted_job_goes_on_to_the_same_weights(cluster, tmp_path):
-    steps = {"training.steps": 60}
+    steps = {"training.steps": 30}
     steady, interrupted = start(tmp_path / "steady", **steps), start(tmp_path / "interrupted", **steps)
     jobs = submit_trainings([[steady.folder], [interrupted.folder]], ONE_CORE, tmp_path / "logs")
-    until_step(interrupted, 5, jobs[1])
+    until_step(interrupted, 3, jobs[1])
     jobs[1]._interrupt(timeout=True)
     reached = interrupted.status.step
-    until_step(interrupted, reached + 5, jobs[1])
+    until_step(interrupted, reached + 3, jobs[1])
     jobs[1]._interrupt(timeout=False)
     assert wait(jobs, timeout=DEADLINE) == [[str(steady.folder)], [str(interrupted.folder)]]
     assert [run.status.state for run in (steady, interrupted)] == ["finished", "finished"]
@@ -75,13 +75,13 @@ def test_a_failed_training_says_why_and_the_others_finish(cluster, tmp_path):
 
 
 def test_a_training_on_two_nodes_goes_on(cluster, tmp_path):
-    of_two = {"hardware.num_nodes": 2, "training.steps": 40}
+    of_two = {"hardware.num_nodes": 2, "training.steps": 16}
     run = start(tmp_path / "run", **of_two)
     jobs = submit_trainings([[run.folder]], ONE_CORE, tmp_path / "logs")
-    until_step(run, 5, jobs[0])
+    until_step(run, 3, jobs[0])
     jobs[0]._interrupt(timeout=True)
     wait(jobs, timeout=DEADLINE)
-    assert (run.status.state, run.status.step, run.status.processes) == ("finished", 40, 2)
+    assert (run.status.state, run.status.step, run.status.processes) == ("finished", 16, 2)
     assert jobs[0].task(0).stdout().count("Requeued job") == 1
     assert (run.folder / "training.node1.log").is_file()
 
