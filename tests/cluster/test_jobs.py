@@ -1,40 +1,18 @@
 """Jobs on a real Slurm: they finish, go on after a signal, come as arrays and on several nodes, and say what failed."""
 
+import re
 import subprocess
-import time
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from maskrf_core.checkpoints import read_our_checkpoint
-from maskrf_core.config import load_config
 from maskrf_core.errors import SlurmError
-from maskrf_core.runs import Run
-from maskrf_core.slurm import parse_slurm, submit_trainings, wait
-from maskrf_core.slurm import waiting as waiting_module
+from maskrf_core.slurm import parse_slurm, submit_trainings, wait, waiting
+from tests.cluster.small_jobs import DEADLINE, ONE_CORE, start, until_step, weights
 
-ONE_CORE = parse_slurm("partition=test, cpus_per_task=1, timeout_min=60")
-DEADLINE = 240.0
-
-
-def start(folder, stage="pretrain", **overrides):
-    values = {"training.validate_every": 1000, "hardware.data_workers": 0} | overrides
-    return Run.start(folder, load_config(stage, "demo", values))
-
-
-def weights(run):
-    return read_our_checkpoint(run.last_checkpoint)["weights"]
-
-
-def until_step(run, step, job):
-    """Wait until a run has done some steps since it was last looked at, whatever its job is doing."""
-    until = time.monotonic() + DEADLINE
-    while time.monotonic() < until:
-        status = run.status
-        if status is not None and status.state == "training" and status.step >= step:
-            return
-        time.sleep(0.1)
-    pytest.fail(f"{run.status}, {job.stdout()}, {job.stderr()}")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def same_weights(one, other):
@@ -43,13 +21,13 @@ def same_weights(one, other):
 
 
 def test_an_interrupted_job_goes_on_to_the_same_weights(cluster, tmp_path):
-    steps = {"training.steps": 30}
+    steps = {"training.steps": 20}
     steady, interrupted = start(tmp_path / "steady", **steps), start(tmp_path / "interrupted", **steps)
     jobs = submit_trainings([[steady.folder], [interrupted.folder]], ONE_CORE, tmp_path / "logs")
-    until_step(interrupted, 3, jobs[1])
+    until_step(interrupted, 3)
     jobs[1]._interrupt(timeout=True)
     reached = interrupted.status.step
-    until_step(interrupted, reached + 3, jobs[1])
+    until_step(interrupted, reached + 3)
     jobs[1]._interrupt(timeout=False)
     assert wait(jobs, timeout=DEADLINE) == [[str(steady.folder)], [str(interrupted.folder)]]
     assert [run.status.state for run in (steady, interrupted)] == ["finished", "finished"]
@@ -75,22 +53,22 @@ def test_a_failed_training_says_why_and_the_others_finish(cluster, tmp_path):
 
 
 def test_a_training_on_two_nodes_goes_on(cluster, tmp_path):
-    of_two = {"hardware.num_nodes": 2, "training.steps": 16}
+    of_two = {"hardware.num_nodes": 2, "training.steps": 10}
     run = start(tmp_path / "run", **of_two)
     jobs = submit_trainings([[run.folder]], ONE_CORE, tmp_path / "logs")
-    until_step(run, 3, jobs[0])
+    until_step(run, 3)
     jobs[0]._interrupt(timeout=True)
     wait(jobs, timeout=DEADLINE)
-    assert (run.status.state, run.status.step, run.status.processes) == ("finished", 16, 2)
+    assert (run.status.state, run.status.step, run.status.processes) == ("finished", 10, 2)
     assert jobs[0].task(0).stdout().count("Requeued job") == 1
     assert (run.folder / "training.node1.log").is_file()
 
 
 def test_a_cancelled_job_does_not_hang_those_who_wait(cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(waiting_module, "RESULT_PATIENCE", 2)
+    monkeypatch.setattr(waiting, "RESULT_PATIENCE", 2)
     run = start(tmp_path / "run", **{"training.steps": 1000})
     (job,) = submit_trainings([[run.folder]], ONE_CORE, tmp_path / "logs")
-    until_step(run, 1, job)
+    until_step(run, 1)
     with pytest.raises(SlurmError, match=f"not ended after 1 s .{job.job_id}: RUNNING"):
         wait([job], timeout=1.0, poll=0.5)
     subprocess.run(["scancel", job.job_id], check=True)
@@ -104,3 +82,18 @@ def test_sbatchs_refusal_is_passed_on(cluster, tmp_path):
     run = start(tmp_path / "run")
     with pytest.raises(SlurmError, match="invalid partition"):
         submit_trainings([[run.folder]], parse_slurm("partition=nowhere"), tmp_path / "logs")
+
+
+def test_the_readmes_batch_script_queues_again(cluster, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = start(tmp_path / "runs" / "a", **{"training.steps": 10})
+    written = re.search(r"```bash\n(#!/bin/bash.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    script = tmp_path / "job.sh"  # without what this cluster lacks, and with this interpreter
+    script.write_text(re.sub("#SBATCH --(partition|gpus).*\n", "", written).replace(".venv/bin/python", sys.executable))
+    job_id = subprocess.check_output(["sbatch", "--parsable", script, run.folder], text=True).strip()
+    until_step(run, 3)
+    subprocess.run(["scancel", "--signal=USR1", "--batch", job_id], check=True)
+    until_step(run, 10, states=("finished",))
+    log = (tmp_path / f"slurm-{job_id}.out").read_text()
+    assert "stopped by SIGUSR1" in log
+    assert run.status.step == 10
