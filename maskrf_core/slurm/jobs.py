@@ -162,6 +162,7 @@ class NotebookJob(Job):
 def papermill_command(job: NotebookJob) -> list[str]:
     """Execute the notebook in its folder by this environment's kernel, with its text as it comes."""
     command = [sys.executable, "-m", "papermill", str(job.notebook), str(job.output), "--kernel", "python3"]
+    command += ["--language", "python"]
     command += ["--cwd", str(job.notebook.parent), "--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-"]
     for name, value in job.parameters.items():
         command += ["-p", name, value] if isinstance(value, str) else ["-y", yaml.safe_dump({name: value})]

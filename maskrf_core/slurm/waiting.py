@@ -3,6 +3,7 @@
 `submitit` asks the accounting, which many clusters lack; there it waits for a killed job for ever.
 """
 
+import re
 import subprocess
 import time
 from collections.abc import Sequence
@@ -91,10 +92,10 @@ def _results(jobs: Sequence[submitit.Job]) -> list[Any]:
 
 
 def _cause(error: UncompletedJobError) -> str:
-    """What was raised in the job; submitit sends it with the whole traceback."""
-    lines = str(error).splitlines()
-    named = [number for number, line in enumerate(lines) if line.startswith(("maskrf_core.", "Traceback"))]
-    return "\n".join(lines[named[-1] :] if named else lines)
+    """What was raised in the job: ours without the traceback, which submitit sends between two lines of dashes."""
+    parts = re.split(r"^-{22}$", str(error), flags=re.MULTILINE)
+    trace = parts[1] if len(parts) == 3 else str(error)
+    return trace[max(trace.rfind("\nmaskrf_core."), 0) :].strip()
 
 
 def _printed(job: submitit.Job) -> str:

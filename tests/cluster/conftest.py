@@ -41,12 +41,13 @@ def slurm_state(tmp_path_factory):
     subprocess.run([HERE / "stop_slurm.sh", folder], check=True)
 
 
-@pytest.fixture
-def cluster(slurm_state, monkeypatch):
+@pytest.fixture(scope="module")
+def cluster(slurm_state):
     """This process is a client of the cluster; its jobs train at smoke size on this checkout."""
-    monkeypatch.setenv("SLURM_CONF", str(slurm_state / "slurm.conf"))
-    monkeypatch.setenv("PATH", PATH)
-    monkeypatch.setenv("PYTHONPATH", str(HERE.parent.parent))
-    monkeypatch.setenv("MASKRF_SMOKE", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return slurm_state
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(slurm_state / "slurm.conf"))
+        patch.setenv("PATH", PATH)
+        patch.setenv("PYTHONPATH", str(HERE.parent.parent))
+        patch.setenv("MASKRF_SMOKE", "1")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield slurm_state

@@ -20,36 +20,44 @@ def same_weights(one, other):
     return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_an_interrupted_job_goes_on_to_the_same_weights(cluster, tmp_path):
-    steps = {"training.steps": 20}
-    steady, interrupted = start(tmp_path / "steady", **steps), start(tmp_path / "interrupted", **steps)
-    jobs = submit_trainings([[steady.folder], [interrupted.folder]], ONE_CORE, tmp_path / "logs")
+@pytest.fixture(scope="module")
+def array(cluster, tmp_path_factory):
+    """An array of four jobs that run at once: its folder, its runs by name, its jobs."""
+    folder, steps = tmp_path_factory.mktemp("array"), {"training.steps": 20}
+    runs = {name: start(folder / name, **steps) for name in ("steady", "interrupted")}
+    runs["first"], runs["never"] = start(folder / "first"), start(folder / "never")
+    runs["bad"] = start(folder / "bad", **{"data.train_scenes": ["demo/train_99"]})
+    runs["second"] = start(folder / "second", "finetune", **{"training.initial_weights": str(runs["first"].weights)})
+    chains = [["steady"], ["interrupted"], ["first", "second"], ["bad", "never"]]
+    jobs = submit_trainings([[runs[name].folder for name in chain] for chain in chains], ONE_CORE, folder / "logs")
+    return folder, runs, jobs
+
+
+def test_an_interrupted_job_goes_on_to_the_same_weights(array):
+    folder, runs, (steady, job, *_) = array
+    interrupted = runs["interrupted"]
     until_step(interrupted, 3)
-    jobs[1]._interrupt(timeout=True)
+    job._interrupt(timeout=True)
     reached = interrupted.status.step
     until_step(interrupted, reached + 3)
-    jobs[1]._interrupt(timeout=False)
-    assert wait(jobs, timeout=DEADLINE) == [[str(steady.folder)], [str(interrupted.folder)]]
-    assert [run.status.state for run in (steady, interrupted)] == ["finished", "finished"]
-    assert jobs[1].stdout().count("Requeued job") == 2
-    assert "Requeued" not in jobs[0].stdout()
-    assert same_weights(interrupted, steady)
-    assert not list((tmp_path / "logs").glob("*.stop"))
+    job._interrupt()  # SIGTERM to all of its processes, and then the signal for submitit
+    assert wait([steady, job], timeout=DEADLINE) == [[str(runs["steady"].folder)], [str(interrupted.folder)]]
+    assert [runs[name].status.state for name in ("steady", "interrupted")] == ["finished", "finished"]
+    assert job.stdout().count("Requeued job") == 2
+    assert "Requeued" not in steady.stdout()
+    assert same_weights(interrupted, runs["steady"])
+    assert not list((folder / "logs").glob("*.stop"))
 
 
-def test_a_failed_training_says_why_and_the_others_finish(cluster, tmp_path):
-    good, bad = start(tmp_path / "good"), start(tmp_path / "bad", **{"data.train_scenes": ["demo/train_99"]})
-    finetuning = {"training.initial_weights": str(good.weights)}
-    after = start(tmp_path / "after", "finetune", **finetuning)
-    never = start(tmp_path / "never")
-    jobs = submit_trainings([[good.folder, after.folder], [bad.folder, never.folder]], ONE_CORE, tmp_path / "logs")
-    assert jobs[0].job_id.rpartition("_")[0] == jobs[1].job_id.rpartition("_")[0]
+def test_a_failed_training_says_why_and_the_others_finish(array):
+    _, runs, jobs = array
+    assert [job.job_id.rpartition("_")[2] for job in jobs] == ["0", "1", "2", "3"]
     with pytest.raises(SlurmError, match="demo/train_99") as raised:
         wait(jobs, timeout=DEADLINE)
-    assert jobs[1].job_id in str(raised.value)
-    assert jobs[0].job_id not in str(raised.value)
-    assert [run.status.state for run in (good, after)] == ["finished", "finished"]
-    assert never.status is None
+    assert str(raised.value).startswith(f"job {jobs[3].job_id}: maskrf_core.errors.SlurmError: {runs['bad'].folder}")
+    assert str(raised.value).count("\njob ") == 0
+    assert [runs[name].status.state for name in ("first", "second")] == ["finished", "finished"]
+    assert runs["never"].status is None
 
 
 def test_a_training_on_two_nodes_goes_on(cluster, tmp_path):
@@ -68,9 +76,9 @@ def test_a_cancelled_job_does_not_hang_those_who_wait(cluster, tmp_path, monkeyp
     monkeypatch.setattr(waiting, "RESULT_PATIENCE", 2)
     run = start(tmp_path / "run", **{"training.steps": 1000})
     (job,) = submit_trainings([[run.folder]], ONE_CORE, tmp_path / "logs")
-    until_step(run, 1)
-    with pytest.raises(SlurmError, match=f"not ended after 1 s .{job.job_id}: RUNNING"):
+    with pytest.raises(SlurmError, match=f"not ended after 1 s .{job.job_id}: "):
         wait([job], timeout=1.0, poll=0.5)
+    until_step(run, 1)
     subprocess.run(["scancel", job.job_id], check=True)
     with pytest.raises(SlurmError, match=f"job {job.job_id}: CANCELLED"):
         wait([job], timeout=60.0, poll=0.5)
