@@ -10,7 +10,7 @@ from maskrf_core.config import load_config
 from maskrf_core.errors import RunError, SettingsError, SlurmError
 from maskrf_core.runs import Run
 from maskrf_core.slurm import SlurmSettings, parse_slurm, submit_notebook, submit_trainings, waiting
-from maskrf_core.slurm.__main__ import main
+from maskrf_core.slurm import __main__ as command_line
 from maskrf_core.slurm.jobs import NotebookJob, papermill_command, training_of
 from maskrf_core.slurm.nodes import LOWEST_PORT, PORTS, Place
 
@@ -114,8 +114,25 @@ def test_what_cannot_be_submitted(tmp_path, monkeypatch):
 
 
 def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
-    assert main(["train", str(tmp_path), "--slurm", "timeout=5"]) == 1
+    assert command_line.main(["train", str(tmp_path), "--slurm", "timeout=5"]) == 1
     assert "timeout: unknown setting of Slurm; did you mean timeout_min?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "grouped"), [([], [["a", "b"]]), (["--array"], [["a"], ["b"]])])
+def test_folders_are_one_chain_or_an_array(tmp_path, monkeypatch, capsys, options, grouped):
+    taken = {}
+
+    def submit(chains, settings, folder):
+        taken.update(chains=[[str(path) for path in chain] for chain in chains], settings=settings)
+        return [submitit.SlurmJob(folder, f"7_{number}") for number in range(len(chains))]
+
+    monkeypatch.setattr(command_line, "submit_trainings", submit)
+    arguments = ["train", "a", "b", *options, "--slurm", "partition=gpu", "--logs", str(tmp_path)]
+    assert command_line.main(arguments) == 0
+    assert taken == {"chains": grouped, "settings": SlurmSettings(partition="gpu")}
+    said = capsys.readouterr().out
+    assert f"job 7_0: {tmp_path / '7_0_0_log.out'}" in said
+    assert "scancel 7 ends it" in said
 
 
 def test_waiting_ends_where_slurm_forgot_the_job(tmp_path, monkeypatch):
