@@ -31,3 +31,7 @@ class CheckpointError(MaskrfError):
 
 class RunError(MaskrfError):
     """A run folder cannot be used as asked: it differs, it is damaged, or training went wrong in it."""
+
+
+class SlurmError(MaskrfError):
+    """A job could not be submitted, failed, or was ended from outside."""
