@@ -64,7 +64,7 @@ def _commit(made_by: dict[str, Any]) -> str | None:
 
 def _costs(sessions: list[dict[str, Any]]) -> dict[str, str]:
     def numbers(key: str) -> list[float]:
-        return [value for session in sessions if isinstance(value := session.get(key), int | float)]
+        return [float(value) for session in sessions if isinstance(value := session.get(key), int | float)]
 
     costs = {}
     if seconds := numbers("wall_seconds"):
