@@ -23,7 +23,7 @@ export GOMP_SPINCOUNT ?= 5000
 # A kernel found on this path would be started in place of this environment's own.
 unexport JUPYTER_PATH
 
-.PHONY: help quickstart test lab lint notebooks bench lock clean
+.PHONY: help quickstart test lab lint notebooks index bench lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ lint: $(STAMP)  ## format and lint rules, in code and notebooks
 
 notebooks: $(STAMP)  ## execute the committed notebooks in place, at demo size
 	$(IN_VENV) -m maskrf_core.workbook.publish
+
+index: $(STAMP)  ## write runs/index.html, a page of all run folders, again
+	$(IN_VENV) -m maskrf_core.workbook.reports
 
 bench: $(STAMP)  ## speed and memory of rendering, depth estimation, data loading and training
 	$(IN_VENV) -m tests.benchmarks.evaluation

@@ -1,8 +1,11 @@
 """Executing the notebooks, with everything they print seen while it happens."""
 
+import os
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOBase
 from pathlib import Path
@@ -14,6 +17,8 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from maskrf_core.storage import ROOT
+from maskrf_core.workbook.reports.keeping import KEPT_VARIABLE, complete
+from maskrf_core.workbook.reports.origin import NOTEBOOK_VARIABLE
 
 NOTEBOOKS = ROOT / "notebooks"
 QUIET_KERNEL = ["--IPKernelApp.log_level=50"]
@@ -67,23 +72,41 @@ def execute(
 ) -> Execution:
     """Execute a notebook with the parameters it has, or others; what it prints goes to `stream` (the terminal) at once.
 
-    The executed notebook is written to `output` also where a cell fails.
+    The executed notebook is written to `output` also where a cell fails. Its report is where its last cell kept it, or
+    beside `output` if it did not get that far.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     live = Indented(stream or sys.stdout)
     start, error = time.perf_counter(), None
-    try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(output),
-            parameters=dict(parameters or {}),
-            kernel_name="python3",
-            cwd=str(NOTEBOOKS),
-            progress_bar=False,
-            stdout_file=live,
-            stderr_file=live,
-            extra_arguments=QUIET_KERNEL,
-        )
-    except PapermillExecutionError as failure:
-        error = f"{failure.ename}: {failure.evalue}"
-    return Execution(notebook.stem, output, time.perf_counter() - start, error)
+    with _told_its_file(output) as note:
+        try:
+            papermill.execute_notebook(
+                str(notebook),
+                str(output),
+                parameters=dict(parameters or {}),
+                kernel_name="python3",
+                cwd=str(NOTEBOOKS),
+                progress_bar=False,
+                stdout_file=live,
+                stderr_file=live,
+                extra_arguments=QUIET_KERNEL,
+            )
+        except PapermillExecutionError as failure:
+            error = f"{failure.ename}: {failure.evalue}"
+        seconds = time.perf_counter() - start
+        complete(output, note, failed=error is not None)
+    return Execution(notebook.stem, output, seconds, error)
+
+
+@contextmanager
+def _told_its_file(output: Path) -> Iterator[Path]:
+    """Kernels that are started now know which file their notebook is; they note in another where they kept it."""
+    before = {name: os.environ.get(name) for name in (NOTEBOOK_VARIABLE, KEPT_VARIABLE)}
+    with tempfile.TemporaryDirectory() as folder:
+        note = Path(folder) / "kept.json"
+        os.environ.update({NOTEBOOK_VARIABLE: f"{os.getpid()}:{output.resolve()}", KEPT_VARIABLE: str(note)})
+        try:
+            yield note
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})

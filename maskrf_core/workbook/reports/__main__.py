@@ -1,0 +1,10 @@
+"""`python -m maskrf_core.workbook.reports [runs_root]`: write the index of the run folders again."""
+
+import sys
+from pathlib import Path
+
+from maskrf_core.storage import RUNS, shown
+from maskrf_core.workbook.reports.index import write_index
+
+if __name__ == "__main__":
+    print(shown(write_index(Path(sys.argv[1]) if len(sys.argv) > 1 else RUNS)))

@@ -1,0 +1,195 @@
+"""Reports: what a page shows and never loads, how large it may be, where it is kept, and the index of all."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import nbformat
+import numpy as np
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+from maskrf_core.storage import ROOT
+from maskrf_core.workbook.execution import execute
+from maskrf_core.workbook.reports import keep, write_index
+from maskrf_core.workbook.reports.facts import facts_of
+from maskrf_core.workbook.reports.page import LARGEST, report_page
+
+KEEP = "from pathlib import Path\nfrom maskrf_core.workbook import reports\nreports.keep_this_notebook"
+
+
+class Tags(HTMLParser):
+    """All tags of a page with their attributes, and its text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def named(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def png(side=8, seed=0):
+    noise = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    encoded = io.BytesIO()
+    Image.fromarray(noise).save(encoded, "png")
+    return encoded.getvalue()
+
+
+def picture_cell(side=8, seed=0):
+    data = {"image/png": base64.b64encode(png(side, seed)).decode()}
+    return new_code_cell("draw()", outputs=[new_output("display_data", data)])
+
+
+def loaded(tags):
+    """Addresses that a browser would fetch by itself."""
+    sources = [attributes["src"] for _, attributes in tags.tags if "src" in attributes]
+    return [source for source in sources if not source.startswith("data:")] + tags.named("link") + tags.named("script")
+
+
+def test_code_is_folded_and_pictures_are_in_the_page(tmp_path):
+    tags = Tags(report_page(new_notebook(cells=[picture_cell()]), tmp_path, "<b>title</b> & more"))
+    assert len(tags.named("details")) == 2, "what made it, and the cell's code"
+    assert "draw()" in tags.text
+    (image,) = tags.named("img")
+    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == png()
+    assert not tags.named("b")
+    assert "<b>title</b> & more" in tags.text
+
+
+def test_nothing_is_loaded_from_elsewhere(tmp_path):
+    html = '<script src="https://x.org/a.js"></script><img src="https://x.org/a.png" alt="far"><link href="//x/y.css">'
+    cells = [
+        new_markdown_cell("![cat](https://x.org/cat.png) [a link](https://x.org)"),
+        new_code_cell("1", outputs=[new_output("display_data", {"text/html": html})]),
+        new_code_cell("2", outputs=[new_output("display_data", {"application/javascript": "alert(1)"})]),
+    ]
+    tags = Tags(report_page(new_notebook(cells=cells), tmp_path, "t"))
+    assert loaded(tags) == []
+    assert {link.get("href") for link in tags.named("a")} >= {"https://x.org", "https://x.org/cat.png"}
+    assert "moves only in an open notebook" in tags.text
+
+
+def test_large_pictures_are_made_smaller(tmp_path):
+    page = report_page(new_notebook(cells=[picture_cell(1300, seed) for seed in range(3)]), tmp_path, "t")
+    tags = Tags(page)
+    assert len(page.encode()) <= LARGEST
+    assert [image["src"][:15] for image in tags.named("img")] == ["data:image/jpeg"] * 3
+    assert "made smaller" in tags.text
+
+
+def test_what_cannot_be_made_smaller_is_left_out_and_said(tmp_path):
+    texts = [new_code_cell("p", outputs=[new_output("stream", text="long\n" * n)]) for n in (1_500_000, 2)]
+    page = report_page(new_notebook(cells=texts), tmp_path, "t")
+    assert len(page.encode()) <= LARGEST
+    assert "was left out here" in page
+    assert "long\nlong" in page, "the small output stays"
+    page = report_page(new_notebook(cells=[new_code_cell("x" * 2 * LARGEST)]), tmp_path, "t")
+    assert len(page.encode()) <= LARGEST
+    assert "too large for a page" in page
+
+
+def test_facts_are_told_and_absent_ones_are_not_needed(tmp_path):
+    assert "not told" in facts_of(tmp_path)[0][1]
+    session = {"wall_seconds": 90.4, "peak_memory_mib": 512, "energy_joules": None, "device": "cpu"}
+    made_by = {"seed": 3, "git_commit": "abc", "git_changes": True, "data": {"demo/a": "f00"}}
+    (tmp_path / "provenance.json").write_text(json.dumps(made_by | {"sessions": [session, {}, None]}))
+    facts = dict(facts_of(tmp_path))
+    assert facts["seed"] == "3"
+    assert "not committed" in facts["commit"]
+    assert facts["wall time"] == "90 s"
+    assert facts["energy"] == "not told by the driver"
+    assert facts["fingerprints of the data"] == "demo/a f00"
+
+
+def write_notebook(path, *sources):
+    nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
+    return path
+
+
+def test_execution_completes_what_the_last_cell_kept(tmp_path):
+    runs = tmp_path / "runs"
+    last = f"{KEEP}(Path({str(runs / 'run')!r}), Path({str(runs)!r}), name='n')\nprint('the end')"
+    done = execute(write_notebook(tmp_path / "in.ipynb", last), tmp_path / "out.ipynb", stream=io.StringIO())
+    assert done.error is None
+    assert "the end" in str(nbformat.read(runs / "run" / "n.ipynb", 4).cells[0].outputs)
+    assert "run/n.html" in (runs / "index.html").read_text()
+    assert "MASKRF_NOTEBOOK" not in os.environ
+
+
+def test_a_notebook_that_fails_has_a_page_with_its_traceback(tmp_path):
+    done = execute(write_notebook(tmp_path / "in.ipynb", "1 / 0"), tmp_path / "out.ipynb", stream=io.StringIO())
+    assert done.error
+    page = (tmp_path / "out.html").read_text()
+    assert "ZeroDivisionError" in page
+    assert "ansi-red-fg" in page
+
+
+def test_the_command_papermill_tells_the_file(tmp_path):
+    last = f"{KEEP}(Path('runs/run'), Path('runs'), name='n')"
+    write_notebook(tmp_path / "in.ipynb", "print('before')", last)
+    command = [sys.executable, "-m", "papermill", "-k", "python3", "in.ipynb", "out.ipynb"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MASKRF_NOTEBOOK": "1:/of/another.ipynb"}
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    assert "before" in (tmp_path / "runs" / "run" / "n.html").read_text()
+
+
+def test_where_the_file_is_unknown_nothing_is_kept(tmp_path, capsys):
+    from maskrf_core.workbook.reports import keep_this_notebook
+
+    keep_this_notebook(tmp_path / "run", tmp_path, name="n")
+    assert "no report was kept" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def runs(tmp_path):
+    good = tmp_path / "demo" / "<i>good"
+    (good / "figures").mkdir(parents=True)
+    (good / "config.yaml").write_text("stage: pretrain\n")
+    (good / "metrics.csv").write_text("step,phase,fine_psnr\n1,train,\n1,validation,17.5\n2,validation,16\n")
+    (good / "figures" / "renders.png").write_bytes(png(64))
+    broken = tmp_path / "demo" / "broken"
+    (broken / "figures").mkdir(parents=True)
+    (broken / "config.yaml").write_bytes(b"\xff\x00")
+    (broken / "metrics.csv").write_bytes(b"\x00")
+    (broken / "training.json").write_text("{")
+    (broken / "results.json").write_text("[")
+    (broken / "figures" / "renders.png").write_bytes(png(64)[:100])
+    results = tmp_path / "demo" / "05_evaluate"
+    results.mkdir()
+    (results / "results.json").write_text(json.dumps({"results": {"methods": {"a": {"psnr": 20}, "b": {}}}}))
+    os.utime(results / "results.json", (4e9, 4e9))
+    return tmp_path
+
+
+def test_the_index_lists_whole_and_broken_folders(runs):
+    page = write_index(runs).read_text()
+    tags = Tags(page)
+    assert "17.50 dB" in tags.text
+    assert "20.00 dB (test)" in tags.text
+    assert "demo/broken" in tags.text
+    assert "demo/<i>good" in tags.text, "names are text"
+    assert not tags.named("i")
+    assert len(tags.named("img")) == 1
+    assert tags.text.index("05_evaluate") < tags.text.index("broken"), "newest first"
+    assert write_index(runs).read_text() == page, "from the folders alone"
+
+
+def test_keeping_in_place_keeps_the_notebook_as_it_is(tmp_path):
+    path = write_notebook(tmp_path / "n.ipynb", "1")
+    before = path.read_bytes()
+    assert keep(path, tmp_path) == tmp_path / "n.html"
+    assert path.read_bytes() == before
