@@ -1,6 +1,7 @@
 """Training batches made ahead in worker processes. A batch depends on the seed and its step alone, so neither the
 number of workers nor an interruption changes any number."""
 
+import ctypes
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ from maskrf_core.errors import MaskrfError, RunError
 
 BATCHES_AHEAD = 2
 """Batches that each worker makes before they are asked for."""
+PR_SET_PDEATHSIG = 1
+"""Of Linux: which signal a process gets when its parent dies."""
 Parts = dict[str, np.ndarray | None]
 
 
@@ -175,7 +178,14 @@ def _begin_worker(worker: int) -> None:
     """One thread each: the others belong to the training. What asks a training to stop, sent to its whole group by a
     terminal or a scheduler, is not for its workers: one that dies as it hands over a batch would block the training."""
     os.setsid()
+    _die_with_the_training()
     for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+
+
+def _die_with_the_training() -> None:
+    """A worker whose training was killed would wait for ever to hand over its batch, and hold its memory."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -5,6 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from maskrf_core.errors import RunError
+
 
 class Interval:
     """Sums of the loss terms since the last line; `state` is what a continued training needs to write the same line."""
@@ -36,3 +40,13 @@ class Interval:
     def state(self) -> dict[str, Any]:
         """Plain values."""
         return {"begun_at": self.begun_at, "sums": dict(self._sums)}
+
+
+def check_finite(terms: Mapping[str, float], said: str, origin: str) -> None:
+    """Raise `RunError`, with what is `said`, if a term of a batch from `origin` is not finite."""
+    if not np.isfinite(list(terms.values())).all():
+        listed = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        raise RunError(
+            f"{said} ({listed}; {origin}). Nothing of this step was kept. Look at that batch, or lower "
+            "training.learning_rate and start a new run."
+        )

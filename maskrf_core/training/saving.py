@@ -9,17 +9,17 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
 
 
-def read_newest(run: Run) -> dict[str, Any] | None:
+def read_newest(run: Run, *, first: bool = True) -> dict[str, Any] | None:
     """The checkpoint to continue from; none where the run has not begun.
 
-    Says so where it is not the last one, because that one is damaged; that file is moved aside, so that it never takes
-    the place of a good one.
+    Says so where it is not the last one, because that one is damaged. The `first` of several processes moves that file
+    aside, so that it never takes the place of a good one.
 
     Raises:
         CheckpointError: there are checkpoints, but none can be read.
     """
     checkpoint, path, fault = newest_checkpoint(run.last_checkpoint, run.previous_checkpoint)
-    if checkpoint is not None and path != run.last_checkpoint:
+    if first and checkpoint is not None and path != run.last_checkpoint:
         print(f"{fault or f'{run.last_checkpoint}: is missing.'}", flush=True)
         print(f"continuing from {path.name}, {checkpoint['step']} steps", flush=True)
         if fault:

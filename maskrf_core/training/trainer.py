@@ -1,10 +1,10 @@
 """The loop: `fit(run)` trains what the run folder says, and continues it if it was begun."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from maskrf_core.checkpoints import load_weights, save_checkpoint
@@ -19,12 +19,13 @@ from maskrf_core.progress import Progress
 from maskrf_core.runs import Run
 from maskrf_core.runs.lock import owned
 from maskrf_core.runs.log import RunLog
-from maskrf_core.training.interval import Interval
+from maskrf_core.training.interval import Interval, check_finite
 from maskrf_core.training.processes import Together, batch_of_several, rank, start_fabric
 from maskrf_core.training.report import StatusReport, reported
 from maskrf_core.training.saving import read_newest, save_last
 from maskrf_core.training.scenes import open_checked_scenes, prepare_depths
 from maskrf_core.training.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
+from maskrf_core.training.session import noted
 from maskrf_core.training.start import renderer_of_run
 from maskrf_core.training.stopping import TrainingStopped, asked_to_stop
 
@@ -63,7 +64,7 @@ class Trainer:
 
         self.fabric = start_fabric(self.config.hardware)
         self.together = Together(self.fabric)
-        checkpoint = read_newest(run)
+        checkpoint = read_newest(run, first=self.together.is_first)
         self.renderer = renderer_of_run(self.config, self.mixture, checkpoint, self.fabric.device)
         self.objective = Objective(self.renderer, self.config)
         trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
@@ -72,26 +73,31 @@ class Trainer:
         self.owes_validation = False
         """Whether that of this step was interrupted."""
         state = self._restored(checkpoint) if checkpoint is not None else {}
-        self.interval = Interval(**state.get("interval", {"begun_at": self.step}))
+        intervals = state.get("intervals", [{"begun_at": self.step}] * self.together.count)
+        self.interval = Interval(**intervals[self.together.rank])
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
         if state:
             self.optimiser.load_state_dict(state["optimiser"])
 
     def fit(self) -> None:
         """Do the remaining steps, with log, validation and checkpoints at their intervals."""
-        training = self.config.training
         self.report.step = self.step
-        if self.step >= training.steps and not self.owes_validation:
+        if self.step >= self.config.training.steps and not self.owes_validation:
             self._say(f"{self.run.folder.name}: all {self.step} steps were done before")
             return
         for notice in [*self.mixture.notices, *batch_of_several(self.config)]:
             self._say(notice)
-        self._prepare_depths()
-        log = RunLog(self.run, self.step) if self.together.is_first else None
+        first = self.together.is_first
+        scenes, device = (self.mixture, self.validation_scenes), self.fabric.device
+        with noted(self.run, *scenes, device=device, done=lambda: self.step) if first else nullcontext():
+            self._prepare_depths()
+            self._do_the_rest(RunLog(self.run, self.step) if first else None)
+
+    def _do_the_rest(self, log: RunLog | None) -> None:
         title = f"{self.config.stage} {self.run.folder.name}"
         with (
             closing(log) if log else nullcontext(),
-            closing(Progress(training.steps, self.step, title)) as progress,
+            closing(Progress(self.config.training.steps, self.step, title)) as progress,
             closing(self.batches()) as batches,
         ):
             self._fit(batches, log, progress)
@@ -148,12 +154,7 @@ class Trainer:
         terms = self.model(draw.batch.to(self.fabric.device), generator=generator)
         total = weighted_sum(terms, config.masking, self.step)
         values = {name: float(term.detach()) for name, term in {"total": total, **terms}.items()}
-        if not np.isfinite(list(values.values())).all():
-            raise RunError(
-                f"{self.run.folder}: the loss is not finite at step {self.step} ({_listed(values)}; {draw.origin}). "
-                "Nothing of this step was kept. Look at that batch, or lower training.learning_rate and start a new "
-                "run."
-            )
+        check_finite(values, f"{self.run.folder}: the loss is not finite at step {self.step}", draw.origin)
         self.optimiser.zero_grad()
         self.fabric.backward(total)
         self.optimiser.step()
@@ -198,8 +199,7 @@ class Trainer:
         )
         if split == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:
             self.best = {"fine_psnr": numbers["fine_psnr"], "step": self.step}
-            if self.together.is_first:
-                save_checkpoint(self.run.best_checkpoint, self.renderer, self.step, self._state())
+            self._write(partial(save_checkpoint, self.run.best_checkpoint))
         return numbers
 
     def _prepare_depths(self) -> None:
@@ -227,16 +227,14 @@ class Trainer:
 
     def _save(self, *, needed: bool = False) -> None:
         needed = needed or self.step == self.config.training.steps
-        if self.together.is_first:
-            save_last(self.run, self.renderer, self.step, self._state(), needed=needed)
+        self._write(partial(save_last, self.run, needed=needed))
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "optimiser": self.optimiser.state_dict(),
-            "best": self.best,
-            "interval": self.interval.state,
-            "owes_validation": self.owes_validation,
-        }
+    def _write(self, save: Callable[..., None]) -> None:
+        """Let the first process save the state of all of them."""
+        intervals = self.together.gathered([self.interval.state])
+        state = {"best": self.best, "intervals": intervals, "owes_validation": self.owes_validation}
+        if self.together.is_first:
+            save(renderer=self.renderer, step=self.step, state={"optimiser": self.optimiser.state_dict(), **state})
 
     def _restored(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
         """The state besides the weights, of which the first checkpoints hold less."""
@@ -249,7 +247,3 @@ class Trainer:
     def _say(self, text: str) -> None:
         if self.together.is_first:
             print(text, flush=True)
-
-
-def _listed(values: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -1,16 +1,15 @@
 """The trainings that notebooks stand on. A run that is finished is not trained again; one that is missing is made."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from maskrf_core.config import Config
-from maskrf_core.errors import RunError
 from maskrf_core.mvsnet_weights import check_mvsnet_is_there
 from maskrf_core.published_checkpoints import steps_of
 from maskrf_core.runs import Run
+from maskrf_core.runs.initial_weights import hold_to_weights
 from maskrf_core.storage import shown
 from maskrf_core.training.saving import steps_done
 from maskrf_core.training.scenes import open_checked_scenes
@@ -121,23 +120,6 @@ def histories(runs: Mapping[str, Run]) -> dict[str, tuple[pd.DataFrame, int]]:
             found["masked pretraining"] = (before.metrics(), 0)
         found[name] = (run.metrics(), total_steps(run) - run.config.training.steps)
     return found
-
-
-def hold_to_weights(run: Run, weights: Path) -> None:
-    """Note what the initial weights are, and refuse to go on from a file that has changed since.
-
-    Raises:
-        RunError: the run began from other weights.
-    """
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    noted = run.results().get("initial_weights")
-    if noted is None:
-        run.record("initial_weights", {"file": shown(weights), "sha256": digest})
-    elif noted["sha256"] != digest:
-        raise RunError(
-            f"{shown(run.folder)}: began from weights that {shown(weights)} no longer holds; they were trained "
-            "further or anew since. Delete this run folder, or choose another with the parameter run."
-        )
 
 
 def handed_on(parameters: NotebookParameters, model: type[Parameters], names: tuple[str, ...]) -> Parameters:

@@ -10,11 +10,12 @@ import pandas as pd
 from maskrf_core.config import Config
 from maskrf_core.runs import Run
 from maskrf_core.runs.cost import MERGED, cost
+from maskrf_core.runs.initial_weights import hold_to_weights
 from maskrf_core.runs.log import latest
 from maskrf_core.settings import MaskingSettings
 from maskrf_core.training.saving import steps_done
 from maskrf_core.training.scenes import check_masking
-from maskrf_core.workbook.experiments import checked_start, hold_to_weights
+from maskrf_core.workbook.experiments import checked_start
 from maskrf_core.workbook.grid_parameters import OF_MASKING, AblationParameters, varied_in
 from maskrf_core.workbook.notebook_parameters import folder_name
 
