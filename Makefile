@@ -23,16 +23,19 @@ export GOMP_SPINCOUNT ?= 5000
 # A kernel found on this path would be started in place of this environment's own.
 unexport JUPYTER_PATH
 
-.PHONY: help quickstart test lab lint notebooks index bench lock clean
+.PHONY: help quickstart test test-long lab lint notebooks index bench lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 quickstart: $(STAMP)  ## run notebooks 01 to 05 at demo size and print what came out
 	$(IN_VENV) -m maskrf_core.workbook.quickstart
 
 test: $(STAMP)  ## every test, the notebooks included
 	$(IN_VENV) -m pytest --nbval-lax --nbval-current-env $(TEST_ARGS)
+
+test-long: $(STAMP)  ## what takes too long for every change: a hundred kills of one training
+	MASKRF_KILLS=100 $(IN_VENV) -m pytest tests/training/test_resuming.py $(TEST_ARGS)
 
 lab: $(STAMP)  ## JupyterLab on this environment
 	$(IN_VENV) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
@@ -67,7 +70,7 @@ lock:  ## write requirements.lock again from pyproject.toml
 	cp requirements.lock "$$work/lines"; \
 	"$$work/venv/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.10 --quiet \
 		--no-header --annotation-style line --output-file "$$work/lines" $(LOCK_ARGS); \
-	{ sed '/^[^#]/,$$d' requirements.lock; grep -vE '^(#|nvidia-|cuda-|triton==)' "$$work/lines"; } > "$$work/lock"; \
+	{ sed '/^[^#]/,$$d' requirements.lock; awk '/^nvidia-ml-py==/ || !/^(#|nvidia-|cuda-|triton==)/' "$$work/lines"; } > "$$work/lock"; \
 	if cmp -s "$$work/lock" requirements.lock; then echo "requirements.lock is as it was"; exit 0; fi; \
 	cp "$$work/lock" requirements.lock.new; mv requirements.lock.new requirements.lock
 
