@@ -75,7 +75,7 @@ class TrainingProcess:
             self._child.send_signal(signal.SIGTERM)
         self.run.stop_path.touch()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float | int) -> bool:
         """Whether it has ended within so many seconds."""
         until = time.monotonic() + seconds
         while self.runs():

@@ -19,19 +19,19 @@ class StatusReport:
 
     def __init__(self, run: Run, processes: int = 1):
         self._run = run
-        self._started, self._written = _now(), 0.0
+        self._started, self._written, self._state = _now(), 0.0, ""
         self._fixed = {"pid": os.getpid(), "host": platform.node(), "processes": processes, "started": self._started}
         self.step, self.steps = 0, run.config.training.steps
 
     def at(self, step: int) -> None:
-        """So many steps are done; written once a second."""
+        """So many steps are done; written at most once a second."""
         self.step = step
-        if time.monotonic() - self._written >= SECONDS_BETWEEN:
+        if self._state != "training" or time.monotonic() - self._written >= SECONDS_BETWEEN:
             self.write("training")
 
     def write(self, state: State, reason: str | None = None, code: ExitCode | None = None) -> None:
         """Write now."""
-        self._written = time.monotonic()
+        self._written, self._state = time.monotonic(), state
         status = TrainingStatus(
             state=state, step=self.step, steps=self.steps, reason=reason, exit_code=code, updated=_now(), **self._fixed
         )

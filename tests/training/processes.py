@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -19,10 +20,9 @@ PATIENCE = 120
 
 def started_run(folder: Path, **settings) -> Run:
     """A run of a smoke-sized pretraining."""
-    os.environ["MASKRF_SMOKE"] = "1"
-    return Run.start(
-        folder, load_config("pretrain", "demo", {name.replace("__", "."): v for name, v in settings.items()})
-    )
+    overrides = {name.replace("__", "."): value for name, value in settings.items()}
+    with mock.patch.dict(os.environ, SMOKE):
+        return Run.start(folder, load_config("pretrain", "demo", overrides))
 
 
 def spawn(run: Run, **environment: str) -> subprocess.Popen:

@@ -34,6 +34,7 @@ def test_a_cell_trains_in_a_process_of_its_own_to_the_same_bits(tmp_path, capfd)
     assert run.status.pid != os.getpid()
     fit(same)
     assert_same_bits(run, same)
+    capfd.readouterr()
     train(run)
     assert capfd.readouterr().out == "run: all 6 steps were done before\n"
 
@@ -95,12 +96,12 @@ def test_a_killed_process_is_told(tmp_path):
     assert run.status.state == "training"  # it had no time to say anything else
 
 
-class Interrupted:
+class Interrupted(TrainingProcess):
     """A process whose follower is interrupted at once."""
 
     def __init__(self, run):
-        self.run, self.asked = run, 0
-        self.was_found = False
+        super().__init__(run, None, None, 0)
+        self.asked = 0
 
     def runs(self):
         raise KeyboardInterrupt
@@ -149,5 +150,5 @@ def test_who_watches_sees_a_plot_and_a_bar(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(following, "display", shown.append)
     monkeypatch.setattr(following, "someone_watches", lambda: True)
     train(run)
-    assert shown[0].value.startswith(b"\x89PNG")
+    assert bytes(shown[0].value).startswith(b"\x89PNG")
     assert "step      6  validation" in capsys.readouterr().out
