@@ -40,7 +40,7 @@ def keep_this_notebook(folder: Path, runs_root: Path, *, name: str) -> None:
         return
     notebook, saved = origin
     page = keep(notebook, folder, runs_root, name=name)
-    print("report in", shown(page), "" if saved else "(the notebook as last saved)")
+    print(f"report in {shown(page)}" + ("" if saved else " (the notebook as last saved)"))
     if os.environ.get(KEPT_VARIABLE) and Path(os.environ[KEPT_VARIABLE]).parent.is_dir():
         note = {"folder": str(folder.resolve()), "runs_root": str(runs_root.resolve()), "name": name}
         write_text(Path(os.environ[KEPT_VARIABLE]), json.dumps({"notebook": str(notebook), **note}))

@@ -24,7 +24,7 @@ LOADS = {"script": None, "link": None, "iframe": None, "object": None, "embed": 
 def report_page(notebook: NotebookNode, folder: Path, title: str) -> str:
     """The page: what made it (as told by `folder`), then the notebook with its code folded and its pictures in it."""
     notebook = _for_readers(notebook)
-    style = (TEMPLATES / "report" / "style.css.j2").read_text(encoding="utf-8")
+    style = (TEMPLATES / "report" / "style.css").read_text(encoding="utf-8")
     resources = {"report": {"title": title, "facts": facts_of(folder), "note": "", "style": style}}
     page = _rendered(notebook, resources)
     if len(page.encode()) <= LARGEST:
