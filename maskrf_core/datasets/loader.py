@@ -2,6 +2,7 @@
 number of workers nor an interruption changes any number."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -67,6 +68,7 @@ def training_batches(
         # A fork shares what is already open and costs milliseconds; macOS and Windows do not offer a safe one.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
+    others = set(multiprocessing.active_children())
     batches = iter(loader)
     try:
         for _ in range(first_step, steps):
@@ -76,6 +78,8 @@ def training_batches(
             yield made.unpacked() if isinstance(made, _Packed) else made
     finally:
         del batches  # ends the workers
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()  # one that is busy would not hear of it for long
 
 
 class _Steps(Dataset):
@@ -179,7 +183,7 @@ def _begin_worker(worker: int) -> None:
     terminal or a scheduler, is not for its workers: one that dies as it hands over a batch would block the training."""
     os.setsid()
     _die_with_the_training()
-    for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -24,5 +24,6 @@ def cost(folder: Path) -> dict[str, float | None]:
     merged = {}
     for name, merge in MERGED.items():
         known = [session[name] for session in sessions if isinstance(session.get(name), int | float)]
-        merged[name] = float(merge(known)) if known else None
+        whole = merge is max or len(known) == len(sessions)  # a sum that lacks a part would say too little
+        merged[name] = float(merge(known)) if known and whole else None
     return merged

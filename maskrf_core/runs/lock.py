@@ -33,12 +33,20 @@ def owned(folder: Path) -> Iterator[None]:
 
     Raises:
         AlreadyTrained: another process holds it, or this one does.
+        RunError: the file system has no locks.
     """
     folder = folder.resolve()
     if folder in _held:
         raise AlreadyTrained(f"{folder}: is being trained by this very process.")
     with (folder / LOCK_FILE).open("a+", encoding="utf-8") as file:
-        if not _acquired(file, PATIENCE):
+        try:
+            free = _acquired(file, fcntl.LOCK_EX, PATIENCE)
+        except OSError as error:
+            raise RunError(
+                f"{folder}: cannot be locked ({error.strerror}), so two trainings could mix there. Choose a runs_root on a "
+                "file system with locks."
+            ) from error
+        if not free:
             file.seek(0)
             raise AlreadyTrained(f"{folder}: is being trained already by {_described(file.read())}. Follow that one.")
         _held.add(folder)
@@ -57,18 +65,17 @@ def is_owned(folder: Path) -> bool:
     if folder in _held:
         return True
     try:
-        file = (folder / LOCK_FILE).open("r+", encoding="utf-8")
-    except FileNotFoundError:
+        with (folder / LOCK_FILE).open("r", encoding="utf-8") as file:
+            return not _acquired(file, fcntl.LOCK_SH, 0.0)
+    except OSError:  # none there, or not to be read, or no file system of locks: then nobody holds one
         return False
-    with file:
-        return not _acquired(file, 0.0)
 
 
-def _acquired(file, patience: float) -> bool:
+def _acquired(file, kind: int, patience: float) -> bool:
     until = time.monotonic() + patience
     while True:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, kind | fcntl.LOCK_NB)
             return True
         except (BlockingIOError, PermissionError):
             if time.monotonic() >= until:

@@ -108,7 +108,7 @@ def _state(run: Run, steps: int, metrics: pd.DataFrame) -> tuple[str, int, str |
     if is_owned(run.folder):
         return "training", status.step, None
     if status.state in ("starting", "training"):
-        return "killed", status.step, None
+        return "killed", max(status.step, logged), None
     if status.state == "finished" and status.step < steps:
         return "stopped", status.step, "more steps were asked for since"
     return status.state, status.step, status.reason

@@ -15,6 +15,7 @@ from submitit.helpers import DelayedSubmission
 
 from maskrf_core.errors import SlurmError
 from maskrf_core.runs import Run, TrainingStatus
+from maskrf_core.runs.lock import is_owned
 from maskrf_core.slurm.child import Child
 from maskrf_core.slurm.nodes import Place, torchrun_options
 from maskrf_core.training.command import several_processes, training_command, training_environment
@@ -22,6 +23,7 @@ from maskrf_core.training.stopping import STOP_VARIABLE, ExitCode
 
 TO_BE_ENDED = 300.0
 """Seconds in which Slurm is expected to end a job whose work it has told to stop."""
+SECONDS_BETWEEN_LOOKS = 1.0
 STATUS_PATIENCE = 10
 """Seconds until all nodes see what the first one wrote."""
 
@@ -88,15 +90,24 @@ class TrainingJob(Job):
         """
         for folder in self.folders:
             run = Run.open(folder)
-            before = run.status
-            log = run.log_path if place.rank == 0 else run.folder / f"training.node{place.rank}.log"
-            child = self.run(training_of(run, place), log, place)
-            code = child.process.returncode
-            if code and run.config.hardware.num_nodes > 1:
-                code = written_code(run, before)
+            child, code = self._train(run, place)
+            while (
+                code == ExitCode.TRAINED_ELSEWHERE
+            ):  # by another job, or by this one's process on a node that was lost
+                while is_owned(run.folder):
+                    time.sleep(SECONDS_BETWEEN_LOOKS)
+                child, code = self._train(run, place)
             if code:
                 raise self._fault(run, code, child, place)
         return [str(folder) for folder in self.folders]
+
+    def _train(self, run: Run, place: Place) -> tuple[Child, int]:
+        """The process that has trained a run, and how that ended."""
+        before = run.status
+        log = run.log_path if place.rank == 0 else run.folder / f"training.node{place.rank}.log"
+        child = self.run(training_of(run, place), log, place)
+        code = child.process.returncode
+        return child, written_code(run, before) if code and run.config.hardware.num_nodes > 1 else code
 
     def _fault(self, run: Run, code: int, child: Child, place: Place) -> SlurmError:
         # A preemption begins with SIGTERM to all processes of a job, and may find one that does not hear it yet.

@@ -6,10 +6,12 @@ Where a run asks for several devices, their processes are started here; under to
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,8 @@ from maskrf_core.training.stopping import SIGNALS, ExitCode, TrainingStopped, he
 
 if TYPE_CHECKING:
     from maskrf_core.runs import Run
+
+SECONDS_BETWEEN_LOOKS = 0.1
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
@@ -84,24 +88,27 @@ def failed(error: MaskrfError) -> ExitCode:
 
 def train_in_several(run: Run) -> ExitCode:
     """Start one process a device, pass on to the first what this one is asked, and end as they ended."""
-    before = run.status
-    devices = run.config.hardware.devices
+    from maskrf_core.runs.lock import is_owned
+
+    if is_owned(run.folder):
+        print(f"{run.folder}: is being trained already.", flush=True)
+        return ExitCode.TRAINED_ELSEWHERE
+    heard: list[int] = []
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _frame: heard.append(number))
+    before, devices = run.status, run.config.hardware.devices
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices))}  # torchrun would give each only one
     children = subprocess.Popen([*several_processes(devices), str(run.folder.resolve())],
                                 env=threads | training_environment(), start_new_session=True)  # fmt: skip
-
-    def pass_on(number: int, _frame: object) -> None:
+    while children.poll() is None:
         status = run.status
-        if status is not None and status != before and children.poll() is None:
-            os.kill(status.pid, number)
-
-    for number in SIGNALS:
-        signal.signal(number, pass_on)
-    children.wait()
-    hear_signals()
+        if heard and status is not None and (before is None or status.started != before.started):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(status.pid, heard.pop(0))
+        time.sleep(SECONDS_BETWEEN_LOOKS)
     status = run.status
-    if status is None or status == before or status.exit_code is None:
-        return ExitCode.FAILED
+    if status is None or (before is not None and status.started == before.started) or status.exit_code is None:
+        return ExitCode.TRAINED_ELSEWHERE if is_owned(run.folder) else ExitCode.FAILED
     return ExitCode(status.exit_code)
 
 

@@ -32,7 +32,8 @@ class TrainingProcess:
         before = run.status
         written = run.log_path.stat().st_size if run.log_path.is_file() else 0
         if is_owned(run.folder):
-            return cls(run, None, None, written)
+            goes_on = before is not None and before.state in ("starting", "training")
+            return cls(run, None, None if goes_on else before, written)
         with run.log_path.open("ab") as log:
             child = subprocess.Popen(
                 training_command([run.folder]),
@@ -48,6 +49,12 @@ class TrainingProcess:
     def was_found(self) -> bool:
         """Whether it had been started by someone else."""
         return self._child is None
+
+    @property
+    def status(self) -> TrainingStatus | None:
+        """What it has written of itself; none where that is from the one before it."""
+        status = self.run.status
+        return None if status == self._before else status
 
     def runs(self) -> bool:
         """Whether it still does. A second start that finds the run taken becomes one that follows."""
@@ -71,7 +78,7 @@ class TrainingProcess:
 
     def ask_to_stop(self) -> None:
         """It saves and ends within a step; one that has not begun yet just ends."""
-        if self._child is not None and self.run.status == self._before:
+        if self._child is not None and self.status is None:
             self._child.send_signal(signal.SIGTERM)
         self.run.stop_path.touch()
 
@@ -92,14 +99,13 @@ class TrainingProcess:
             RunError: it failed or was killed, with its reason and its last lines.
         """
         self.run.stop_path.unlink(missing_ok=True)
-        status = self.run.status
-        told = status is not None and status != self._before
-        if told and status.state == "finished":
+        status = self.status
+        state = None if status is None else status.state
+        if state == "finished":
             return
-        if told and status.state == "stopped":
+        if state == "stopped":
             raise TrainingStopped(status.reason or "stopped", ExitCode(status.exit_code or ExitCode.SIGINT))
-        failed = told and status.state == "failed"
-        reason = status.reason if failed else self._how_it_died()
+        reason = status.reason if state == "failed" else self._how_it_died()
         lines = "\n".join(f"  {line}" for line in self._last_lines())
         raise RunError(
             f"{self.run.folder}: the training process failed. {reason}\nIts last lines, of {self.run.log_path.name}:\n"

@@ -16,8 +16,9 @@ class _Both:
         self._stream, self._log = stream, log
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):  # a full disk; the training itself says so where it matters
-            self._log.write(text)
+        if "\r" not in text:  # a bar, which moves in a terminal only
+            with contextlib.suppress(OSError):  # a full disk; the training itself says so where it matters
+                self._log.write(text)
         return self._stream.write(text)
 
     def flush(self) -> None:
@@ -32,7 +33,7 @@ class _Both:
 @contextlib.contextmanager
 def kept_in_log(run: Run) -> Iterator[None]:
     """Keep all that is printed meanwhile in the run's log as well, unless it goes there already."""
-    if _goes_there(run):
+    if _goes_there(run) or int(os.environ.get("RANK", 0)) > 0:  # of several processes, the first one keeps it
         yield
         return
     with (

@@ -33,6 +33,35 @@ def steps_done(run: Run) -> int:
     return 0 if checkpoint is None else checkpoint["step"]
 
 
+def is_done(run: Run) -> bool:
+    """Whether nothing is left to do: all steps are done, and the last validation was not interrupted."""
+    checkpoint, _, _ = newest_checkpoint(run.last_checkpoint, run.previous_checkpoint)
+    if checkpoint is None or checkpoint["step"] < run.config.training.steps:
+        return False
+    return not checkpoint["state"].get("owes_validation", False)
+
+
+def save_best(run: Run, renderer: Renderer, step: int, state: dict[str, Any]) -> None:
+    """Write the weights that validated best.
+
+    Raises:
+        RunError: they could not be written. Going on without them would choose others.
+    """
+    try:
+        save_checkpoint(run.best_checkpoint, renderer, step, state)
+    except (OSError, RuntimeError, CheckpointError) as error:
+        raise RunError(
+            f"{run.best_checkpoint}: that of step {step} could not be written ({_reason(error)}). Make room, and start "
+            "the run again: it goes on from its last checkpoint."
+        ) from error
+
+
+def remove_leftovers(run: Run) -> None:
+    """Remove what a training that was killed as it saved has left beside its checkpoints. Hold the run's lock."""
+    for path in run.last_checkpoint.parent.glob(".*"):
+        path.unlink()
+
+
 def save_last(run: Run, renderer: Renderer, step: int, state: dict[str, Any], *, needed: bool) -> None:
     """Write the checkpoint to continue from.
 

@@ -23,11 +23,6 @@ class ExitCode(IntEnum):
     SIGINT = 86
 
     @property
-    def stopped(self) -> bool:
-        """Whether it was asked to save and end before it was done."""
-        return self >= ExitCode.STOP_FILE
-
-    @property
     def said(self) -> str:
         """For people."""
         return "a file named stop" if self is ExitCode.STOP_FILE else self.name

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from maskrf_core.checkpoints import load_weights, save_checkpoint
+from maskrf_core.checkpoints import load_weights
 from maskrf_core.datasets.loader import training_batches
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.training_views import TrainingDraw
@@ -22,7 +22,7 @@ from maskrf_core.runs.log import RunLog
 from maskrf_core.training.interval import Interval, check_finite
 from maskrf_core.training.processes import Together, batch_of_several, rank, start_fabric
 from maskrf_core.training.report import StatusReport, reported
-from maskrf_core.training.saving import read_newest, save_last
+from maskrf_core.training.saving import read_newest, remove_leftovers, save_best, save_last
 from maskrf_core.training.scenes import open_checked_scenes, prepare_depths
 from maskrf_core.training.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
 from maskrf_core.training.session import noted
@@ -45,12 +45,18 @@ def fit(run: Run) -> Renderer:
         RunError: a loss is not finite, or a file cannot be written; the last checkpoint is kept.
     """
     first = rank() == 0
-    with owned(run.folder) if first else nullcontext(), reported(run, first=first) as report:
+    with owned(run.folder) if first else nullcontext():
         if first:
             run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on
-        trainer = Trainer(run, report)
-        trainer.fit()
-        return trainer.renderer.eval()
+            remove_leftovers(run)
+        with reported(run, first=first) as report:
+            return _fitted(run, report)
+
+
+def _fitted(run: Run, report: StatusReport) -> Renderer:
+    trainer = Trainer(run, report)
+    trainer.fit()
+    return trainer.renderer.eval()
 
 
 class Trainer:
@@ -199,7 +205,7 @@ class Trainer:
         )
         if split == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:
             self.best = {"fine_psnr": numbers["fine_psnr"], "step": self.step}
-            self._write(partial(save_checkpoint, self.run.best_checkpoint))
+            self._write(partial(save_best, self.run))
         return numbers
 
     def _prepare_depths(self) -> None:

@@ -11,7 +11,7 @@ from maskrf_core.published_checkpoints import steps_of
 from maskrf_core.runs import Run
 from maskrf_core.runs.initial_weights import hold_to_weights
 from maskrf_core.storage import shown
-from maskrf_core.training.saving import steps_done
+from maskrf_core.training.saving import is_done, steps_done
 from maskrf_core.training.scenes import open_checked_scenes
 from maskrf_core.workbook.following import train
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
@@ -97,8 +97,8 @@ def checked_start(folder: Path, config: Config) -> Run:
 
 def trained(run: Run) -> Run:
     """Train what is left of a run, saying so."""
-    left = run.config.training.steps - steps_done(run)
-    if left > 0:
+    if not is_done(run):
+        left = run.config.training.steps - steps_done(run)
         print(f"{shown(run.folder)} is needed here: training its {left} steps first", flush=True)
         train(run)
     return run

@@ -11,7 +11,7 @@ from maskrf_core.runs import Run
 from maskrf_core.runs.lock import is_owned
 from maskrf_core.storage import shown
 from maskrf_core.training.child import TrainingProcess
-from maskrf_core.training.saving import steps_done
+from maskrf_core.training.saving import is_done, steps_done
 from maskrf_core.workbook.figures import png_of, training
 
 SECONDS_BETWEEN_LOOKS = 0.25
@@ -30,18 +30,18 @@ def train(run: Run) -> Run:
         TrainingStopped: it was asked to stop, and has saved.
         RunError: it failed; with the reason and its last lines.
     """
-    if not is_owned(run.folder) and steps_done(run) >= run.config.training.steps:
+    if not is_owned(run.folder) and is_done(run):
         print(f"{run.folder.name}: all {steps_done(run)} steps were done before", flush=True)
-        return run
-    process = TrainingProcess.of(run)
-    if process.was_found:
-        print(f"{shown(run.folder)} is being trained already: following", flush=True)
-    try:
-        follow(process)
-    except KeyboardInterrupt:
-        _interrupted(process)
-        raise
-    process.check_end()
+    while is_owned(run.folder) or not is_done(run):  # one that is found may have begun when fewer steps were asked for
+        process = TrainingProcess.of(run)
+        if process.was_found:
+            print(f"{shown(run.folder)} is being trained already: following", flush=True)
+        try:
+            follow(process)
+        except KeyboardInterrupt:
+            _interrupted(process)
+            raise
+        process.check_end()
     return run
 
 
@@ -79,7 +79,7 @@ class _Watched:
         display(self._plot)
 
     def update(self, process: TrainingProcess) -> None:
-        status = self._run.status
+        status = process.status
         if status is not None and process.runs() and status.step > self._done:
             self._bar.advance(status.step - self._done)
             self._done = status.step

@@ -13,7 +13,7 @@ from maskrf_core.runs.cost import MERGED, cost
 from maskrf_core.runs.initial_weights import hold_to_weights
 from maskrf_core.runs.log import latest
 from maskrf_core.settings import MaskingSettings
-from maskrf_core.training.saving import steps_done
+from maskrf_core.training.saving import is_done, steps_done
 from maskrf_core.training.scenes import check_masking
 from maskrf_core.workbook.experiments import checked_start
 from maskrf_core.workbook.grid_parameters import OF_MASKING, AblationParameters, varied_in
@@ -70,7 +70,8 @@ class GridPoint:
 
     def is_finished(self) -> bool:
         """Whether nothing is left to do."""
-        return all(done >= asked for done, asked in zip(self.done(), self.steps, strict=True))
+        enough = all(done >= asked for done, asked in zip(self.done(), self.steps, strict=True))
+        return enough and all(is_done(run) for run in self.runs)
 
 
 def plan(parameters: AblationParameters) -> list[GridPoint]:

@@ -143,10 +143,11 @@ def finding(table: pd.DataFrame) -> str:
     row = clear.iloc[int(np.argmax(np.abs(gains)))]
     found = row["difference"]
     verb = "gains" if found.mean > 0 else "loses"
-    strategy = f" ({row['strategy']})"
+    what = ", ".join([str(row["strategy"]), *(f"{name}={row[name]}" for name in table.columns if "." in name)])
+    compared = "" if len(masked) == 1 else f", the largest of {len(masked)} compared"
     return (
-        f"Ratio {row['mask_ratio']:g}{strategy} {verb} {abs(found.mean):.2f} ± {found.half:.2f} dB "
-        f"against no mask ({found.n} seeds)"
+        f"Ratio {row['mask_ratio']:g} ({what}) {verb} {abs(found.mean):.2f} ± {found.half:.2f} dB "
+        f"against no mask ({found.n} seeds{compared})"
     )
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from IPython.display import display
 
-from maskrf_core.errors import RunError
+from maskrf_core.errors import MaskrfError, RunError
 from maskrf_core.progress import Progress, someone_watches
 from maskrf_core.runs.log import latest
 from maskrf_core.storage import shown
 from maskrf_core.training.child import TrainingProcess
-from maskrf_core.training.saving import steps_done
+from maskrf_core.training.saving import is_done
 from maskrf_core.training.stopping import ExitCode, TrainingStopped, asked_to_stop
 from maskrf_core.workbook.following import SECONDS_BETWEEN_LOOKS, SECONDS_TO_SAVE, stop_button
 from maskrf_core.workbook.grid import GridPoint, begin
@@ -74,7 +74,7 @@ class Chain:
                 return True
             self.process.check_end()
         for run in self.point.runs:
-            if steps_done(run) < run.config.training.steps:
+            if not is_done(run):
                 self.process = TrainingProcess.of(run, self.environment)
                 return True
         return False
@@ -134,7 +134,7 @@ class Sweep:
         try:
             if chain.goes_on():
                 return True
-        except (RunError, TrainingStopped) as error:
+        except MaskrfError as error:
             self.failures[chain.point.name] = str(error)
             self._progress.line(f"{chain.point.name}: {str(error).splitlines()[0]}")
             return False
@@ -166,6 +166,10 @@ def _train_on_slurm(points: Sequence[GridPoint], parameters: AblationParameters)
     """One job a point, in one array; returns when all have ended."""
     from maskrf_core import slurm  # its library is needed for nothing else
 
+    points = [point for point in points if not any(is_owned(run.folder) for run in point.runs)]
+    if not points:
+        print("all that is left is being trained already; run this again when it has ended", flush=True)
+        return
     chains: list[list[Path]] = [[run.folder for run in point.runs] for point in points]
     jobs = slurm.submit_trainings(chains, slurm.parse_slurm(parameters.slurm), points[0].folder.parent / "slurm")
     print(f"{len(jobs)} jobs of Slurm: {', '.join(job.job_id for job in jobs)}", flush=True)

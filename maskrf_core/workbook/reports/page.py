@@ -18,7 +18,7 @@ LARGEST = 5_000_000
 SIZES = ((1600, 85), (1000, 75), (640, 60), (320, 40))
 """Longest side in pixels and JPEG quality, tried in this order where a page would be larger."""
 INTERACTIVE = ("application/vnd.jupyter.widget-view+json", "application/javascript")
-LOADS = {"script": None, "link": None, "iframe": None, "object": None, "embed": None, "base": None}
+LOADS = ("script", "link", "iframe", "object", "embed", "base")
 
 
 def report_page(notebook: NotebookNode, folder: Path, title: str) -> str:
@@ -68,7 +68,7 @@ def _rendered(notebook: NotebookNode, resources: dict[str, Any]) -> str:
 def _offline(page: str) -> str:
     """The page without what would be loaded or run; a picture of another place becomes a link to it."""
     soup = BeautifulSoup(page, "html.parser")
-    for tag in soup.find_all(list(LOADS)):
+    for tag in soup.find_all(LOADS):
         tag.decompose()
     for tag in soup.find_all(src=True):
         if not tag["src"].startswith("data:"):
