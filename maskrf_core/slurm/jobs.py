@@ -91,9 +91,7 @@ class TrainingJob(Job):
         for folder in self.folders:
             run = Run.open(folder)
             child, code = self._train(run, place)
-            while (
-                code == ExitCode.TRAINED_ELSEWHERE
-            ):  # by another job, or by this one's process on a node that was lost
+            while code == ExitCode.TRAINED_ELSEWHERE:  # another job's, or this one's on a node that was lost
                 while is_owned(run.folder):
                     time.sleep(SECONDS_BETWEEN_LOOKS)
                 child, code = self._train(run, place)

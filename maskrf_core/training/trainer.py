@@ -50,13 +50,9 @@ def fit(run: Run) -> Renderer:
             run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on
             remove_leftovers(run)
         with reported(run, first=first) as report:
-            return _fitted(run, report)
-
-
-def _fitted(run: Run, report: StatusReport) -> Renderer:
-    trainer = Trainer(run, report)
-    trainer.fit()
-    return trainer.renderer.eval()
+            trainer = Trainer(run, report)
+            trainer.fit()
+            return trainer.renderer.eval()
 
 
 class Trainer:

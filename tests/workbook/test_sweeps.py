@@ -54,10 +54,10 @@ def pretended(tmp_path, monkeypatch):
     write_text(tmp_path / "training.py", TRAINING)
     command = lambda folders: [sys.executable, "-I", str(tmp_path / "training.py"), *map(str, folders)]  # noqa: E731
     monkeypatch.setattr(child, "training_command", command)
+    is_done = lambda run: (run.folder / "done").exists()  # noqa: E731
     for room in (grid, sweeps):
-        monkeypatch.setattr(
-            room, "steps_done", lambda run: run.config.training.steps if (run.folder / "done").exists() else 0
-        )
+        monkeypatch.setattr(room, "is_done", is_done)
+    monkeypatch.setattr(grid, "steps_done", lambda run: run.config.training.steps if is_done(run) else 0)
     return tmp_path / "runs"
 
 
