@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from multiprocessing.process import BaseProcess
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -78,8 +80,18 @@ def training_batches(
             yield made.unpacked() if isinstance(made, _Packed) else made
     finally:
         del batches  # ends the workers
-        for worker in set(multiprocessing.active_children()) - others:
-            worker.kill()  # one that is busy would not hear of it for long
+        _end(set(multiprocessing.active_children()) - others)
+
+
+def _end(workers: set[BaseProcess]) -> None:
+    """End those that are busy, and have not ended by themselves; torch would take their death for a failure."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    heard_by = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if in_main_thread else None
+    for worker in workers:
+        worker.kill()
+        worker.join()
+    if in_main_thread:
+        signal.signal(signal.SIGCHLD, heard_by)
 
 
 class _Steps(Dataset):

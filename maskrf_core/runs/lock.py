@@ -43,8 +43,8 @@ def owned(folder: Path) -> Iterator[None]:
             free = _acquired(file, fcntl.LOCK_EX, PATIENCE)
         except OSError as error:
             raise RunError(
-                f"{folder}: cannot be locked ({error.strerror}), so two trainings could mix there. Choose a runs_root on "
-                "a file system with locks."
+                f"{folder}: cannot be locked ({error.strerror}), so two trainings could mix there. Choose a runs_root "
+                "on a file system with locks."
             ) from error
         if not free:
             file.seek(0)

@@ -72,8 +72,7 @@ class Trainer:
         trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
         optimiser = torch.optim.Adam(trainable, lr=self.config.training.learning_rate)
         self.step, self.best = 0, {"fine_psnr": float("-inf"), "step": -1}
-        self.owes_validation = False
-        """Whether that of this step was interrupted."""
+        self.owes_validation = False  # whether that of this step was interrupted
         state = self._restored(checkpoint) if checkpoint is not None else {}
         intervals = state.get("intervals", [{"begun_at": self.step}] * self.together.count)
         self.interval = Interval(**intervals[self.together.rank])

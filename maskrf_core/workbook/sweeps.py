@@ -11,6 +11,7 @@ from IPython.display import display
 
 from maskrf_core.errors import MaskrfError, RunError
 from maskrf_core.progress import Progress, someone_watches
+from maskrf_core.runs.lock import is_owned
 from maskrf_core.runs.log import latest
 from maskrf_core.storage import shown
 from maskrf_core.training.child import TrainingProcess

@@ -37,8 +37,8 @@ def made(folder, state=None, step=0, psnr=(), sessions=None, stage="pretrain", *
 def four_runs(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("runs")
     sessions = [
-        {"wall_seconds": 5.0, "peak_memory_mib": 300},
-        {"wall_seconds": 2.5, "peak_memory_mib": 200, "energy_joules": 7},
+        {"wall_seconds": 5.0, "peak_memory_mib": 300, "energy_joules": 3},
+        {"wall_seconds": 2.5, "peak_memory_mib": 200, "energy_joules": 4},
     ]
     made(tmp_path / "grid" / "a", "finished", 20, (9.0, 12.0, 11.0), sessions)
     made(tmp_path / "grid" / "b", "stopped", 7, (10.0,), masking__mask_ratio=0.75, data__data_root="/elsewhere")
@@ -65,6 +65,16 @@ def test_each_run_has_a_row_with_state_scores_and_cost(root):
     assert (first["wall_seconds"], first["peak_memory_mib"], first["energy_joules"]) == (7.5, 300, 7)
     assert table.loc["d", ["fine_psnr", "wall_seconds"]].isna().all()
     assert str(table["fine_psnr"].dtype) == "float64"
+
+
+def test_energy_of_which_a_part_is_not_known_is_not_told(root):
+    path = root / "grid" / "a" / "provenance.json"
+    noted = json.loads(path.read_text(encoding="utf-8"))
+    noted["sessions"][0]["energy_joules"] = None  # it was killed
+    write_json(path, noted)
+    costs = runs.table(root).loc["grid/a"]
+    assert (costs["wall_seconds"], costs["peak_memory_mib"]) == (7.5, 300)
+    assert "energy_joules" not in costs
 
 
 def test_only_settings_that_differ_among_the_runs_shown_are_shown(root):
