@@ -19,7 +19,7 @@ SECONDS_BETWEEN_PLOTS = 5.0
 SECONDS_TO_SAVE = 600.0
 
 
-def train(run: Run) -> Run:
+def train(run: Run) -> None:
     """Train what is left of a run in a process of its own, and follow it to its end.
 
     If a process is training the run already, that one is followed: closing a notebook and running its cells again takes
@@ -42,7 +42,6 @@ def train(run: Run) -> Run:
             _interrupted(process)
             raise
         process.check_end()
-    return run
 
 
 def follow(process: TrainingProcess) -> None:
