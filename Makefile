@@ -50,11 +50,12 @@ notebooks: $(STAMP)  ## execute the committed notebooks in place, at demo size
 index: $(STAMP)  ## write runs/index.html, a page of all run folders, again
 	$(IN_VENV) -m maskrf_core.workbook.reports
 
-bench: $(STAMP)  ## speed and memory of rendering, depth estimation, data loading and training
+bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, data loading and training
 	$(IN_VENV) -m tests.benchmarks.evaluation
 	$(IN_VENV) -m tests.benchmarks.depth
 	$(IN_VENV) -m tests.benchmarks.loading
 	$(IN_VENV) -m tests.benchmarks.training
+	$(IN_VENV) -m tests.benchmarks.growth
 
 # The stamp is written last: an install that was interrupted is taken up again by the next call.
 $(STAMP): requirements.lock pyproject.toml

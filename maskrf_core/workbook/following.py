@@ -14,7 +14,7 @@ from maskrf_core.training.child import TrainingProcess
 from maskrf_core.training.saving import is_done, steps_done
 from maskrf_core.workbook.figures import png_of, training
 
-SECONDS_BETWEEN_LOOKS = 0.25
+SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_PLOTS = 5.0
 SECONDS_TO_SAVE = 600.0
 
