@@ -10,7 +10,7 @@ from maskrf_core.datasets.augment import pad_by_reflection
 from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.datasets.views import ENCODER_MULTIPLE
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
-from maskrf_core.model.layers import sample_map
+from maskrf_core.model.map_sampling import sample_map
 from maskrf_core.model.mask_drawing import draw_mask_ratio
 from maskrf_core.model.per_scene import self_hit_probability
 from maskrf_core.model.render_pass import RenderPass

@@ -6,7 +6,8 @@ from torch import Tensor
 
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets.batch import Views
-from maskrf_core.model.layers import sample_map, weighted_mean_and_variance
+from maskrf_core.model.layers import weighted_mean_and_variance
+from maskrf_core.model.map_sampling import sample_map
 from maskrf_core.model.sampling import SMALLEST_DEPTH
 
 LARGEST_DEPTH_DIFFERENCE = 1.5

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from maskrf_core.cameras import camera_centres, pixel_rays, project, towards_camera
 from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.model.aggregation import ViewSamples
-from maskrf_core.model.layers import sample_map
+from maskrf_core.model.map_sampling import corners_of, values_at
 from maskrf_core.model.sampling import normalised_inverse_depth
 
 
@@ -49,11 +49,14 @@ def gather_samples(
     height, width = views.image_size
     points = rays.origin + depths[..., None] * rays.directions[:, None]
     projection = project(views.K, views.w2c, points, height, width)
-    valid = projection.valid[..., None]
-    colours = sample_map(views.images, projection.pixels_xy, height, width) * valid
-    maps = torch.cat([features.image_features, features.ray_features], dim=1)
-    image_features, ray_features = (sample_map(maps, projection.pixels_xy, height, width) * valid).split(32, dim=-1)
+    valid = projection.valid[..., None].to(depths.dtype)
 
+    def gathered(*maps: Tensor) -> list[Tensor]:
+        corners = corners_of(tuple(maps[0].shape[-2:]), projection.pixels_xy, height, width)
+        return [values_at(of, corners, projection.pixels_xy) * valid for of in maps]
+
+    (colours,) = gathered(views.images)
+    image_features, ray_features = gathered(features.image_features, features.ray_features)
     to_view = towards_camera(camera_centres(views.w2c), points)
     to_query = towards_query(rays)[:, None].expand_as(points)
     difference = torch.cat([to_view - to_query, (to_view * to_query).sum(dim=-1, keepdim=True)], dim=-1)

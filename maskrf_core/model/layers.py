@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -65,23 +64,3 @@ def weighted_mean_and_variance(
     """Mean and population variance over views. `weights` are used as they are: they need not sum to one."""
     mean = (values * weights).sum(dim=0)
     return mean, (weights * (values - mean).square()).sum(dim=0)
-
-
-def sample_map(
-    maps: Float[Tensor, "view channel map_height map_width"],
-    pixels_xy: Float[Tensor, "view *points 2"],
-    height: int,
-    width: int,
-    *,
-    padding: str = "border",
-) -> Float[Tensor, "view *points channel"]:
-    """Bilinear values of per-view maps at pixels of `height` × `width` images.
-
-    A map of the image's own size is sampled at pixel centres. A smaller one is sampled by the half-size convention of
-    the published checkpoints, a fraction of a feature pixel off.
-    """
-    size = torch.tensor([width - 1, height - 1], dtype=pixels_xy.dtype, device=pixels_xy.device)
-    grid = 2 * pixels_xy.reshape(len(maps), -1, 1, 2) / size - 1
-    same_size = tuple(maps.shape[-2:]) == (height, width)
-    values = functional.grid_sample(maps, grid, mode="bilinear", padding_mode=padding, align_corners=same_size)
-    return values[..., 0].transpose(1, 2).reshape(*pixels_xy.shape[:-1], maps.shape[1])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from maskrf_core.datasets.batch import Views
 from maskrf_core.errors import DatasetError
 from maskrf_core.model.gathering import ReferenceFeatures
-from maskrf_core.model.layers import sample_map
+from maskrf_core.model.map_sampling import sample_map
 from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.sampling import intervals, normalised_inverse_depth
 from maskrf_core.model.visibility import SurfaceDistribution, own_hit_probability

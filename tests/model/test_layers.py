@@ -7,7 +7,6 @@ from maskrf_core.model.layers import (
     instance_norm,
     linear_of_shared_and_own,
     mlp,
-    sample_map,
     weighted_mean_and_variance,
 )
 
@@ -67,48 +66,3 @@ def test_weighted_mean_and_variance_against_a_loop():
 def test_weighted_mean_and_variance_by_hand():
     mean, variance = weighted_mean_and_variance(torch.tensor([[1.0], [3], [8]]), torch.tensor([[0.5], [0.5], [0]]))
     assert (mean.item(), variance.item()) == (2, 1)
-
-
-def slow_bilinear(grid: torch.Tensor, x: float, y: float) -> float:
-    """Bilinear value of a map at (x, y) in its own pixels, clamped to its border."""
-    rows, columns = grid.shape
-    x, y = min(max(x, 0), columns - 1), min(max(y, 0), rows - 1)
-    left, top = min(int(x), columns - 2), min(int(y), rows - 2)
-    a, b = x - left, y - top
-    upper = (1 - a) * grid[top, left] + a * grid[top, left + 1]
-    lower = (1 - a) * grid[top + 1, left] + a * grid[top + 1, left + 1]
-    return float((1 - b) * upper + b * lower)
-
-
-def test_sample_map_of_the_image_size_against_a_loop():
-    maps = torch.rand(2, 3, 6, 8, dtype=torch.float64)
-    pixels = torch.rand(2, 4, 5, 2, dtype=torch.float64) * 12 - 2  # some beyond the border
-    values = sample_map(maps, pixels, 6, 8)
-    assert values.shape == (2, 4, 5, 3)
-    for view, row, column, channel in [(0, 0, 0, 0), (1, 3, 4, 2), (0, 2, 1, 1), (1, 0, 3, 0), (1, 1, 1, 1)]:
-        x, y = pixels[view, row, column].tolist()
-        expected = slow_bilinear(maps[view, channel], x, y)
-        assert values[view, row, column, channel].item() == pytest.approx(expected)
-
-
-def test_whole_pixels_are_read_exactly():
-    maps = torch.rand(1, 1, 5, 7)
-    pixels = torch.tensor([[[0.0, 0], [6, 4], [3, 2]]])
-    values = sample_map(maps, pixels, 5, 7)[0, :, 0]
-    torch.testing.assert_close(values, torch.stack([maps[0, 0, 0, 0], maps[0, 0, 4, 6], maps[0, 0, 2, 3]]))
-
-
-def test_sample_map_of_a_quarter_against_a_loop():
-    """Published convention: pixel 0 … W-1 is spread over the whole width of the smaller map, edges included."""
-    maps = torch.rand(1, 1, 4, 6, dtype=torch.float64)
-    pixels = torch.rand(1, 30, 2, dtype=torch.float64) * torch.tensor([23.0, 15.0])
-    values = sample_map(maps, pixels, 16, 24)
-    for index, (x, y) in enumerate(pixels[0].tolist()):
-        expected = slow_bilinear(maps[0, 0], x / 23 * 6 - 0.5, y / 15 * 4 - 0.5)
-        assert values[0, index, 0].item() == pytest.approx(expected)
-
-
-def test_zero_padding():
-    maps = torch.ones(1, 2, 4, 4)
-    values = sample_map(maps, torch.tensor([[[-0.5, 0], [-9, 2], [1, 1]]]), 4, 4, padding="zeros")
-    torch.testing.assert_close(values[0, :, 0], torch.tensor([0.5, 0, 1]))

@@ -67,7 +67,7 @@ def test_losses(losses, step, assert_matches, at):
 
 
 def test_depth_means(pretrained, reference_batch, step, assert_matches):
-    from maskrf_core.model.layers import sample_map
+    from maskrf_core.model.map_sampling import sample_map
 
     renderer, features, _ = pretrained
     pixels = step["depth_loss_pixels"].float().expand(6, -1, -1)
