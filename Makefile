@@ -51,7 +51,9 @@ index: $(STAMP)  ## write runs/index.html, a page of all run folders, again
 	$(IN_VENV) -m maskrf_core.workbook.reports
 
 bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, data loading and training
-	$(IN_VENV) -m tests.benchmarks.evaluation
+	$(IN_VENV) -m tests.benchmarks.rendering
+	$(IN_VENV) -m tests.benchmarks.training_step
+	$(IN_VENV) -m tests.benchmarks.memory
 	$(IN_VENV) -m tests.benchmarks.depth
 	$(IN_VENV) -m tests.benchmarks.loading
 	$(IN_VENV) -m tests.benchmarks.training
