@@ -135,7 +135,7 @@ def test_costs_against_the_straightforward_ones_of_the_benchmark(window: int, ke
         expected = straightforward_depth.photometric_costs(reference, sources, planes, settings)
         costs = photometric_costs(reference, sources, planes, settings)
         torch.testing.assert_close(costs, expected, rtol=0, atol=1e-3)  # pixels on a border may fall to either side
-        assert costs.std() > 0.02
+        assert costs.max() - costs.min() > 0.1
 
 
 def test_window_sums_and_minima_against_slow_loops():
