@@ -28,7 +28,7 @@ unexport JUPYTER_PATH
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-quickstart: $(STAMP)  ## run notebooks 01 to 05 at demo size and print what came out
+quickstart: $(STAMP)  ## run notebooks 01 to 06 at demo size and print what came out
 	$(IN_VENV) -m maskrf_core.workbook.quickstart
 
 test: $(STAMP)  ## every test, the notebooks included
