@@ -7,6 +7,7 @@ other leaves out: `fraction` says how much of the ceiling it would have had to r
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,9 +36,16 @@ SIDES_FOR_COST_VOLUMES = 32
 """Sides of the views must be multiples of this there."""
 
 
-def variants(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> dict[str, Callable[[], Tensor]]:
-    """What is held against the straightforward float32, by the precision that its ceiling has."""
-    return {"float32": lambda: rendered(renderer, features, rays)}
+class Variant(NamedTuple):
+    """A way to render the rays, and the precision of the matrix product that is its ceiling."""
+
+    render: Callable[[], Tensor]
+    precision: str
+
+
+def variants(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> dict[str, Variant]:
+    """What is held against the straightforward float32, by name."""
+    return {"float32": Variant(lambda: rendered(renderer, features, rays), "float32")}
 
 
 def compared(batch: SceneBatch, repeats: int) -> dict:
@@ -46,9 +54,10 @@ def compared(batch: SceneBatch, repeats: int) -> dict:
     with torch.inference_mode():
         features = {name: renderer.encode(batch.references) for name, renderer in both.items()}
     ours = variants(both["here"], features["here"], rays)
-    works = ours | {"straightforward": lambda: rendered(both["straightforward"], features["straightforward"], rays)}
-    truth = works["straightforward"]()
-    differences = {name: float((work() - truth).abs().max()) for name, work in ours.items()}
+    every = ours | {"straightforward": variants(both["straightforward"], features["straightforward"], rays)["float32"]}
+    truth = every["straightforward"].render()
+    differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
+    works = {name: variant.render for name, variant in every.items()}
     works |= {f"encoding, {name}": encoding(renderer, batch) for name, renderer in both.items()}
     cases = {name: partial(timed, work) for name, work in works.items()}
     measured = in_turn(cases | matrix_products(), repeats)
@@ -57,18 +66,19 @@ def compared(batch: SceneBatch, repeats: int) -> dict:
     counted = operations_of(lambda: rendered(both["straightforward"], features["straightforward"], few))
     count, each = len(rays.directions), counted / len(few.directions)
     plain, gflop = measured["straightforward"], count * each / 1e9
-    speeds = {**{name: name for name in ours}, "straightforward": "float32"}
     return {
         "rays": count,
         "rays_per_chunk": RAYS_PER_CHUNK,
         "mflop_per_ray": each / 1e6,
-        "rays_per_second": {name: spread([count / seconds for seconds in measured[name]]) for name in speeds},
+        "rays_per_second": {name: spread([count / seconds for seconds in measured[name]]) for name in every},
         "largest_difference_of_colours": differences,
         "comparisons": {f"rendering, {name}": comparison("s", measured[name], plain) for name in ours}
         | {"encoding": comparison("s", measured["encoding, here"], measured["encoding, straightforward"])},
         "arithmetic": {
-            f"rendering, {name}": arithmetic(gflop, measured[name], measured[PRODUCT.format(precision)], precision)
-            for name, precision in speeds.items()
+            f"rendering, {name}": arithmetic(
+                gflop, measured[name], measured[PRODUCT.format(variant.precision)], variant.precision
+            )
+            for name, variant in every.items()
         },
     }
 
