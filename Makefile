@@ -28,7 +28,7 @@ unexport JUPYTER_PATH
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-quickstart: $(STAMP)  ## run notebooks 01 to 05 at demo size and print what came out
+quickstart: $(STAMP)  ## run notebooks 01 to 06 at demo size and print what came out
 	$(IN_VENV) -m maskrf_core.workbook.quickstart
 
 test: $(STAMP)  ## every test, the notebooks included
@@ -51,7 +51,9 @@ index: $(STAMP)  ## write runs/index.html, a page of all run folders, again
 	$(IN_VENV) -m maskrf_core.workbook.reports
 
 bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, data loading and training
-	$(IN_VENV) -m tests.benchmarks.evaluation
+	$(IN_VENV) -m tests.benchmarks.rendering
+	$(IN_VENV) -m tests.benchmarks.training_step
+	$(IN_VENV) -m tests.benchmarks.memory
 	$(IN_VENV) -m tests.benchmarks.depth
 	$(IN_VENV) -m tests.benchmarks.loading
 	$(IN_VENV) -m tests.benchmarks.training

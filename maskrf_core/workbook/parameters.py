@@ -3,11 +3,14 @@
 Nothing here imports torch, so that a notebook refuses a wrong parameter within a second.
 """
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
+from maskrf_core.config import SMOKE
 from maskrf_core.errors import SettingsError
 from maskrf_core.published_files import PUBLISHED_ENDING
 from maskrf_core.setting_errors import readable
@@ -21,6 +24,7 @@ from maskrf_core.settings import (
     Steps,
     WorkingViews,
 )
+from maskrf_core.storage import RUNS, resolve, shown
 from maskrf_core.workbook.grid_parameters import AblationParameters
 from maskrf_core.workbook.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameter_cells import parameter_names
@@ -108,12 +112,52 @@ class EvaluateParameters(NotebookParameters):
         return "paper" if published else self.preset
 
 
+class PerformanceParameters(NotebookParameters):
+    """Of `06_performance`."""
+
+    measurements: str | None = Field(
+        None,
+        min_length=1,
+        description="folder of what `make bench` left; none: runs/benchmarks, or a small measurement",
+    )
+    repeats: int = Field(5, ge=2, le=100, description="of each case, where it is measured here")
+
+    not_in_names = ("repeats",)
+
+    @property
+    def measurements_folder(self) -> Path | None:
+        """Where measurements are to be read; None where there are none, and in tests of the notebooks.
+
+        Raises:
+            SettingsError: `measurements` is given, and no folder with JSON files in it.
+        """
+        folder = RUNS / "benchmarks" if self.measurements is None else resolve(self.measurements)
+        if any(folder.glob("*.json")):
+            return None if self.measurements is None and os.environ.get(SMOKE) else folder
+        if self.measurements is None:
+            return None
+        raise SettingsError(
+            f"measurements={self.measurements!r}: {shown(folder)} is no folder with JSON files, as `make bench` leaves "
+            "them in runs/benchmarks. Leave measurements out to measure something small here."
+        )
+
+    def check_settings(self) -> None:
+        """As of every notebook; and the measurements are there.
+
+        Raises:
+            SettingsError: as `config` and `measurements_folder`.
+        """
+        super().check_settings()
+        _ = self.measurements_folder
+
+
 __all__ = [
     "AblationParameters",
     "DataParameters",
     "EvaluateParameters",
     "FinetuneParameters",
     "Parameters",
+    "PerformanceParameters",
     "PretrainParameters",
     "check_parameters",
 ]

@@ -17,7 +17,7 @@ from maskrf_core.workbook.tables import HEADINGS, formatted, from_plain
 
 
 def main() -> int:
-    """Execute 01 to 05 and say what came out; 1 where a notebook failed."""
+    """Execute 01 to 06 and say what came out; 1 where a notebook failed."""
     start, parameters = time.perf_counter(), NotebookParameters()
     executed = []
     for number, notebook in enumerate(todo := notebooks(), start=1):

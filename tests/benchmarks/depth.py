@@ -1,27 +1,26 @@
 """Seconds a view of depth estimated at 400×300, and how good it is where the truth is known.
 
 `python -m tests.benchmarks.depth` takes traced spheres; `--scene NAME --data-root FOLDER` a scene of a data set, at its
-own size. Everything counts: sweep, refinement, confirmation. All views are estimated several times over.
+own size. Everything counts: sweep, refinement, confirmation. All views are estimated several times over, in turn with
+an estimation whose costs are computed the plain way.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
 import time
+from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
-import torch
 
+from maskrf_core.datasets import plane_sweep
 from maskrf_core.datasets.depth_estimation import chosen_device, estimate_depth_maps
 from maskrf_core.datasets.scene import Scene, open_scene
-from maskrf_core.files import write_json
-from maskrf_core.storage import RUNS
+from maskrf_core.measuring import comparison, in_turn, spread, timed
+from tests.benchmarks import straightforward_depth
+from tests.benchmarks.measuring import keep, options
 from tests.datasets.traced_scene import TracedScene
 
-HEIGHT, WIDTH, REPEATS = 300, 400, 5
+HEIGHT, WIDTH = 300, 400
 
 
 def quality(scene: Scene, maps: dict[str, np.ndarray], truths: dict[str, np.ndarray | None]) -> dict[str, float]:
@@ -39,9 +38,34 @@ def quality(scene: Scene, maps: dict[str, np.ndarray], truths: dict[str, np.ndar
     }
 
 
+class Estimation:
+    """Estimates all maps of some views, by the package or the plain way; keeps the maps and the processor's time."""
+
+    def __init__(self, scene: Scene, ids: list[str], device: str):
+        self.ids, self.processor_seconds = ids, []
+        self._estimate = partial(estimate_depth_maps, scene, ids, device=device, progress=False)
+
+    def here(self) -> None:
+        """As the package does it."""
+        used = time.process_time()
+        self.maps = self._estimate()
+        self.processor_seconds.append((time.process_time() - used) / len(self.ids))
+
+    def straightforward(self) -> None:
+        """With every plane and neighbour compared on its own."""
+        with patch.object(plane_sweep, "photometric_costs", straightforward_depth.photometric_costs):
+            self.plain_maps = self._estimate()
+
+    def agreement(self) -> float:
+        """The share of the pixels with depth on which both agree to 1 %."""
+        pairs = [(self.maps[image_id], self.plain_maps[image_id]) for image_id in self.ids]
+        same = sum(((ours > 0) & (abs(ours - plain) <= 0.01 * ours)).sum() for ours, plain in pairs)
+        return float(same / sum(((ours > 0) | (plain > 0)).sum() for ours, plain in pairs))
+
+
 def main() -> None:
     """Time it, print it, keep it in runs/benchmarks/."""
-    parser = argparse.ArgumentParser(description="Time the estimation of depth maps.")
+    parser = options("Time the estimation of depth maps.")
     parser.add_argument("--scene", help="such as nerf_llff/fern/8; default: traced spheres")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--views", type=int, default=24, help="the first so many views of the scene")
@@ -53,26 +77,22 @@ def main() -> None:
     else:
         scene = TracedScene(size=(HEIGHT, WIDTH), views=arguments.views)
         truth = scene.truth
-    ids = scene.image_ids[: arguments.views]
-    seconds, processor = [], []
-    for _ in range(REPEATS + 1):  # the first is a warm-up
-        started, used = time.perf_counter(), time.process_time()
-        maps = estimate_depth_maps(scene, ids, device=arguments.device, progress=False)
-        seconds.append((time.perf_counter() - started) / len(ids))
-        processor.append((time.process_time() - used) / len(ids))
-    seconds, processor = seconds[1:], processor[1:]
-    height, width = maps[ids[0]].shape
+    ids = list(scene.image_ids[: arguments.views])
+    estimation = Estimation(scene, ids, arguments.device)
+    cases = {name: partial(timed, getattr(estimation, name)) for name in ("here", "straightforward")}
+    seconds = in_turn(cases, arguments.repeats)
+    by_view = {name: [each / len(ids) for each in measured] for name, measured in seconds.items()}
+    height, width = estimation.maps[ids[0]].shape
     result = {
-        "machine": f"{os.cpu_count()} × {platform.processor() or platform.machine()}",
-        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads, {chosen_device(arguments.device)}",
-        "date": time.strftime("%Y-%m-%d"),
+        "device": str(chosen_device(arguments.device)),
         "scene": f"{scene.name}, {len(ids)} views of {width}×{height}",
-        "seconds_per_view": {"median": statistics.median(seconds), "all": seconds},
-        "processor_seconds_per_view": {"median": statistics.median(processor), "all": processor},
-        **quality(scene, maps, {image_id: truth(image_id) for image_id in ids}),
+        "seconds_per_view": spread(by_view["here"]),
+        "processor_seconds_per_view": spread(estimation.processor_seconds[1:]),  # the first is a warm-up
+        "agreement": estimation.agreement(),
+        **quality(scene, estimation.maps, {image_id: truth(image_id) for image_id in ids}),
+        "comparisons": {f"depth of a view, {scene.name}": comparison("s", by_view["here"], by_view["straightforward"])},
     }
-    write_json(Path(RUNS) / "benchmarks" / f"depth_{scene.name.replace('/', '_')}.json", result)
-    print(json.dumps(result, indent=2))
+    keep(f"depth_{scene.name.replace('/', '_')}", arguments.repeats, result)
 
 
 if __name__ == "__main__":

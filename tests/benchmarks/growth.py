@@ -5,23 +5,24 @@ its views, where rays, views, samples or pixels of the reference images are doub
 the slope of the logarithms: 1 where cost grows as the quantity does, less where parts of it do not grow at all.
 """
 
-import argparse
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from maskrf_core.config import load_config
 from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.datasets.training_views import TrainingDraw
-from tests.benchmarks.measuring import keep, spread, table, timed
+from maskrf_core.measuring import growth as grown_by
+from maskrf_core.measuring import in_turn, timed
+from tests.benchmarks.measuring import chosen, keep, options
 from tests.benchmarks.training_steps import bare, drawn, trainer_of
 
 QUANTITIES = ("rays", "views", "samples", "pixels")
 FACTORS = (2, 4)
+BASE = "base"
 
 
 def training(folder: Path, quantity: str, factor: int, steps: int) -> Callable[[], float]:
@@ -71,27 +72,15 @@ def tiled(views: Views, factor: int) -> Views:
     return views.replace(images=views.images.repeat(tiles), depths=views.depths.repeat(tiles))
 
 
-def exponent(factors: Sequence[float], seconds: Sequence[float]) -> float:
-    """The slope of the least-squares line through the logarithms."""
-    return float(np.polyfit(np.log(factors), np.log(seconds), 1)[0])
-
-
 def growth(part: Callable, folder: Path, steps: int, repeats: int) -> dict:
-    """Medians of measurements in turn, so that all cases see the same machine; and the exponents."""
-    cases = {"base": ("rays", 1)} | {f"{name} ×{factor}": (name, factor) for name in QUANTITIES for factor in FACTORS}
-    measured = {name: part(folder / name, *case, steps) for name, case in cases.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in cases}
-    for measure in measured.values():  # to warm up
-        measure()
-    for _ in range(repeats):
-        for name, measure in measured.items():
-            seconds[name].append(measure())
-    medians = {name: float(np.median(all_)) for name, all_ in seconds.items()}
-    exponents = {
-        name: exponent((1, *FACTORS), [medians["base"], *(medians[f"{name} ×{factor}"] for factor in FACTORS)])
+    """Each quantity's seconds by factor, all measured in turn, so that all cases see the same machine."""
+    cases = {(name, factor): f"{name} ×{factor}" for name in QUANTITIES for factor in FACTORS}
+    measures = {case: part(folder / case, *key, steps) for key, case in cases.items()}
+    seconds = in_turn({BASE: part(folder / BASE, QUANTITIES[0], 1, steps)} | measures, repeats)
+    return {
+        name: grown_by({1: seconds[BASE]} | {factor: seconds[cases[name, factor]] for factor in FACTORS})
         for name in QUANTITIES
     }
-    return {"seconds": {name: spread(all_) for name, all_ in seconds.items()}, "exponents": exponents}
 
 
 def base() -> dict[str, object]:
@@ -104,20 +93,15 @@ def base() -> dict[str, object]:
 def main() -> None:
     """Measure, print, keep each part in runs/benchmarks/."""
     parts = {"training": training, "rendering": rendering}
-    parser = argparse.ArgumentParser(description="Measure how the cost grows.")
+    parser = options("Measure how the cost grows.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default: all")
     parser.add_argument("--steps", type=int, default=4, help="of each measurement")
-    parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - set(parts):
-        parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
-    for name in arguments.parts or parts:
+    for name in chosen(parser, arguments.parts, list(parts)):
         torch.manual_seed(0)
         with tempfile.TemporaryDirectory() as folder:
             measured = growth(parts[name], Path(folder), arguments.steps, arguments.repeats)
-        result = keep(f"growth_{name}", arguments.repeats, {"base": base(), **measured})
-        print(f"== growth of {name}")
-        table(result)
+        keep(f"growth_{name}", arguments.repeats, {"base": base(), "growth": measured})
 
 
 if __name__ == "__main__":

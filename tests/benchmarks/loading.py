@@ -2,17 +2,16 @@
 
 Three scenes of `real_iconic`: 30 photographs of 1008×756 with depth maps, on disk, cropped to 400×600. Parts, all of
 them by default:
-`waiting`: the share of real training steps (8 views, 512 rays, 64 + 32 samples) that passes in waiting for the next
-batch, with one worker, where images are kept in memory and where every one is decoded for each batch;
-`speed`: batches a second of the loader alone; `memory`: resident memory over 2,000 batches.
+`speed`: seconds a batch of the loader alone, in turn with the plain way, which decodes everything anew in the training
+process; `waiting`: the share of real training steps (8 views, 512 rays, 64 + 32 samples) that passes in waiting for the
+next batch, there and with one worker, where images are kept in memory and where every one is decoded for each batch;
+`memory`: resident memory over 2,000 batches.
 """
 
-import json
-import os
-import sys
 import tempfile
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,14 +24,17 @@ from maskrf_core.datasets.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.image_cache import ImageCache
 from maskrf_core.datasets.loader import training_batches
 from maskrf_core.datasets.mixture import Mixture
-from maskrf_core.files import write_json
 from maskrf_core.losses import Objective, weighted_sum
+from maskrf_core.measuring import comparison, in_turn, spread
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.storage import RUNS
+from tests.benchmarks.measuring import chosen, keep, options
 
 HEIGHT, WIDTH, VIEWS, SCENES = 756, 1008, 30, 3
-STEPS, SPEED_BATCHES, MEMORY_BATCHES, SAMPLED_EVERY = 8, 60, 2000, 25
-WARM_UP = 500
+SPEED_BATCHES, SPEED_WARM_UP = 30, 10
+MEMORY_BATCHES, SAMPLED_EVERY, WARM_UP = 2000, 25, 500
+KEPT, PLAIN = "1 worker, images kept", "no worker, every image decoded"
+WAYS = {KEPT: (1, 4096.0), "1 worker, every image decoded": (1, 0.0), PLAIN: (0, 0.0)}
+"""How many workers there are, and MiB of images that they keep."""
 
 
 def make_data(data_root: Path) -> None:
@@ -66,15 +68,15 @@ def batches_of(data_root: Path, count: int, *, workers: int = 1, cache_mib: floa
     return training_batches(mixture, seed=(0, 0), first_step=0, steps=count, workers=workers)
 
 
-def waiting(data_root: Path, cache_mib: float) -> dict[str, float]:
+def waiting(data_root: Path, workers: int, cache_mib: float, steps: int) -> dict:
     """Seconds of real steps and of waiting, without the first batch and step."""
     config = load_config("pretrain", "paper")
     torch.manual_seed(0)
     objective = Objective(Renderer(config.model, config.masking).train(), config)
     optimiser = torch.optim.Adam(objective.parameters(), lr=4e-4)
     waited, stepped = [], []
-    with closing(batches_of(data_root, STEPS + 1, cache_mib=cache_mib)) as batches:
-        for step in range(STEPS + 1):
+    with closing(batches_of(data_root, steps + 1, workers=workers, cache_mib=cache_mib)) as batches:
+        for step in range(steps + 1):
             begun = time.perf_counter()
             draw = next(batches)
             waited.append(time.perf_counter() - begun)
@@ -85,23 +87,32 @@ def waiting(data_root: Path, cache_mib: float) -> dict[str, float]:
             stepped.append(time.perf_counter() - begun)
     return {
         "first_batch_seconds": waited[0],
-        "seconds_per_step": sum(stepped[1:]) / STEPS,
-        "seconds_waited_per_step": sum(waited[1:]) / STEPS,
+        "seconds_per_step": spread(stepped[1:]),
+        "seconds_waited_per_step": spread(waited[1:]),
         "share_waited": sum(waited[1:]) / sum(stepped[1:]),
     }
 
 
-def speed(data_root: Path, workers: int, cache_mib: float) -> dict[str, float]:
-    """Batches a second, and CPU seconds of this process for each, after the first few."""
-    warm_up = 10
-    with closing(batches_of(data_root, SPEED_BATCHES + warm_up, workers=workers, cache_mib=cache_mib)) as batches:
-        for _ in range(warm_up):
+def seconds_a_batch(data_root: Path, workers: int, cache_mib: float, count: int) -> float:
+    """Of the loader alone, after the first few batches."""
+    total = count + SPEED_WARM_UP
+    with closing(batches_of(data_root, total, workers=workers, cache_mib=cache_mib)) as batches:
+        for _ in range(SPEED_WARM_UP):
             next(batches)
-        begun, own = time.perf_counter(), time.process_time()
-        for _ in range(SPEED_BATCHES):
+        begun = time.perf_counter()
+        for _ in range(count):
             next(batches)
-        seconds, own = time.perf_counter() - begun, time.process_time() - own
-    return {"batches_per_second": SPEED_BATCHES / seconds, "main_cpu_seconds_per_batch": own / SPEED_BATCHES}
+        return (time.perf_counter() - begun) / count
+
+
+def speed(data_root: Path, repeats: int, count: int) -> dict:
+    """All ways in turn."""
+    cases = {name: partial(seconds_a_batch, data_root, *way, count) for name, way in WAYS.items()}
+    measured = in_turn(cases, repeats)
+    return {
+        "seconds_per_batch": {name: spread(seconds) for name, seconds in measured.items()},
+        "comparisons": {"data loading, a batch": comparison("s", measured[KEPT], measured[PLAIN])},
+    }
 
 
 def memory(data_root: Path) -> dict[str, dict[str, float]]:
@@ -127,27 +138,24 @@ def memory(data_root: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def main(parts: list[str]) -> None:
-    """Measure, print, and keep it in runs/benchmarks/."""
-    result = {"cores": os.cpu_count(), "torch": torch.__version__, "date": time.strftime("%Y-%m-%d")}
+def main() -> None:
+    """Measure, print, keep each part in runs/benchmarks/."""
+    parser = options("Measure the loader at the published size.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="of speed, waiting, memory; default: all")
+    parser.add_argument("--steps", type=int, default=8, help="training steps of `waiting`")
+    parser.add_argument("--batches", type=int, default=SPEED_BATCHES, help="of each measurement of `speed`")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data_root = Path(folder)
         make_data(data_root)
-        if "speed" in parts:
-            result["speed"] = {
-                f"{workers} workers, {name}": speed(data_root, workers, mib)
-                for workers in (0, 1, 2)
-                for name, mib in (("images kept", 4096.0), ("every image decoded", 0.0))
-            }
-        if "waiting" in parts:
-            result["waiting"] = {
-                name: waiting(data_root, mib) for name, mib in (("images kept", 4096.0), ("every image decoded", 0.0))
-            }
-        if "memory" in parts:
-            result["memory"] = memory(data_root)
-    write_json(Path(RUNS) / "benchmarks" / "loading.json", result)
-    print(json.dumps(result, indent=2))
+        parts = {
+            "speed": lambda: speed(data_root, arguments.repeats, arguments.batches),
+            "waiting": lambda: {name: waiting(data_root, *way, arguments.steps) for name, way in WAYS.items()},
+            "memory": lambda: memory(data_root),
+        }
+        for name in chosen(parser, arguments.parts, list(parts)):
+            keep(f"loading_{name}", arguments.repeats, parts[name]())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or ["speed", "waiting", "memory"])
+    main()

@@ -1,40 +1,35 @@
-"""What benchmarks share: times with their spread, where they are kept, and a table of them."""
+"""What benchmarks share: their options, where results are kept, and a table of them."""
 
-import os
-import statistics
-import time
-from collections.abc import Callable, Sequence
+import argparse
 from pathlib import Path
 
-import torch
-
 from maskrf_core.files import write_json
-from maskrf_core.runs.machine import processor_name
+from maskrf_core.measuring import made_here
 from maskrf_core.storage import RUNS
 
-
-def timed(do: Callable[[], object]) -> float:
-    """Seconds that it takes."""
-    begun = time.perf_counter()
-    do()
-    return time.perf_counter() - begun
+REPEATS = 5
 
 
-def spread(values: Sequence[float]) -> dict:
-    """Median, and all of them."""
-    return {"median": statistics.median(values), "all": list(values)}
+def options(description: str) -> argparse.ArgumentParser:
+    """A command line that takes how often everything is measured."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="measurements of each case")
+    return parser
+
+
+def chosen(parser: argparse.ArgumentParser, given: list[str], known: list[str]) -> list[str]:
+    """The parts of a benchmark that were asked for, or all of them; ends with a message if one is unknown."""
+    if unknown := set(given) - set(known):
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
+    return given or known
 
 
 def keep(name: str, repeats: int, measured: dict) -> dict:
-    """What was measured, with where and when, kept in runs/benchmarks/ under its name."""
-    result = {
-        "machine": f"{os.cpu_count()} × {processor_name()}",
-        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
-        "date": time.strftime("%Y-%m-%d"),
-        "repeats": repeats,
-        **measured,
-    }
+    """What was measured, with where and when, kept in runs/benchmarks/ under its name and printed."""
+    result = {**made_here(repeats), **measured}
     write_json(Path(RUNS) / "benchmarks" / f"{name}.json", result)
+    print(f"== {name}")
+    table(result)
     return result
 
 

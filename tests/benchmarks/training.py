@@ -7,7 +7,6 @@ the bare steps over the same batches; in turn, in one process;
 `scaling`: two training processes against one; they share the cores, so that the second brings none of its own.
 """
 
-import argparse
 import contextlib
 import os
 import signal
@@ -22,6 +21,7 @@ from pathlib import Path
 import torch
 
 from maskrf_core.config import load_config
+from maskrf_core.measuring import spread, timed
 from maskrf_core.progress import Progress
 from maskrf_core.runs import Run
 from maskrf_core.runs.lock import owned
@@ -30,7 +30,7 @@ from maskrf_core.training.command import training_command, training_environment
 from maskrf_core.training.interval import Interval
 from maskrf_core.training.saving import read_newest
 from maskrf_core.workbook.statistics import estimate
-from tests.benchmarks.measuring import keep, spread, table, timed
+from tests.benchmarks.measuring import chosen, keep, options
 from tests.benchmarks.training_steps import ENDLESS, bare, drawn, trainer_of
 
 FOLLOW = "import sys; from maskrf_core.runs import Run; from maskrf_core.workbook.following import train; "
@@ -145,20 +145,15 @@ def scaling(folder: Path, steps: int, repeats: int) -> dict:
 def main() -> None:
     """Measure, print, keep each part in runs/benchmarks/."""
     parts = {"overhead": overhead, "checkpoint": checkpoint, "scaling": scaling}
-    parser = argparse.ArgumentParser(description="Measure training at the demo's size.")
+    parser = options("Measure training at the demo's size.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default: all")
     parser.add_argument("--steps", type=int, default=40, help="of each run")
-    parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    if unknown := set(arguments.parts) - set(parts):
-        parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
-    for name in arguments.parts or parts:
+    for name in chosen(parser, arguments.parts, list(parts)):
         torch.manual_seed(0)
         with tempfile.TemporaryDirectory() as folder:
             measured = parts[name](Path(folder), arguments.steps, arguments.repeats)
-        result = keep(f"training_{name}", arguments.repeats, measured)
-        print(f"== {name}")
-        table(result)
+        keep(f"training_{name}", arguments.repeats, measured)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from maskrf_core.datasets.plane_sweep import (
 )
 from maskrf_core.datasets.semi_global_matching import EDGE_WEIGHT, minimum_place, smooth_costs
 from maskrf_core.datasets.window_correlation import WindowCorrelation, window_minimum, window_sum
+from tests.benchmarks import straightforward_depth
 
 K = torch.tensor([[30.0, 0, 12], [0, 30, 10], [0, 0, 1]])
 
@@ -121,6 +122,20 @@ def test_correlation_ignores_brightness_and_contrast_and_is_0_without_texture():
     assert (correlation(0.5 * reference.image[None] + 0.3) > 0.98).all()
     assert (correlation(-reference.image[None]) < -0.99).all()
     assert (correlation(torch.full((1, 3, 7, 9), 0.7)).abs() < 1e-2).all()
+
+
+@pytest.mark.parametrize(("window", "kept"), [(3, 2), (5, 1)])
+def test_costs_against_the_straightforward_ones_of_the_benchmark(window: int, kept: int):
+    generator = torch.Generator().manual_seed(2)
+    settings = SweepSettings(window=window, best_sources=kept)
+    reference, *sources = wall_views(3.0, (0.0, 0.3, -0.3, 0.6))
+    noise = 0.1 * torch.rand(reference.image.shape, generator=generator)
+    reference = sideways(0.0, reference.image + noise, torch.rand(20, 24, generator=generator) < 0.8)
+    for planes in (inverse_depth_planes(2.0, 6.0, 7), 2 + 4 * torch.rand(3, 20, 24, generator=generator)):
+        expected = straightforward_depth.photometric_costs(reference, sources, planes, settings)
+        costs = photometric_costs(reference, sources, planes, settings)
+        torch.testing.assert_close(costs, expected, rtol=0, atol=1e-3)  # pixels on a border may fall to either side
+        assert costs.max() - costs.min() > 0.1
 
 
 def test_window_sums_and_minima_against_slow_loops():

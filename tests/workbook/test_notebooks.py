@@ -21,6 +21,7 @@ MODELS = {
     "03_pretrain": models.PretrainParameters,
     "04_finetune": models.FinetuneParameters,
     "05_evaluate": models.EvaluateParameters,
+    "06_performance": models.PerformanceParameters,
 }
 ANY_MACHINE = re.compile(r"(?<![\w.])/(home|root|Users|tmp|mnt|opt|var)/")
 

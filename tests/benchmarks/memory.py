@@ -1,0 +1,89 @@
+"""The most memory that rendering and training hold (`python -m tests.benchmarks.memory`).
+
+Each measurement is a process of its own, which says what it held before the work and at the most. `rendering` encodes 8
+references of 1008×756 (1008×768, padded as the package pads them) and renders a few chunks of rays, after which memory
+does not grow: `--rays 762048` is the whole image. `training` takes two masked steps of 512 rays at 400×304.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import torch
+
+from maskrf_core.measuring import comparison, spread
+from maskrf_core.model.gathering import query_rays
+from maskrf_core.runs.machine import peak_memory_mib
+from maskrf_core.settings import ModelSettings
+from maskrf_core.storage import ROOT
+from tests.benchmarks.measuring import chosen, keep, options
+from tests.benchmarks.published_size import KINDS, batch_of_size, image_size, rendered, twins
+from tests.benchmarks.training_step import steps
+
+SIZES = {"rendering": ("1008x768", 4096), "training": ("400x304", 512)}
+"""Of the references, and rays, unless others are asked for."""
+
+
+def rendering(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
+    """MiB before and at the most."""
+    batch, renderer = batch_of_size(size, rays), twins(ModelSettings())[kind].eval()
+    before = peak_memory_mib()
+    with torch.inference_mode():
+        features = renderer.encode(batch.references)
+    rendered(renderer, features, query_rays(batch))
+    return {"before": before, "peak": peak_memory_mib()}
+
+
+def training(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
+    """MiB before and at the most: the second step has the optimiser's state from the first."""
+    step = steps(batch_of_size(size, rays))[kind]
+    before = peak_memory_mib()
+    for _ in range(2):
+        step()
+    return {"before": before, "peak": peak_memory_mib()}
+
+
+WORKS = {"rendering": rendering, "training": training}
+
+
+def alone(part: str, kind: str, size: str, rays: int) -> dict[str, float]:
+    """The same in a process of its own."""
+    work = [part, "--alone", kind, "--size", size, "--rays", str(rays)]
+    command = [sys.executable, "-m", "tests.benchmarks.memory", *work]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    """Measure, print, keep it in runs/benchmarks/; or be one of the processes."""
+    parser = options("Measure the most memory that rendering and training hold.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(WORKS)}; default: all")
+    parser.add_argument("--size", help="of reference images: width x height; default: as published")
+    parser.add_argument("--rays", type=int, help="default: 4 chunks, and 512 of a training step")
+    parser.add_argument("--alone", choices=KINDS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    parts = chosen(parser, arguments.parts, list(WORKS))
+    sizes = {part: (arguments.size or SIZES[part][0], arguments.rays or SIZES[part][1]) for part in parts}
+    if arguments.alone:
+        size, rays = sizes[parts[0]]
+        print(json.dumps(WORKS[parts[0]](arguments.alone, image_size(size), rays)))
+        return
+    measured = {(part, kind): [] for part in parts for kind in KINDS}
+    for _ in range(arguments.repeats):
+        for part, kind in measured:
+            measured[part, kind].append(alone(part, kind, *sizes[part]))
+    of = {key: {name: [each[name] for each in found] for name in found[0]} for key, found in measured.items()}
+    result = {
+        "sizes": {part: f"references of {size}, {rays} rays" for part, (size, rays) in sizes.items()},
+        "mib_before": {part: spread(of[part, "here"]["before"]) for part in parts},
+        "comparisons": {
+            f"memory of {part}": comparison("MiB", of[part, "here"]["peak"], of[part, "straightforward"]["peak"])
+            for part in parts
+        },
+    }
+    keep("memory", arguments.repeats, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""A renderer, its straightforward twin and a batch at the published size: 8 references, 64 + 32 samples.
+
+The views are a demo scene's, enlarged; the weights are random, which changes no timing.
+"""
+
+import argparse
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from maskrf_core.datasets.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
+from maskrf_core.datasets.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.scene import open_scene
+from maskrf_core.datasets.views import SceneViews
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings import MaskingSettings, ModelSettings
+from tests.straightforward import StraightforwardRenderer
+
+WIDTH, HEIGHT, VIEWS = 400, 304, 8
+RAYS_PER_CHUNK = 1024
+KINDS = {"here": Renderer, "straightforward": StraightforwardRenderer}
+
+
+def image_size(text: str) -> tuple[int, int]:
+    """`400x304` → (width, height)."""
+    width, height = map(int, text.split("x"))
+    return width, height
+
+
+def add_sizes(parser: argparse.ArgumentParser, rays: int, size: str = f"{WIDTH}x{HEIGHT}") -> None:
+    """Options that make a batch smaller, to see whether everything runs."""
+    parser.add_argument("--rays", type=int, default=rays)
+    parser.add_argument("--size", type=image_size, default=size, help="of reference images: width x height")
+
+
+def twins(settings: ModelSettings, masking: MaskingSettings | None = None) -> dict[str, Renderer]:
+    """Our renderer and the straightforward one, with the same random weights."""
+    torch.manual_seed(0)
+    renderers = {name: kind(settings, masking) for name, kind in KINDS.items()}
+    renderers["straightforward"].load_state_dict(renderers["here"].state_dict())
+    return renderers
+
+
+def batch_of_size(size: tuple[int, int], rays: int, inputs: ModelInputs = FROM_DEPTHS) -> SceneBatch:
+    """A demo batch enlarged to `size` (width, height), with rays spread over the whole query."""
+    views = SceneViews(open_scene("demo/test_00"))
+    references, queries = views.scene.split("test")
+    batch = evaluation_batch(views, queries[0], references, VIEWS, inputs)
+
+    def grown(part: Views) -> Views:
+        return enlarged(part, *size)
+
+    sources = batch.sources and batch.sources.replaced(grown)
+    return SceneBatch(grown(batch.query), grown(batch.references), spread_pixels(*size, rays), sources)
+
+
+def enlarged(views: Views, width: int, height: int) -> Views:
+    """The same views with more pixels, and cameras that fit them."""
+    before = views.image_size
+    scale = torch.tensor([width / before[1], height / before[0], 1.0])
+    parts = {"images": functional.interpolate(views.images, (height, width), mode="bilinear")}
+    for name in ("depths", "true_depths", "masks"):
+        if (part := getattr(views, name)) is not None:
+            maps = part if part.ndim == 4 else part[:, None].float()
+            maps = functional.interpolate(maps, (height, width), mode="nearest")
+            parts[name] = maps if part.ndim == 4 else maps[:, 0] > 0
+    return views.replace(K=views.K * scale[:, None], **parts)
+
+
+def spread_pixels(width: int, height: int, count: int) -> Tensor:
+    """So many pixels (x, y) at equal distances along the rows of an image, row by row."""
+    places = (torch.arange(count) * (width * height / count)).long()
+    return torch.stack([places % width, places // width], dim=-1).float()
+
+
+def rendered(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> Tensor:
+    """Fine colours of the rays (ray, 3), a chunk at a time."""
+    with torch.inference_mode():
+        chunks = rays.directions.split(RAYS_PER_CHUNK)
+        return torch.cat([
+            renderer.render_rays(features, rays._replace(directions=chunk), mask_ratio=0.0, generator=None).fine.rgb
+            for chunk in chunks
+        ])  # fmt: skip

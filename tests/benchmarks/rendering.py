@@ -1,0 +1,116 @@
+"""Rendering at the published size against a straightforward version (`python -m tests.benchmarks.rendering`).
+
+8 references of 400×304, 64 + 32 samples. Rays and the encoding of the references are measured apart, in turn with the
+straightforward version and with matrix products. The operations are those of the straightforward version, whatever the
+other leaves out: `fraction` says how much of the ceiling it would have had to reach to be as fast.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.measuring import (
+    PRODUCT,
+    arithmetic,
+    comparison,
+    in_turn,
+    matrix_products,
+    operations_of,
+    spread,
+    timed,
+)
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings import ModelSettings
+from tests.benchmarks.measuring import keep, options
+from tests.benchmarks.published_size import RAYS_PER_CHUNK, add_sizes, batch_of_size, rendered, twins
+
+RAYS = 4096
+COUNTED = 64
+"""Rays whose operations are counted: all have as many."""
+SIDES_FOR_COST_VOLUMES = 32
+"""Sides of the views must be multiples of this there."""
+
+
+class Variant(NamedTuple):
+    """A way to render the rays, and the precision of the matrix product that is its ceiling."""
+
+    render: Callable[[], Tensor]
+    precision: str
+
+
+def variants(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> dict[str, Variant]:
+    """What is held against the straightforward float32, by name."""
+    return {"float32": Variant(lambda: rendered(renderer, features, rays), "float32")}
+
+
+def compared(batch: SceneBatch, repeats: int) -> dict:
+    """Rays and encoding, each against the straightforward version."""
+    both, rays = {name: one.eval() for name, one in twins(ModelSettings()).items()}, query_rays(batch)
+    with torch.inference_mode():
+        features = {name: renderer.encode(batch.references) for name, renderer in both.items()}
+    ours = variants(both["here"], features["here"], rays)
+    every = ours | {"straightforward": variants(both["straightforward"], features["straightforward"], rays)["float32"]}
+    truth = every["straightforward"].render()
+    differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
+    works = {name: variant.render for name, variant in every.items()}
+    works |= {f"encoding, {name}": encoding(renderer, batch) for name, renderer in both.items()}
+    cases = {name: partial(timed, work) for name, work in works.items()}
+    measured = in_turn(cases | matrix_products(), repeats)
+
+    few = rays._replace(directions=rays.directions[:COUNTED])
+    counted = operations_of(lambda: rendered(both["straightforward"], features["straightforward"], few))
+    count, each = len(rays.directions), counted / len(few.directions)
+    plain, gflop = measured["straightforward"], count * each / 1e9
+    return {
+        "rays": count,
+        "rays_per_chunk": RAYS_PER_CHUNK,
+        "mflop_per_ray": each / 1e6,
+        "rays_per_second": {name: spread([count / seconds for seconds in measured[name]]) for name in every},
+        "largest_difference_of_colours": differences,
+        "comparisons": {f"rendering, {name}": comparison("s", measured[name], plain) for name in ours}
+        | {"encoding": comparison("s", measured["encoding, here"], measured["encoding, straightforward"])},
+        "arithmetic": {
+            f"rendering, {name}": arithmetic(
+                gflop, measured[name], measured[PRODUCT.format(variant.precision)], variant.precision
+            )
+            for name, variant in every.items()
+        },
+    }
+
+
+def encoding(renderer: Renderer, batch: SceneBatch) -> Callable[[], object]:
+    """Encoding the references of the batch, with what it needs of other views."""
+
+    def encode() -> None:
+        with torch.inference_mode():
+            renderer.encode(batch.references, batch.sources)
+
+    return encode
+
+
+def with_cost_volumes(size: tuple[int, int], repeats: int) -> dict:
+    """Seconds of encoding where visibility comes from cost volumes, and how many source views are beside the others."""
+    renderer = Renderer(ModelSettings(visibility_init="cost_volume")).eval()
+    width, height = (-(-side // SIDES_FOR_COST_VOLUMES) * SIDES_FOR_COST_VOLUMES for side in size)
+    batch = batch_of_size((width, height), 1, renderer.inputs)
+    measured = in_turn({"seconds": partial(timed, encoding(renderer, batch))}, repeats)
+    return {"seconds": spread(measured["seconds"]), "source_views": len(batch.sources.views)}
+
+
+def main() -> None:
+    """Measure, print, keep it in runs/benchmarks/."""
+    parser = options("Time rendering at the published size.")
+    add_sizes(parser, RAYS)
+    arguments = parser.parse_args()
+    result = compared(batch_of_size(arguments.size, arguments.rays), arguments.repeats)
+    result["encoding_with_cost_volumes"] = with_cost_volumes(arguments.size, arguments.repeats)
+    keep("rendering", arguments.repeats, result)
+
+
+if __name__ == "__main__":
+    main()
