@@ -46,7 +46,11 @@ def together(tmp_path_factory):
 
 @pytest.fixture
 def alone(tmp_path):
-    return Trainer(started_run(tmp_path / "one", **ALONE))
+    """One process, with one thread as each of the two has: sums over other shares of a tensor round otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Trainer(started_run(tmp_path / "one", **ALONE))
+    torch.set_num_threads(threads)
 
 
 def test_gradients_are_those_of_one_process_with_the_joint_batch(together, alone):
