@@ -45,7 +45,7 @@ def test_depth_loss_by_hand():
     """Against the decoder's first means, pixel by pixel and view by view; out of range counts as its end."""
     torch.manual_seed(0)
     views, render_pass = tiny_views([0.0, 0.2], height=8, width=12), RenderPass()
-    features = ReferenceFeatures(views, torch.zeros(2, 32, 2, 3), torch.randn(2, 32, 2, 3))
+    features = ReferenceFeatures.of(views, torch.zeros(2, 32, 2, 3), torch.randn(2, 32, 2, 3))
     depths = views.depths.clone()
     depths[0, 0, 1, 2], depths[1, 0, 7, 11] = 0.0, 99.0  # unknown: near; too far: far
     pixels = torch.tensor([[2.0, 1], [11, 7], [5, 4]])
@@ -70,7 +70,7 @@ def test_depth_loss_by_hand():
 def test_depth_loss_without_unknown_depths():
     """Leaving the unknown pixel out is the mean over the others."""
     views, render_pass = tiny_views([0.0], height=8, width=12), RenderPass()
-    features = ReferenceFeatures(views, torch.zeros(1, 32, 2, 3), torch.randn(1, 32, 2, 3))
+    features = ReferenceFeatures.of(views, torch.zeros(1, 32, 2, 3), torch.randn(1, 32, 2, 3))
     depths = views.depths.clone()
     depths[0, 0, 1, 2] = 0.0
     pixels = torch.tensor([[2.0, 1], [11, 7], [5, 4]])
@@ -85,14 +85,14 @@ def test_depth_loss_without_unknown_depths():
 def two_views():
     torch.manual_seed(0)
     views, render_pass = tiny_views([0.0, 0.2], height=8, width=12), RenderPass()
-    return render_pass, ReferenceFeatures(views, torch.zeros(2, 32, 2, 3), torch.randn(2, 32, 2, 3))
+    return render_pass, ReferenceFeatures.of(views, torch.zeros(2, 32, 2, 3), torch.randn(2, 32, 2, 3))
 
 
 def one_view(features, view):
     only = slice(view, view + 1)
     views = features.views
     alone = {name: getattr(views, name)[only] for name in ("images", "K", "w2c", "depth_range", "depths")}
-    return ReferenceFeatures(views.replace(**alone), features.image_features[only], features.ray_features[only])
+    return ReferenceFeatures.of(views.replace(**alone), features.image_features[only], features.ray_features[only])
 
 
 def test_depth_loss_counts_pixels_whose_noisy_depth_agrees(two_views):
@@ -137,9 +137,10 @@ def test_true_depths_supervise_where_views_have_them():
 
 def test_depth_loss_trains_only_the_means():
     views, render_pass = tiny_views([0.0], height=8, width=12), RenderPass()
-    features = ReferenceFeatures(views, torch.zeros(1, 32, 2, 3), torch.randn(1, 32, 2, 3, requires_grad=True))
+    ray_features = torch.randn(1, 32, 2, 3, requires_grad=True)
+    features = ReferenceFeatures.of(views, torch.zeros(1, 32, 2, 3), ray_features)
     depth_loss(render_pass, features, views.depths, torch.tensor([[2.0, 1]])).backward()
-    assert features.ray_features.grad.abs().max() > 0
+    assert ray_features.grad.abs().max() > 0
     assert render_pass.distribution_decoder.mean[0].weight.grad is not None
     assert render_pass.distribution_decoder.sharpness[0].weight.grad is None
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from maskrf_core.cameras import camera_centres, pixel_rays, project, towards_camera
 from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.model.aggregation import ViewSamples
-from maskrf_core.model.map_sampling import corners_of, values_at
+from maskrf_core.model.map_sampling import channels_last, corners_of, values_at
 from maskrf_core.model.sampling import normalised_inverse_depth
 
 
@@ -17,8 +17,24 @@ class ReferenceFeatures(NamedTuple):
     """Reference views with their feature maps, computed once for all rays."""
 
     views: Views
-    image_features: Float[Tensor, "view 32 _ _"]
-    ray_features: Float[Tensor, "view 32 _ _"]
+    maps: Float[Tensor, "view 64 _ _"]
+    """Image features, then ray features: together, because all are looked up at the same places."""
+
+    @classmethod
+    def of(
+        cls, views: Views, image_features: Float[Tensor, "view 32 _ _"], ray_features: Float[Tensor, "view 32 _ _"]
+    ) -> "ReferenceFeatures":
+        """Laid out so that what is at a pixel lies together."""
+        maps = channels_last(torch.cat([image_features, ray_features], dim=1))
+        return cls(views.replace(images=channels_last(views.images)), maps)
+
+    @property
+    def image_features(self) -> Float[Tensor, "view 32 _ _"]:
+        return self.maps[:, :32]
+
+    @property
+    def ray_features(self) -> Float[Tensor, "view 32 _ _"]:
+        return self.maps[:, 32:]
 
 
 class QueryRays(NamedTuple):
@@ -49,17 +65,16 @@ def gather_samples(
     height, width = views.image_size
     points = rays.origin + depths[..., None] * rays.directions[:, None]
     projection = project(views.K, views.w2c, points, height, width)
-    valid = projection.valid[..., None].to(depths.dtype)
+    valid = projection.valid.reshape(-1, 1).to(depths.dtype)
 
-    def gathered(*maps: Tensor) -> list[Tensor]:
-        corners = corners_of(tuple(maps[0].shape[-2:]), projection.pixels_xy, height, width)
-        return [values_at(of, corners, projection.pixels_xy) * valid for of in maps]
+    def gathered(maps: Tensor) -> Tensor:
+        corners = corners_of(tuple(maps.shape[-2:]), projection.pixels_xy, height, width)
+        return values_at(maps, corners._replace(weights=corners.weights * valid), projection.pixels_xy)
 
-    (colours,) = gathered(views.images)
-    image_features, ray_features = gathered(features.image_features, features.ray_features)
+    image_features, ray_features = gathered(features.maps).split(32, dim=-1)
     to_view = towards_camera(camera_centres(views.w2c), points)
     to_query = towards_query(rays)[:, None].expand_as(points)
     difference = torch.cat([to_view - to_query, (to_view * to_query).sum(dim=-1, keepdim=True)], dim=-1)
     near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
     position = normalised_inverse_depth(projection.depth, near, far)
-    return ViewSamples(colours, image_features, ray_features, difference, projection.valid), position
+    return ViewSamples(gathered(views.images), image_features, ray_features, difference, projection.valid), position

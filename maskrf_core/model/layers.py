@@ -7,13 +7,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+class Linear(nn.Linear):
+    """`nn.Linear`, whose bias is added to the product afterwards, in place.
+
+    On a CPU torch copies the bias into every row of the result before it multiplies; here a compiler adds it together
+    with the activation that follows.
+    """
+
+    def forward(self, x: Float[Tensor, "*rest input"]) -> Float[Tensor, "*rest output"]:
+        return functional.linear(x, self.weight).add_(self.bias)
+
+
 def mlp(sizes: list[int], hidden: type[nn.Module], output: type[nn.Module] | None = None) -> nn.Sequential:
-    """Linear layers of the given sizes with `hidden` between them and, if given, `output` after the last."""
+    """Linear layers of the given sizes with `hidden` between them and, if given, `output` after the last.
+
+    Activations that can work in place do: what is before them is not kept for the backward pass either.
+    """
+
+    def activation(kind: type[nn.Module]) -> nn.Module:
+        return kind(inplace=True) if kind in (nn.ELU, nn.ReLU) else kind()
+
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), hidden()]
+        layers += [Linear(inputs, outputs), activation(hidden)]
     layers.pop()
-    return nn.Sequential(*layers, *([output()] if output else []))
+    return nn.Sequential(*layers, *([activation(output)] if output else []))
 
 
 def convolution(
@@ -55,7 +73,7 @@ def linear_of_shared_and_own(
     What is shared is multiplied once, not once a view, and the wide concatenation is never made.
     """
     of_shared, of_own = layer.weight.split([shared.shape[-1], own.shape[-1]], dim=1)
-    return functional.linear(own, of_own) + functional.linear(shared, of_shared, layer.bias)
+    return functional.linear(own, of_own).add_(functional.linear(shared, of_shared, layer.bias))
 
 
 def weighted_mean_and_variance(

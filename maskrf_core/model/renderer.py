@@ -9,7 +9,6 @@ from maskrf_core.datasets.batch import ModelInputs, SceneBatch, SourceViews, Vie
 from maskrf_core.errors import DatasetError
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
 from maskrf_core.model.image_encoder import image_encoder
-from maskrf_core.model.map_sampling import channels_last
 from maskrf_core.model.mask_drawing import draw_mask
 from maskrf_core.model.masking import MaskedModelling
 from maskrf_core.model.per_scene import FreeMaps
@@ -82,8 +81,7 @@ class Renderer(nn.Module):
         free = self.free_maps is not None
         raw_visibility = self.free_maps(references) if free else self.visibility_init(references, sources)
         ray_features = self.visibility_encoder(torch.cat([image_features, raw_visibility], dim=1))
-        laid_out = references.replace(images=channels_last(references.images))
-        return ReferenceFeatures(laid_out, channels_last(image_features), channels_last(ray_features))
+        return ReferenceFeatures.of(references, image_features, ray_features)
 
     def render_rays(
         self, features: ReferenceFeatures, rays: QueryRays, *, mask_ratio: float, generator: torch.Generator | None

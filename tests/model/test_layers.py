@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from maskrf_core.model.layers import (
+    Linear,
     convolution,
     instance_norm,
     linear_of_shared_and_own,
@@ -13,8 +14,8 @@ from maskrf_core.model.layers import (
 
 def test_mlp_layout():
     kinds = [type(layer) for layer in mlp([3, 5, 2], nn.ELU, nn.Sigmoid)]
-    assert kinds == [nn.Linear, nn.ELU, nn.Linear, nn.Sigmoid]
-    assert [type(layer) for layer in mlp([3, 5, 2], nn.ReLU)] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert kinds == [Linear, nn.ELU, Linear, nn.Sigmoid]
+    assert [type(layer) for layer in mlp([3, 5, 2], nn.ReLU)] == [Linear, nn.ReLU, Linear]
 
 
 def test_convolution_reflects_at_the_border():

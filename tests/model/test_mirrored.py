@@ -39,8 +39,8 @@ def test_rays_of_mirrored_pixels_are_the_same(batch, mirrored):
 def test_the_renderer_gives_mirrored_pixels_the_same_colours(batch, mirrored, scale):
     renderer = tiny_renderer()
     features = features_of(batch, scale)
-    ours = ReferenceFeatures(batch.references, *features)
-    theirs = ReferenceFeatures(mirrored.references, *(part.flip(-1) for part in features))
+    ours = ReferenceFeatures.of(batch.references, *features)
+    theirs = ReferenceFeatures.of(mirrored.references, *(part.flip(-1) for part in features))
     with torch.inference_mode():
         one, other = (
             renderer.render_rays(part, query_rays(of), mask_ratio=0.0, generator=None)

@@ -99,7 +99,7 @@ def test_self_hit_probability_against_a_loop():
     render_pass = RenderPass().double()
     views = tiny_views([0.0], height=8, width=12)
     ray_features = torch.randn(1, 32, 2, 3, dtype=torch.float64)
-    features = ReferenceFeatures(views, torch.zeros(1, 32, 2, 3), ray_features)
+    features = ReferenceFeatures.of(views, torch.zeros(1, 32, 2, 3), ray_features)
     depths = coarse_depths(torch.tensor([2.0, 6.0], dtype=torch.float64), 3, 5)
     # The map's pixel centres lie at (W - 1) (2 i + 1) / (2 · 3) of the image; far outside is the last one.
     pixels = torch.tensor([[11 * 0.5, 7 * 0.25], [11 * 5 / 6, 7 * 0.75], [90.0, -50.0]], dtype=torch.float64)

@@ -70,7 +70,7 @@ def test_order_of_reference_views_does_not_matter(renderer: Renderer):
     )
     # Encoded one by one: rounding in a convolution may depend on the place in its batch.
     features = renderer.encode(references)
-    turned_features = type(features)(turned, features.image_features[order], features.ray_features[order])
+    turned_features = type(features).of(turned, features.image_features[order], features.ray_features[order])
     settings = {"mask_ratio": 0.0, "generator": None}
     one = renderer.render_rays(features, query_rays(batch), **settings)
     other = renderer.render_rays(turned_features, query_rays(batch), **settings)
