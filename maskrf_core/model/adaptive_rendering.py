@@ -22,12 +22,12 @@ from maskrf_core.model.thinning import thin
 
 
 class Saving(NamedTuple):
-    """What is left out. Grid 1 and block 1 leave out nothing."""
+    """What is left out. A grid of 1 and as many samples as there are leave out nothing."""
 
     grid: int = 2
     """Pixels between the rays of the coarse pass, in x and y."""
-    block: int = 4
-    """Consecutive samples of the fine pass that one of them stands for."""
+    samples: int = 24
+    """Of the fine pass, that are looked at on each ray: they stand for coarse and new ones together."""
 
 
 SAVING = Saving()
@@ -65,9 +65,8 @@ def render_chunks_adaptively(
     for pixels, corners, weights in chunks:
         with torch.inference_mode():  # not around the yield, which would switch it on for the caller
             coarse = interpolated(guide, corners, weights)
-            chunk = Rendering(
-                coarse, thinned_fine_pass(renderer, features, rays_of(query, pixels), coarse, saving.block)
-            )
+            fine = thinned_fine_pass(renderer, features, rays_of(query, pixels), coarse, saving.samples)
+            chunk = Rendering(coarse, fine)
         yield chunk
 
 
@@ -126,13 +125,12 @@ def interpolated(
 
 
 def thinned_fine_pass(
-    renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, coarse: PassRendering, block: int
+    renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, coarse: PassRendering, samples: int
 ) -> PassRendering:
-    """The fine pass at one of every `block` samples that it would have where `coarse` hit."""
+    """The fine pass at `samples` of the samples that it would have where `coarse` hit."""
     new = draw_fine_depths(
         coarse.sample_depths, coarse.hit_probability, rays.depth_range, renderer.settings.fine_samples
     )
-    merged = merge_depths(coarse.sample_depths, new)
-    depths, chosen = thin(merged.depths, rays.depth_range, block)
+    depths, chosen = thin(merge_depths(coarse.sample_depths, new), rays.depth_range, samples)
     _, points, direct_rgb = renderer.fine(features, rays, depths, mask=None, chosen=chosen)
     return volume_render(points, depths, coarse.ray_mask, direct_rgb)

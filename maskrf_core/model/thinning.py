@@ -11,7 +11,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from maskrf_core.model.sampling import half_intervals, intervals
+from maskrf_core.model.sampling import MergedDepths, half_intervals, intervals
+
+NEW_COUNTS = 2.0
+"""How much room among the representatives a sample gets that was drawn where the coarse pass hit; a coarse one gets 1.
+Without a difference surfaces suffer first when blocks grow."""
 
 
 class Chosen(NamedTuple):
@@ -28,14 +32,30 @@ class Chosen(NamedTuple):
 
 
 def thin(
-    depths: Float[Tensor, "ray full"], depth_range: Float[Tensor, "2"], block: int
+    merged: MergedDepths, depth_range: Float[Tensor, "2"], kept: int
 ) -> tuple[Float[Tensor, "ray sample"], Chosen]:
-    """The middle sample of every `block` consecutive ones (the last block may be shorter), and what it keeps."""
-    rays, full = depths.shape
-    first = torch.arange(0, full, block, device=depths.device)
-    end = (first + block).clamp(max=full)
-    index = (first + end) // 2
-    half_before, half_behind = half_intervals(intervals(depths, depth_range))
-    weight = (end - first).to(depths.dtype).expand(rays, -1)
-    chosen = Chosen(index.expand(rays, -1), weight, half_before[:, index], half_behind[:, index])
-    return depths[:, index], chosen
+    """The middle samples of `kept` blocks of consecutive ones, and what they keep; all samples where there are less.
+
+    All blocks have about equal room, so that they are shorter where samples were drawn than between surfaces.
+    """
+    begin, end = blocks(merged, min(kept, merged.depths.shape[1]))
+    index = (begin + end) // 2
+    halves = half_intervals(intervals(merged.depths, depth_range))
+    half_before, half_behind = (half.gather(1, index) for half in halves)
+    weight = (end - begin).to(merged.depths.dtype)
+    return merged.depths.gather(1, index), Chosen(index, weight, half_before, half_behind)
+
+
+def blocks(merged: MergedDepths, count: int) -> tuple[Int64[Tensor, "ray {count}"], Int64[Tensor, "ray {count}"]]:
+    """Begin and end of `count` blocks, none of them empty, that together are the merged list."""
+    rays, full = merged.depths.shape
+    coarse = merged.coarse_positions.shape[1]
+    total = coarse + NEW_COUNTS * (full - coarse)
+    # A sample with more room than a block has would leave one empty.
+    new_counts, total = (NEW_COUNTS, total) if NEW_COUNTS * count <= total else (1.0, full)
+    room = torch.full_like(merged.depths, new_counts).scatter(1, merged.coarse_positions, 1.0)
+    middle = room.cumsum(dim=1) - room / 2
+    bounds = torch.arange(1, count, dtype=middle.dtype, device=middle.device) * (total / count)
+    inner = torch.searchsorted(middle, bounds.expand(rays, -1).contiguous())
+    first, last = (torch.full_like(merged.coarse_positions[:, :1], place) for place in (0, full))
+    return torch.cat([first, inner], dim=1), torch.cat([inner, last], dim=1)

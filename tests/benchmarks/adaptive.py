@@ -1,8 +1,8 @@
 """The adaptive rendering mode against the exact one: what it loses, and how much faster it is.
 
-`python -m tests.benchmarks.adaptive` renders the embedded scenes with random weights, to see that everything runs; to
-measure, say `--checkpoint FILE --scenes nerf_llff/fern/8 ... --data-root FOLDER`. Both modes render the same whole views
-at 64 + 32 samples, and PSNR is against the photographs; seconds are of one block of pixels, in turn.
+`python -m tests.benchmarks.adaptive` renders an embedded scene with random weights, to see that everything runs; to
+measure, say `--checkpoint FILE --scenes nerf_llff/fern/8 ... --data-root FOLDER`. Both modes render the same views at
+64 + 32 samples, and PSNR is against the photographs; seconds are of one block of pixels, in turn.
 """
 
 from collections.abc import Callable, Iterator
@@ -128,14 +128,14 @@ def main() -> None:
     parser.add_argument("--rays-per-chunk", type=int, default=1024)
     parser.add_argument("--side", type=int, default=SIDE, help="of the block of pixels that is timed")
     parser.add_argument("--grid", type=int, default=SAVING.grid)
-    parser.add_argument("--block", type=int, default=SAVING.block)
+    parser.add_argument("--samples", type=int, default=SAVING.samples, help="of the thinned fine pass")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     renderer = load(arguments.checkpoint) if arguments.checkpoint else Renderer()
     default = ModelSettings()
     counts = {"coarse_samples": default.coarse_samples, "fine_samples": default.fine_samples}
     renderer.settings = renderer.settings.model_copy(update=counts)  # no weight depends on them
-    saving = Saving(arguments.grid, arguments.block)
+    saving = Saving(arguments.grid, arguments.samples)
     scenes = {scene: measured(renderer.eval(), scene, arguments, saving) for scene in arguments.scenes}
     result = {
         "checkpoint": arguments.checkpoint.name if arguments.checkpoint else "random weights",

@@ -14,7 +14,7 @@ from maskrf_core.model.rendering import PassRendering, Rendering, concatenate
 from maskrf_core.settings import ModelSettings
 from tests.model.tiny import fill_by_formula, tiny_batch, tiny_renderer, tiny_views
 
-EVERYTHING = Saving(grid=1, block=1)
+EVERYTHING = Saving(grid=1, samples=96)
 QUERY = tiny_views([0.03])
 PIXELS = torch.tensor([[5.0, 4], [46, 30], [47, 31], [0, 0], [47, 3], [20, 17], [21, 17], [20, 18]])
 """Corners of the picture of 48×32 among them."""
@@ -60,7 +60,7 @@ def test_a_guide_without_thinning_is_exact_at_its_nodes(renderer: Renderer, feat
     nodes = PIXELS[(PIXELS % 2 == 0).all(dim=1)]
     assert len(nodes) > 2
     exact = renderer.render(replace(tiny_batch(), pixels_xy=nodes))
-    ours = rendered(renderer, features, nodes, saving=Saving(grid=2, block=1))
+    ours = rendered(renderer, features, nodes, saving=Saving(grid=2, samples=18))
     assert_same(ours.coarse, exact.coarse)
     assert_same(ours.fine, exact.fine)
 
@@ -96,11 +96,11 @@ def test_other_pixels_change_nothing(renderer: Renderer, features: ReferenceFeat
                 torch.testing.assert_close(value, getattr(theirs, name)[index], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("saving", [Saving(grid=2, block=4), Saving(grid=64, block=40), Saving(grid=3, block=5)])
+@pytest.mark.parametrize("saving", [Saving(2, 5), Saving(grid=64, samples=1), Saving(grid=3, samples=8)])
 def test_few_samples_of_full_weight(renderer: Renderer, features: ReferenceFeatures, saving: Saving):
-    """Also where the picture is smaller than the grid and a block longer than the list."""
+    """Also where the picture is smaller than the grid, and where one sample stands for all."""
     fine = rendered(renderer, features, saving=saving).fine
-    assert fine.hit_probability.shape == fine.sample_depths.shape == (len(PIXELS), math.ceil(18 / saving.block))
+    assert fine.hit_probability.shape == fine.sample_depths.shape == (len(PIXELS), saving.samples)
     assert (fine.sample_depths.diff(dim=1) >= 0).all()
     assert (fine.hit_probability.sum(dim=1) <= 1 + 1e-5).all()
     assert ((fine.rgb >= 0) & (fine.rgb <= 1)).all()
@@ -111,7 +111,7 @@ def test_the_picture_stays_near_the_exact_one():
     renderer, batch = tiny_renderer(64, 32), replace(tiny_batch(), pixels_xy=PIXELS)
     with torch.no_grad():
         features = renderer.encode(batch.references)
-    exact, ours = renderer.render(batch), rendered(renderer, features, saving=Saving(grid=2, block=2))
+    exact, ours = renderer.render(batch), rendered(renderer, features, saving=Saving(grid=2, samples=48))
     assert (ours.fine.rgb - exact.fine.rgb).abs().max() < 0.1
     assert (ours.fine.rgb - exact.fine.rgb).abs().max() > 0
 

@@ -7,7 +7,7 @@ from maskrf_core.model.aggregation import AggregationNetwork, RayAttention, View
 from maskrf_core.model.compositing import hit_probability_of
 from maskrf_core.model.direct_rendering import direct_colours_of_rays
 from maskrf_core.model.gathering import query_rays
-from maskrf_core.model.sampling import coarse_depths, intervals
+from maskrf_core.model.sampling import MergedDepths, coarse_depths, intervals, merge_depths
 from maskrf_core.model.thinning import Chosen, thin
 from maskrf_core.model.visibility import PointVisibility
 from tests.model.test_aggregation import RAYS, SAMPLES, VIEWS, inputs
@@ -42,27 +42,43 @@ def some_valid() -> torch.Tensor:
     return valid
 
 
+def merged_of(coarse: torch.Tensor, new: torch.Tensor | None = None) -> MergedDepths:
+    return merge_depths(coarse, coarse[:, :0] if new is None else new)
+
+
 def test_thin_by_hand():
+    """All alike where none was drawn: blocks of 3, 4 and 3, whose middle samples are 1, 5 and 8."""
     depths = coarse_depths(RANGE, rays=2, samples=10)
-    few, chosen = thin(depths, RANGE, block=4)
-    assert chosen.index.tolist() == [[2, 6, 9]] * 2
-    assert chosen.weight.tolist() == [[4, 4, 2]] * 2
-    assert torch.equal(few, depths[:, [2, 6, 9]])
-    half = torch.full((2, 3), 1 / 18)
-    torch.testing.assert_close(chosen.half_before, half)
-    half[:, 2] = 5e5  # the last interval of the full list is endless
-    torch.testing.assert_close(chosen.half_behind, half)
+    few, chosen = thin(merged_of(depths), RANGE, kept=3)
+    assert chosen.index.tolist() == [[1, 5, 8]] * 2
+    assert chosen.weight.tolist() == [[3, 4, 3]] * 2
+    assert torch.equal(few, depths[:, [1, 5, 8]])
+    torch.testing.assert_close(chosen.half_before, torch.full((2, 3), 1 / 18))
+    torch.testing.assert_close(chosen.half_behind, torch.full((2, 3), 1 / 18))
 
 
-@pytest.mark.parametrize(("samples", "block"), [(1, 1), (1, 4), (3, 4), (4, 4), (9, 2), (96, 4), (7, 5)])
-def test_every_sample_is_stood_for_once(samples: int, block: int):
-    depths = torch.linspace(2, 6, samples + 1)[1:].expand(3, -1)
-    few, chosen = thin(depths, RANGE, block)
-    assert (chosen.weight.sum(dim=1) == samples).all()
-    assert few.shape == chosen.index.shape == (3, -(-samples // block))
-    begins = chosen.weight.cumsum(dim=1) - chosen.weight
-    assert ((chosen.index >= begins) & (chosen.index < begins + chosen.weight)).all()
-    assert torch.equal(few, depths.gather(1, chosen.index))
+def test_where_samples_were_drawn_blocks_are_shorter():
+    """8 coarse samples with room 1 and 4 new ones with room 2 after the fourth: room 4 for each of 4 blocks."""
+    new = torch.tensor([[4.1, 4.2, 4.3, 4.4]])
+    _, chosen = thin(merged_of(torch.arange(1.0, 9)[None], new), RANGE, kept=4)
+    assert chosen.weight.tolist() == [[4, 2, 2, 4]]
+    assert chosen.index.tolist() == [[2, 5, 7, 10]]
+
+
+@pytest.mark.parametrize(("coarse", "new"), [(1, 0), (4, 1), (12, 6), (64, 32), (9, 40)])
+def test_every_sample_is_stood_for_once(coarse: int, new: int):
+    draw = torch.Generator().manual_seed(0)
+    rows = [2 + 4 * torch.rand(5, count, generator=draw) for count in (coarse, new)]
+    merged = merge_depths(rows[0].sort(dim=1).values, rows[1])
+    for kept in range(1, coarse + new + 3):
+        few, chosen = thin(merged, RANGE, kept)
+        assert few.shape == chosen.index.shape == (5, min(kept, coarse + new))
+        assert (chosen.weight >= 1).all()
+        assert (chosen.weight.sum(dim=1) == coarse + new).all()
+        begins = chosen.weight.cumsum(dim=1) - chosen.weight
+        assert ((chosen.index >= begins) & (chosen.index < begins + chosen.weight)).all()
+        assert torch.equal(few, merged.depths.gather(1, chosen.index))
+    assert torch.equal(few, merged.depths)
 
 
 @torch.no_grad()
@@ -70,7 +86,7 @@ def test_weights_of_one_change_nothing():
     renderer, batch = tiny_renderer(), tiny_batch()
     features, rays = renderer.encode(batch.references), query_rays(batch)
     depths = coarse_depths(RANGE, len(rays.directions), 18)
-    few, chosen = thin(depths, RANGE, block=1)
+    few, chosen = thin(merged_of(depths), RANGE, kept=18)
     every = renderer.fine(features, rays, depths, mask=None)
     same = renderer.fine(features, rays, few, mask=None, chosen=chosen)
     for ours, theirs in zip([*same.samples, *same.points], [*every.samples, *every.points], strict=True):
@@ -83,7 +99,7 @@ def test_representatives_are_looked_at_as_in_the_full_list():
     renderer, batch = tiny_renderer(), tiny_batch()
     features, rays = renderer.encode(batch.references), query_rays(batch)
     depths = coarse_depths(RANGE, len(rays.directions), 18)
-    few, chosen = thin(depths, RANGE, block=4)
+    few, chosen = thin(merged_of(depths), RANGE, kept=5)
     every, some = (
         renderer.fine.look(features, rays, at, chosen=which) for at, which in ((depths, None), (few, chosen))
     )
@@ -140,6 +156,7 @@ def test_intervals_are_those_of_the_full_list():
     """Halfway to the neighbours in the full list, however few are left."""
     depths = torch.tensor([[2.0, 2.5, 3, 4, 5, 6]])
     full = intervals(depths, RANGE)
-    _, chosen = thin(depths, RANGE, block=3)
-    torch.testing.assert_close(chosen.half_before, full[:, [0, 3]] / 2)
-    torch.testing.assert_close(chosen.half_behind, full[:, [1, 4]] / 2)
+    _, chosen = thin(merged_of(depths), RANGE, kept=3)
+    assert chosen.index.tolist() == [[1, 3, 5]]
+    torch.testing.assert_close(chosen.half_before, full[:, [0, 2, 4]] / 2)
+    torch.testing.assert_close(chosen.half_behind, full[:, [1, 3, 5]] / 2)
