@@ -12,6 +12,7 @@ from maskrf_core.model.layers import weighted_mean_and_variance
 from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.sampling import intervals, normalised_inverse_depth
+from maskrf_core.model.thinning import Chosen
 from maskrf_core.model.visibility import PointVisibility, visibility_of_samples
 from maskrf_core.settings import MaskingSettings, ModelSettings
 
@@ -53,7 +54,12 @@ class StraightforwardPass(RenderPass):
         self.aggregation = StraightforwardAggregation()
 
     def look(
-        self, features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"]
+        self,
+        features: ReferenceFeatures,
+        rays: QueryRays,
+        depths: Float[Tensor, "ray sample"],
+        *,
+        chosen: Chosen | None = None,
     ) -> tuple[ViewSamples, PointVisibility]:
         views = features.views
         points = rays.origin + depths[..., None] * rays.directions[:, None]
@@ -69,7 +75,8 @@ class StraightforwardPass(RenderPass):
         near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
         position = normalised_inverse_depth(projection.depth, near, far)
         distribution = self.distribution_decoder(ray_features)
-        visibility = visibility_of_samples(distribution, position, intervals(depths, rays.depth_range), valid)
+        lengths = intervals(depths, rays.depth_range)
+        visibility = visibility_of_samples(distribution, position, lengths, valid, chosen=chosen)
         return ViewSamples(colours, image_features, ray_features, difference, valid), visibility
 
 

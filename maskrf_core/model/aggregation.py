@@ -6,10 +6,11 @@ After IBRNet (Wang et al., CVPR 2021, section 3.2), with visibility as NeuRay ad
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from maskrf_core.model.layers import linear_of_shared_and_own, mlp, weighted_mean_and_variance
+from maskrf_core.model.thinning import Chosen
 from maskrf_core.model.visibility import PointVisibility
 
 
@@ -57,12 +58,18 @@ class AggregationNetwork(nn.Module):
         self._initialise_as_published()
 
     def forward(
-        self, views: ViewSamples, visibility: PointVisibility, *, mask: Bool[Tensor, "view ray sample"] | None
+        self,
+        views: ViewSamples,
+        visibility: PointVisibility,
+        *,
+        mask: Bool[Tensor, "view ray sample"] | None,
+        chosen: Chosen | None = None,
     ) -> PointPrediction:
         """Predict every sample.
 
         Where `mask` is True, the mask token replaces the (view, sample)'s colour and image features; its visibility,
-        its direction and the colour to blend stay. None masks nothing.
+        its direction and the colour to blend stay. None masks nothing. Samples that were `chosen` from a longer list
+        are predicted as if each were there as often as it weighs, and have the density of all these together.
         """
         features = torch.cat([views.colours, views.image_features], dim=-1) + self.direction(views.direction_difference)
         if mask is not None:
@@ -78,8 +85,10 @@ class AggregationNetwork(nn.Module):
             )
         )
         x, visible = self._aggregate(features, embedding, views.valid[..., None])
-        scene_features = self._scene_features(x, visible, views.valid)
+        scene_features = self._scene_features(x, visible, views.valid, chosen)
         density = self.density(scene_features)[..., 0] * views.valid.any(dim=0)
+        if chosen is not None:
+            density = density * chosen.weight
         return PointPrediction(scene_features, density, self._blend(x, visible, views))
 
     def _initialise_as_published(self) -> None:
@@ -129,12 +138,15 @@ class AggregationNetwork(nn.Module):
         x: Float[Tensor, "view ray sample 32"],
         visible: Float[Tensor, "view ray sample 1"],
         valid: Bool[Tensor, "view ray sample"],
+        chosen: Chosen | None,
     ) -> Float[Tensor, "ray sample 16"]:
         """One feature a sample, from all views, and then from all samples of its ray."""
         weight = visible / (visible.sum(dim=0) + 1e-8)
         mean, variance = weighted_mean_and_variance(x, weight)
         geometry = self.geometry(torch.cat([mean, variance, weight.mean(dim=0)], dim=-1))
-        return self.ray_attention(geometry + sample_encoding(geometry), attends=valid.sum(dim=0) > 1)
+        index, weight = (None, None) if chosen is None else (chosen.index, chosen.weight)
+        encoded = geometry + sample_encoding(geometry, index)
+        return self.ray_attention(encoded, attends=valid.sum(dim=0) > 1, weight=weight)
 
     def _blend(
         self, x: Float[Tensor, "view ray sample 32"], visible: Float[Tensor, "view ray sample 1"], views: ViewSamples
@@ -159,30 +171,43 @@ class RayAttention(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(
-        self, x: Float[Tensor, "ray sample channel"], *, attends: Bool[Tensor, "ray sample"]
+        self,
+        x: Float[Tensor, "ray sample channel"],
+        *,
+        attends: Bool[Tensor, "ray sample"],
+        weight: Float[Tensor, "ray sample"] | None = None,
     ) -> Float[Tensor, "ray sample channel"]:
-        """A sample with `attends` False attends uniformly to all; it stays visible to the others."""
+        """A sample with `attends` False attends uniformly to all; it stays visible to the others.
+
+        A sample of weight m is attended to like m equal ones: exp(score + log m) = m exp(score).
+        """
         query, key, value = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )
         scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-        scores = scores.masked_fill(~attends[:, None, :, None], least_score(scores))
+        scores = scores.masked_fill(~attends[:, None, :, None], 0.0)
+        if weight is not None:
+            scores = scores + weight.log()[:, None, None, :]
         attended = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).flatten(-2)
         return self.norm(self.output(attended) + x)
 
 
 def least_score(scores: Tensor) -> float:
-    """What softmax turns into 0, or into a uniform distribution where all have it; finite in 16 bits too."""
+    """What softmax turns into 0; finite in 16 bits too."""
     return torch.finfo(scores.dtype).min
 
 
-def sample_encoding(features: Float[Tensor, "ray sample channel"]) -> Float[Tensor, "sample channel"]:
-    """Sinusoidal encoding of the sample's index, of the shape and kind of `features` (as in IBRNet's ray transformer).
+def sample_encoding(
+    features: Float[Tensor, "ray sample channel"], index: Int64[Tensor, "ray sample"] | None = None
+) -> Float[Tensor, "*ray sample channel"]:
+    """Sinusoidal encoding of the sample's index, of the kind of `features` (as in IBRNet's ray transformer).
 
-    Channel j of sample i is the sine (even j) or cosine (odd j) of i / 10000^(2⌊j/2⌋ / channels).
+    Channel j of sample i is the sine (even j) or cosine (odd j) of i / 10000^(2⌊j/2⌋ / channels). Without `index`, the
+    samples are all there are, on every ray.
     """
     samples, channels = features.shape[1:]
-    index = torch.arange(samples, dtype=torch.float64, device=features.device)[:, None]
+    if index is None:
+        index = torch.arange(samples, device=features.device)
     channel = torch.arange(channels, device=features.device)
-    angle = index / 10_000 ** (2 * (channel // 2) / channels)
+    angle = index[..., None].double() / 10_000 ** (2 * (channel // 2) / channels)
     return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).to(features.dtype)

@@ -21,13 +21,21 @@ SMALLEST_WEIGHT = 1e-4
 
 
 def direct_colours_of_rays(
-    samples: ViewSamples, visibility: PointVisibility, to_query: Float[Tensor, "ray 3"]
+    samples: ViewSamples,
+    visibility: PointVisibility,
+    to_query: Float[Tensor, "ray 3"],
+    *,
+    weight: Float[Tensor, "ray sample"] | None = None,
 ) -> Float[Tensor, "ray 3"]:
     """Colours of the rays by alpha compositing; `to_query` is the unit vector from the samples to the query camera.
 
     Near [0, 1], but not clipped: the fitted functions of direction may overshoot. Differentiable in everything.
+    A sample of weight m is as opaque as m equal ones one behind the other.
     """
-    hit_probability = hit_probability_of(direct_alpha(visibility, samples.valid))
+    alpha = direct_alpha(visibility, samples.valid)
+    if weight is not None:
+        alpha = 1 - (1 - alpha) ** weight
+    hit_probability = hit_probability_of(alpha)
     to_query = to_query[:, None]
     to_views = samples.direction_difference[..., :3] + to_query  # undo the difference: samples keep no direction
     fitted = fitted_colours(samples.colours, fit_weights(visibility.hit_probability), to_views, to_query)

@@ -12,6 +12,7 @@ from maskrf_core.model.direct_rendering import direct_colours_of_rays
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, gather_samples, towards_query
 from maskrf_core.model.rendering import PassRendering
 from maskrf_core.model.sampling import intervals
+from maskrf_core.model.thinning import Chosen
 from maskrf_core.model.visibility import DistributionDecoder, PointVisibility, visibility_of_samples
 
 
@@ -43,21 +44,31 @@ class RenderPass(nn.Module):
         depths: Float[Tensor, "ray sample"],
         *,
         mask: Bool[Tensor, "view ray sample"] | None,
+        chosen: Chosen | None = None,
     ) -> PassPrediction:
-        """Look at the samples at `depths` in every view and predict them; `mask` as in `AggregationNetwork`."""
-        samples, visibility = self.look(features, rays, depths)
-        points = self.aggregation(samples, visibility, mask=mask)
-        direct = direct_colours_of_rays(samples, visibility, towards_query(rays)) if self.direct_rendering else None
+        """Look at the samples at `depths` in every view and predict them; `mask` and `chosen` as in
+        `AggregationNetwork`."""
+        samples, visibility = self.look(features, rays, depths, chosen=chosen)
+        points = self.aggregation(samples, visibility, mask=mask, chosen=chosen)
+        direct = None
+        if self.direct_rendering:
+            weight = None if chosen is None else chosen.weight
+            direct = direct_colours_of_rays(samples, visibility, towards_query(rays), weight=weight)
         return PassPrediction(samples, points, direct)
 
     def look(
-        self, features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"]
+        self,
+        features: ReferenceFeatures,
+        rays: QueryRays,
+        depths: Float[Tensor, "ray sample"],
+        *,
+        chosen: Chosen | None = None,
     ) -> tuple[ViewSamples, PointVisibility]:
         """Gather what the views hold at the samples and decode how visible the samples are in them."""
         samples, position = gather_samples(features, rays, depths)
         distribution = self.distribution_decoder(samples.ray_features)
-        visibility = visibility_of_samples(distribution, position, intervals(depths, rays.depth_range), samples.valid)
-        return samples, visibility
+        lengths = intervals(depths, rays.depth_range)
+        return samples, visibility_of_samples(distribution, position, lengths, samples.valid, chosen=chosen)
 
 
 def volume_render(

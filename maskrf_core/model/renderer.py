@@ -7,13 +7,14 @@ from torch import nn
 
 from maskrf_core.datasets.batch import ModelInputs, SceneBatch, SourceViews, Views
 from maskrf_core.errors import DatasetError
+from maskrf_core.model.aggregation import PointPrediction
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
 from maskrf_core.model.image_encoder import image_encoder
 from maskrf_core.model.mask_drawing import draw_mask
 from maskrf_core.model.masking import MaskedModelling
 from maskrf_core.model.per_scene import FreeMaps
 from maskrf_core.model.render_pass import RenderPass, volume_render
-from maskrf_core.model.rendering import Rendering, concatenate
+from maskrf_core.model.rendering import PassRendering, Rendering, concatenate
 from maskrf_core.model.sampling import coarse_depths, draw_fine_depths, merge_depths
 from maskrf_core.model.visibility import VisibilityEncoder
 from maskrf_core.model.visibility_init import INIT_NETWORKS
@@ -87,10 +88,8 @@ class Renderer(nn.Module):
         self, features: ReferenceFeatures, rays: QueryRays, *, mask_ratio: float, generator: torch.Generator | None
     ) -> Rendering:
         """Coarse pass, new depths where it hit, fine pass over both."""
-        depths = coarse_depths(rays.depth_range, len(rays.directions), self.settings.coarse_samples)
-        samples, points, direct_rgb = self.coarse(features, rays, depths, mask=None)
-        seen = (samples.valid.sum(dim=0) > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
-        coarse = volume_render(points, depths, seen, direct_rgb)
+        coarse, points = self.render_coarse(features, rays)
+        depths, seen = coarse.sample_depths, coarse.ray_mask
 
         new = draw_fine_depths(
             depths, coarse.hit_probability, rays.depth_range, self.settings.fine_samples, generator=generator
@@ -110,6 +109,13 @@ class Renderer(nn.Module):
 
         masked = self.masked_modelling(mask, fine_points, points, merged.coarse_positions)
         return Rendering(coarse, fine, masked)
+
+    def render_coarse(self, features: ReferenceFeatures, rays: QueryRays) -> tuple[PassRendering, PointPrediction]:
+        """The coarse pass alone, and what it says of its samples."""
+        depths = coarse_depths(rays.depth_range, len(rays.directions), self.settings.coarse_samples)
+        samples, points, direct_rgb = self.coarse(features, rays, depths, mask=None)
+        seen = (samples.valid.sum(dim=0) > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
+        return volume_render(points, depths, seen, direct_rgb), points
 
     def render_chunks(self, batch: SceneBatch, rays_per_chunk: int) -> Iterator[Rendering]:
         """Render the batch's pixels a chunk at a time, without gradients: memory does not grow with their number."""

@@ -39,6 +39,15 @@ def intervals(depths: Float[Tensor, "ray sample"], depth_range: Float[Tensor, "2
     return torch.cat([position.diff(dim=1), last], dim=1)
 
 
+def half_intervals(
+    intervals: Float[Tensor, "ray sample"],
+) -> tuple[Float[Tensor, "ray sample"], Float[Tensor, "ray sample"]]:
+    """How far each sample's interval reaches to the front and to the back: half the query ray's intervals to both
+    sides; the first sample uses its own on both."""
+    half = intervals / 2
+    return torch.cat([half[:, :1], half[:, :-1]], dim=1), half
+
+
 def inverse_transform_sample(
     edges: Float[Tensor, "ray edge"], weights: Float[Tensor, "ray bin"], u: Float[Tensor, "ray new"]
 ) -> Float[Tensor, "ray new"]:

@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskrf_core.model.layers import PreActivationBlock, convolution, mlp
+from maskrf_core.model.sampling import half_intervals
+from maskrf_core.model.thinning import Chosen
 
 
 class VisibilityEncoder(nn.Sequential):
@@ -71,16 +73,21 @@ def visibility_of_samples(
     position: Float[Tensor, "view ray sample"],
     intervals: Float[Tensor, "ray sample"],
     valid: Bool[Tensor, "view ray sample"],
+    *,
+    chosen: Chosen | None = None,
 ) -> PointVisibility:
     """Visibility and hit probability of query samples seen at normalised inverse depth `position` in each view.
 
-    A sample's interval reaches half the query ray's intervals to both sides; the first sample uses its own on both.
-    Both are in [0, 1], and the hit probability is at most the visibility.
+    A sample's interval reaches half the query ray's intervals to both sides (see `half_intervals`), or as far as it
+    does in the full list that the samples were chosen from. Both are in [0, 1], and the hit probability is at most the
+    visibility.
     """
-    half = intervals / 2
-    half_before = torch.cat([half[:, :1], half[:, :-1]], dim=1)
+    if chosen is None:
+        half_before, half_behind = half_intervals(intervals)
+    else:
+        half_before, half_behind = chosen.half_before, chosen.half_behind
     before = distribution.cdf(position - half_before)
-    behind = distribution.cdf(position + half)
+    behind = distribution.cdf(position + half_behind)
     return PointVisibility((1 - before) * valid, (behind - before) * valid)
 
 

@@ -1,0 +1,136 @@
+"""Rendering with fewer samples: a coarse pass for some pixels guides all others, and the fine pass is thinned.
+
+The coarse pass serves to find surfaces, and neighbouring pixels mostly see the same ones: it is done for the nodes of a
+grid over the query image alone. In between, hit probabilities are interpolated.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from maskrf_core.cameras import pixel_rays
+from maskrf_core.datasets.batch import Views
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
+from maskrf_core.model.render_pass import volume_render
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import PassRendering, Rendering
+from maskrf_core.model.sampling import draw_fine_depths, merge_depths
+from maskrf_core.model.thinning import thin
+
+
+class Saving(NamedTuple):
+    """What is left out. A grid of 1 and as many samples as there are leave out nothing."""
+
+    grid: int = 2
+    """Pixels between the rays of the coarse pass, in x and y."""
+    samples: int = 24
+    """Of the fine pass, that are looked at on each ray: they stand for coarse and new ones together."""
+
+
+SAVING = Saving()
+
+
+class Nodes(NamedTuple):
+    """The grid's nodes around pixels."""
+
+    pixels_xy: Float[Tensor, "node 2"]
+    """Every node that is needed, once. Some may lie beyond the image: rays go there as well."""
+    corners: Int64[Tensor, "ray 4"]
+    """The nodes around each pixel."""
+    weights: Float[Tensor, "ray 4"]
+    """Bilinear; they sum to 1."""
+
+
+def render_chunks_adaptively(
+    renderer: Renderer,
+    features: ReferenceFeatures,
+    query: Views,
+    pixels_xy: Float[Tensor, "ray 2"],
+    rays_per_chunk: int,
+    saving: Saving = SAVING,
+) -> Iterator[Rendering]:
+    """Render any pixels of a query, in order, a chunk at a time, without gradients.
+
+    The guide comes first: it keeps the coarse pass of all nodes, a float for each of their samples. `Rendering.coarse`
+    is interpolated from it; `Rendering.fine` has only the samples that were looked at. A pixel's colour depends neither
+    on the chunk nor on the other pixels.
+    """
+    with torch.inference_mode():
+        nodes = nodes_around(pixels_xy, saving.grid)
+        guide = coarse_pass(renderer, features, query, nodes.pixels_xy, rays_per_chunk)
+    chunks = zip(*(part.split(rays_per_chunk) for part in (pixels_xy, nodes.corners, nodes.weights)), strict=True)
+    for pixels, corners, weights in chunks:
+        with torch.inference_mode():  # not around the yield, which would switch it on for the caller
+            coarse = interpolated(guide, corners, weights)
+            fine = thinned_fine_pass(renderer, features, rays_of(query, pixels), coarse, saving.samples)
+            chunk = Rendering(coarse, fine)
+        yield chunk
+
+
+def rays_of(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> QueryRays:
+    """The rays through pixels of a query, which is one view."""
+    return QueryRays(*pixel_rays(query.K[0], query.w2c[0], pixels_xy), query.depth_range[0])
+
+
+def nodes_around(pixels_xy: Float[Tensor, "ray 2"], grid: int) -> Nodes:
+    """The nodes, at multiples of `grid` pixels, around each pixel; a pixel between two nodes has those alone."""
+    position = pixels_xy / grid
+    first, last = position.floor(), position.ceil()
+    beyond = position - first
+    x, y = (torch.stack(pair, dim=1) for pair in zip(first.unbind(1), last.unbind(1), strict=True))
+    of_x, of_y = (torch.stack([1 - part, part], dim=1) for part in beyond.unbind(1))
+    corners = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1).flatten(0, 2)
+    places, index = corners.unique(dim=0, return_inverse=True)
+    weights = of_x[:, None, :] * of_y[:, :, None]
+    return Nodes(places * grid, index.view(-1, 4), weights.flatten(1))
+
+
+def coarse_pass(
+    renderer: Renderer,
+    features: ReferenceFeatures,
+    query: Views,
+    pixels_xy: Float[Tensor, "node 2"],
+    rays_per_chunk: int,
+) -> PassRendering:
+    """The exact coarse pass for these pixels."""
+    parts = [renderer.render_coarse(features, rays_of(query, pixels))[0] for pixels in pixels_xy.split(rays_per_chunk)]
+    depths = parts[0].sample_depths[:1]  # they are the same on every ray
+
+    def joined(name: str) -> Tensor | None:
+        return None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
+
+    rest = {name: joined(name) for name in ("rgb", "depth", "hit_probability", "ray_mask", "direct_rgb")}
+    return PassRendering(sample_depths=depths.expand(len(pixels_xy), -1), **rest)
+
+
+def interpolated(
+    guide: PassRendering, corners: Int64[Tensor, "ray 4"], weights: Float[Tensor, "ray 4"]
+) -> PassRendering:
+    """What the guide says between its nodes. Views see a pixel where they see every node around it."""
+
+    def mean(values: Tensor) -> Tensor:
+        return torch.einsum("rn,rn...->r...", weights, values[corners])
+
+    return PassRendering(
+        rgb=mean(guide.rgb),
+        depth=mean(guide.depth),
+        hit_probability=mean(guide.hit_probability),
+        sample_depths=guide.sample_depths[:1].expand(len(corners), -1),
+        ray_mask=guide.ray_mask[corners].all(dim=1),
+        direct_rgb=None if guide.direct_rgb is None else mean(guide.direct_rgb),
+    )
+
+
+def thinned_fine_pass(
+    renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, coarse: PassRendering, samples: int
+) -> PassRendering:
+    """The fine pass at `samples` of the samples that it would have where `coarse` hit."""
+    new = draw_fine_depths(
+        coarse.sample_depths, coarse.hit_probability, rays.depth_range, renderer.settings.fine_samples
+    )
+    depths, chosen = thin(merge_depths(coarse.sample_depths, new), rays.depth_range, samples)
+    _, points, direct_rgb = renderer.fine(features, rays, depths, mask=None, chosen=chosen)
+    return volume_render(points, depths, coarse.ray_mask, direct_rgb)

@@ -1,0 +1,151 @@
+"""The adaptive rendering mode against the exact one: what it loses, and how much faster it is.
+
+`python -m tests.benchmarks.adaptive` renders an embedded scene with random weights, to see that everything runs; to
+measure, say `--checkpoint FILE --scenes nerf_llff/fern/8 ... --data-root FOLDER`. Both modes render the same views at
+64 + 32 samples, and PSNR is against the photographs; seconds are of one block of pixels, in turn.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.datasets.evaluation_batches import all_pixels, evaluation_batch
+from maskrf_core.evaluation import load, open_for_evaluation
+from maskrf_core.losses import query_colours
+from maskrf_core.measuring import comparison, in_turn, spread, timed
+from maskrf_core.model.adaptive_rendering import SAVING, Saving, rays_of, render_chunks_adaptively
+from maskrf_core.model.gathering import ReferenceFeatures
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendered_views import spread as spread_over
+from maskrf_core.settings import ModelSettings
+from tests.benchmarks.measuring import keep, options
+from tests.benchmarks.published_size import VIEWS
+
+SIDE = 48
+"""Of the block of pixels, in the middle of the view, that is timed."""
+
+
+class Modes:
+    """One query of one scene, rendered in either mode from references that were encoded once."""
+
+    def __init__(self, renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, saving: Saving):
+        self.renderer, self.batch, self.rays_per_chunk, self.saving = renderer, batch, rays_per_chunk, saving
+        with torch.inference_mode():
+            self.features: ReferenceFeatures = renderer.encode(batch.references, batch.sources)
+
+    def exact(self, pixels_xy: Tensor) -> Tensor:
+        """Colours (ray, 3)."""
+        with torch.inference_mode():
+            parts = [
+                self.renderer.render_rays(
+                    self.features, rays_of(self.batch.query, pixels), mask_ratio=0.0, generator=None
+                )
+                for pixels in pixels_xy.split(self.rays_per_chunk)
+            ]
+        return torch.cat([part.fine.rgb for part in parts])
+
+    def adaptive(self, pixels_xy: Tensor) -> Tensor:
+        """The same."""
+        chunks = render_chunks_adaptively(
+            self.renderer, self.features, self.batch.query, pixels_xy, self.rays_per_chunk, self.saving
+        )
+        return torch.cat([chunk.fine.rgb for chunk in chunks])
+
+
+def batches(scene: str, renderer: Renderer, data_root: Path, views: int) -> Iterator[tuple[str, SceneBatch]]:
+    """Test views of one scene, or of all scenes of a group, each from its nearest references."""
+    for opened in open_for_evaluation([scene], data_root, "test", VIEWS):
+        references, queries = opened.scene.split("test")
+        if renderer.inputs.depths:
+            opened.prepare_depths(references)
+        for image_id in spread_over(queries, views):
+            batch = evaluation_batch(opened, image_id, references, VIEWS, renderer.inputs)
+            yield f"{opened.scene.name}, {image_id}", batch
+
+
+def psnr(colours: Tensor, truth: Tensor) -> float:
+    """Of colours clipped to [0, 1], in dB."""
+    return float(-10 * (colours.clamp(0, 1) - truth).square().mean().log10())
+
+
+def quality(modes: Modes) -> dict[str, float]:
+    """PSNR of the whole view in both modes, and how near the one is to the other."""
+    pixels = modes.batch.pixels_xy
+    truth = query_colours(modes.batch.query, pixels)
+    exact, adaptive = modes.exact(pixels), modes.adaptive(pixels)
+    both = {"psnr_exact": psnr(exact, truth), "psnr_adaptive": psnr(adaptive, truth)}
+    return {
+        **both,
+        "lost_db": both["psnr_exact"] - both["psnr_adaptive"],
+        "psnr_of_adaptive_to_exact": psnr(adaptive, exact.clamp(0, 1)),
+    }
+
+
+def middle(height: int, width: int, side: int) -> Tensor:
+    """A square of pixels in the middle of a picture, or as much of it as there is."""
+    rows, columns = min(side, height), min(side, width)
+    return all_pixels(rows, columns) + torch.tensor([(width - columns) // 2, (height - rows) // 2])
+
+
+def speed(modes: Modes, repeats: int, side: int) -> dict:
+    """Seconds of both modes in turn."""
+    pixels = middle(*modes.batch.query.image_size, side)
+    works: dict[str, Callable[[Tensor], Tensor]] = {"exact": modes.exact, "adaptive": modes.adaptive}
+    seconds = in_turn({name: partial(timed, partial(work, pixels)) for name, work in works.items()}, repeats)
+    return {
+        "rays": len(pixels),
+        "rays_per_second": {name: spread([len(pixels) / each for each in of]) for name, of in seconds.items()},
+        "comparison": comparison("s", seconds["adaptive"], seconds["exact"]),
+    }
+
+
+def measured(renderer: Renderer, scene: str, arguments, saving: Saving) -> dict:
+    """Quality over the views of a scene, and the speed in the first of them."""
+    rows, speeds = {}, {}
+    for name, batch in batches(scene, renderer, arguments.data_root, arguments.views):
+        modes = Modes(renderer, batch, arguments.rays_per_chunk, saving)
+        rows[name] = quality(modes)
+        speeds = speeds or speed(modes, arguments.repeats, arguments.side)
+        print(f"{name}: {rows[name]}", flush=True)
+    names = list(next(iter(rows.values())))
+    return {
+        "mean": {name: sum(row[name] for row in rows.values()) / len(rows) for name in names},
+        "views": rows,
+    } | speeds
+
+
+def main() -> None:
+    """Measure, print, keep it in runs/benchmarks/."""
+    parser = options("Hold the adaptive rendering mode against the exact one.")
+    parser.add_argument("--checkpoint", type=Path, help="weights, ours or published; default: random ones")
+    parser.add_argument("--scenes", nargs="+", default=["demo/test_00"])
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
+    parser.add_argument("--views", type=int, default=1, help="test views of each scene")
+    parser.add_argument("--rays-per-chunk", type=int, default=1024)
+    parser.add_argument("--side", type=int, default=SIDE, help="of the block of pixels that is timed")
+    parser.add_argument("--grid", type=int, default=SAVING.grid)
+    parser.add_argument("--samples", type=int, default=SAVING.samples, help="of the thinned fine pass")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    renderer = load(arguments.checkpoint) if arguments.checkpoint else Renderer()
+    default = ModelSettings()
+    counts = {"coarse_samples": default.coarse_samples, "fine_samples": default.fine_samples}
+    renderer.settings = renderer.settings.model_copy(update=counts)  # no weight depends on them
+    saving = Saving(arguments.grid, arguments.samples)
+    scenes = {scene: measured(renderer.eval(), scene, arguments, saving) for scene in arguments.scenes}
+    result = {
+        "checkpoint": arguments.checkpoint.name if arguments.checkpoint else "random weights",
+        "rays_per_chunk": arguments.rays_per_chunk,
+        **saving._asdict(),
+        "comparisons": {f"adaptive rendering, {name}": part.pop("comparison") for name, part in scenes.items()},
+        "scenes": scenes,
+    }
+    keep("adaptive", arguments.repeats, result)
+
+
+if __name__ == "__main__":
+    main()
