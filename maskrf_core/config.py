@@ -17,6 +17,7 @@ from maskrf_core.settings import (
     MaskingSettings,
     ModelSettings,
     Preset,
+    RenderingSettings,
     Settings,
     Stage,
     TrainingSettings,
@@ -37,6 +38,7 @@ class Config(Settings):
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    rendering: RenderingSettings = RenderingSettings()
     hardware: HardwareSettings = HardwareSettings()
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from maskrf_core.published_checkpoints import load_renderer
 from maskrf_core.render_cache import open_render_cache
 from maskrf_core.rendered_views import RenderedView, as_picture, rendered_views, spread, write_pictures
 from maskrf_core.runs import Run
+from maskrf_core.settings import EXACT, RenderingSettings
 from maskrf_core.storage import cache_folder
 
 METRICS = {"psnr": psnr, "ssim": ssim, "lpips": lpips_vgg}
@@ -31,6 +32,7 @@ def evaluate(
     working_views: int = 8,
     views_per_scene: int | None = None,
     rays_per_chunk: int = 1024,
+    rendering: RenderingSettings = EXACT,
     device: str = "auto",
     pictures: Path | None = None,
     cache: bool = True,
@@ -54,7 +56,9 @@ def evaluate(
         check_scene(renderer, views)
     renders = open_render_cache(data_root, render_cache_mib) if cache else None
     rows = []
-    for view in rendered_views(renderer, opened, split, working_views, views_per_scene, rays_per_chunk, renders):
+    for view in rendered_views(
+        renderer, opened, split, working_views, views_per_scene, rays_per_chunk, renders, rendering=rendering
+    ):
         rows.append({"scene": view.scene, "image_id": view.image_id, **view_metrics(view)})
         if pictures is not None:
             write_pictures(view, pictures)

@@ -1,5 +1,7 @@
 """What training minimises: named raw terms, each weighted once, one sum."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from maskrf_core.datasets.views import ENCODER_MULTIPLE
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from maskrf_core.model.map_sampling import sample_map
 from maskrf_core.model.mask_drawing import draw_mask_ratio
+from maskrf_core.model.pass_variants import RecomputedPass
 from maskrf_core.model.per_scene import self_hit_probability
 from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.renderer import Renderer
@@ -125,13 +128,19 @@ class Objective(nn.Module):
         features = self.renderer.encode(batch.references, batch.sources)
         rays = query_rays(batch)
         mask_ratio = draw_mask_ratio(self.config.masking, generator=generator)
-        rendering = self.renderer.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
+        rendering = self._rendering.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
         terms = self._colour_terms(batch, rendering)
         if self.config.supervises_depth:
             terms |= self._depth_terms(features, generator=generator)
         if self.config.stage == "per_scene":
             terms |= self._consistency_terms(batch, rendering)
         return terms | masked_terms(rendering.masked)
+
+    @property
+    def _rendering(self) -> Renderer:
+        """The renderer, remembering as much as the config says."""
+        rays = self.config.hardware.recomputed_rays
+        return self.renderer if rays is None else self.renderer.with_passes(partial(RecomputedPass, rays=rays))
 
     def _colour_terms(self, batch: SceneBatch, rendering: Rendering) -> dict[str, Tensor]:
         truth = query_colours(batch.query, batch.pixels_xy)

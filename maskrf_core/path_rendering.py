@@ -25,7 +25,7 @@ from maskrf_core.per_scene import check_scene
 from maskrf_core.progress import tracked
 from maskrf_core.rendered_views import PixelRenderer
 from maskrf_core.runs import Run
-from maskrf_core.settings import PathKind, PathSettings
+from maskrf_core.settings import EXACT, PathKind, PathSettings, RenderingSettings
 from maskrf_core.storage import cache_folder
 from maskrf_core.videos import write_video
 
@@ -61,6 +61,7 @@ def render_path(
     data_root: str | Path = "data",
     working_views: int = 8,
     rays_per_chunk: int = 1024,
+    rendering: RenderingSettings = EXACT,
     device: str = "auto",
     folder: Path,
 ) -> RenderedPath:
@@ -79,7 +80,7 @@ def render_path(
     views.check_enough("a camera path", references, working_views)
     renderer = load(source).to(resolve_device(device)).eval()
     check_scene(renderer, views)
-    render = PixelRenderer(renderer, rays_per_chunk)
+    render = PixelRenderer(renderer, rays_per_chunk, rendering=rendering)
     if renderer.inputs.depths:
         views.prepare_depths(references)
     near = min(camera.depth_range[0] for camera in film.cameras)

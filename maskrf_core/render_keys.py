@@ -14,6 +14,7 @@ import torch
 from maskrf_core.datasets.batch import SceneBatch
 from maskrf_core.digests import digest
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings import RenderingSettings
 
 PACKAGE = Path(__file__).resolve().parent
 RENDERING_SOURCES = ("model/**/*.py", "cameras.py", "evaluation.py", "rendered_views.py", "render_keys.py")
@@ -52,9 +53,10 @@ def renderer_digest(renderer: Renderer) -> str:
     )
 
 
-def render_key(of_renderer: str, batch: SceneBatch, rays_per_chunk: int) -> str:
-    """Of one rendering: `renderer_digest`, the batch, and the size of the chunks, which changes rounding."""
-    return digest({"renderer": of_renderer, "batch": batch, "rays_per_chunk": rays_per_chunk})
+def render_key(of_renderer: str, batch: SceneBatch, rays_per_chunk: int, rendering: RenderingSettings) -> str:
+    """Of one rendering: `renderer_digest`, the batch, how it is rendered, and the size of the chunks, which changes
+    rounding."""
+    return digest({"renderer": of_renderer, "batch": batch, "rays_per_chunk": rays_per_chunk, "rendering": rendering})
 
 
 def _is_known(module: torch.nn.Module) -> bool:

@@ -15,9 +15,11 @@ from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.views import SceneViews
 from maskrf_core.files import write_atomically
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering_modes import prepared, rendered_chunks
 from maskrf_core.progress import tracked
 from maskrf_core.render_cache import RenderCache
 from maskrf_core.render_keys import render_key, renderer_digest
+from maskrf_core.settings import EXACT, RenderingSettings
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,16 @@ class PixelRenderer:
     The renderer must not change while this is in use: its weights are hashed once.
     """
 
-    def __init__(self, renderer: Renderer, rays_per_chunk: int, cache: RenderCache | None = None):
+    def __init__(
+        self,
+        renderer: Renderer,
+        rays_per_chunk: int,
+        cache: RenderCache | None = None,
+        rendering: RenderingSettings = EXACT,
+    ):
         self.renderer = renderer
+        self.prepared = prepared(renderer, rendering, rays_per_chunk)
+        self.rendering = rendering
         self.rays_per_chunk = rays_per_chunk
         self.cache = cache
         self._digest: str | None = None
@@ -52,7 +62,7 @@ class PixelRenderer:
         """The hash of everything that the batch's pixels depend on."""
         if self._digest is None:
             self._digest = renderer_digest(self.renderer)
-        return render_key(self._digest, batch, self.rays_per_chunk)
+        return render_key(self._digest, batch, self.rays_per_chunk, self.rendering)
 
     def __call__(self, batch: SceneBatch) -> dict[str, Float32[np.ndarray, "height width *channel"]]:
         """Pictures of the batch's query by name: coarse and fine colours and depths, as the renderer gives them, and
@@ -78,7 +88,7 @@ class PixelRenderer:
                 "fine_depth": chunk.fine.depth,
                 **({} if chunk.fine.direct_rgb is None else {"direct": chunk.fine.direct_rgb}),
             }
-            for chunk in self.renderer.render_chunks(batch.to(self.device), self.rays_per_chunk)
+            for chunk in rendered_chunks(self.prepared, self.rendering, batch.to(self.device), self.rays_per_chunk)
         ]
         columns = {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
         return {name: column.reshape(*batch.query.image_size, *column.shape[1:]) for name, column in columns.items()}
@@ -98,12 +108,13 @@ def rendered_views(
     rays_per_chunk: int,
     cache: RenderCache | None = None,
     share: tuple[int, int] = (0, 1),
+    rendering: RenderingSettings = EXACT,
 ) -> Iterator[RenderedView]:
     """Render query views one after the other, or read them from `cache`; a bar shows how far it is.
 
     Process `share[0]` of `share[1]` renders every `share[1]`-th view only.
     """
-    render = PixelRenderer(renderer, rays_per_chunk, cache)
+    render = PixelRenderer(renderer, rays_per_chunk, cache, rendering)
     todo = []
     for views in scenes:
         references, queries = views.scene.split(split)

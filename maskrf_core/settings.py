@@ -166,6 +166,26 @@ class TrainingSettings(Settings):
     checkpoint_every: int = Field(1_000, ge=1, description="steps between two checkpoints")
 
 
+class RenderingSettings(Settings):
+    """How finished weights render whole pictures. Training and its validations are exact and in float32 whatever this
+    says."""
+
+    mode: Literal["exact", "adaptive"] = Field(
+        "exact",
+        description="adaptive: the coarse pass for every other pixel, the fine pass at a quarter of its samples; close "
+        "to exact, several times as fast",
+    )
+    precision: Literal["32-true", "bf16-mixed"] = Field(
+        "32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs"
+    )
+    compile: bool = Field(
+        False, description="compile the networks first, which takes a minute or two: for many pictures, or large ones"
+    )
+
+
+EXACT = RenderingSettings()
+
+
 class PathSettings(Settings):
     """How a camera travels through a scene for a video. All paths end where they begin, so
     that the video can loop (through views: where `turns` divides `frames`)."""
@@ -207,7 +227,13 @@ class HardwareSettings(Settings):
     device: Device = "auto"
     devices: Devices = 1
     num_nodes: Nodes = 1
-    precision: Literal["32-true"] = Field("32-true", description="geometry would suffer from less")
+    precision: Literal["32-true"] = Field("32-true", description="of training: geometry would suffer from less")
+    recomputed_rays: int | None = Field(
+        None,
+        ge=1,
+        description="rays whose networks run again at once in the backward pass of training, in place of being "
+        "remembered: less memory, more time; none: all is remembered",
+    )
     rays_per_chunk: int = Field(1024, ge=1, description="rays rendered at once without gradients; bounds the memory")
     data_workers: int = Field(1, ge=0, le=64, description="processes that prepare batches; 0: the training itself does")
     image_cache_mib: int = Field(1024, ge=0, le=2**20, description="memory for decoded images, of all processes")

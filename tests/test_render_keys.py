@@ -12,7 +12,7 @@ from maskrf_core.datasets.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.views import SceneViews
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.render_keys import render_key, renderer_digest
-from maskrf_core.settings import ModelSettings
+from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.datasets.memory_scene import MemoryScene
 
 SETTINGS = ModelSettings(coarse_samples=5, fine_samples=3)
@@ -35,8 +35,8 @@ def by_one_ulp(tensor, *index):
     return changed
 
 
-def key_of(batch, rays_per_chunk=64, of_renderer="renderer"):
-    return render_key(of_renderer, batch, rays_per_chunk)
+def key_of(batch, rays_per_chunk=64, of_renderer="renderer", **rendering):
+    return render_key(of_renderer, batch, rays_per_chunk, RenderingSettings(**rendering))
 
 
 def test_the_same_has_the_same_key():

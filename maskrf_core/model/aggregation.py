@@ -154,8 +154,9 @@ class AggregationNetwork(nn.Module):
         """The views' own colours, unmasked, blended by softmax over views."""
         logits = self.blending(torch.cat([x, visible, views.direction_difference], dim=-1))
         logits = logits.masked_fill(~views.valid[..., None], least_score(logits))
-        # Written out: compiled for a CPU, a sum over few views of three channels starts its threads anew at each sample.
-        return sum(weight * colour for weight, colour in zip(torch.softmax(logits, dim=0), views.colours, strict=True))
+        weights = torch.softmax(logits, dim=0)
+        # Written out: a compiled sum over few views of three channels starts a CPU's threads anew at every sample.
+        return sum(weight * colours for weight, colours in zip(weights, views.colours, strict=True))
 
 
 class RayAttention(nn.Module):

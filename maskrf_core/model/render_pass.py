@@ -1,5 +1,6 @@
 """One pass, coarse or fine: from samples on rays to what they show."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -13,13 +14,19 @@ from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, gather_sam
 from maskrf_core.model.rendering import PassRendering
 from maskrf_core.model.sampling import intervals
 from maskrf_core.model.thinning import Chosen
-from maskrf_core.model.visibility import DistributionDecoder, PointVisibility, visibility_of_samples
+from maskrf_core.model.visibility import (
+    DistributionDecoder,
+    PointVisibility,
+    SurfaceDistribution,
+    visibility_of_samples,
+)
 
 
 class PassPrediction(NamedTuple):
     """What one pass says of its samples."""
 
-    samples: ViewSamples
+    valid: Bool[Tensor, "view ray sample"]
+    """The sample projects into the view."""
     points: PointPrediction
     direct_rgb: Float[Tensor, "ray 3"] | None
     """Colours of the rays by the direct head, where it is on."""
@@ -30,6 +37,9 @@ class RenderPass(nn.Module):
 
     With `direct_rendering`, the rays are also rendered from the visibility of the views alone.
     """
+
+    network_precision: torch.dtype | None = None
+    """What the networks multiply in (autocast). Cameras, depths, and what is composited stay what they are."""
 
     def __init__(self, *, direct_rendering: bool = False):
         super().__init__()
@@ -49,12 +59,14 @@ class RenderPass(nn.Module):
         """Look at the samples at `depths` in every view and predict them; `mask` and `chosen` as in
         `AggregationNetwork`."""
         samples, visibility = self.look(features, rays, depths, chosen=chosen)
-        points = self.aggregation(samples, visibility, mask=mask, chosen=chosen)
+        with self._in_network_precision(depths.device):
+            points = self.aggregation(samples, visibility, mask=mask, chosen=chosen)
+        points = PointPrediction(*(part.to(depths.dtype) for part in points))
         direct = None
         if self.direct_rendering:
             weight = None if chosen is None else chosen.weight
             direct = direct_colours_of_rays(samples, visibility, towards_query(rays), weight=weight)
-        return PassPrediction(samples, points, direct)
+        return PassPrediction(samples.valid, points, direct)
 
     def look(
         self,
@@ -66,9 +78,15 @@ class RenderPass(nn.Module):
     ) -> tuple[ViewSamples, PointVisibility]:
         """Gather what the views hold at the samples and decode how visible the samples are in them."""
         samples, position = gather_samples(features, rays, depths)
-        distribution = self.distribution_decoder(samples.ray_features)
+        with self._in_network_precision(depths.device):
+            distribution = self.distribution_decoder(samples.ray_features)
+        distribution = SurfaceDistribution(*(part.to(depths.dtype) for part in distribution))
         lengths = intervals(depths, rays.depth_range)
         return samples, visibility_of_samples(distribution, position, lengths, samples.valid, chosen=chosen)
+
+    def _in_network_precision(self, device: torch.device) -> AbstractContextManager:
+        precision = self.network_precision
+        return nullcontext() if precision is None else torch.autocast(device.type, precision, cache_enabled=False)
 
 
 def volume_render(

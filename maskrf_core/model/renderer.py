@@ -1,6 +1,7 @@
 """SceneBatch → Rendering: the only place that knows the order of things."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -59,6 +60,12 @@ class Renderer(nn.Module):
         features = self.encode(batch.references, batch.sources)
         return self.render_rays(features, query_rays(batch), mask_ratio=mask_ratio, generator=generator)
 
+    def with_passes(self, variant: Callable[[nn.Module], nn.Module]) -> "Renderer":
+        """The same renderer, with the same weights, whose passes are computed by a variant of each."""
+        renderer = copy.copy(self)
+        renderer._modules = self._modules | {"coarse": variant(self.coarse), "fine": variant(self.fine)}
+        return renderer
+
     @property
     def inputs(self) -> ModelInputs:
         """What the reference views must have for this renderer."""
@@ -113,8 +120,8 @@ class Renderer(nn.Module):
     def render_coarse(self, features: ReferenceFeatures, rays: QueryRays) -> tuple[PassRendering, PointPrediction]:
         """The coarse pass alone, and what it says of its samples."""
         depths = coarse_depths(rays.depth_range, len(rays.directions), self.settings.coarse_samples)
-        samples, points, direct_rgb = self.coarse(features, rays, depths, mask=None)
-        seen = (samples.valid.sum(dim=0) > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
+        valid, points, direct_rgb = self.coarse(features, rays, depths, mask=None)
+        seen = (valid.sum(dim=0) > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
         return volume_render(points, depths, seen, direct_rgb), points
 
     def render_chunks(self, batch: SceneBatch, rays_per_chunk: int) -> Iterator[Rendering]:

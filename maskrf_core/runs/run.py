@@ -15,6 +15,7 @@ from maskrf_core.runs.status import TrainingStatus, read_status
 
 MAY_DIFFER = (
     "hardware.device",
+    "hardware.recomputed_rays",
     "hardware.rays_per_chunk",
     "hardware.data_workers",
     "hardware.image_cache_mib",
@@ -23,6 +24,7 @@ MAY_DIFFER = (
     "data.data_root",
     "data.mvsnet_weights",
     "evaluation.path.",
+    "rendering.",
 )
 """Settings that an existing run may be continued with: where it is computed, where the data lie, how long it lasts, and
 what is filmed after it."""

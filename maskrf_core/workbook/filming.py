@@ -31,6 +31,7 @@ def film(methods: Sequence[Method], config: Config, folder: Path) -> RenderedPat
         data_root=config.data.data_root,
         working_views=config.data.working_views,
         rays_per_chunk=config.hardware.rays_per_chunk,
+        rendering=config.rendering,
         device=config.hardware.device,
         folder=folder / f"path_{path.kind}",
     )

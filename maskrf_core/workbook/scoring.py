@@ -28,6 +28,7 @@ def scores(
         working_views=config.data.working_views,
         views_per_scene=config.training.validation_views if in_training else config.evaluation.views_per_scene,
         rays_per_chunk=config.hardware.rays_per_chunk,
+        rendering=config.rendering,
         device=config.hardware.device,
         pictures=pictures,
         render_cache_mib=config.hardware.render_cache_mib,
