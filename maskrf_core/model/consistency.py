@@ -3,11 +3,11 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets.batch import Views
 from maskrf_core.model.layers import weighted_mean_and_variance
-from maskrf_core.model.map_sampling import sample_map
 from maskrf_core.model.sampling import SMALLEST_DEPTH
 
 LARGEST_DEPTH_DIFFERENCE = 1.5
@@ -40,16 +40,16 @@ def _view_consistency(
 ) -> Float[Tensor, "8 height width"]:
     height, width = views.image_size
     projection = project(views.K, views.w2c, points, height, width)
-    seen = sample_map(colours_and_depths, projection.pixels_xy, height, width)
-    colour_difference = (seen[..., :3] - colours.permute(1, 2, 0)).abs()
-    near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
-    seen_inverse = 1 / seen[..., 3].clamp(min=SMALLEST_DEPTH)
-    own_inverse = 1 / projection.depth.clamp(min=SMALLEST_DEPTH)
+    # Few channels of very many points: torch's own sampling, channels first, is faster here than `sample_map`.
+    half_size = torch.tensor([width - 1, height - 1], dtype=points.dtype, device=points.device) / 2
+    grid = projection.pixels_xy / half_size - 1
+    seen = functional.grid_sample(colours_and_depths, grid, padding_mode="border", align_corners=True)
+    near, far = (bound[:, None, None, None] for bound in views.depth_range.unbind(dim=1))
+    seen_inverse = 1 / seen[:, 3:].clamp(min=SMALLEST_DEPTH)
+    own_inverse = 1 / projection.depth[:, None].clamp(min=SMALLEST_DEPTH)
     depth_difference = (seen_inverse - own_inverse).abs() / (1 / near - 1 / far)
-    differences = torch.cat(
-        [colour_difference, depth_difference.clamp(max=LARGEST_DEPTH_DIFFERENCE)[..., None]], dim=-1
-    )
-    weights = projection.valid[..., None].to(differences.dtype)
+    weights = projection.valid[:, None].to(seen.dtype)
     weights = weights / weights.sum(dim=0).clamp(min=1e-4)
-    mean, variance = weighted_mean_and_variance(differences, weights)
-    return torch.cat([mean[..., :3], variance[..., :3], mean[..., 3:], variance[..., 3:]], dim=-1).permute(2, 0, 1)
+    of_colours = weighted_mean_and_variance((seen[:, :3] - colours).abs(), weights)
+    of_depths = weighted_mean_and_variance(depth_difference.clamp(max=LARGEST_DEPTH_DIFFERENCE), weights)
+    return torch.cat([*of_colours, *of_depths])

@@ -77,8 +77,8 @@ def linear_of_shared_and_own(
 
 
 def weighted_mean_and_variance(
-    values: Float[Tensor, "view *rest channel"], weights: Float[Tensor, "view *rest 1"]
-) -> tuple[Float[Tensor, "*rest channel"], Float[Tensor, "*rest channel"]]:
+    values: Float[Tensor, "view *shape"], weights: Float[Tensor, "view *#shape"]
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
     """Mean and population variance over views. `weights` are used as they are: they need not sum to one."""
     mean = (values * weights).sum(dim=0)
     return mean, (weights * (values - mean).square()).sum(dim=0)

@@ -45,7 +45,11 @@ def values_at(
     channels of a pixel lie together; where `maps` are channels-last already (`channels_last`), nothing is copied.
     """
     rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
-    values = functional.embedding_bag(corners.rows, rows, per_sample_weights=corners.weights.to(rows.dtype), mode="sum")
+    weights = corners.weights.to(rows.dtype)
+    if rows.is_cuda and torch.compiler.is_compiling():  # which makes one kernel of all that, and none of the bag
+        values = (rows[corners.rows] * weights[..., None]).sum(dim=1)
+    else:
+        values = functional.embedding_bag(corners.rows, rows, per_sample_weights=weights, mode="sum")
     return values.view(*pixels_xy.shape[:-1], -1)
 
 

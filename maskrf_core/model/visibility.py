@@ -36,9 +36,11 @@ class SurfaceDistribution(NamedTuple):
 
     def cdf(self, position: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
         """Probability that the surface lies before `position`."""
-        components = 0.5 + 0.5 * torch.tanh((position[..., None] - self.means) * self.sharpness)
-        weights = torch.cat([self.mixing_weight, 1 - self.mixing_weight], dim=-1)
-        return (components * weights).sum(dim=-1)
+        first, second = (
+            0.5 + 0.5 * torch.tanh((position - mean) * sharpness)
+            for mean, sharpness in zip(self.means.unbind(dim=-1), self.sharpness.unbind(dim=-1), strict=True)
+        )
+        return torch.lerp(second, first, self.mixing_weight[..., 0])
 
 
 class PointVisibility(NamedTuple):

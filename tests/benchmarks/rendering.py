@@ -1,7 +1,7 @@
 """Rendering at the published size against a straightforward version (`python -m tests.benchmarks.rendering`).
 
 8 references of 400×304, 64 + 32 samples. Rays and the encoding of the references are measured apart, in turn with the
-straightforward version and with matrix products. The operations are those of the straightforward version, whatever the
+straightforward version and with matrix products. The networks are compiled before anything is measured. The operations are those of the straightforward version, whatever the
 other leaves out: `fraction` says how much of the ceiling it would have had to reach to be as fast.
 """
 
@@ -25,7 +25,8 @@ from maskrf_core.measuring import (
 )
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings import ModelSettings
+from maskrf_core.model.rendering_modes import prepared
+from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import RAYS_PER_CHUNK, add_sizes, batch_of_size, rendered, twins
 
@@ -45,7 +46,17 @@ class Variant(NamedTuple):
 
 def variants(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> dict[str, Variant]:
     """What is held against the straightforward float32, by name."""
-    return {"float32": Variant(lambda: rendered(renderer, features, rays), "float32")}
+
+    def variant(precision: str, **asked: object) -> Variant:
+        made = prepared(renderer, RenderingSettings(**asked), RAYS_PER_CHUNK)
+        return Variant(lambda: rendered(made, features, rays), precision)
+
+    return {
+        "float32": variant("float32"),
+        "float32, compiled": variant("float32", compile=True),
+        "bfloat16": variant("bfloat16", precision="bf16-mixed"),
+        "bfloat16, compiled": variant("bfloat16", precision="bf16-mixed", compile=True),
+    }
 
 
 def compared(batch: SceneBatch, repeats: int) -> dict:
@@ -54,7 +65,8 @@ def compared(batch: SceneBatch, repeats: int) -> dict:
     with torch.inference_mode():
         features = {name: renderer.encode(batch.references) for name, renderer in both.items()}
     ours = variants(both["here"], features["here"], rays)
-    every = ours | {"straightforward": variants(both["straightforward"], features["straightforward"], rays)["float32"]}
+    plainly = partial(rendered, both["straightforward"], features["straightforward"], rays)
+    every = ours | {"straightforward": Variant(plainly, "float32")}
     truth = every["straightforward"].render()
     differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
     works = {name: variant.render for name, variant in every.items()}

@@ -89,7 +89,7 @@ def test_weights_of_one_change_nothing():
     few, chosen = thin(merged_of(depths), RANGE, kept=18)
     every = renderer.fine(features, rays, depths, mask=None)
     same = renderer.fine(features, rays, few, mask=None, chosen=chosen)
-    for ours, theirs in zip([*same.samples, *same.points], [*every.samples, *every.points], strict=True):
+    for ours, theirs in zip([same.valid, *same.points], [every.valid, *every.points], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
 
 
