@@ -75,10 +75,12 @@ def spread_pixels(width: int, height: int, count: int) -> Tensor:
     return torch.stack([places % width, places // width], dim=-1).float()
 
 
-def rendered(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> Tensor:
+def rendered(
+    renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int = RAYS_PER_CHUNK
+) -> Tensor:
     """Fine colours of the rays (ray, 3), a chunk at a time."""
     with torch.inference_mode():
-        chunks = rays.directions.split(RAYS_PER_CHUNK)
+        chunks = rays.directions.split(rays_per_chunk)
         return torch.cat([
             renderer.render_rays(features, rays._replace(directions=chunk), mask_ratio=0.0, generator=None).fine.rgb
             for chunk in chunks

@@ -1,8 +1,9 @@
 """Rendering at the published size against a straightforward version (`python -m tests.benchmarks.rendering`).
 
 8 references of 400×304, 64 + 32 samples. Rays and the encoding of the references are measured apart, in turn with the
-straightforward version and with matrix products. The networks are compiled before anything is measured. The operations are those of the straightforward version, whatever the
-other leaves out: `fraction` says how much of the ceiling it would have had to reach to be as fast.
+straightforward version and with matrix products; networks are compiled before anything is measured. The operations are
+those of the straightforward version, whatever the other leaves out: `fraction` says how much of the ceiling it would
+have had to reach to be as fast.
 """
 
 from collections.abc import Callable
@@ -44,12 +45,14 @@ class Variant(NamedTuple):
     precision: str
 
 
-def variants(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> dict[str, Variant]:
+def variants(
+    renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int = RAYS_PER_CHUNK
+) -> dict[str, Variant]:
     """What is held against the straightforward float32, by name."""
 
-    def variant(precision: str, **asked: object) -> Variant:
-        made = prepared(renderer, RenderingSettings(**asked), RAYS_PER_CHUNK)
-        return Variant(lambda: rendered(made, features, rays), precision)
+    def variant(multiplied_in: str, **asked: object) -> Variant:
+        made = prepared(renderer, RenderingSettings(**asked), rays_per_chunk)
+        return Variant(lambda: rendered(made, features, rays, rays_per_chunk), multiplied_in)
 
     return {
         "float32": variant("float32"),

@@ -1,0 +1,132 @@
+"""Rendering and a training step on a GPU, against plain eager float32 (`python -m tests.benchmarks.gpu`).
+
+8 references, 64 + 32 samples: rays at 400×304, one whole picture of 1008×756 (1008×768, padded as the package pads it),
+and a masked training step of 512 rays. All in one process; what is compiled is compiled before anything is measured.
+The least that could be done is known from matrix products, and from copies for the values that are looked up.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from maskrf_core.config import load_config
+from maskrf_core.measuring import (
+    PRODUCT,
+    arithmetic,
+    comparison,
+    in_turn,
+    matrix_products,
+    operations_of,
+    spread,
+    timed,
+)
+from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering_modes import prepared
+from maskrf_core.settings import ModelSettings, RenderingSettings
+from tests.benchmarks.measuring import keep, options
+from tests.benchmarks.published_size import add_sizes, batch_of_size, rendered, twins
+from tests.benchmarks.rendering import COUNTED, variants
+from tests.benchmarks.training_step import RAYS as TRAINING_RAYS
+from tests.benchmarks.training_step import step_of
+
+RAYS, RAYS_PER_CHUNK = 65_536, 16_384
+PICTURE, PICTURE_RAYS = (1008, 768), 1008 * 756
+PLAIN = "float32"
+MATRIX_SIDE = 8192
+COPIED = 2**30
+"""Floats of the copy that shows the memory's speed."""
+LOOKED_UP = (64 + 96) * 8 * (64 + 3) * 4
+"""Bytes of a ray's features and colours at all samples in all views, which are to be read at the least."""
+
+
+def rays(renderer: Renderer, arguments: argparse.Namespace) -> dict:
+    """Rays of 400×304 in every variant."""
+    batch = batch_of_size(arguments.size, arguments.rays).to("cuda")
+    queried = query_rays(batch)
+    with torch.inference_mode():
+        features = renderer.encode(batch.references)
+    ours = variants(renderer, features, queried, RAYS_PER_CHUNK)
+    truth = ours[PLAIN].render()
+    differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
+    few = queried._replace(directions=queried.directions[:COUNTED])
+    gflop = operations_of(lambda: rendered(renderer, features, few)) / 1e9 / COUNTED * arguments.rays
+    cases = {name: partial(timed, variant.render) for name, variant in ours.items()}
+    measured = in_turn(cases | matrix_products(MATRIX_SIDE, device="cuda") | {"copy": copied()}, arguments.repeats)
+    return {
+        "rays": arguments.rays,
+        "rays_per_chunk": RAYS_PER_CHUNK,
+        "mflop_per_ray": gflop * 1e3 / arguments.rays,
+        "rays_per_second": {name: spread([arguments.rays / seconds for seconds in measured[name]]) for name in ours},
+        "rays_per_second_if_only_read": spread([speed / LOOKED_UP for speed in measured["copy"]]),
+        "largest_difference_of_colours": differences,
+        "comparisons": {
+            f"on the GPU, {name}": comparison("s", measured[name], measured[PLAIN]) for name in ours if name != PLAIN
+        },
+        "arithmetic": {
+            f"on the GPU, {name}": arithmetic(
+                gflop, measured[name], measured[PRODUCT.format(variant.precision)], variant.precision
+            )
+            for name, variant in ours.items()
+        },
+    }
+
+
+def copied() -> Callable[[], float]:
+    """A case for `in_turn`: bytes that a copy reads and writes in a second."""
+    source = torch.zeros(COPIED, device="cuda")
+    target = torch.empty_like(source)
+    return lambda: 2 * source.nbytes / timed(lambda: target.copy_(source))
+
+
+def picture(renderer: Renderer, repeats: int) -> dict:
+    """Seconds of a whole picture, encoding included, plain and as fast as it goes; and GiB at the most."""
+    batch = batch_of_size(PICTURE, PICTURE_RAYS).to("cuda")
+    fast = prepared(renderer, RenderingSettings(precision="bf16-mixed", compile=True), RAYS_PER_CHUNK)
+
+    def seconds(one: Renderer) -> float:
+        def render() -> None:
+            with torch.inference_mode():
+                rendered(one, one.encode(batch.references), query_rays(batch), RAYS_PER_CHUNK)
+
+        return timed(render)
+
+    measured = in_turn({"plain": partial(seconds, renderer), "fast": partial(seconds, fast)}, repeats)
+    return {
+        "picture_seconds": {name: spread(measured[name]) for name in measured},
+        "picture_gib": torch.cuda.max_memory_allocated() / 2**30,
+        "comparisons": {"on the GPU, a 1008×756 picture": comparison("s", measured["fast"], measured["plain"])},
+    }
+
+
+def training(repeats: int) -> dict:
+    """Seconds of a masked step, and GiB at the most: all remembered, and recomputed 128 rays at a time."""
+    found: dict[str, dict] = {"step_seconds": {}, "step_gib": {}}
+    for name, recomputed in (("remembered", None), ("recomputed", 128)):
+        config = load_config("pretrain", "paper", {"hardware.recomputed_rays": recomputed})
+        renderer = twins(config.model, config.masking)["here"].cuda()
+        step = step_of(renderer, config, batch_of_size((400, 304), TRAINING_RAYS).to("cuda"))
+        torch.cuda.reset_peak_memory_stats()
+        found["step_seconds"][name] = spread(in_turn({name: partial(timed, step)}, repeats)[name])
+        found["step_gib"][name] = torch.cuda.max_memory_allocated() / 2**30
+    return found
+
+
+def main() -> None:
+    """Measure, print, keep it in runs/benchmarks/."""
+    parser = options("Time rendering and training on a GPU.")
+    add_sizes(parser, RAYS)
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("torch sees no GPU here")
+    renderer = twins(ModelSettings())["here"].eval().cuda()
+    result = rays(renderer, arguments)
+    whole = picture(renderer, arguments.repeats)
+    result["comparisons"] |= whole.pop("comparisons")
+    keep("gpu", arguments.repeats, result | whole | training(arguments.repeats))
+
+
+if __name__ == "__main__":
+    main()
