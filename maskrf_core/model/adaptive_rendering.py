@@ -78,14 +78,16 @@ def rays_of(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> QueryRays:
 def nodes_around(pixels_xy: Float[Tensor, "ray 2"], grid: int) -> Nodes:
     """The nodes, at multiples of `grid` pixels, around each pixel; a pixel between two nodes has those alone."""
     position = pixels_xy / grid
-    first, last = position.floor(), position.ceil()
-    beyond = position - first
-    x, y = (torch.stack(pair, dim=1) for pair in zip(first.unbind(1), last.unbind(1), strict=True))
-    of_x, of_y = (torch.stack([1 - part, part], dim=1) for part in beyond.unbind(1))
-    corners = torch.stack(torch.broadcast_tensors(x[:, None, :], y[:, :, None]), dim=-1).flatten(0, 2)
-    places, index = corners.unique(dim=0, return_inverse=True)
-    weights = of_x[:, None, :] * of_y[:, :, None]
-    return Nodes(places * grid, index.view(-1, 4), weights.flatten(1))
+    first = position.floor()
+    origin, end = first.amin(dim=0), position.ceil().amax(dim=0)
+    columns = int(end[0] - origin[0]) + 1
+    (x, y), (right, below) = (first - origin).long().unbind(1), (position.ceil() - first).long().unbind(1)
+    corners = torch.stack([row * columns + column for row in (y, y + below) for column in (x, x + right)], dim=1)
+    numbers, index = corners.unique(return_inverse=True)
+    places = torch.stack([numbers % columns, numbers // columns], dim=1) + origin
+    x, y = (position - first).unbind(1)
+    weights = torch.stack([of_y * of_x for of_y in (1 - y, y) for of_x in (1 - x, x)], dim=1)
+    return Nodes(places * grid, index, weights)
 
 
 def coarse_pass(
