@@ -6,6 +6,7 @@ The least that could be done is known from matrix products, and from copies for 
 """
 
 import argparse
+import collections
 from collections.abc import Callable
 from functools import partial
 
@@ -24,7 +25,7 @@ from maskrf_core.measuring import (
 )
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import prepared
+from maskrf_core.model.rendering_modes import prepared, rendered_chunks
 from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import add_sizes, batch_of_size, rendered, twins
@@ -82,22 +83,27 @@ def copied() -> Callable[[], float]:
 
 
 def picture(renderer: Renderer, repeats: int) -> dict:
-    """Seconds of a whole picture, encoding included, plain and as fast as it goes; and GiB at the most."""
+    """Seconds of a whole picture, encoding included, by how it is rendered; and GiB at the most."""
     batch = batch_of_size(PICTURE, PICTURE_RAYS).to("cuda")
-    fast = prepared(renderer, RenderingSettings(precision="bf16-mixed", compile=True), RAYS_PER_CHUNK)
+    asked = {
+        PLAIN: RenderingSettings(),
+        "bfloat16, compiled": RenderingSettings(precision="bf16-mixed", compile=True),
+        "bfloat16, compiled, adaptive": RenderingSettings(precision="bf16-mixed", compile=True, mode="adaptive"),
+    }
 
-    def seconds(one: Renderer) -> float:
-        def render() -> None:
-            with torch.inference_mode():
-                rendered(one, one.encode(batch.references), query_rays(batch), RAYS_PER_CHUNK)
+    def seconds(made: Renderer, settings: RenderingSettings) -> float:
+        return timed(lambda: collections.deque(rendered_chunks(made, settings, batch, RAYS_PER_CHUNK), maxlen=0))
 
-        return timed(render)
-
-    measured = in_turn({"plain": partial(seconds, renderer), "fast": partial(seconds, fast)}, repeats)
+    cases = {name: partial(seconds, prepared(renderer, how, RAYS_PER_CHUNK), how) for name, how in asked.items()}
+    measured = in_turn(cases, repeats)
     return {
         "picture_seconds": {name: spread(measured[name]) for name in measured},
         "picture_gib": torch.cuda.max_memory_allocated() / 2**30,
-        "comparisons": {"on the GPU, a 1008×756 picture": comparison("s", measured["fast"], measured["plain"])},
+        "comparisons": {
+            f"on the GPU, a 1008×756 picture, {name}": comparison("s", measured[name], measured[PLAIN])
+            for name in asked
+            if name != PLAIN
+        },
     }
 
 
