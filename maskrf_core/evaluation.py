@@ -31,7 +31,7 @@ def evaluate(
     split: SplitKind = "test",
     working_views: int = 8,
     views_per_scene: int | None = None,
-    rays_per_chunk: int = 1024,
+    rays_per_chunk: int = 256,
     rendering: RenderingSettings = EXACT,
     device: str = "auto",
     pictures: Path | None = None,

@@ -60,7 +60,7 @@ def render_path(
     path: PathSettings,
     data_root: str | Path = "data",
     working_views: int = 8,
-    rays_per_chunk: int = 1024,
+    rays_per_chunk: int = 256,
     rendering: RenderingSettings = EXACT,
     device: str = "auto",
     folder: Path,

@@ -234,7 +234,7 @@ class HardwareSettings(Settings):
         description="rays whose networks run again at once in the backward pass of training, in place of being "
         "remembered: less memory, more time; none: all is remembered",
     )
-    rays_per_chunk: int = Field(1024, ge=1, description="rays rendered at once without gradients; bounds the memory")
+    rays_per_chunk: int = Field(256, ge=1, description="rays rendered at once without gradients; bounds the memory")
     data_workers: int = Field(1, ge=0, le=64, description="processes that prepare batches; 0: the training itself does")
     image_cache_mib: int = Field(1024, ge=0, le=2**20, description="memory for decoded images, of all processes")
     render_cache_mib: int = Field(

@@ -10,34 +10,39 @@ from maskrf_core.datasets.batch import Views
 from maskrf_core.model.layers import weighted_mean_and_variance
 from maskrf_core.model.sampling import SMALLEST_DEPTH
 
+PIXELS_AT_ONCE = 2**16
+"""Of a view, that are looked at in all views together: what they need stays in a processor's cache."""
 LARGEST_DEPTH_DIFFERENCE = 1.5
 """In lengths of the inverse depth range: a larger disagreement says nothing more."""
 
 
 def consistency_features(
-    views: Views, depths: Float[Tensor, "view 1 height width"]
-) -> Float[Tensor, "view 8 height width"]:
+    views: Views, depths: Float[Tensor, "view 1 height width"], of: slice = slice(None)
+) -> Float[Tensor, "_ 8 height width"]:
     """Mean and variance, over all views it projects into, of each pixel's colour and depth disagreement.
 
-    Channels: colour mean 3, colour variance 3, depth mean 1, depth variance 1. Every pixel is back-projected with
-    `depths` (positive) and projected into every view, its own included. Depth differences are of inverse depths, in
-    lengths of the inverse depth range of the view projected into. After NeuRay (arXiv 2107.13421, section 3.4).
+    Channels: colour mean 3, colour variance 3, depth mean 1, depth variance 1; `of` which views. Every pixel is
+    back-projected with `depths` (positive) and projected into every view, its own included. Depth differences are of
+    inverse depths, in lengths of the inverse depth range of the view projected into. After NeuRay (arXiv 2107.13421,
+    section 3.4).
     """
-    points = back_project(views.K, views.w2c, depths[:, 0])
+    points = back_project(views.K[of], views.w2c[of], depths[of, 0])
     colours_and_depths = torch.cat([views.images, depths], dim=1)
-    # One source view at a time: all pairs at once would take `view` times the memory.
-    features = [
-        _view_consistency(views, colours_and_depths, points[index], views.images[index]) for index in range(len(views))
-    ]
-    return torch.stack(features)
+    rows = max(1, PIXELS_AT_ONCE // depths.shape[-1])
+
+    def of_view(points: Tensor, colours: Tensor) -> Tensor:
+        parts = zip(points.split(rows), colours.split(rows, dim=1), strict=True)
+        return torch.cat([_consistency_of_rows(views, colours_and_depths, *part) for part in parts], dim=1)
+
+    return torch.stack([of_view(*pair) for pair in zip(points, views.images[of], strict=True)])
 
 
-def _view_consistency(
+def _consistency_of_rows(
     views: Views,
     colours_and_depths: Float[Tensor, "view 4 height width"],
-    points: Float[Tensor, "height width 3"],
-    colours: Float[Tensor, "3 height width"],
-) -> Float[Tensor, "8 height width"]:
+    points: Float[Tensor, "row width 3"],
+    colours: Float[Tensor, "3 row width"],
+) -> Float[Tensor, "8 row width"]:
     height, width = views.image_size
     projection = project(views.K, views.w2c, points, height, width)
     # Few channels of very many points: torch's own sampling, channels first, is faster here than `sample_map`.

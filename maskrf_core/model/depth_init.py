@@ -8,6 +8,7 @@ from maskrf_core.datasets.batch import SourceViews, Views
 from maskrf_core.errors import DatasetError
 from maskrf_core.model.consistency import consistency_features
 from maskrf_core.model.image_encoder import ResidualUNet
+from maskrf_core.model.layers import together
 from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse_depth
 
 
@@ -34,6 +35,11 @@ class DepthVisibilityInit(nn.Module):
             )
         near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))
         position = normalised_inverse_depth(references.depths, near, far).clamp(0, 1)
-        consistency = consistency_features(references, depth_from_normalised(position, near, far))
-        features = self.encoder(torch.cat([references.images, position, consistency], dim=1))
-        return self.head(torch.cat([self.depth_skip(position), features], dim=1))
+        depths = depth_from_normalised(position, near, far)
+
+        def features(of: slice) -> Float[Tensor, "view 32 _ _"]:
+            consistency = consistency_features(references, depths, of)
+            return self.encoder(torch.cat([references.images[of], position[of], consistency], dim=1))
+
+        encoded = torch.cat([features(of) for of in together(len(references), *references.image_size)])
+        return self.head(torch.cat([self.depth_skip(position), encoded], dim=1))

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
@@ -63,6 +64,19 @@ class PreActivationBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "view channel _ _"]) -> Float[Tensor, "view channel _ _"]:
         return x + self.residual(x)
+
+
+PIXELS_AT_ONCE = 2**20
+"""Of images that are encoded together where nothing is remembered for a backward pass: it bounds the memory."""
+
+
+def together(views: int, height: int, width: int) -> list[slice]:
+    """Which views are encoded at once: all for a backward pass, else as many as memory allows, one at the least.
+
+    What no view has of another comes out the same either way.
+    """
+    count = views if torch.is_grad_enabled() else max(1, PIXELS_AT_ONCE // (height * width))
+    return [slice(first, first + count) for first in range(0, views, count)]
 
 
 def linear_of_shared_and_own(

@@ -134,6 +134,6 @@ class Renderer(nn.Module):
                 chunk = self.render_rays(features, rays._replace(directions=directions), mask_ratio=0.0, generator=None)
             yield chunk
 
-    def render(self, batch: SceneBatch, rays_per_chunk: int = 1024) -> Rendering:
+    def render(self, batch: SceneBatch, rays_per_chunk: int = 256) -> Rendering:
         """All of `render_chunks` at once."""
         return concatenate(list(self.render_chunks(batch, rays_per_chunk)))

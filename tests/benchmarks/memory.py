@@ -2,7 +2,8 @@
 
 Each measurement is a process of its own, which says what it held before the work and at the most. `rendering` encodes 8
 references of 1008×756 (1008×768, padded as the package pads them) and renders a few chunks of rays, after which memory
-does not grow: `--rays 762048` is the whole image. `training` takes two masked steps of 512 rays at 400×304.
+does not grow: `--rays 762048` is the whole image. `training` takes two masked steps of 512 rays at 400×304,
+`recomputing` the same with `hardware.recomputed_rays=32` (which changes nothing about the straightforward version).
 """
 
 import argparse
@@ -21,7 +22,8 @@ from tests.benchmarks.measuring import chosen, keep, options
 from tests.benchmarks.published_size import KINDS, batch_of_size, image_size, rendered, twins
 from tests.benchmarks.training_step import steps
 
-SIZES = {"rendering": ("1008x768", 4096), "training": ("400x304", 512)}
+SIZES = {"rendering": ("1008x768", 1024), "training": ("400x304", 512), "recomputing": ("400x304", 512)}
+RECOMPUTED_RAYS = 32
 """Of the references, and rays, unless others are asked for."""
 
 
@@ -35,16 +37,22 @@ def rendering(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
     return {"before": before, "peak": peak_memory_mib()}
 
 
-def training(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
+def training(kind: str, size: tuple[int, int], rays: int, **overrides: int) -> dict[str, float]:
     """MiB before and at the most: the second step has the optimiser's state from the first."""
-    step = steps(batch_of_size(size, rays))[kind]
+    step = steps(batch_of_size(size, rays), **overrides)[kind]
     before = peak_memory_mib()
     for _ in range(2):
         step()
     return {"before": before, "peak": peak_memory_mib()}
 
 
-WORKS = {"rendering": rendering, "training": training}
+def recomputing(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
+    """The same where the passes are not remembered. The straightforward version remembers them."""
+    asked = {"hardware.recomputed_rays": RECOMPUTED_RAYS} if kind == "here" else {}
+    return training(kind, size, rays, **asked)
+
+
+WORKS = {"rendering": rendering, "training": training, "recomputing": recomputing}
 
 
 def alone(part: str, kind: str, size: str, rays: int) -> dict[str, float]:

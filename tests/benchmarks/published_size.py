@@ -19,7 +19,7 @@ from maskrf_core.settings import MaskingSettings, ModelSettings
 from tests.straightforward import StraightforwardRenderer
 
 WIDTH, HEIGHT, VIEWS = 400, 304, 8
-RAYS_PER_CHUNK = 1024
+RAYS_PER_CHUNK = 256
 KINDS = {"here": Renderer, "straightforward": StraightforwardRenderer}
 
 

@@ -30,9 +30,9 @@ from tests.benchmarks.published_size import add_sizes, batch_of_size, twins
 RAYS = 512
 
 
-def steps(batch: SceneBatch) -> dict[str, Callable[[], object]]:
+def steps(batch: SceneBatch, **overrides: object) -> dict[str, Callable[[], object]]:
     """A training step, here and straightforward: the same weights, batch and draws."""
-    config = load_config("pretrain", "paper")
+    config = load_config("pretrain", "paper", overrides)
     return {name: step_of(one, config, batch) for name, one in twins(config.model, config.masking).items()}
 
 
