@@ -172,8 +172,8 @@ class RenderingSettings(Settings):
 
     mode: Literal["exact", "adaptive"] = Field(
         "exact",
-        description="adaptive: the coarse pass for every other pixel, the fine pass at a quarter of its samples; close "
-        "to exact, several times as fast",
+        description="adaptive: the coarse pass for every other pixel in x and y, the fine pass at 24 of its samples; "
+        "close to exact, and several times as fast at the published numbers of samples",
     )
     precision: Literal["32-true", "bf16-mixed"] = Field(
         "32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs"

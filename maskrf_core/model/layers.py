@@ -8,14 +8,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+SHORT_ROW = 16
+"""Values that a processor computes at once."""
+
+
 class Linear(nn.Linear):
-    """`nn.Linear`, whose bias is added to the product afterwards, in place.
+    """`nn.Linear`, whose bias is added to the product afterwards, in place, where rows are long.
 
     On a CPU torch copies the bias into every row of the result before it multiplies; here a compiler adds it together
-    with the activation that follows.
+    with the activation that follows. Short rows it would walk value by value.
     """
 
     def forward(self, x: Float[Tensor, "*rest input"]) -> Float[Tensor, "*rest output"]:
+        if self.out_features < SHORT_ROW:
+            return super().forward(x)
         return functional.linear(x, self.weight).add_(self.bias)
 
 

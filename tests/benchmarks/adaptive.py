@@ -1,8 +1,8 @@
-"""The adaptive rendering mode against the exact one: what it loses, and how much faster it is.
+"""The adaptive rendering mode and bfloat16 against the exact mode: what they lose, and how much faster adaptive is.
 
 `python -m tests.benchmarks.adaptive` renders an embedded scene with random weights, to see that everything runs; to
-measure, say `--checkpoint FILE --scenes nerf_llff/fern/8 ... --data-root FOLDER`. Both modes render the same views at
-64 + 32 samples, and PSNR is against the photographs; seconds are of one block of pixels, in turn.
+measure, say `--checkpoint FILE --scenes nerf_llff/fern/8 ... --data-root FOLDER`. All modes render the same views at
+64 + 32 samples, and PSNR is against the photographs; seconds are of one block of pixels, exact and adaptive in turn.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,36 +20,35 @@ from maskrf_core.measuring import comparison, in_turn, spread, timed
 from maskrf_core.model.adaptive_rendering import SAVING, Saving, rays_of, render_chunks_adaptively
 from maskrf_core.model.gathering import ReferenceFeatures
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering_modes import prepared
 from maskrf_core.rendered_views import spread as spread_over
-from maskrf_core.settings import ModelSettings
+from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.benchmarks.measuring import keep, options
-from tests.benchmarks.published_size import VIEWS
+from tests.benchmarks.published_size import RAYS_PER_CHUNK, VIEWS, rendered
 
 SIDE = 48
 """Of the block of pixels, in the middle of the view, that is timed."""
 
 
 class Modes:
-    """One query of one scene, rendered in either mode from references that were encoded once."""
+    """One query of one scene, rendered in any mode from references that were encoded once."""
 
     def __init__(self, renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, saving: Saving):
         self.renderer, self.batch, self.rays_per_chunk, self.saving = renderer, batch, rays_per_chunk, saving
+        self.rounded = prepared(renderer, RenderingSettings(precision="bf16-mixed"), rays_per_chunk)
         with torch.inference_mode():
             self.features: ReferenceFeatures = renderer.encode(batch.references, batch.sources)
 
     def exact(self, pixels_xy: Tensor) -> Tensor:
         """Colours (ray, 3)."""
-        with torch.inference_mode():
-            parts = [
-                self.renderer.render_rays(
-                    self.features, rays_of(self.batch.query, pixels), mask_ratio=0.0, generator=None
-                )
-                for pixels in pixels_xy.split(self.rays_per_chunk)
-            ]
-        return torch.cat([part.fine.rgb for part in parts])
+        return rendered(self.renderer, self.features, rays_of(self.batch.query, pixels_xy), self.rays_per_chunk)
+
+    def bfloat16(self, pixels_xy: Tensor) -> Tensor:
+        """The same in less precision."""
+        return rendered(self.rounded, self.features, rays_of(self.batch.query, pixels_xy), self.rays_per_chunk)
 
     def adaptive(self, pixels_xy: Tensor) -> Tensor:
-        """The same."""
+        """The same from fewer samples."""
         chunks = render_chunks_adaptively(
             self.renderer, self.features, self.batch.query, pixels_xy, self.rays_per_chunk, self.saving
         )
@@ -73,16 +72,16 @@ def psnr(colours: Tensor, truth: Tensor) -> float:
 
 
 def quality(modes: Modes) -> dict[str, float]:
-    """PSNR of the whole view in both modes, and how near the one is to the other."""
+    """PSNR of the whole view in every mode, how much less than the exact one's, and how near to that one."""
     pixels = modes.batch.pixels_xy
     truth = query_colours(modes.batch.query, pixels)
-    exact, adaptive = modes.exact(pixels), modes.adaptive(pixels)
-    both = {"psnr_exact": psnr(exact, truth), "psnr_adaptive": psnr(adaptive, truth)}
-    return {
-        **both,
-        "lost_db": both["psnr_exact"] - both["psnr_adaptive"],
-        "psnr_of_adaptive_to_exact": psnr(adaptive, exact.clamp(0, 1)),
-    }
+    exact = modes.exact(pixels)
+    found = {"psnr_exact": psnr(exact, truth)}
+    for name, colours in (("adaptive", modes.adaptive(pixels)), ("bfloat16", modes.bfloat16(pixels))):
+        found[f"psnr_{name}"] = psnr(colours, truth)
+        found[f"lost_db_{name}"] = found["psnr_exact"] - found[f"psnr_{name}"]
+        found[f"psnr_of_{name}_to_exact"] = psnr(colours, exact.clamp(0, 1))
+    return found
 
 
 def middle(height: int, width: int, side: int) -> Tensor:
@@ -125,7 +124,7 @@ def main() -> None:
     parser.add_argument("--scenes", nargs="+", default=["demo/test_00"])
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--views", type=int, default=1, help="test views of each scene")
-    parser.add_argument("--rays-per-chunk", type=int, default=1024)
+    parser.add_argument("--rays-per-chunk", type=int, default=RAYS_PER_CHUNK)
     parser.add_argument("--side", type=int, default=SIDE, help="of the block of pixels that is timed")
     parser.add_argument("--grid", type=int, default=SAVING.grid)
     parser.add_argument("--samples", type=int, default=SAVING.samples, help="of the thinned fine pass")

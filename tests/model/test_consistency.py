@@ -5,6 +5,7 @@ import torch
 
 from maskrf_core.cameras import project
 from maskrf_core.datasets.batch import Views
+from maskrf_core.model import consistency
 from maskrf_core.model.consistency import consistency_features
 from tests.model.tiny import FAR, NEAR, tiny_views
 
@@ -82,3 +83,12 @@ def test_points_behind_a_camera_stay_finite():
     views = tiny_views([0.0, 3.14159], height=8, width=12)
     depths = torch.full((2, 1, 8, 12), 50.0)
     assert consistency_features(replace(views, depths=depths), depths).isfinite().all()
+
+
+def test_parts_of_views_and_rows_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch):
+    torch.manual_seed(0)
+    views = tiny_views([0.0, 0.3, -0.4], height=12, width=16)
+    whole = consistency_features(views, views.depths)
+    monkeypatch.setattr(consistency, "PIXELS_AT_ONCE", 5 * 16)  # 5, 5 and 2 rows
+    parts = torch.cat([consistency_features(views, views.depths, of) for of in (slice(0, 2), slice(2, 4))])
+    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)

@@ -4,6 +4,7 @@ import torch
 from maskrf_core.datasets.batch import SceneBatch, Views
 from maskrf_core.errors import DatasetError
 from maskrf_core.losses import feature_alignment_loss, query_colours
+from maskrf_core.model import layers
 from maskrf_core.model.gathering import gather_samples, query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings import ModelSettings
@@ -164,6 +165,18 @@ def test_unfit_image_sizes_are_refused(renderer: Renderer, height: int, width: i
 def test_sizes_that_are_no_multiple_of_16_work(renderer: Renderer, height: int, width: int):
     rendering = renderer(tiny_batch(height=height, width=width), mask_ratio=0.0)
     assert rendering.fine.rgb.isfinite().all()
+
+
+@pytest.mark.parametrize("pixels", [1, 2 * 32 * 48, 10**9])
+def test_views_encoded_by_parts_are_those_encoded_together(monkeypatch: pytest.MonkeyPatch, pixels: int):
+    torch.manual_seed(0)
+    renderer, references = Renderer(), tiny_batch(height=32, width=48).references
+    together = renderer.encode(references).maps
+    monkeypatch.setattr(layers, "PIXELS_AT_ONCE", pixels)
+    with torch.no_grad():
+        parts = renderer.encode(references).maps
+    assert together.requires_grad
+    torch.testing.assert_close(parts, together, atol=1e-4, rtol=1e-4)
 
 
 def test_settings_are_kept():
