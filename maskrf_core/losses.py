@@ -128,7 +128,7 @@ class Objective(nn.Module):
         features = self.renderer.encode(batch.references, batch.sources)
         rays = query_rays(batch)
         mask_ratio = draw_mask_ratio(self.config.masking, generator=generator)
-        rendering = self._rendering.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
+        rendering = self._training_renderer.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
         terms = self._colour_terms(batch, rendering)
         if self.config.supervises_depth:
             terms |= self._depth_terms(features, generator=generator)
@@ -137,7 +137,7 @@ class Objective(nn.Module):
         return terms | masked_terms(rendering.masked)
 
     @property
-    def _rendering(self) -> Renderer:
+    def _training_renderer(self) -> Renderer:
         """The renderer, remembering as much as the config says."""
         rays = self.config.hardware.recomputed_rays
         return self.renderer if rays is None else self.renderer.with_passes(partial(RecomputedPass, rays=rays))

@@ -167,8 +167,8 @@ class TrainingSettings(Settings):
 
 
 class RenderingSettings(Settings):
-    """How finished weights render whole pictures. Training and its validations are exact and in float32 whatever this
-    says."""
+    """How finished weights render whole pictures. Training, and validation during it, are exact and in float32 whatever
+    this says."""
 
     mode: Literal["exact", "adaptive"] = Field(
         "exact",
@@ -176,10 +176,11 @@ class RenderingSettings(Settings):
         "close to exact, and several times as fast at the published numbers of samples",
     )
     precision: Literal["32-true", "bf16-mixed"] = Field(
-        "32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs"
+        "32-true", description="bf16-mixed: the networks of both passes multiply in bfloat16; pays on GPUs"
     )
     compile: bool = Field(
-        False, description="compile the networks first, which takes a minute or two: for many pictures, or large ones"
+        False,
+        description="compile the networks of both passes first: a minute or two for each size of pictures",
     )
 
 
@@ -227,7 +228,7 @@ class HardwareSettings(Settings):
     device: Device = "auto"
     devices: Devices = 1
     num_nodes: Nodes = 1
-    precision: Literal["32-true"] = Field("32-true", description="of training: geometry would suffer from less")
+    precision: Literal["32-true"] = Field("32-true", description="of training: its gradients would suffer from less")
     recomputed_rays: int | None = Field(
         None,
         ge=1,

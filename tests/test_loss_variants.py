@@ -53,6 +53,23 @@ def test_a_step_draws_its_ratio_from_its_own_generator():
     assert fixed == 0.2
 
 
+def test_recomputing_changes_no_term_and_no_gradient():
+    """Nor does it matter how many rays are recomputed at once."""
+    found = []
+    for rays in (None, 3, 99):
+        config = load_config("pretrain", overrides={"data.depth_pixels": 20, "hardware.recomputed_rays": rays})
+        torch.manual_seed(0)
+        renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6), config.masking)
+        terms = Objective(renderer, config)(tiny_batch(), generator=torch.Generator().manual_seed(0))
+        sum(terms.values()).backward()
+        gradients = torch.cat([of.grad.flatten() for of in renderer.parameters() if of.grad is not None])
+        found.append((terms, gradients))
+    (terms, gradients), *others = found
+    for same, of_same in others:
+        torch.testing.assert_close(same, terms, atol=1e-5, rtol=1e-5)
+        assert (of_same - gradients).norm() <= 1e-4 * gradients.norm()
+
+
 def test_a_ratio_that_masks_no_sample_still_has_its_term():
     terms, ratio = objective_terms(mask_ratio=0.0, largest_mask_ratio=1e-3)
     assert 0 < ratio <= 1e-3

@@ -17,7 +17,7 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.path_frames import as_bytes
 from maskrf_core.path_rendering import path_batch, render_path
 from maskrf_core.rendered_views import PixelRenderer
-from maskrf_core.settings import ModelSettings, PathSettings
+from maskrf_core.settings import ModelSettings, PathSettings, RenderingSettings
 
 PATH = PathSettings(frames=4, largest_side=17, frames_per_second=5)
 SCENE = "demo/test_00"
@@ -150,6 +150,7 @@ def test_a_damaged_video_is_written_again(film):
         {"path": PATH.model_copy(update={"largest_side": 16})},
         {"scene": "demo/test_01"},
         {"rays_per_chunk": 100},
+        {"rendering": RenderingSettings(mode="adaptive")},
     ],
 )
 def test_what_changes_the_pictures_renders_them_all(film, changed):

@@ -90,6 +90,12 @@ def test_order_and_number_of_references_and_pixels_count():
     assert len({key_of(batch) for batch in batches}) == len(batches)
 
 
+@pytest.mark.parametrize("asked", [{"mode": "adaptive"}, {"precision": "bf16-mixed"}, {"compile": True}])
+def test_how_it_is_rendered_counts(asked):
+    batch = new_batch()
+    assert key_of(batch, **asked) != key_of(batch)
+
+
 def test_chunks_and_renderer_count():
     batch = new_batch()
     assert len({key_of(batch), key_of(batch, 65), key_of(batch, 64, "another")}) == 3

@@ -58,6 +58,8 @@ def render_chunks_adaptively(
     is interpolated from it; `Rendering.fine` has only the samples that were looked at. A pixel's colour depends neither
     on the chunk nor on the other pixels.
     """
+    if len(pixels_xy) == 0:
+        return
     with torch.inference_mode():
         nodes = nodes_around(pixels_xy, saving.grid)
         guide = coarse_pass(renderer, features, query, nodes.pixels_xy, rays_per_chunk)

@@ -144,9 +144,9 @@ class AggregationNetwork(nn.Module):
         weight = visible / (visible.sum(dim=0) + 1e-8)
         mean, variance = weighted_mean_and_variance(x, weight)
         geometry = self.geometry(torch.cat([mean, variance, weight.mean(dim=0)], dim=-1))
-        index, weight = (None, None) if chosen is None else (chosen.index, chosen.weight)
+        index, counts = (None, None) if chosen is None else (chosen.index, chosen.weight)
         encoded = geometry + sample_encoding(geometry, index)
-        return self.ray_attention(encoded, attends=valid.sum(dim=0) > 1, weight=weight)
+        return self.ray_attention(encoded, attends=valid.sum(dim=0) > 1, weight=counts)
 
     def _blend(
         self, x: Float[Tensor, "view ray sample 32"], visible: Float[Tensor, "view ray sample 1"], views: ViewSamples

@@ -8,7 +8,7 @@ from maskrf_core.datasets.batch import SourceViews, Views
 from maskrf_core.errors import DatasetError
 from maskrf_core.model.consistency import consistency_features
 from maskrf_core.model.image_encoder import ResidualUNet
-from maskrf_core.model.layers import together
+from maskrf_core.model.layers import views_at_once
 from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse_depth
 
 
@@ -41,5 +41,5 @@ class DepthVisibilityInit(nn.Module):
             consistency = consistency_features(references, depths, of)
             return self.encoder(torch.cat([references.images[of], position[of], consistency], dim=1))
 
-        encoded = torch.cat([features(of) for of in together(len(references), *references.image_size)])
+        encoded = torch.cat([features(of) for of in views_at_once(len(references), *references.image_size)])
         return self.head(torch.cat([self.depth_skip(position), encoded], dim=1))

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskrf_core.model.layers import convolution, instance_norm, together
+from maskrf_core.model.layers import convolution, instance_norm, views_at_once
 
 
 class ResidualBlock(nn.Module):
@@ -66,7 +66,7 @@ class ResidualUNet(nn.Module):
         self.head = nn.Conv2d(32, outputs, 1)
 
     def forward(self, images: Float[Tensor, "view inputs height width"]) -> Float[Tensor, "view outputs _ _"]:
-        return torch.cat([self._encode(images[part]) for part in together(len(images), *images.shape[-2:])])
+        return torch.cat([self._encode(images[part]) for part in views_at_once(len(images), *images.shape[-2:])])
 
     def _encode(self, images: Float[Tensor, "view inputs height width"]) -> Float[Tensor, "view outputs _ _"]:
         level1 = self.stage1(functional.relu(self.stem(images)))

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 SHORT_ROW = 16
 """Values that a processor computes at once."""
 
@@ -72,16 +71,16 @@ class PreActivationBlock(nn.Module):
         return x + self.residual(x)
 
 
-PIXELS_AT_ONCE = 2**20
+ENCODED_AT_ONCE = 2**20
 """Of images that are encoded together where nothing is remembered for a backward pass: it bounds the memory."""
 
 
-def together(views: int, height: int, width: int) -> list[slice]:
+def views_at_once(views: int, height: int, width: int) -> list[slice]:
     """Which views are encoded at once: all for a backward pass, else as many as memory allows, one at the least.
 
     What no view has of another comes out the same either way.
     """
-    count = views if torch.is_grad_enabled() else max(1, PIXELS_AT_ONCE // (height * width))
+    count = views if torch.is_grad_enabled() else max(1, ENCODED_AT_ONCE // (height * width))
     return [slice(first, first + count) for first in range(0, views, count)]
 
 

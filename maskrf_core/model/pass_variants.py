@@ -9,16 +9,23 @@ from functools import partial
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import checkpoint as recompute
 
 from maskrf_core.model.aggregation import PointPrediction
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.render_pass import PassPrediction, RenderPass
 from maskrf_core.model.thinning import Chosen
 
+MOST_COMPILATIONS = 64
+"""That torch keeps of one function, before it silently computes it uncompiled: of either pass, for each size of the
+pictures and number of views."""
+
 
 class CompiledPass(nn.Module):
-    """A pass compiled for exactly `rays` rays at once, to which fewer are filled up. The first call takes a minute."""
+    """A pass compiled for exactly `rays` rays at once, to which fewer are filled up.
+
+    The first call takes a minute, and so does that with reference views of another size or number.
+    """
 
     def __init__(self, render_pass: RenderPass, rays: int):
         super().__init__()
@@ -46,10 +53,12 @@ class CompiledPass(nn.Module):
         def filled(part: Tensor) -> Tensor:
             return torch.cat([part, part[-1:].expand(self.rays - count, *part.shape[1:])])
 
-        if count < self.rays:
-            rays, depths = rays._replace(directions=filled(rays.directions)), filled(depths)
-            chosen = None if chosen is None else Chosen(*map(filled, chosen))
-        return first_rays(self.compiled(features, rays, depths, mask=None, chosen=chosen), count)
+        # Always, also where nothing is filled up: what lies otherwise in memory would be compiled anew.
+        rays, depths = rays._replace(directions=filled(rays.directions)), filled(depths)
+        chosen = None if chosen is None else Chosen(*map(filled, chosen))
+        with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
+            prediction = self.compiled(features, rays, depths, mask=None, chosen=chosen)
+        return first_rays(prediction, count)
 
 
 def first_rays(prediction: PassPrediction, count: int) -> PassPrediction:
@@ -79,11 +88,12 @@ class RecomputedPass(nn.Module):
         mask: Bool[Tensor, "view ray sample"] | None,
     ) -> PassPrediction:
         """As `RenderPass`."""
-        masks = [None] * -(-len(depths) // self.rays) if mask is None else mask.split(self.rays, dim=1)
-        parts = zip(rays.directions.split(self.rays), depths.split(self.rays), masks, strict=True)
-        recomputed = partial(checkpoint, self.render_pass, features, use_reentrant=False)
+        directions, depths = rays.directions.split(self.rays), depths.split(self.rays)
+        masks = [None] * len(depths) if mask is None else mask.split(self.rays, dim=1)
+        parts = zip(directions, depths, masks, strict=True)
+        recomputed = partial(recompute, self.render_pass, features, use_reentrant=False, preserve_rng_state=False)
         return joined([
-            recomputed(rays._replace(directions=directions), some, mask=of_some) for directions, some, of_some in parts
+            recomputed(rays._replace(directions=some), at, mask=of_some) for some, at, of_some in parts
         ])  # fmt: skip
 
 

@@ -2,7 +2,10 @@
 
 import os
 import shutil
+import sys
+import sysconfig
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -20,7 +23,7 @@ def prepared(renderer: Renderer, settings: RenderingSettings, rays_per_chunk: in
     """The renderer, with its weights, in the precision that is asked for; compiled for such chunks on its first use.
 
     Raises:
-        SettingsError: it is to be compiled for a CPU, and there is no C++ compiler.
+        SettingsError: it is to be compiled, and there is no compiler.
     """
 
     def variant(render_pass: nn.Module) -> nn.Module:
@@ -33,12 +36,18 @@ def prepared(renderer: Renderer, settings: RenderingSettings, rays_per_chunk: in
 
 
 def check_compiler(device: torch.device) -> None:
-    """Raise `SettingsError` where torch would not find the C++ compiler that it needs for a CPU."""
-    compiler = os.environ.get("CXX", "g++")
-    if device.type == "cpu" and shutil.which(compiler) is None:
+    """Raise `SettingsError` where torch would not find what it needs to compile: a compiler and Python's headers."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if device.type != "cpu":
+        compiler = os.environ.get("CC", "gcc")
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    missing = [f"the compiler {compiler}"] if shutil.which(compiler) is None else []
+    missing += [] if headers.is_file() else [f"Python's headers ({headers.name})"]
+    if missing:
         raise SettingsError(
-            f"rendering.compile=true needs a C++ compiler, and there is no {compiler} here. Install one (Debian, "
-            "Ubuntu: apt install g++), name another by the environment variable CXX, or leave rendering.compile=false."
+            f"rendering.compile=true needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
+            "here. Install them (Debian, Ubuntu: apt install g++ python3-dev), name another compiler by CXX (on a GPU: "
+            "CC) in the environment, or leave rendering.compile=false."
         )
 
 

@@ -34,7 +34,7 @@ class Chosen(NamedTuple):
 def thin(
     merged: MergedDepths, depth_range: Float[Tensor, "2"], kept: int
 ) -> tuple[Float[Tensor, "ray sample"], Chosen]:
-    """The middle samples of `kept` blocks of consecutive ones, and what they keep; all samples where there are less.
+    """The middle samples of `kept` blocks of consecutive ones, and what they keep; all samples where there are fewer.
 
     All blocks have about equal room, so that they are shorter where samples were drawn than between surfaces.
     """

@@ -24,10 +24,10 @@ MAY_DIFFER = (
     "data.data_root",
     "data.mvsnet_weights",
     "evaluation.path.",
-    "rendering.",
+    "rendering.compile",
 )
-"""Settings that an existing run may be continued with: where it is computed, where the data lie, how long it lasts, and
-what is filmed after it."""
+"""Settings that an existing run may be continued with: where it is computed and what it remembers, where the data lie,
+how long it lasts, and what is filmed after it."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from tests.benchmarks.published_size import KINDS, batch_of_size, image_size, re
 from tests.benchmarks.training_step import steps
 
 SIZES = {"rendering": ("1008x768", 1024), "training": ("400x304", 512), "recomputing": ("400x304", 512)}
-RECOMPUTED_RAYS = 32
 """Of the references, and rays, unless others are asked for."""
+RECOMPUTED_RAYS = 32
 
 
 def rendering(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:

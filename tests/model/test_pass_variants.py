@@ -112,6 +112,7 @@ def test_a_compiled_pass_takes_no_more_rays_than_it_was_made_for():
 
 COMPILED = """
 import torch
+from torch._dynamo.utils import counters
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering_modes import prepared, rendered_chunks
 from maskrf_core.settings import ModelSettings, RenderingSettings
@@ -127,6 +128,7 @@ for compiled in (False, True):
 for plain, compiled in zip(*pictures):
     assert len(plain) == 10
     torch.testing.assert_close(compiled, plain, atol=1e-4, rtol=1e-4)
+assert counters["stats"]["unique_graphs"] == 2, counters  # one of each pass, for full chunks and the last one
 """
 
 

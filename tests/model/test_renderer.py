@@ -172,7 +172,7 @@ def test_views_encoded_by_parts_are_those_encoded_together(monkeypatch: pytest.M
     torch.manual_seed(0)
     renderer, references = Renderer(), tiny_batch(height=32, width=48).references
     together = renderer.encode(references).maps
-    monkeypatch.setattr(layers, "PIXELS_AT_ONCE", pixels)
+    monkeypatch.setattr(layers, "ENCODED_AT_ONCE", pixels)
     with torch.no_grad():
         parts = renderer.encode(references).maps
     assert together.requires_grad
