@@ -172,7 +172,7 @@ class RenderingSettings(Settings):
 
     mode: Literal["exact", "adaptive"] = Field(
         "exact",
-        description="adaptive: the coarse pass for every other pixel in x and y, the fine pass at 24 of its samples; "
+        description="adaptive: the coarse pass for every other pixel in x and y, the fine pass at 32 of its samples; "
         "close to exact, and several times as fast at the published numbers of samples",
     )
     precision: Literal["32-true", "bf16-mixed"] = Field(

@@ -26,7 +26,7 @@ class Saving(NamedTuple):
 
     grid: int = 2
     """Pixels between the rays of the coarse pass, in x and y."""
-    samples: int = 24
+    samples: int = 32
     """Of the fine pass, that are looked at on each ray: they stand for coarse and new ones together."""
 
 
