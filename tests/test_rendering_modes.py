@@ -1,5 +1,6 @@
 """How it is rendered reaches evaluations and films, and what is kept of one mode is not taken for another."""
 
+import pandas as pd
 import pytest
 import torch
 
@@ -35,6 +36,11 @@ def test_each_mode_is_rendered_and_kept_for_itself(renderer: Renderer, tmp_path)
 
 def test_scores_are_rendered_as_the_config_says(monkeypatch: pytest.MonkeyPatch, renderer: Renderer):
     given = []
-    monkeypatch.setattr("maskrf_core.workbook.scoring.evaluate", lambda *_, **asked: given.append(asked["rendering"]))
+
+    def evaluated(*_, rendering: RenderingSettings, **asked) -> pd.DataFrame:
+        given.append(rendering)
+        return pd.DataFrame()
+
+    monkeypatch.setattr("maskrf_core.workbook.scoring.evaluate", evaluated)
     scores(renderer, load_config("finetune", "demo", {"rendering.mode": "adaptive"}), "test")
     assert given == [RenderingSettings(mode="adaptive")]
