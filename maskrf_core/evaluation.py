@@ -43,9 +43,9 @@ def evaluate(
     `source` is a run (the weights that count), a checkpoint file of ours or a published one, or a renderer. Where
     `pictures` is given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv.
     Memory is bounded by `rays_per_chunk` whatever the size of the query image (in adaptive mode, but for a few hundred
-    bytes for every fourth pixel). What was rendered before by the same
-    weights, code and device from the same views is read from the data root's cache of up to `render_cache_mib`, unless
-    `cache` is False; the numbers are the same to the last bit.
+    bytes for every fourth pixel). What was rendered before in the same way by the same weights, code and device from
+    the same views is read from the data root's cache of up to `render_cache_mib`, unless `cache` is False; the numbers
+    are the same to the last bit.
 
     Raises:
         CheckpointError, DatasetError: as reading them does, or a scene is not the one that a per-scene renderer is of;

@@ -11,9 +11,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from maskrf_core.cameras import pixel_rays
 from maskrf_core.datasets.batch import Views
-from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
 from maskrf_core.model.render_pass import volume_render
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering, Rendering
@@ -70,11 +69,6 @@ def render_chunks_adaptively(
             fine = thinned_fine_pass(renderer, features, rays_of(query, pixels), coarse, saving.samples)
             chunk = Rendering(coarse, fine)
         yield chunk
-
-
-def rays_of(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> QueryRays:
-    """The rays through pixels of a query, which is one view."""
-    return QueryRays(*pixel_rays(query.K[0], query.w2c[0], pixels_xy), query.depth_range[0])
 
 
 def nodes_around(pixels_xy: Float[Tensor, "ray 2"], grid: int) -> Nodes:

@@ -48,8 +48,12 @@ class QueryRays(NamedTuple):
 
 def query_rays(batch: SceneBatch) -> QueryRays:
     """The rays through the batch's pixels."""
-    query = batch.query
-    return QueryRays(*pixel_rays(query.K[0], query.w2c[0], batch.pixels_xy), query.depth_range[0])
+    return rays_of(batch.query, batch.pixels_xy)
+
+
+def rays_of(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> QueryRays:
+    """The rays through pixels of a query, which is one view."""
+    return QueryRays(*pixel_rays(query.K[0], query.w2c[0], pixels_xy), query.depth_range[0])
 
 
 def towards_query(rays: QueryRays) -> Float[Tensor, "ray 3"]:

@@ -78,7 +78,7 @@ ENCODED_AT_ONCE = 2**20
 def views_at_once(views: int, height: int, width: int) -> list[slice]:
     """Which views are encoded at once: all for a backward pass, else as many as memory allows, one at the least.
 
-    What no view has of another comes out the same either way.
+    No view's features depend on another's, so they are the same either way.
     """
     count = views if torch.is_grad_enabled() else max(1, ENCODED_AT_ONCE // (height * width))
     return [slice(first, first + count) for first in range(0, views, count)]

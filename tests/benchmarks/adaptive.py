@@ -17,8 +17,8 @@ from maskrf_core.datasets.evaluation_batches import all_pixels, evaluation_batch
 from maskrf_core.evaluation import load, open_for_evaluation
 from maskrf_core.losses import query_colours
 from maskrf_core.measuring import comparison, in_turn, spread, timed
-from maskrf_core.model.adaptive_rendering import SAVING, Saving, rays_of, render_chunks_adaptively
-from maskrf_core.model.gathering import ReferenceFeatures
+from maskrf_core.model.adaptive_rendering import SAVING, Saving, render_chunks_adaptively
+from maskrf_core.model.gathering import ReferenceFeatures, rays_of
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering_modes import prepared
 from maskrf_core.rendered_views import spread as spread_over
