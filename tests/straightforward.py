@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskrf_core.cameras import camera_centres, project, towards_camera
-from maskrf_core.model.aggregation import AggregationNetwork, ViewSamples
+from maskrf_core.model.aggregation import AggregationNetwork, RayAttention, ViewSamples
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, towards_query
 from maskrf_core.model.layers import weighted_mean_and_variance
 from maskrf_core.model.render_pass import RenderPass
@@ -27,8 +27,33 @@ class StraightforwardRenderer(Renderer):
         )
 
 
+class StraightforwardAttention(RayAttention):
+    """All scores of all rays are there at once."""
+
+    def forward(
+        self,
+        x: Float[Tensor, "ray sample channel"],
+        *,
+        attends: Bool[Tensor, "ray sample"],
+        weight: Float[Tensor, "ray sample"] | None = None,
+    ) -> Float[Tensor, "ray sample channel"]:
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
+        scores = scores.masked_fill(~attends[:, None, :, None], 0.0)
+        if weight is not None:
+            scores = scores + weight.log()[:, None, None, :]
+        attended = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).flatten(-2)
+        return self.norm(self.output(attended) + x)
+
+
 class StraightforwardAggregation(AggregationNetwork):
     """The statistics over views are repeated for each view, and multiplied once a view."""
+
+    def __init__(self):
+        super().__init__()
+        self.ray_attention = StraightforwardAttention()
 
     def _aggregate(
         self,

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
-from maskrf_core.model.layers import linear_of_shared_and_own, mlp, weighted_mean_and_variance
+from maskrf_core.model.layers import ELU, linear_of_shared_and_own, mlp, weighted_mean_and_variance
 from maskrf_core.model.thinning import Chosen
 from maskrf_core.model.visibility import PointVisibility
 
@@ -45,15 +46,15 @@ class AggregationNetwork(nn.Module):
         super().__init__()
         self.mask_token = nn.Parameter(torch.empty(35))
         self.ray_embedding = mlp([34, 32, 32], nn.ReLU)
-        self.direction = mlp([4, 16, 35], nn.ELU, nn.ELU)
-        self.visibility_weight = mlp([32, 8, 1], nn.ELU, nn.Sigmoid)
-        self.base = mlp([4 * 35 + 35 + 32, 64, 32], nn.ELU, nn.ELU)
-        self.residual_and_visibility = mlp([32, 32, 33], nn.ELU, nn.ELU)
-        self.visibility = mlp([32, 32, 1], nn.ELU, nn.Sigmoid)
-        self.geometry = mlp([65, 64, 16], nn.ELU, nn.ELU)
+        self.direction = mlp([4, 16, 35], ELU, ELU)
+        self.visibility_weight = mlp([32, 8, 1], ELU, nn.Sigmoid)
+        self.base = mlp([4 * 35 + 35 + 32, 64, 32], ELU, ELU)
+        self.residual_and_visibility = mlp([32, 32, 33], ELU, ELU)
+        self.visibility = mlp([32, 32, 1], ELU, nn.Sigmoid)
+        self.geometry = mlp([65, 64, 16], ELU, ELU)
         self.ray_attention = RayAttention()
-        self.density = mlp([16, 16, 1], nn.ELU, nn.ReLU)
-        self.blending = mlp([32 + 1 + 4, 16, 8, 1], nn.ELU)
+        self.density = mlp([16, 16, 1], ELU, nn.ReLU)
+        self.blending = mlp([32 + 1 + 4, 16, 8, 1], ELU)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
         self._initialise_as_published()
 
@@ -185,12 +186,10 @@ class RayAttention(nn.Module):
         query, key, value = (
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )
-        scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-        scores = scores.masked_fill(~attends[:, None, :, None], 0.0)
-        if weight is not None:
-            scores = scores + weight.log()[:, None, None, :]
-        attended = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).flatten(-2)
-        return self.norm(self.output(attended) + x)
+        query = query * attends[:, None, :, None]  # 0 has the score 0 for every key
+        added = None if weight is None else weight.log()[:, None, None, :].to(query.dtype)
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=added)
+        return self.norm(self.output(attended.transpose(1, 2).flatten(-2)) + x)
 
 
 def least_score(scores: Tensor) -> float:

@@ -24,6 +24,19 @@ class Linear(nn.Linear):
         return functional.linear(x, self.weight).add_(self.bias)
 
 
+class ELU(nn.ELU):
+    """`nn.ELU`, which a compiled network computes once.
+
+    torch's compiler makes exp(x) - 1 of it anyway, but computes that anew for everything that reads it, unless it sees
+    the exponential. (Its gradient would not be finite where the exponential is not.)
+    """
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        if torch.compiler.is_compiling() and not torch.is_grad_enabled():
+            return torch.where(x > 0, x, torch.exp(x) - 1)
+        return super().forward(x)
+
+
 def mlp(sizes: list[int], hidden: type[nn.Module], output: type[nn.Module] | None = None) -> nn.Sequential:
     """Linear layers of the given sizes with `hidden` between them and, if given, `output` after the last.
 
@@ -31,7 +44,7 @@ def mlp(sizes: list[int], hidden: type[nn.Module], output: type[nn.Module] | Non
     """
 
     def activation(kind: type[nn.Module]) -> nn.Module:
-        return kind(inplace=True) if kind in (nn.ELU, nn.ReLU) else kind()
+        return kind(inplace=True) if kind in (ELU, nn.ReLU) else kind()
 
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):

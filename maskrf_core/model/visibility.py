@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from maskrf_core.model.layers import PreActivationBlock, convolution, mlp
+from maskrf_core.model.layers import ELU, PreActivationBlock, convolution, mlp
 from maskrf_core.model.sampling import half_intervals
 from maskrf_core.model.thinning import Chosen
 
@@ -60,9 +60,9 @@ class DistributionDecoder(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.mean = mlp([32, 32, 32, 2], nn.ELU, nn.Softplus)
-        self.sharpness = mlp([32, 32, 32, 2], nn.ELU, nn.Softplus)
-        self.mixing_weight = mlp([32, 32, 32, 1], nn.ELU, nn.Sigmoid)
+        self.mean = mlp([32, 32, 32, 2], ELU, nn.Softplus)
+        self.sharpness = mlp([32, 32, 32, 2], ELU, nn.Softplus)
+        self.mixing_weight = mlp([32, 32, 32, 1], ELU, nn.Sigmoid)
 
     def forward(self, ray_features: Float[Tensor, "*points 32"]) -> SurfaceDistribution:
         return SurfaceDistribution(
