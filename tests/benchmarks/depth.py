@@ -68,7 +68,7 @@ def main() -> None:
     parser = options("Time the estimation of depth maps.")
     parser.add_argument("--scene", help="such as nerf_llff/fern/8; default: traced spheres")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
-    parser.add_argument("--views", type=int, default=24, help="the first so many views of the scene")
+    parser.add_argument("--views", type=int, default=8, help="the first so many views of the scene")
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     if arguments.scene:
