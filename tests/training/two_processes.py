@@ -29,6 +29,8 @@ def main(folder: Path) -> None:
     if trainer.together.is_first:
         seen = {"gradients": gradients, "terms": mean, "validation": validation, "origins": origins}
         torch.save(seen, folder / "step.pt")
+    # A thread of gloo that still holds what was gathered when Python ends would abort the process.
+    trainer.together.wait()
 
 
 if __name__ == "__main__":
