@@ -30,22 +30,9 @@ class StraightforwardRenderer(Renderer):
 class StraightforwardAttention(RayAttention):
     """All scores of all rays are there at once."""
 
-    def forward(
-        self,
-        x: Float[Tensor, "ray sample channel"],
-        *,
-        attends: Bool[Tensor, "ray sample"],
-        weight: Float[Tensor, "ray sample"] | None = None,
-    ) -> Float[Tensor, "ray sample channel"]:
-        query, key, value = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
-        )
+    def _attended(self, query: Tensor, key: Tensor, value: Tensor, added: Tensor | None) -> Tensor:
         scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-        scores = scores.masked_fill(~attends[:, None, :, None], 0.0)
-        if weight is not None:
-            scores = scores + weight.log()[:, None, None, :]
-        attended = (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).flatten(-2)
-        return self.norm(self.output(attended) + x)
+        return torch.softmax(scores if added is None else scores + added, dim=-1) @ value
 
 
 class StraightforwardAggregation(AggregationNetwork):

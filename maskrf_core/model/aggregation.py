@@ -187,9 +187,19 @@ class RayAttention(nn.Module):
             layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )
         query = query * attends[:, None, :, None]  # 0 has the score 0 for every key
-        added = None if weight is None else weight.log()[:, None, None, :].to(query.dtype)
-        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=added)
+        logarithm = None if weight is None else weight.log()[:, None, None, :].to(query.dtype)
+        attended = self._attended(query, key, value, logarithm)
         return self.norm(self.output(attended.transpose(1, 2).flatten(-2)) + x)
+
+    def _attended(
+        self,
+        query: Float[Tensor, "ray head sample dimension"],
+        key: Float[Tensor, "ray head sample dimension"],
+        value: Float[Tensor, "ray head sample dimension"],
+        added: Float[Tensor, "ray 1 1 sample"] | None,
+    ) -> Float[Tensor, "ray head sample dimension"]:
+        """Values by the softmax of query · key / √dimension + `added`."""
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=added)
 
 
 def least_score(scores: Tensor) -> float:
