@@ -1,7 +1,5 @@
 """What training minimises: named raw terms, each weighted once, one sum."""
 
-from functools import partial
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -14,12 +12,12 @@ from maskrf_core.datasets.views import ENCODER_MULTIPLE
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from maskrf_core.model.map_sampling import sample_map
 from maskrf_core.model.mask_drawing import draw_mask_ratio
-from maskrf_core.model.pass_variants import RecomputedPass
 from maskrf_core.model.per_scene import self_hit_probability
 from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import MaskedColours, MaskedFeatures, Rendering
 from maskrf_core.model.sampling import normalised_inverse_depth
+from maskrf_core.model.training_modes import prepared_for_training
 from maskrf_core.settings import MaskingSettings
 
 AGREES_WITHIN = 0.02
@@ -115,32 +113,32 @@ def ramp(step: int, *, start: int, warmup: int) -> float:
 
 
 class Objective(nn.Module):
-    """Everything of a training step that has gradients, behind one `forward`: batch → raw loss terms."""
+    """Everything of a training step that has gradients, behind one `forward`: batch → raw loss terms.
+
+    Raises:
+        SettingsError: it is to be compiled, and there is no compiler.
+    """
 
     def __init__(self, renderer: Renderer, config: Config):
         super().__init__()
         self.renderer = renderer
+        self.prepared = prepared_for_training(renderer, config.hardware, config.data.rays)
+        """The renderer as it computes a step: the same weights."""
         self.config = config
 
     def forward(self, batch: SceneBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Raw terms of both passes: colour, depth where it is supervised, what masked features predict, and how far
         the query's own visibility agrees where it is a training view of the one scene."""
-        features = self.renderer.encode(batch.references, batch.sources)
+        features = self.prepared.encode(batch.references, batch.sources)
         rays = query_rays(batch)
         mask_ratio = draw_mask_ratio(self.config.masking, generator=generator)
-        rendering = self._training_renderer.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
+        rendering = self.prepared.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
         terms = self._colour_terms(batch, rendering)
         if self.config.supervises_depth:
             terms |= self._depth_terms(features, generator=generator)
         if self.config.stage == "per_scene":
             terms |= self._consistency_terms(batch, rendering)
         return terms | masked_terms(rendering.masked)
-
-    @property
-    def _training_renderer(self) -> Renderer:
-        """The renderer, remembering as much as the config says."""
-        rays = self.config.hardware.recomputed_rays
-        return self.renderer if rays is None else self.renderer.with_passes(partial(RecomputedPass, rays=rays))
 
     def _colour_terms(self, batch: SceneBatch, rendering: Rendering) -> dict[str, Tensor]:
         truth = query_colours(batch.query, batch.pixels_xy)
@@ -154,7 +152,7 @@ class Objective(nn.Module):
     def _consistency_terms(self, batch: SceneBatch, rendering: Rendering) -> dict[str, Tensor]:
         """The query, a training view, has a free map of its own: its rays are held to what was rendered for them."""
         query = pad_by_reflection(batch.query.replace(masks=None), ENCODER_MULTIPLE)
-        features = self.renderer.encode(query)
+        features = self.prepared.encode(query)
         passes = {
             "consistency_coarse": (self.renderer.coarse, rendering.coarse),
             "consistency_fine": (self.renderer.fine, rendering.fine),

@@ -17,6 +17,7 @@ MaskStrategy = Literal["ray_and_view", "ray", "view", "block"]
 Device = Literal["auto", "cpu", "cuda"]
 Devices = Annotated[int, Field(ge=1, le=64, description="training processes on a node, one a GPU if there are any")]
 Nodes = Annotated[int, Field(ge=1, le=1024, description="computers that train together")]
+Precision = Literal["32-true", "bf16-mixed"]
 PathKind = Literal["auto", "spiral", "circle", "interpolate", "orbit", "none"]
 PathFrames = Annotated[int, Field(ge=2, le=10_000, description="pictures of a camera path")]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -167,29 +168,25 @@ class TrainingSettings(Settings):
 
 
 class RenderingSettings(Settings):
-    """How finished weights render whole pictures. Training, and validation during it, are exact and in float32 whatever
-    this says."""
+    """How finished weights render whole pictures; validations during training are exact and in float32."""
 
     mode: Literal["exact", "adaptive"] = Field(
         "exact",
         description="adaptive: the coarse pass for every other pixel in x and y, the fine pass at 32 of its samples; "
         "close to exact, and several times as fast at the published numbers of samples",
     )
-    precision: Literal["32-true", "bf16-mixed"] = Field(
+    precision: Precision = Field(
         "32-true", description="bf16-mixed: the networks of both passes multiply in bfloat16; pays on GPUs"
     )
-    compile: bool = Field(
-        False,
-        description="compile the networks of both passes first: a minute or two for each size of pictures",
-    )
+    compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
 
 
 EXACT = RenderingSettings()
 
 
 class PathSettings(Settings):
-    """How a camera travels through a scene for a video. All paths end where they begin, so
-    that the video can loop (through views: where `turns` divides `frames`)."""
+    """How a camera travels through a scene for a video. All paths end where they begin, so that the video can loop
+    (through views: where `turns` divides `frames`)."""
 
     kind: PathKind = Field(
         "auto",
@@ -228,7 +225,10 @@ class HardwareSettings(Settings):
     device: Device = "auto"
     devices: Devices = 1
     num_nodes: Nodes = 1
-    precision: Literal["32-true"] = Field("32-true", description="of training: its gradients would suffer from less")
+    precision: Precision = Field(
+        "32-true", description="of training; bf16-mixed: encoders and the networks of both passes multiply in bfloat16"
+    )
+    compile: bool = Field(False, description="compile these networks for training: minutes a size, then faster steps")
     recomputed_rays: int | None = Field(
         None,
         ge=1,

@@ -1,5 +1,6 @@
 """Small parts that several networks share."""
 
+import copy
 from itertools import pairwise
 
 import torch
@@ -51,6 +52,13 @@ def mlp(sizes: list[int], hidden: type[nn.Module], output: type[nn.Module] | Non
         layers += [Linear(inputs, outputs), activation(hidden)]
     layers.pop()
     return nn.Sequential(*layers, *([activation(output)] if output else []))
+
+
+def with_modules(module: nn.Module, **modules: nn.Module) -> nn.Module:
+    """A copy of `module` in which some of its modules are others; the rest, and all weights, are shared."""
+    variant = copy.copy(module)
+    variant._modules = module._modules | modules
+    return variant
 
 
 def convolution(

@@ -4,13 +4,19 @@ Each has the weights of the pass that it is made of, and gives what that one giv
 """
 
 import copy
+import os
+import shutil
+import sys
+import sysconfig
 from functools import partial
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
+from maskrf_core.errors import SettingsError
 from maskrf_core.model.aggregation import PointPrediction
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.render_pass import PassPrediction, RenderPass
@@ -41,24 +47,43 @@ class CompiledPass(nn.Module):
         mask: Bool[Tensor, "view ray sample"] | None,
         chosen: Chosen | None = None,
     ) -> PassPrediction:
-        """As `RenderPass`, of at most `self.rays` rays; `mask` must be None.
+        """As `RenderPass`, of at most `self.rays` rays.
 
         Raises:
-            ValueError: there is a mask, or more rays.
+            ValueError: there are more rays.
         """
         count = len(depths)
-        if mask is not None or count > self.rays:
-            raise ValueError(f"{count} rays, masked: {mask is not None}; compiled for {self.rays} that are not")
+        if count > self.rays:
+            raise ValueError(f"{count} rays, but the pass is compiled for {self.rays}")
 
-        def filled(part: Tensor) -> Tensor:
-            return torch.cat([part, part[-1:].expand(self.rays - count, *part.shape[1:])])
+        def filled(part: Tensor, ray_dimension: int = 0) -> Tensor:
+            shape = list(part.shape)
+            shape[ray_dimension] = self.rays - count
+            return torch.cat([part, part.narrow(ray_dimension, count - 1, 1).expand(shape)], dim=ray_dimension)
 
         # Always, also where nothing is filled up: what lies otherwise in memory would be compiled anew.
         rays, depths = rays._replace(directions=filled(rays.directions)), filled(depths)
+        mask = None if mask is None else filled(mask, ray_dimension=1)
         chosen = None if chosen is None else Chosen(*map(filled, chosen))
         with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
-            prediction = self.compiled(features, rays, depths, mask=None, chosen=chosen)
+            prediction = self.compiled(features, rays, depths, mask=mask, chosen=chosen)
         return first_rays(prediction, count)
+
+
+def check_compiler(device: torch.device, setting: str) -> None:
+    """Raise `SettingsError` where torch would not find what it needs for `setting`: a compiler and Python's headers."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if device.type != "cpu":
+        compiler = os.environ.get("CC", "gcc")
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    missing = [f"the compiler {compiler}"] if shutil.which(compiler) is None else []
+    missing += [] if headers.is_file() else [f"Python's headers ({headers.name})"]
+    if missing:
+        raise SettingsError(
+            f"{setting}=true needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
+            "here. Install them (Debian, Ubuntu: apt install g++ python3-dev), name another compiler by CXX (on a GPU: "
+            f"CC) in the environment, or leave {setting}=false."
+        )
 
 
 def first_rays(prediction: PassPrediction, count: int) -> PassPrediction:

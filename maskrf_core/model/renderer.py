@@ -1,6 +1,5 @@
 """SceneBatch → Rendering: the only place that knows the order of things."""
 
-import copy
 from collections.abc import Callable, Iterator
 
 import torch
@@ -11,6 +10,7 @@ from maskrf_core.errors import DatasetError
 from maskrf_core.model.aggregation import PointPrediction
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
 from maskrf_core.model.image_encoder import image_encoder
+from maskrf_core.model.layers import with_modules
 from maskrf_core.model.mask_drawing import draw_mask
 from maskrf_core.model.masking import MaskedModelling
 from maskrf_core.model.per_scene import FreeMaps
@@ -62,9 +62,7 @@ class Renderer(nn.Module):
 
     def with_passes(self, variant: Callable[[nn.Module], nn.Module]) -> "Renderer":
         """The same renderer, with the same weights, whose passes are computed by a variant of each."""
-        renderer = copy.copy(self)
-        renderer._modules = self._modules | {"coarse": variant(self.coarse), "fine": variant(self.fine)}
-        return renderer
+        return with_modules(self, coarse=variant(self.coarse), fine=variant(self.fine))
 
     @property
     def inputs(self) -> ModelInputs:

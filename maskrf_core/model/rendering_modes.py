@@ -1,19 +1,13 @@
 """Rendering as `RenderingSettings` say: exactly or adaptively, in which precision, compiled or not."""
 
-import os
-import shutil
-import sys
-import sysconfig
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from maskrf_core.datasets.batch import SceneBatch
-from maskrf_core.errors import SettingsError
 from maskrf_core.model.adaptive_rendering import render_chunks_adaptively
-from maskrf_core.model.pass_variants import CompiledPass, in_bfloat16
+from maskrf_core.model.pass_variants import CompiledPass, check_compiler, in_bfloat16
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import Rendering
 from maskrf_core.settings import RenderingSettings
@@ -31,24 +25,8 @@ def prepared(renderer: Renderer, settings: RenderingSettings, rays_per_chunk: in
         return CompiledPass(precise, rays_per_chunk) if settings.compile else precise
 
     if settings.compile:
-        check_compiler(next(renderer.parameters()).device)
+        check_compiler(next(renderer.parameters()).device, "rendering.compile")
     return renderer.with_passes(variant) if settings.compile or settings.precision != "32-true" else renderer
-
-
-def check_compiler(device: torch.device) -> None:
-    """Raise `SettingsError` where torch would not find what it needs to compile: a compiler and Python's headers."""
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if device.type != "cpu":
-        compiler = os.environ.get("CC", "gcc")
-    headers = Path(sysconfig.get_path("include")) / "Python.h"
-    missing = [f"the compiler {compiler}"] if shutil.which(compiler) is None else []
-    missing += [] if headers.is_file() else [f"Python's headers ({headers.name})"]
-    if missing:
-        raise SettingsError(
-            f"rendering.compile=true needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
-            "here. Install them (Debian, Ubuntu: apt install g++ python3-dev), name another compiler by CXX (on a GPU: "
-            "CC) in the environment, or leave rendering.compile=false."
-        )
 
 
 def rendered_chunks(

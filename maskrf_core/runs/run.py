@@ -16,6 +16,7 @@ from maskrf_core.runs.status import TrainingStatus, read_status
 MAY_DIFFER = (
     "hardware.device",
     "hardware.recomputed_rays",
+    "hardware.compile",
     "hardware.rays_per_chunk",
     "hardware.data_workers",
     "hardware.image_cache_mib",

@@ -26,7 +26,7 @@ def rank() -> int:
 
 
 def start_fabric(hardware: HardwareSettings) -> Fabric:
-    """Device and precision of the run: the first GPUs if there are any, else the CPU; joined with the other processes.
+    """Device of the run: the first GPUs if there are any, else the CPU; joined with the other processes.
 
     Raises:
         SettingsError: this was started as another number of processes than the settings say, or GPUs are missing.
@@ -42,9 +42,7 @@ def start_fabric(hardware: HardwareSettings) -> Fabric:
     if device.type == "cuda" and hardware.devices > torch.cuda.device_count():
         raise SettingsError(f"hardware.devices={hardware.devices}: torch sees {torch.cuda.device_count()} GPUs here.")
     if count == 1:
-        fabric = Fabric(
-            accelerator=device.type, devices=1, precision=hardware.precision, plugins=[LightningEnvironment()]
-        )
+        fabric = Fabric(accelerator=device.type, devices=1, plugins=[LightningEnvironment()])
     else:
         # Which weights have a part in a step depends on the stage and on the masks drawn; no buffer is trained.
         together = DDPStrategy(find_unused_parameters=True, forward_sync_buffers=False, timeout=PATIENCE)
@@ -53,7 +51,6 @@ def start_fabric(hardware: HardwareSettings) -> Fabric:
             devices=hardware.devices,
             num_nodes=hardware.num_nodes,
             strategy=together,
-            precision=hardware.precision,
             plugins=[TorchElasticEnvironment()],
         )
     fabric.launch()

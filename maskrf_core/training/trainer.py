@@ -151,7 +151,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, config.training)
 
-        self.renderer.train()
+        self.model.train()
         terms = self.model(draw.batch.to(self.fabric.device), generator=generator)
         total = weighted_sum(terms, config.masking, self.step)
         values = {name: float(term.detach()) for name, term in {"total": total, **terms}.items()}

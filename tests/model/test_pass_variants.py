@@ -99,7 +99,7 @@ def test_exact_float32_is_the_renderer_itself():
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(SettingsError, match="no-such-compiler"):
+    with pytest.raises(SettingsError, match=r"rendering\.compile=true needs the compiler no-such-compiler"):
         prepared(new_renderer(), RenderingSettings(compile=True), 7)
 
 

@@ -30,6 +30,13 @@ def test_same_config_continues_and_more_steps_may_be_asked_for(tmp_path, config)
     assert Run.start(tmp_path, longer).config.training.steps == 999
 
 
+def test_a_run_may_go_on_compiled_but_not_in_another_precision(tmp_path, config):
+    Run.start(tmp_path, config)
+    assert Run.start(tmp_path, load_config("pretrain", "demo", {"hardware.compile": True})).config.hardware.compile
+    with pytest.raises(RunError, match=r"hardware\.precision: '32-true' there, 'bf16-mixed' asked for"):
+        Run.start(tmp_path, load_config("pretrain", "demo", {"hardware.precision": "bf16-mixed"}))
+
+
 def test_other_config_is_refused_and_nothing_changes(tmp_path, config):
     run = Run.start(tmp_path, config)
     before = run.config_path.read_bytes()

@@ -72,3 +72,21 @@ def test_the_direct_head_is_trained_and_validated(tmp_path):
         ("validation", ["direct_psnr", "direct_ssim"]),
     ):
         assert np.isfinite(metrics[metrics["phase"] == phase][names]).all(axis=None)
+
+
+def test_a_training_in_bfloat16_continues_exactly(tmp_path):
+    """Its weights and gradients are kept in float32, and its validations are those of any other training."""
+    overrides = {"hardware__precision": "bf16-mixed"}
+    whole = start(tmp_path / "whole", **overrides, training__steps=3)
+    fit(whole)
+    fit(start(tmp_path / "parts", **overrides, training__steps=2))
+    continued = start(tmp_path / "parts", **overrides, training__steps=3)
+    fit(continued)
+    exact = start(tmp_path / "exact", training__steps=3)
+    fit(exact)
+    ours, theirs, others = (weights(run) for run in (continued, whole, exact))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert any(not torch.equal(ours[name], others[name]) for name in ours)
+    assert all(of.dtype == others[name].dtype for name, of in ours.items())
+    rounded, plain = (run.metrics().set_index(["phase", "step"])["fine_psnr"].dropna() for run in (whole, exact))
+    assert rounded.to_numpy() == pytest.approx(plain.to_numpy(), abs=0.5)
