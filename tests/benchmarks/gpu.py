@@ -30,8 +30,8 @@ from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import add_sizes, batch_of_size, rendered, twins
 from tests.benchmarks.rendering import COUNTED, variants
+from tests.benchmarks.training_step import COMPILED, ROUNDED, step_of
 from tests.benchmarks.training_step import RAYS as TRAINING_RAYS
-from tests.benchmarks.training_step import step_of
 
 RAYS, RAYS_PER_CHUNK = 65_536, 16_384
 PICTURE, PICTURE_RAYS = (1008, 768), 1008 * 756
@@ -108,10 +108,11 @@ def picture(renderer: Renderer, repeats: int) -> dict:
 
 
 def training(repeats: int) -> dict:
-    """Seconds of a masked step, and GiB at the most: all remembered, and recomputed 128 rays at a time."""
+    """Seconds of a masked step, and GiB at the most, by the settings that it is taken with."""
     found: dict[str, dict] = {"step_seconds": {}, "step_gib": {}}
-    for name, recomputed in (("remembered", None), ("recomputed", 128)):
-        config = load_config("pretrain", "paper", {"hardware.recomputed_rays": recomputed})
+    ways = {"float32": {}, "recomputed": {"hardware.recomputed_rays": 128}, "compiled": COMPILED, "bfloat16": ROUNDED}
+    for name, asked in ways.items():
+        config = load_config("pretrain", "paper", asked)
         renderer = twins(config.model, config.masking)["here"].cuda()
         step = step_of(renderer, config, batch_of_size((400, 304), TRAINING_RAYS).to("cuda"))
         torch.cuda.reset_peak_memory_stats()

@@ -3,13 +3,16 @@
 Each measurement is a process of its own, which says what it held before the work and at the most. `rendering` encodes 8
 references of 1008×756 (1008×768, padded as the package pads them) and renders a few chunks of rays, after which memory
 does not grow: `--rays 762048` is the whole image. `training` takes two masked steps of 512 rays at 400×304,
-`recomputing` the same with `hardware.recomputed_rays=32` (which changes nothing about the straightforward version).
+`recomputing` the same with `hardware.recomputed_rays=32`, and `compiling` compiled in bfloat16, 128 rays recomputed at
+once (which changes nothing about the straightforward version).
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import partial
 
 import torch
 
@@ -20,11 +23,12 @@ from maskrf_core.settings import ModelSettings
 from maskrf_core.storage import ROOT
 from tests.benchmarks.measuring import chosen, keep, options
 from tests.benchmarks.published_size import KINDS, batch_of_size, image_size, rendered, twins
-from tests.benchmarks.training_step import steps
+from tests.benchmarks.training_step import LEAN, steps
 
-SIZES = {"rendering": ("1008x768", 1024), "training": ("400x304", 512), "recomputing": ("400x304", 512)}
+TRAININGS = {"training": {}, "recomputing": {"hardware.recomputed_rays": 32}, "compiling": LEAN}
+"""Their settings."""
+SIZES = {"rendering": ("1008x768", 1024)} | dict.fromkeys(TRAININGS, ("400x304", 512))
 """Of the references, and rays, unless others are asked for."""
-RECOMPUTED_RAYS = 32
 
 
 def rendering(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
@@ -37,22 +41,18 @@ def rendering(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
     return {"before": before, "peak": peak_memory_mib()}
 
 
-def training(kind: str, size: tuple[int, int], rays: int, **overrides: int) -> dict[str, float]:
+def training(
+    kind: str, size: tuple[int, int], rays: int, overrides: Mapping[str, object] | None = None
+) -> dict[str, float]:
     """MiB before and at the most: the second step has the optimiser's state from the first."""
-    step = steps(batch_of_size(size, rays), **overrides)[kind]
+    step = steps(batch_of_size(size, rays), overrides if kind == "here" else None)[kind]
     before = peak_memory_mib()
     for _ in range(2):
         step()
     return {"before": before, "peak": peak_memory_mib()}
 
 
-def recomputing(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
-    """The same where the passes are not remembered. The straightforward version remembers them."""
-    asked = {"hardware.recomputed_rays": RECOMPUTED_RAYS} if kind == "here" else {}
-    return training(kind, size, rays, **asked)
-
-
-WORKS = {"rendering": rendering, "training": training, "recomputing": recomputing}
+WORKS = {"rendering": rendering} | {name: partial(training, overrides=asked) for name, asked in TRAININGS.items()}
 
 
 def alone(part: str, kind: str, size: str, rays: int) -> dict[str, float]:
