@@ -26,6 +26,22 @@ from maskrf_core.settings import (
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
 SMOKE = "MASKRF_SMOKE"
 """Environment variable that shrinks every config to a few seconds, so that tests can run whole notebooks."""
+MAY_DIFFER = (
+    "hardware.device",
+    "hardware.recomputed_rays",
+    "hardware.compile",
+    "hardware.rays_per_chunk",
+    "hardware.data_workers",
+    "hardware.image_cache_mib",
+    "hardware.render_cache_mib",
+    "training.steps",
+    "data.data_root",
+    "data.mvsnet_weights",
+    "evaluation.path.",
+    "rendering.compile",
+)
+"""Settings (those that end with a dot: all of a section) that an existing run may be continued with: where and how it
+is computed, where the data lie, how long it lasts, and what is filmed after it."""
 
 
 class Config(Settings):
@@ -62,6 +78,11 @@ class Config(Settings):
         asked = self.data.depth_supervision
         of_model = self.model.visibility_init == "depth" and self.stage != "per_scene"
         return of_model if asked is None else asked
+
+
+def may_differ(name: str) -> bool:
+    """Whether a run stays the same run with another value of this setting, by its dotted name."""
+    return any(name.startswith(known) if known.endswith(".") else name == known for known in MAY_DIFFER)
 
 
 def load_config(stage: Stage, preset: Preset = "demo", overrides: dict[str, Any] | None = None) -> Config:

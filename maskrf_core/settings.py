@@ -219,8 +219,8 @@ class EvaluationSettings(Settings):
 
 
 class HardwareSettings(Settings):
-    """Where and how it is computed; no result should depend on it beyond rounding, but on the number of processes: each
-    draws a batch of its own in every step."""
+    """Where and how it is computed. Results depend on it by rounding alone (roughly, in bfloat16), but for the number
+    of processes: each draws a batch of its own in every step."""
 
     device: Device = "auto"
     devices: Devices = 1

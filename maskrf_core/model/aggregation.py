@@ -201,7 +201,7 @@ class RayAttention(nn.Module):
         """Values by the softmax of query · key / √dimension + `added`."""
         if query.device.type != "cpu":
             return functional.scaled_dot_product_attention(query, key, value, attn_mask=added)
-        # On a CPU, torch's backward pass of this takes over ten times as long in 16 bits.
+        # In 16 bits, torch's backward pass on a CPU takes over ten times as long, and its forward pass no less.
         with torch.autocast("cpu", enabled=False):
             wide = (None if part is None else at_least_float32(part) for part in (query, key, value, added))
             return functional.scaled_dot_product_attention(*wide).to(value.dtype)

@@ -23,8 +23,8 @@ from maskrf_core.model.render_pass import PassPrediction, RenderPass
 from maskrf_core.model.thinning import Chosen
 
 MOST_COMPILATIONS = 64
-"""That torch keeps of one function, before it silently computes it uncompiled: of either pass, for each size of the
-pictures and number of views."""
+"""That torch keeps of one function, before it silently computes it uncompiled: of either pass, masked and not,
+for each size of the pictures and number of views."""
 
 
 class CompiledPass(nn.Module):

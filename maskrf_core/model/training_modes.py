@@ -30,8 +30,8 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
 
 
 def encoding_in_bfloat16(renderer: Renderer) -> Renderer:
-    """A renderer whose encoders multiply in bfloat16. What is known of cameras and depths, and a matching network that
-    is not trained, stay float32."""
+    """A renderer whose encoders multiply in bfloat16. What is known of cameras and depths, the few layers beside the
+    encoder of visibility, and a matching network that is not trained, stay float32."""
     encoders = {name: InBfloat16(getattr(renderer, name)) for name in ("image_encoder", "visibility_encoder")}
     init = renderer.visibility_init
     if init is not None:

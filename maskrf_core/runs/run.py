@@ -7,28 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from maskrf_core.config import Config, read_config, to_yaml
+from maskrf_core.config import Config, may_differ, read_config, to_yaml
 from maskrf_core.errors import RunError
 from maskrf_core.files import write_json, write_text
 from maskrf_core.runs.provenance import provenance
 from maskrf_core.runs.status import TrainingStatus, read_status
-
-MAY_DIFFER = (
-    "hardware.device",
-    "hardware.recomputed_rays",
-    "hardware.compile",
-    "hardware.rays_per_chunk",
-    "hardware.data_workers",
-    "hardware.image_cache_mib",
-    "hardware.render_cache_mib",
-    "training.steps",
-    "data.data_root",
-    "data.mvsnet_weights",
-    "evaluation.path.",
-    "rendering.compile",
-)
-"""Settings that an existing run may be continued with: where it is computed and what it remembers, where the data lie,
-how long it lasts, and what is filmed after it."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +122,7 @@ class Run:
 
     def _continue_with(self, config: Config) -> None:
         differing = {
-            name: values
-            for name, values in differing_settings(self.config, config).items()
-            if not name.startswith(MAY_DIFFER)
+            name: values for name, values in differing_settings(self.config, config).items() if not may_differ(name)
         }
         if differing:
             listed = "\n".join(

@@ -18,15 +18,14 @@ from maskrf_core.settings import ModelSettings
 def renderer_of_run(
     config: Config, scenes: Mixture | OneScene, checkpoint: dict[str, Any] | None, device: torch.device
 ) -> Renderer:
-    """The renderer that a training begins with; for a checkpoint, one that its weights fit."""
+    """The renderer that a training begins with, on the device; for a checkpoint, one that its weights fit."""
     of_scene = isinstance(scenes, OneScene)
     if checkpoint is not None:
         # How many free maps there are, and of which size, is said there alone.
         model = ModelSettings.model_validate(checkpoint["model_settings"]) if of_scene else config.model
-        return Renderer(model, config.masking)
-    if of_scene:
-        return for_one_scene(initial_renderer(config).to(device), scenes.views)
-    return initial_renderer(config)
+        return Renderer(model, config.masking).to(device)
+    renderer = initial_renderer(config).to(device)
+    return for_one_scene(renderer, scenes.views) if of_scene else renderer
 
 
 def initial_renderer(config: Config) -> Renderer:

@@ -33,9 +33,8 @@ from maskrf_core.training.stopping import TrainingStopped, asked_to_stop
 def fit(run: Run) -> Renderer:
     """Train the run to its configured number of steps and return the renderer, in evaluation mode.
 
-    A run that was begun is continued from its last checkpoint; a finished one is only loaded. Each step's draws
-    depend on the seed, the step and the number of the process alone, so a continued run sees what an uninterrupted one
-    would have, and no generator has a state that a checkpoint would have to hold.
+    A run that was begun is continued from its last checkpoint; a finished one is only loaded. Each step's draws depend
+    on the seed, the step and the number of the process alone: a continued run sees what an uninterrupted one would.
 
     Raises:
         DatasetError: a scene is missing, broken, or has too few views; before anything is trained.
@@ -43,6 +42,7 @@ def fit(run: Run) -> Renderer:
         AlreadyTrained: another process is training this run.
         TrainingStopped: it was asked to stop, and has saved.
         RunError: a loss is not finite, or a file cannot be written; the last checkpoint is kept.
+        SettingsError: GPUs, processes or a compiler that the settings ask for are not there.
     """
     first = rank() == 0
     with owned(run.folder) if first else nullcontext():

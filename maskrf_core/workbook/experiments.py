@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from maskrf_core.config import Config
+from maskrf_core.evaluation import resolve_device
+from maskrf_core.model.pass_variants import check_compiler
 from maskrf_core.mvsnet_weights import check_mvsnet_is_there
 from maskrf_core.published_checkpoints import steps_of
 from maskrf_core.runs import Run
@@ -88,7 +90,9 @@ def weights_across_scenes(parameters: FinetuneParameters) -> Path:
 
 
 def checked_start(folder: Path, config: Config) -> Run:
-    """`Run.start`, after looking at the scenes and for MVSNet: what cannot be trained leaves no folder behind."""
+    """`Run.start`, after looking for scenes, MVSNet and a compiler: what cannot be trained leaves no folder behind."""
+    if config.hardware.compile:
+        check_compiler(resolve_device(config.hardware.device), "hardware.compile")
     open_checked_scenes(config)
     if not Run(folder).last_checkpoint.is_file():
         check_mvsnet_is_there(config)

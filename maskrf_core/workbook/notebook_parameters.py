@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from maskrf_core.config import SMOKE, Config, load_config, parse_overrides
+from maskrf_core.config import SMOKE, Config, load_config, may_differ, parse_overrides
 from maskrf_core.errors import SettingsError
 from maskrf_core.published_files import (
     checkpoint_of_scene,
@@ -34,9 +34,7 @@ RUNS_VARIABLE = "MASKRF_RUNS"
 """Environment variable: where run folders go while `runs_root` is left as it is; for tests and publishing."""
 SET_BY_NOTEBOOKS = ("stage", "preset", "data.data_root", "training.initial_weights")
 NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")
-"""Parameters that leave a run the same run: its name does not say them."""
-OVERRIDES_NOT_IN_NAMES = ("hardware.", "evaluation.path.")
-"""Likewise, beginnings of `overrides`: where it is computed, and what is filmed after it."""
+"""Parameters that leave a run the same run: its name does not say them, nor those of `overrides` that `may_differ`."""
 
 
 class NotebookParameters(Settings):
@@ -145,11 +143,7 @@ class NotebookParameters(Settings):
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             if name == "overrides":
-                value = ",".join(
-                    f"{key}={item}"
-                    for key, item in parse_overrides(value).items()
-                    if not key.startswith(OVERRIDES_NOT_IN_NAMES)
-                )
+                value = ",".join(f"{key}={item}" for key, item in parse_overrides(value).items() if not may_differ(key))
             if value != field.default and value is not None and name not in (*NOT_IN_NAMES, *self.not_in_names):
                 parts.append(f"{name}={value}" if name != "overrides" else value)
         return self.runs / self.preset / folder_name(parts)

@@ -110,7 +110,12 @@ def picture(renderer: Renderer, repeats: int) -> dict:
 def training(repeats: int) -> dict:
     """Seconds of a masked step, and GiB at the most, by the settings that it is taken with."""
     found: dict[str, dict] = {"step_seconds": {}, "step_gib": {}}
-    ways = {"float32": {}, "recomputed": {"hardware.recomputed_rays": 128}, "compiled": COMPILED, "bfloat16": ROUNDED}
+    ways = {
+        "float32": {},
+        "recomputed": {"hardware.recomputed_rays": 128},
+        "compiled": COMPILED,
+        "compiled, bfloat16": ROUNDED,
+    }
     for name, asked in ways.items():
         config = load_config("pretrain", "paper", asked)
         renderer = twins(config.model, config.masking)["here"].cuda()

@@ -37,6 +37,14 @@ def test_a_run_may_go_on_compiled_but_not_in_another_precision(tmp_path, config)
         Run.start(tmp_path, load_config("pretrain", "demo", {"hardware.precision": "bf16-mixed"}))
 
 
+def test_another_number_of_processes_is_another_run(tmp_path, config):
+    """Though its name begins as that of the device, which may change."""
+    Run.start(tmp_path, config)
+    Run.start(tmp_path, load_config("pretrain", "demo", {"hardware.device": "cpu"}))
+    with pytest.raises(RunError, match=r"hardware\.devices: 1 there, 2 asked for"):
+        Run.start(tmp_path, load_config("pretrain", "demo", {"hardware.devices": 2}))
+
+
 def test_other_config_is_refused_and_nothing_changes(tmp_path, config):
     run = Run.start(tmp_path, config)
     before = run.config_path.read_bytes()

@@ -143,7 +143,10 @@ def test_a_run_is_named_by_what_makes_it_another_one():
     assert same.run_folder("pretrain") == usual
     filmed = PretrainParameters(overrides="evaluation.path.largest_side=64, evaluation.path.focus=0.5")
     assert filmed.run_folder("pretrain") == usual
-    assert PretrainParameters(overrides="data.rays=7").run_folder("pretrain") != usual
+    compiled = PretrainParameters(overrides="hardware.compile=true, hardware.recomputed_rays=8")
+    assert compiled.run_folder("pretrain") == usual
+    for another in ("data.rays=7", "hardware.precision=bf16-mixed", "hardware.devices=2"):
+        assert PretrainParameters(overrides=another).run_folder("pretrain") != usual
     other = PretrainParameters(mask_ratio=0.75, seed=2, train_scenes="a/b").run_folder("pretrain")
     assert other.name == "pretrain-seed=2-mask_ratio=0.75-train_scenes=a_b"
     long = [PretrainParameters(train_scenes="x" * 200 + end).run_folder("pretrain").name for end in "ab"]
