@@ -13,10 +13,11 @@ IN_VENV := $(CURDIR)/$(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 
 # On a CPU, torch returns every large temporary to the system and pays for each page again. glibc reads these before
-# python starts: keep what was freed, and grow in large steps. Other systems ignore them.
+# python starts: keep what was freed, grow in large steps, and ask for huge pages. Other systems ignore them.
 export MALLOC_MMAP_THRESHOLD_ ?= 8589934592
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 export MALLOC_TOP_PAD_ ?= 1073741824
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 # As in maskrf_core/__init__.py, for what imports torch first: threads that wait spin briefly, then sleep.
 export OMP_WAIT_POLICY ?= PASSIVE
 export GOMP_SPINCOUNT ?= 5000

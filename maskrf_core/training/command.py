@@ -9,8 +9,10 @@ ALLOCATOR = {
     "MALLOC_MMAP_THRESHOLD_": "8589934592",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "1073741824",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-"""As in the Makefile: glibc keeps what was freed, instead of paying for each page of large temporaries again."""
+"""As in the Makefile: glibc keeps what was freed, instead of paying for each page of large temporaries again, and asks
+for huge pages, of which there are fewer to pay for."""
 
 
 def training_command(folders: Sequence[str | Path]) -> list[str]:

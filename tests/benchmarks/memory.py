@@ -3,7 +3,7 @@
 Each measurement is a process of its own, which says what it held before the work and at the most. `rendering` encodes 8
 references of 1008×756 (1008×768, padded as the package pads them) and renders a few chunks of rays, after which memory
 does not grow: `--rays 762048` is the whole image. `training` takes two masked steps of 512 rays at 400×304,
-`recomputing` the same with `hardware.recomputed_rays=32`, and `compiling` compiled in bfloat16, 128 rays recomputed at
+`recomputing` the same with `hardware.recomputed_rays=32`, and `compiled` compiled in bfloat16, 128 rays recomputed at
 once (which changes nothing about the straightforward version).
 """
 
@@ -25,7 +25,7 @@ from tests.benchmarks.measuring import chosen, keep, options
 from tests.benchmarks.published_size import KINDS, batch_of_size, image_size, rendered, twins
 from tests.benchmarks.training_step import LEAN, steps
 
-TRAININGS = {"training": {}, "recomputing": {"hardware.recomputed_rays": 32}, "compiling": LEAN}
+TRAININGS = {"training": {}, "recomputing": {"hardware.recomputed_rays": 32}, "compiled": LEAN}
 """Their settings."""
 SIZES = {"rendering": ("1008x768", 1024)} | dict.fromkeys(TRAININGS, ("400x304", 512))
 """Of the references, and rays, unless others are asked for."""

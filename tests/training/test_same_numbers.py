@@ -8,7 +8,8 @@ import torch
 from maskrf_core.checkpoints import read_our_checkpoint
 from maskrf_core.config import load_config
 from maskrf_core.runs import Run
-from maskrf_core.training.command import training_command, training_environment
+from maskrf_core.storage import ROOT
+from maskrf_core.training.command import ALLOCATOR, training_command, training_environment
 
 
 def trained(folder):
@@ -30,3 +31,9 @@ def test_two_processes_of_one_seed(tmp_path, monkeypatch):
     numbers, others = (run.metrics().drop(columns="seconds_per_step") for run in (one, other))
     pd.testing.assert_frame_equal(numbers, others, check_exact=True)
     assert list(numbers[numbers["phase"] == "validation"]["step"]) == [6]
+
+
+def test_the_makefile_sets_what_trainings_are_given():
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+    assert {f"export {name} ?= {value}" for name, value in ALLOCATOR.items()} <= set(lines)
+    assert training_environment().keys() >= ALLOCATOR.keys()
