@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from maskrf_core.errors import RunError
+from maskrf_core.errors import RunError, SettingsError
 from maskrf_core.runs import Run
 from maskrf_core.workbook import experiments
 from maskrf_core.workbook.parameters import (
@@ -67,6 +67,14 @@ def test_the_same_parameters_name_the_same_run_in_03_and_04(tmp_path):
     of_03 = experiments.handed_on(of_04, PretrainParameters, experiments.OF_TRAINING)
     same = PretrainParameters(runs_root=str(tmp_path), working_views=4, seed=3, overrides="data.rays=20")
     assert of_03 == same
+
+
+def test_a_run_that_cannot_be_compiled_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    asked = PretrainParameters(runs_root=str(tmp_path), device="cpu", overrides="hardware.compile=true")
+    with pytest.raises(SettingsError, match=r"hardware\.compile=true needs the compiler no-such-compiler"):
+        experiments.pretraining(asked)
+    assert not list(tmp_path.iterdir())
 
 
 def test_evaluation_finds_the_runs_of_04_and_trains_the_missing_one(finetuned, capsys):
