@@ -228,7 +228,7 @@ class HardwareSettings(Settings):
     precision: Precision = Field(
         "32-true", description="of training; bf16-mixed: encoders and the networks of both passes multiply in bfloat16"
     )
-    compile: bool = Field(False, description="compile these networks for training: minutes a size, then faster steps")
+    compile: bool = Field(False, description="compile both passes' networks for training: minutes a size, then faster")
     recomputed_rays: int | None = Field(
         None,
         ge=1,
