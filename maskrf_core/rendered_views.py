@@ -15,7 +15,7 @@ from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.datasets.views import SceneViews
 from maskrf_core.files import write_atomically
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import prepared, rendered_chunks
+from maskrf_core.model.rendering_modes import ChunkRenderer
 from maskrf_core.progress import tracked
 from maskrf_core.render_cache import RenderCache
 from maskrf_core.render_keys import render_key, renderer_digest
@@ -52,7 +52,7 @@ class PixelRenderer:
         rendering: RenderingSettings = EXACT,
     ):
         self.renderer = renderer
-        self.prepared = prepared(renderer, rendering, rays_per_chunk)
+        self.rendered_chunks = ChunkRenderer(renderer, rendering, rays_per_chunk)
         self.rendering = rendering
         self.rays_per_chunk = rays_per_chunk
         self.cache = cache
@@ -88,7 +88,7 @@ class PixelRenderer:
                 "fine_depth": chunk.fine.depth,
                 **({} if chunk.fine.direct_rgb is None else {"direct": chunk.fine.direct_rgb}),
             }
-            for chunk in rendered_chunks(self.prepared, self.rendering, batch.to(self.device), self.rays_per_chunk)
+            for chunk in self.rendered_chunks(batch.to(self.device))
         ]
         columns = {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
         return {name: column.reshape(*batch.query.image_size, *column.shape[1:]) for name, column in columns.items()}

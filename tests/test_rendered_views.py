@@ -37,9 +37,9 @@ def chunks(monkeypatch):
     """A list that grows by one with every picture that is really rendered."""
     rendered, render_chunks = [], Renderer.render_chunks
 
-    def counted(self, batch, rays_per_chunk):
-        rendered.append(len(batch.pixels_xy))
-        return render_chunks(self, batch, rays_per_chunk)
+    def counted(self, features, rays, *how):
+        rendered.append(len(rays.directions))
+        return render_chunks(self, features, rays, *how)
 
     monkeypatch.setattr(Renderer, "render_chunks", counted)
     return rendered

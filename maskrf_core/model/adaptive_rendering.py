@@ -18,6 +18,7 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering, Rendering
 from maskrf_core.model.sampling import draw_fine_depths, merge_depths
 from maskrf_core.model.thinning import thin
+from maskrf_core.threads import Mapped
 
 
 class Saving(NamedTuple):
@@ -50,8 +51,10 @@ def render_chunks_adaptively(
     pixels_xy: Float[Tensor, "ray 2"],
     rays_per_chunk: int,
     saving: Saving = SAVING,
+    mapped: Mapped = map,
 ) -> Iterator[Rendering]:
-    """Render any pixels of a query, in order, a chunk at a time, without gradients.
+    """Render any pixels of a query, in order, a chunk at a time, without gradients; `mapped` as in
+    `Renderer.render_chunks`.
 
     The guide comes first: it keeps the coarse pass of all nodes, a float for each of their samples. `Rendering.coarse`
     is interpolated from it; `Rendering.fine` has only the samples that were looked at. A pixel's colour depends neither
@@ -61,14 +64,16 @@ def render_chunks_adaptively(
         return
     with torch.inference_mode():
         nodes = nodes_around(pixels_xy, saving.grid)
-        guide = coarse_pass(renderer, features, query, nodes.pixels_xy, rays_per_chunk)
-    chunks = zip(*(part.split(rays_per_chunk) for part in (pixels_xy, nodes.corners, nodes.weights)), strict=True)
-    for pixels, corners, weights in chunks:
-        with torch.inference_mode():  # not around the yield, which would switch it on for the caller
-            coarse = interpolated(guide, corners, weights)
-            fine = thinned_fine_pass(renderer, features, rays_of(query, pixels), coarse, saving.samples)
-            chunk = Rendering(coarse, fine)
-        yield chunk
+        guide = coarse_pass(renderer, features, query, nodes.pixels_xy, rays_per_chunk, mapped)
+
+    @torch.inference_mode()
+    def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
+        pixels, corners, weights = part
+        coarse = interpolated(guide, corners, weights)
+        return Rendering(coarse, thinned_fine_pass(renderer, features, rays_of(query, pixels), coarse, saving.samples))
+
+    parts = (part.split(rays_per_chunk) for part in (pixels_xy, nodes.corners, nodes.weights))
+    yield from mapped(chunk, zip(*parts, strict=True))
 
 
 def nodes_around(pixels_xy: Float[Tensor, "ray 2"], grid: int) -> Nodes:
@@ -92,9 +97,15 @@ def coarse_pass(
     query: Views,
     pixels_xy: Float[Tensor, "node 2"],
     rays_per_chunk: int,
+    mapped: Mapped,
 ) -> PassRendering:
     """The exact coarse pass for these pixels."""
-    parts = [renderer.render_coarse(features, rays_of(query, pixels))[0] for pixels in pixels_xy.split(rays_per_chunk)]
+
+    @torch.inference_mode()
+    def chunk(pixels_xy: Tensor) -> PassRendering:
+        return renderer.render_coarse(features, rays_of(query, pixels_xy))[0]
+
+    parts = list(mapped(chunk, pixels_xy.split(rays_per_chunk)))
     depths = parts[0].sample_depths[:1]  # they are the same on every ray
 
     def joined(name: str) -> Tensor | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from maskrf_core.datasets.batch import ModelInputs, SceneBatch, SourceViews, Views
 from maskrf_core.errors import DatasetError
@@ -20,6 +20,7 @@ from maskrf_core.model.sampling import coarse_depths, draw_fine_depths, merge_de
 from maskrf_core.model.visibility import VisibilityEncoder
 from maskrf_core.model.visibility_init import INIT_NETWORKS
 from maskrf_core.settings import MaskingSettings, ModelSettings
+from maskrf_core.threads import Mapped
 
 RAY_IS_SEEN_BY_MORE_THAN = 2
 RAY_IS_SEEN_AT_MORE_THAN = 8
@@ -122,16 +123,22 @@ class Renderer(nn.Module):
         seen = (valid.sum(dim=0) > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
         return volume_render(points, depths, seen, direct_rgb), points
 
-    def render_chunks(self, batch: SceneBatch, rays_per_chunk: int) -> Iterator[Rendering]:
-        """Render the batch's pixels a chunk at a time, without gradients: memory does not grow with their number."""
-        with torch.inference_mode():
-            features = self.encode(batch.references, batch.sources)
-            rays = query_rays(batch)
-        for directions in rays.directions.split(rays_per_chunk):
-            with torch.inference_mode():  # not around the yield, which would switch it on for the caller
-                chunk = self.render_rays(features, rays._replace(directions=directions), mask_ratio=0.0, generator=None)
-            yield chunk
+    def render_chunks(
+        self, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int, mapped: Mapped = map
+    ) -> Iterator[Rendering]:
+        """Render rays a chunk at a time, without gradients: memory does not grow with their number.
 
+        `mapped` does what `map` does, which renders one chunk after the other.
+        """
+
+        @torch.inference_mode()
+        def chunk(directions: Tensor) -> Rendering:
+            return self.render_rays(features, rays._replace(directions=directions), mask_ratio=0.0, generator=None)
+
+        yield from mapped(chunk, rays.directions.split(rays_per_chunk))
+
+    @torch.inference_mode()
     def render(self, batch: SceneBatch, rays_per_chunk: int = 256) -> Rendering:
-        """All of `render_chunks` at once."""
-        return concatenate(list(self.render_chunks(batch, rays_per_chunk)))
+        """All of the batch's pixels, as `render_chunks`."""
+        features = self.encode(batch.references, batch.sources)
+        return concatenate(list(self.render_chunks(features, query_rays(batch), rays_per_chunk)))

@@ -17,14 +17,14 @@ from maskrf_core.datasets.evaluation_batches import all_pixels, evaluation_batch
 from maskrf_core.evaluation import load, open_for_evaluation
 from maskrf_core.losses import query_colours
 from maskrf_core.measuring import comparison, in_turn, spread, timed
-from maskrf_core.model.adaptive_rendering import SAVING, Saving, render_chunks_adaptively
-from maskrf_core.model.gathering import ReferenceFeatures, rays_of
+from maskrf_core.model.adaptive_rendering import SAVING, Saving
+from maskrf_core.model.gathering import ReferenceFeatures
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import prepared
+from maskrf_core.model.rendering_modes import ChunkRenderer
 from maskrf_core.rendered_views import spread as spread_over
 from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.benchmarks.measuring import keep, options
-from tests.benchmarks.published_size import RAYS_PER_CHUNK, VIEWS, rendered
+from tests.benchmarks.published_size import RAYS_PER_CHUNK, VIEWS, colours
 
 SIDE = 48
 """Of the block of pixels, in the middle of the view, that is timed."""
@@ -35,24 +35,24 @@ class Modes:
 
     def __init__(self, renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, saving: Saving):
         self.renderer, self.batch, self.rays_per_chunk, self.saving = renderer, batch, rays_per_chunk, saving
-        self.rounded = prepared(renderer, RenderingSettings(precision="bf16-mixed"), rays_per_chunk)
         with torch.inference_mode():
             self.features: ReferenceFeatures = renderer.encode(batch.references, batch.sources)
 
     def exact(self, pixels_xy: Tensor) -> Tensor:
         """Colours (ray, 3)."""
-        return rendered(self.renderer, self.features, rays_of(self.batch.query, pixels_xy), self.rays_per_chunk)
+        return self._rendered(pixels_xy)
 
     def bfloat16(self, pixels_xy: Tensor) -> Tensor:
         """The same in less precision."""
-        return rendered(self.rounded, self.features, rays_of(self.batch.query, pixels_xy), self.rays_per_chunk)
+        return self._rendered(pixels_xy, precision="bf16-mixed")
 
     def adaptive(self, pixels_xy: Tensor) -> Tensor:
         """The same from fewer samples."""
-        chunks = render_chunks_adaptively(
-            self.renderer, self.features, self.batch.query, pixels_xy, self.rays_per_chunk, self.saving
-        )
-        return torch.cat([chunk.fine.rgb for chunk in chunks])
+        return self._rendered(pixels_xy, mode="adaptive")
+
+    def _rendered(self, pixels_xy: Tensor, **asked: str) -> Tensor:
+        made = ChunkRenderer(self.renderer, RenderingSettings(**asked), self.rays_per_chunk, self.saving)
+        return colours(made.render(self.features, self.batch.query, pixels_xy))
 
 
 def batches(scene: str, renderer: Renderer, data_root: Path, views: int) -> Iterator[tuple[str, SceneBatch]]:
@@ -78,10 +78,10 @@ def quality(modes: Modes, rows: int) -> dict[str, float]:
     truth = query_colours(modes.batch.query, pixels)
     exact = modes.exact(pixels)
     found = {"psnr_exact": psnr(exact, truth)}
-    for name, colours in (("adaptive", modes.adaptive(pixels)), ("bfloat16", modes.bfloat16(pixels))):
-        found[f"psnr_{name}"] = psnr(colours, truth)
+    for name, rendered in (("adaptive", modes.adaptive(pixels)), ("bfloat16", modes.bfloat16(pixels))):
+        found[f"psnr_{name}"] = psnr(rendered, truth)
         found[f"lost_db_{name}"] = found["psnr_exact"] - found[f"psnr_{name}"]
-        found[f"psnr_of_{name}_to_exact"] = psnr(colours, exact.clamp(0, 1))
+        found[f"psnr_of_{name}_to_exact"] = psnr(rendered, exact.clamp(0, 1))
     return found
 
 

@@ -25,7 +25,7 @@ from maskrf_core.measuring import (
 )
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import prepared, rendered_chunks
+from maskrf_core.model.rendering_modes import ChunkRenderer
 from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import add_sizes, batch_of_size, rendered, twins
@@ -49,7 +49,7 @@ def rays(renderer: Renderer, arguments: argparse.Namespace) -> dict:
     queried = query_rays(batch)
     with torch.inference_mode():
         features = renderer.encode(batch.references)
-    ours = variants(renderer, features, queried, RAYS_PER_CHUNK)
+    ours = variants(renderer, features, batch, RAYS_PER_CHUNK)
     truth = ours[PLAIN].render()
     differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
     few = queried._replace(directions=queried.directions[:COUNTED])
@@ -91,10 +91,10 @@ def picture(renderer: Renderer, repeats: int) -> dict:
         "bfloat16, compiled, adaptive": RenderingSettings(precision="bf16-mixed", compile=True, mode="adaptive"),
     }
 
-    def seconds(made: Renderer, settings: RenderingSettings) -> float:
-        return timed(lambda: collections.deque(rendered_chunks(made, settings, batch, RAYS_PER_CHUNK), maxlen=0))
+    def seconds(chunks_of: ChunkRenderer) -> float:
+        return timed(lambda: collections.deque(chunks_of(batch), maxlen=0))
 
-    cases = {name: partial(seconds, prepared(renderer, how, RAYS_PER_CHUNK), how) for name, how in asked.items()}
+    cases = {name: partial(seconds, ChunkRenderer(renderer, how, RAYS_PER_CHUNK)) for name, how in asked.items()}
     measured = in_turn(cases, repeats)
     return {
         "picture_seconds": {name: spread(measured[name]) for name in measured},

@@ -4,6 +4,7 @@ The views are a demo scene's, enlarged; the weights are random, which changes no
 """
 
 import argparse
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from maskrf_core.datasets.scene import open_scene
 from maskrf_core.datasets.views import SceneViews
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import Rendering
 from maskrf_core.settings import MaskingSettings, ModelSettings
 from tests.straightforward import StraightforwardRenderer
 
@@ -78,10 +80,10 @@ def spread_pixels(width: int, height: int, count: int) -> Tensor:
 def rendered(
     renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int = RAYS_PER_CHUNK
 ) -> Tensor:
-    """Fine colours of the rays (ray, 3), a chunk at a time."""
-    with torch.inference_mode():
-        chunks = rays.directions.split(rays_per_chunk)
-        return torch.cat([
-            renderer.render_rays(features, rays._replace(directions=chunk), mask_ratio=0.0, generator=None).fine.rgb
-            for chunk in chunks
-        ])  # fmt: skip
+    """Fine colours of the rays (ray, 3), one chunk after the other."""
+    return colours(renderer.render_chunks(features, rays, rays_per_chunk))
+
+
+def colours(chunks: Iterable[Rendering]) -> Tensor:
+    """Fine colours (ray, 3)."""
+    return torch.cat([chunk.fine.rgb for chunk in chunks])

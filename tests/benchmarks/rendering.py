@@ -24,12 +24,12 @@ from maskrf_core.measuring import (
     spread,
     timed,
 )
-from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
+from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import prepared
+from maskrf_core.model.rendering_modes import ChunkRenderer
 from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.benchmarks.measuring import keep, options
-from tests.benchmarks.published_size import RAYS_PER_CHUNK, add_sizes, batch_of_size, rendered, twins
+from tests.benchmarks.published_size import RAYS_PER_CHUNK, add_sizes, batch_of_size, colours, rendered, twins
 
 RAYS = 4096
 COUNTED = 64
@@ -46,13 +46,13 @@ class Variant(NamedTuple):
 
 
 def variants(
-    renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int = RAYS_PER_CHUNK
+    renderer: Renderer, features: ReferenceFeatures, batch: SceneBatch, rays_per_chunk: int = RAYS_PER_CHUNK
 ) -> dict[str, Variant]:
     """What is held against the straightforward float32, by name."""
 
     def variant(multiplied_in: str, **asked: object) -> Variant:
-        made = prepared(renderer, RenderingSettings(**asked), rays_per_chunk)
-        return Variant(lambda: rendered(made, features, rays, rays_per_chunk), multiplied_in)
+        made = ChunkRenderer(renderer, RenderingSettings(**asked), rays_per_chunk)
+        return Variant(lambda: colours(made.render(features, batch.query, batch.pixels_xy)), multiplied_in)
 
     return {
         "float32": variant("float32"),
@@ -67,7 +67,7 @@ def compared(batch: SceneBatch, repeats: int) -> dict:
     both, rays = {name: one.eval() for name, one in twins(ModelSettings()).items()}, query_rays(batch)
     with torch.inference_mode():
         features = {name: renderer.encode(batch.references) for name, renderer in both.items()}
-    ours = variants(both["here"], features["here"], rays)
+    ours = variants(both["here"], features["here"], batch)
     plainly = partial(rendered, both["straightforward"], features["straightforward"], rays)
     every = ours | {"straightforward": Variant(plainly, "float32")}
     truth = every["straightforward"].render()

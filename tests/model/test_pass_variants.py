@@ -10,7 +10,7 @@ from maskrf_core.errors import SettingsError
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.pass_variants import CompiledPass, RecomputedPass
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import prepared, rendered_chunks
+from maskrf_core.model.rendering_modes import ChunkRenderer
 from maskrf_core.settings import MaskingSettings, ModelSettings, RenderingSettings
 from maskrf_core.storage import ROOT
 from tests.model.tiny import tiny_batch
@@ -25,8 +25,9 @@ def new_renderer(settings: ModelSettings = SETTINGS) -> Renderer:
 
 def fine_pictures(renderer: Renderer, rays_per_chunk: int = 1024, **asked) -> torch.Tensor:
     rendering = RenderingSettings(**asked)
-    made = prepared(renderer.eval(), rendering, rays_per_chunk)
-    return torch.cat([chunk.fine.rgb for chunk in rendered_chunks(made, rendering, tiny_batch(), rays_per_chunk)])
+    return torch.cat([
+        chunk.fine.rgb for chunk in ChunkRenderer(renderer.eval(), rendering, rays_per_chunk)(tiny_batch())
+    ])  # fmt: skip
 
 
 @pytest.mark.parametrize("rays", [1, 3, 10, 99])
@@ -82,7 +83,7 @@ def test_bfloat16_is_close_and_keeps_the_geometry():
     assert rounded.dtype == torch.float32
     assert 0 < (exact - rounded).abs().max() < 0.02
     assert renderer.fine.network_precision is None
-    made = prepared(renderer, RenderingSettings(precision="bf16-mixed"), 4)
+    made = ChunkRenderer(renderer, RenderingSettings(precision="bf16-mixed"), 4).renderer
     batch = tiny_batch()
     with torch.no_grad():
         chunk = made.render_rays(made.encode(batch.references), query_rays(batch), mask_ratio=0.0, generator=None)
@@ -91,16 +92,17 @@ def test_bfloat16_is_close_and_keeps_the_geometry():
     assert chunk.fine.depth.dtype == torch.float32
 
 
-def test_exact_float32_is_the_renderer_itself():
+def test_exact_float32_has_the_passes_of_the_renderer():
     renderer = new_renderer()
-    assert prepared(renderer, RenderingSettings(), 7) is renderer
+    made = ChunkRenderer(renderer, RenderingSettings(), 7).renderer
+    assert (made.coarse, made.fine) == (renderer.coarse, renderer.fine)
     assert torch.equal(fine_pictures(renderer, 4), renderer.render(tiny_batch(), 4).fine.rgb)
 
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(SettingsError, match=r"rendering\.compile=true needs the compiler no-such-compiler"):
-        prepared(new_renderer(), RenderingSettings(compile=True), 7)
+        ChunkRenderer(new_renderer(), RenderingSettings(compile=True), 7)
 
 
 def test_a_compiled_pass_takes_no_more_rays_than_it_was_made_for():
@@ -113,17 +115,20 @@ def test_a_compiled_pass_takes_no_more_rays_than_it_was_made_for():
 COMPILED = """
 import torch
 from torch._dynamo.utils import counters
+from maskrf_core.model import rendering_modes
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import prepared, rendered_chunks
 from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.model.tiny import tiny_batch
 
+rendering_modes.VECTOR = rendering_modes.FEWEST_SAMPLES_OF_A_THREAD = 1
+torch.set_num_threads(threads)
 torch.manual_seed(0)
 renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6)).eval()
 pictures = []
 for compiled in (False, True):
-    rendering = RenderingSettings(mode="adaptive", compile=compiled)
-    chunks = list(rendered_chunks(prepared(renderer, rendering, 4), rendering, tiny_batch(), 4))
+    made = rendering_modes.ChunkRenderer(renderer, RenderingSettings(mode="adaptive", compile=compiled), 4 * threads)
+    assert (made.rays_per_chunk, made.threads) == (4, threads)
+    chunks = list(made(tiny_batch()))
     pictures.append([torch.cat([getattr(chunk.fine, name) for chunk in chunks]) for name in ("rgb", "depth")])
 for plain, compiled in zip(*pictures):
     assert len(plain) == 10
@@ -132,10 +137,13 @@ assert counters["stats"]["unique_graphs"] == 2, counters  # one of each pass, fo
 """
 
 
-def test_compiled_is_the_same():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_compiled_is_the_same(threads: int):
     """Adaptively, which has the coarse pass as it is and the fine one for chosen samples.
 
     In a process of its own: the checks of shapes that tests have around every function are nothing to compile.
     """
-    done = subprocess.run([sys.executable, "-c", COMPILED], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", f"threads = {threads}\n{COMPILED}"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr

@@ -91,7 +91,7 @@ def test_chunks_change_nothing(renderer: Renderer, rays_per_chunk: int):
         for name, value in vars(ours).items():
             torch.testing.assert_close(value, getattr(theirs, name), atol=1e-5, rtol=1e-5)
     assert not parts.fine.rgb.requires_grad
-    chunks = renderer.render_chunks(batch, rays_per_chunk)
+    chunks = renderer.render_chunks(renderer.encode(batch.references), query_rays(batch), rays_per_chunk)
     assert [torch.is_inference_mode_enabled() for _ in chunks] == [False] * -(-10 // rays_per_chunk)
 
 
