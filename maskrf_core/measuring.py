@@ -72,7 +72,8 @@ def matrix_products(
 def operations_of(do: Callable[[], object]) -> int:
     """Floating point operations of the matrix products and convolutions in it, backward passes included.
 
-    A multiplication and an addition are two. What is done value by value (activations, interpolation) does not count.
+    A multiplication and an addition are two. What is done value by value (activations, interpolation) does not count,
+    and neither does what other threads do.
     """
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NotByModule()

@@ -17,7 +17,14 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings import RenderingSettings
 
 PACKAGE = Path(__file__).resolve().parent
-RENDERING_SOURCES = ("model/**/*.py", "cameras.py", "evaluation.py", "rendered_views.py", "render_keys.py")
+RENDERING_SOURCES = (
+    "model/**/*.py",
+    "cameras.py",
+    "evaluation.py",
+    "rendered_views.py",
+    "render_keys.py",
+    "threads.py",
+)
 OUR_MODULES = ("maskrf_core.model.", "torch.nn.")
 """Networks from elsewhere have code that no digest here knows."""
 

@@ -1,6 +1,7 @@
 """Query views as they are rendered: all pixels of one, back in pictures; read again where nothing has changed."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,16 +81,17 @@ class PixelRenderer:
         return pictures
 
     def _render(self, batch: SceneBatch) -> dict[str, Float32[np.ndarray, "height width *channel"]]:
-        parts = [
-            {
-                "coarse": chunk.coarse.rgb,
-                "fine": chunk.fine.rgb,
-                "coarse_depth": chunk.coarse.depth,
-                "fine_depth": chunk.fine.depth,
-                **({} if chunk.fine.direct_rgb is None else {"direct": chunk.fine.direct_rgb}),
-            }
-            for chunk in self.rendered_chunks(batch.to(self.device))
-        ]
+        with closing(self.rendered_chunks(batch.to(self.device))) as chunks:
+            parts = [
+                {
+                    "coarse": chunk.coarse.rgb,
+                    "fine": chunk.fine.rgb,
+                    "coarse_depth": chunk.coarse.depth,
+                    "fine_depth": chunk.fine.depth,
+                    **({} if chunk.fine.direct_rgb is None else {"direct": chunk.fine.direct_rgb}),
+                }
+                for chunk in chunks
+            ]
         columns = {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
         return {name: column.reshape(*batch.query.image_size, *column.shape[1:]) for name, column in columns.items()}
 

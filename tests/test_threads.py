@@ -33,6 +33,37 @@ def test_results_are_in_order_and_computed_at_once_on_one_core_each():
     assert torch.get_num_threads() == 3
 
 
+def test_the_first_is_computed_alone():
+    together, computing = threading.Lock(), []
+
+    def compute(number: int) -> int:
+        with together:
+            computing.append(number)
+        time.sleep(0.05)
+        with together:
+            seen = list(computing)
+        return len(seen)
+
+    first, *others = map_in_threads(compute, range(7), threads=3, first_alone=True)
+    assert first == 1
+    assert others[0] > 2
+
+
+def test_little_is_computed_ahead():
+    computed = []
+
+    def items():
+        for number in range(1000):
+            computed.append(number)
+            yield number
+
+    results = map_in_threads(abs, items(), threads=2)
+    for number in range(3):
+        assert next(results) == number
+        time.sleep(0.02)
+        assert len(computed) == number + 4
+
+
 def test_an_error_is_raised_where_its_result_would_be_and_ends_it():
     computed = []
 

@@ -18,7 +18,7 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering, Rendering
 from maskrf_core.model.sampling import draw_fine_depths, merge_depths
 from maskrf_core.model.thinning import thin
-from maskrf_core.threads import Mapped
+from maskrf_core.threads import MapFunction
 
 
 class Saving(NamedTuple):
@@ -51,9 +51,9 @@ def render_chunks_adaptively(
     pixels_xy: Float[Tensor, "ray 2"],
     rays_per_chunk: int,
     saving: Saving = SAVING,
-    mapped: Mapped = map,
+    map_chunks: MapFunction = map,
 ) -> Iterator[Rendering]:
-    """Render any pixels of a query, in order, a chunk at a time, without gradients; `mapped` as in
+    """Render any pixels of a query, in order, a chunk at a time, without gradients; `map_chunks` as in
     `Renderer.render_chunks`.
 
     The guide comes first: it keeps the coarse pass of all nodes, a float for each of their samples. `Rendering.coarse`
@@ -64,7 +64,7 @@ def render_chunks_adaptively(
         return
     with torch.inference_mode():
         nodes = nodes_around(pixels_xy, saving.grid)
-        guide = coarse_pass(renderer, features, query, nodes.pixels_xy, rays_per_chunk, mapped)
+        guide = coarse_pass(renderer, features, query, nodes.pixels_xy, rays_per_chunk, map_chunks)
 
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
@@ -73,7 +73,7 @@ def render_chunks_adaptively(
         return Rendering(coarse, thinned_fine_pass(renderer, features, rays_of(query, pixels), coarse, saving.samples))
 
     parts = (part.split(rays_per_chunk) for part in (pixels_xy, nodes.corners, nodes.weights))
-    yield from mapped(chunk, zip(*parts, strict=True))
+    yield from map_chunks(chunk, zip(*parts, strict=True))
 
 
 def nodes_around(pixels_xy: Float[Tensor, "ray 2"], grid: int) -> Nodes:
@@ -97,7 +97,7 @@ def coarse_pass(
     query: Views,
     pixels_xy: Float[Tensor, "node 2"],
     rays_per_chunk: int,
-    mapped: Mapped,
+    map_chunks: MapFunction,
 ) -> PassRendering:
     """The exact coarse pass for these pixels."""
 
@@ -105,7 +105,7 @@ def coarse_pass(
     def chunk(pixels_xy: Tensor) -> PassRendering:
         return renderer.render_coarse(features, rays_of(query, pixels_xy))[0]
 
-    parts = list(mapped(chunk, pixels_xy.split(rays_per_chunk)))
+    parts = list(map_chunks(chunk, pixels_xy.split(rays_per_chunk)))
     depths = parts[0].sample_depths[:1]  # they are the same on every ray
 
     def joined(name: str) -> Tensor | None:

@@ -8,14 +8,13 @@ import os
 import shutil
 import sys
 import sysconfig
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from threading import Lock
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch._C._dynamo.eval_frame import _set_lru_cache
 from torch.utils.checkpoint import checkpoint as recompute
 
 from maskrf_core.errors import SettingsError
@@ -27,22 +26,23 @@ from maskrf_core.model.thinning import Chosen
 MOST_COMPILATIONS = 64
 """That torch keeps of one function, before it silently computes it uncompiled: of either pass, masked and not,
 for each size of the pictures and number of views."""
-COMPILING = Lock()
-"""Held by the thread that compiles: each of several would compile the same, which torch only notices afterwards."""
 
 
 class CompiledPass(nn.Module):
     """A pass compiled for exactly `rays` rays at once, to which fewer are filled up.
 
     The first call takes a minute, and so does that with reference views of another size or number. Made `for_threads`,
-    it calls its kernels from C++, during which Python can run other threads.
+    it calls its kernels from C++, during which Python can run other threads; one of them must come first, and alone.
     """
 
     def __init__(self, render_pass: RenderPass, rays: int, *, for_threads: bool = False):
         super().__init__()
         self.rays = rays
-        self.compiled_for: set[tuple] = set()
         options = {"cpp_wrapper": True} if for_threads else None
+        if for_threads:
+            # What was compiled is looked for in a list. Each find goes to its front, behind the back of another
+            # thread that is looking, which would not find it and compile it again.
+            _set_lru_cache(False)
         self.compiled = torch.compile(render_pass, dynamic=False, options=options)
 
     def forward(
@@ -72,11 +72,8 @@ class CompiledPass(nn.Module):
         rays, depths = rays._replace(directions=filled(rays.directions)), filled(depths)
         mask = None if mask is None else filled(mask, ray_dimension=1)
         chosen = None if chosen is None else Chosen(*map(filled, chosen))
-        kind = (features.maps.shape, depths.shape, mask is None, chosen is None)
-        known = kind in self.compiled_for
-        with nullcontext() if known else COMPILING, torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
+        with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
             prediction = self.compiled(features, rays, depths, mask=mask, chosen=chosen)
-        self.compiled_for.add(kind)
         return first_rays(prediction, count)
 
 

@@ -20,7 +20,7 @@ from maskrf_core.model.sampling import coarse_depths, draw_fine_depths, merge_de
 from maskrf_core.model.visibility import VisibilityEncoder
 from maskrf_core.model.visibility_init import INIT_NETWORKS
 from maskrf_core.settings import MaskingSettings, ModelSettings
-from maskrf_core.threads import Mapped
+from maskrf_core.threads import MapFunction
 
 RAY_IS_SEEN_BY_MORE_THAN = 2
 RAY_IS_SEEN_AT_MORE_THAN = 8
@@ -124,18 +124,18 @@ class Renderer(nn.Module):
         return volume_render(points, depths, seen, direct_rgb), points
 
     def render_chunks(
-        self, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int, mapped: Mapped = map
+        self, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int, map_chunks: MapFunction = map
     ) -> Iterator[Rendering]:
         """Render rays a chunk at a time, without gradients: memory does not grow with their number.
 
-        `mapped` does what `map` does, which renders one chunk after the other.
+        `map_chunks` does what `map` does, which renders one chunk after the other.
         """
 
         @torch.inference_mode()
         def chunk(directions: Tensor) -> Rendering:
             return self.render_rays(features, rays._replace(directions=directions), mask_ratio=0.0, generator=None)
 
-        yield from mapped(chunk, rays.directions.split(rays_per_chunk))
+        yield from map_chunks(chunk, rays.directions.split(rays_per_chunk))
 
     @torch.inference_mode()
     def render(self, batch: SceneBatch, rays_per_chunk: int = 256) -> Rendering:

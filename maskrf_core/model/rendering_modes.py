@@ -58,8 +58,9 @@ class ChunkRenderer:
             check_compiler(device, "rendering.compile")
         if device.type == "cpu" and threads > 1:
             samples = renderer.settings.coarse_samples + renderer.settings.fine_samples
-            self.rays_per_chunk = rays_of_a_thread(rays_per_chunk, samples, threads)
-            self.threads = min(threads, rays_per_chunk // self.rays_per_chunk)
+            rays = rays_of_a_thread(rays_per_chunk, samples, threads)
+            if rays_per_chunk >= 2 * rays:
+                self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
         self.renderer = renderer.with_passes(self._variant)
         """With the weights of the one that was given; compiled on its first use."""
 
@@ -79,9 +80,11 @@ class ChunkRenderer:
         self, features: ReferenceFeatures, query: Views, pixels_xy: Float[Tensor, "ray 2"]
     ) -> Iterator[Rendering]:
         """Render pixels of a query, in order, from references that are encoded already."""
-        mapped = partial(map_in_threads, threads=self.threads) if self.threads > 1 else map
+        map_chunks = map
+        if self.threads > 1:  # all of which would compile the same
+            map_chunks = partial(map_in_threads, threads=self.threads, first_alone=self.settings.compile)
         if self.settings.mode == "adaptive":
             return render_chunks_adaptively(
-                self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, mapped
+                self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks
             )
-        return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, mapped)
+        return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)

@@ -14,13 +14,16 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 
+import torch
+
 from maskrf_core.measuring import comparison, spread
+from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.rendering_modes import ChunkRenderer
 from maskrf_core.runs.machine import peak_memory_mib
 from maskrf_core.settings import ModelSettings
 from maskrf_core.storage import ROOT
 from tests.benchmarks.measuring import chosen, keep, options
-from tests.benchmarks.published_size import KINDS, RAYS_PER_CHUNK, batch_of_size, colours, image_size, twins
+from tests.benchmarks.published_size import KINDS, RAYS_PER_CHUNK, batch_of_size, colours, image_size, rendered, twins
 from tests.benchmarks.training_step import LEAN, steps
 
 TRAININGS = {"training": {}, "recomputing": {"hardware.recomputed_rays": 32}, "compiled": LEAN}
@@ -36,7 +39,9 @@ def rendering(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
     if kind == "here":
         colours(ChunkRenderer(renderer, rays_per_chunk=RAYS_PER_CHUNK)(batch))
     else:
-        renderer.render(batch, RAYS_PER_CHUNK)
+        with torch.inference_mode():
+            features = renderer.encode(batch.references)
+        rendered(renderer, features, query_rays(batch))
     return {"before": before, "peak": peak_memory_mib()}
 
 

@@ -73,5 +73,6 @@ def test_as_many_threads_as_have_something_to_do(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     renderer = Renderer()
     assert ChunkRenderer(renderer, rays_per_chunk=64).threads == 4  # 16 rays each: no less is worth it
-    assert ChunkRenderer(renderer, rays_per_chunk=16).threads == 1
-    assert ChunkRenderer(renderer, rays_per_chunk=3).rays_per_chunk == 3
+    for rays in (3, 16, 31):  # not enough for two
+        made = ChunkRenderer(renderer, rays_per_chunk=rays)
+        assert (made.rays_per_chunk, made.threads) == (rays, 1)

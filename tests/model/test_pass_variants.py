@@ -117,6 +117,7 @@ import torch
 from torch._dynamo.utils import counters
 from maskrf_core.model import rendering_modes
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import concatenate
 from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.model.tiny import tiny_batch
 
@@ -124,22 +125,24 @@ rendering_modes.VECTOR = rendering_modes.FEWEST_SAMPLES_OF_A_THREAD = 1
 torch.set_num_threads(threads)
 torch.manual_seed(0)
 renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6)).eval()
-pictures = []
-for compiled in (False, True):
-    made = rendering_modes.ChunkRenderer(renderer, RenderingSettings(mode="adaptive", compile=compiled), 4 * threads)
-    assert (made.rays_per_chunk, made.threads) == (4, threads)
-    chunks = list(made(tiny_batch()))
-    pictures.append([torch.cat([getattr(chunk.fine, name) for chunk in chunks]) for name in ("rgb", "depth")])
-for plain, compiled in zip(*pictures):
-    assert len(plain) == 10
-    torch.testing.assert_close(compiled, plain, atol=1e-4, rtol=1e-4)
-assert counters["stats"]["unique_graphs"] == 2, counters  # one of each pass, for full chunks and the last one
+for mode, graphs in (("exact", 2), ("adaptive", 3)):  # one of each pass, and the fine one for chosen samples
+    plain, compiled = (
+        rendering_modes.ChunkRenderer(renderer, RenderingSettings(mode=mode, compile=asked), 2 * threads)
+        for asked in (False, True)
+    )
+    assert (compiled.rays_per_chunk, compiled.threads) == (2, threads)
+    for _ in range(5):
+        expected, found = (concatenate(list(made(tiny_batch()))).fine for made in (plain, compiled))
+        assert len(found.rgb) == 10
+        torch.testing.assert_close(found.rgb, expected.rgb, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found.depth, expected.depth, atol=1e-4, rtol=1e-4)
+    assert counters["stats"]["unique_graphs"] == graphs, counters
 """
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_compiled_is_the_same(threads: int):
-    """Adaptively, which has the coarse pass as it is and the fine one for chosen samples.
+    """In both modes, of several pictures; what was compiled is found again.
 
     In a process of its own: the checks of shapes that tests have around every function are nothing to compile.
     """
