@@ -125,7 +125,7 @@ rendering_modes.VECTOR = rendering_modes.FEWEST_SAMPLES_OF_A_THREAD = 1
 torch.set_num_threads(threads)
 torch.manual_seed(0)
 renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6)).eval()
-for mode, graphs in (("exact", 2), ("adaptive", 3)):  # one of each pass, and the fine one for chosen samples
+for mode, graphs in (("exact", 2), ("adaptive", 4)):  # one of each pass, for each way to render
     plain, compiled = (
         rendering_modes.ChunkRenderer(renderer, RenderingSettings(mode=mode, compile=asked), 2 * threads)
         for asked in (False, True)
