@@ -53,6 +53,8 @@ class ChunkRenderer:
     ):
         self.settings, self.saving = settings, saving
         self.rays_per_chunk, self.threads = rays_per_chunk, 1
+        self.compiled_for: set[torch.Size] = set()
+        """Shapes of the views' maps."""
         device, threads = next(renderer.parameters()).device, torch.get_num_threads()
         if settings.compile:
             check_compiler(device, "rendering.compile")
@@ -81,8 +83,11 @@ class ChunkRenderer:
     ) -> Iterator[Rendering]:
         """Render pixels of a query, in order, from references that are encoded already."""
         map_chunks = map
-        if self.threads > 1:  # all of which would compile the same
-            map_chunks = partial(map_in_threads, threads=self.threads, first_alone=self.settings.compile)
+        if self.threads > 1:
+            # All threads would compile the same.
+            new = self.settings.compile and features.maps.shape not in self.compiled_for
+            map_chunks = partial(map_in_threads, threads=self.threads, first_alone=new)
+            self.compiled_for.add(features.maps.shape)
         if self.settings.mode == "adaptive":
             return render_chunks_adaptively(
                 self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks
