@@ -13,7 +13,9 @@ IN_VENV := $(CURDIR)/$(VENV)/bin/python
 STAMP := $(VENV)/.stamp
 
 # On a CPU, torch returns every large temporary to the system and pays for each page again. glibc reads these before
-# python starts: keep what was freed, grow in large steps, and ask for huge pages. Other systems ignore them.
+# python starts: keep what was freed, for all threads together, grow in large steps, and ask for huge pages. Other
+# systems ignore them.
+export MALLOC_ARENA_MAX ?= 1
 export MALLOC_MMAP_THRESHOLD_ ?= 8589934592
 export MALLOC_TRIM_THRESHOLD_ ?= 17179869184
 export MALLOC_TOP_PAD_ ?= 1073741824

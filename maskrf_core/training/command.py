@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "8589934592",
     "MALLOC_TRIM_THRESHOLD_": "17179869184",
     "MALLOC_TOP_PAD_": "1073741824",
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-"""As in the Makefile: glibc keeps what was freed, instead of paying for each page of large temporaries again, and asks
-for huge pages, of which there are fewer to pay for."""
+"""As in the Makefile: glibc keeps what was freed, for whatever thread needs it next, instead of paying for each page of
+large temporaries again, and asks for huge pages, of which there are fewer to pay for."""
 
 
 def training_command(folders: Sequence[str | Path]) -> list[str]:
