@@ -67,6 +67,20 @@ def alone(part: str, kind: str, size: str, rays: int) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
+def compared(part: str, size: str, rays: int, repeats: int) -> dict:
+    """Both kinds in turn."""
+    measured: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+    for _ in range(repeats):
+        for kind, found in measured.items():
+            found.append(alone(part, kind, size, rays))
+    peaks = {kind: [each["peak"] for each in found] for kind, found in measured.items()}
+    return {
+        "size": f"references of {size}, {rays} rays",
+        "mib_before": spread([each["before"] for each in measured["here"]]),
+        "comparisons": {f"memory of {part}": comparison("MiB", peaks["here"], peaks["straightforward"])},
+    }
+
+
 def main() -> None:
     """Measure, print, keep it in runs/benchmarks/; or be one of the processes."""
     parser = options("Measure the most memory that rendering and training hold.")
@@ -81,20 +95,8 @@ def main() -> None:
         size, rays = sizes[parts[0]]
         print(json.dumps(WORKS[parts[0]](arguments.alone, image_size(size), rays)))
         return
-    measured = {(part, kind): [] for part in parts for kind in KINDS}
-    for _ in range(arguments.repeats):
-        for part, kind in measured:
-            measured[part, kind].append(alone(part, kind, *sizes[part]))
-    of = {key: {name: [each[name] for each in found] for name in found[0]} for key, found in measured.items()}
-    result = {
-        "sizes": {part: f"references of {size}, {rays} rays" for part, (size, rays) in sizes.items()},
-        "mib_before": {part: spread(of[part, "here"]["before"]) for part in parts},
-        "comparisons": {
-            f"memory of {part}": comparison("MiB", of[part, "here"]["peak"], of[part, "straightforward"]["peak"])
-            for part in parts
-        },
-    }
-    keep("memory", arguments.repeats, result)
+    for part in parts:
+        keep(f"memory_{part}", arguments.repeats, compared(part, *sizes[part], arguments.repeats))
 
 
 if __name__ == "__main__":
