@@ -5,20 +5,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskrf_core.config import Config
-from maskrf_core.datasets.augment import pad_by_reflection
-from maskrf_core.datasets.batch import SceneBatch, Views
-from maskrf_core.datasets.views import ENCODER_MULTIPLE
+from maskrf_core.datasets.batches.augment import pad_by_reflection
+from maskrf_core.datasets.batches.batch import SceneBatch, Views
+from maskrf_core.datasets.batches.scene_views import ENCODER_MULTIPLE
+from maskrf_core.model.fast.training_modes import prepared_for_training
+from maskrf_core.model.free_maps import self_hit_probability
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from maskrf_core.model.map_sampling import sample_map
-from maskrf_core.model.mask_drawing import draw_mask_ratio
-from maskrf_core.model.per_scene import self_hit_probability
+from maskrf_core.model.masking.strategies import draw_mask_ratio
 from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import MaskedColours, MaskedFeatures, Rendering
 from maskrf_core.model.sampling import normalised_inverse_depth
-from maskrf_core.model.training_modes import prepared_for_training
-from maskrf_core.settings import MaskingSettings
+from maskrf_core.settings.config import Config
+from maskrf_core.settings.sections import MaskingSettings
 
 AGREES_WITHIN = 0.02
 """Normalised inverse depth up to which a noisy input depth is taken to agree with the truth."""

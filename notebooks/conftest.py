@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from maskrf_core.config import SMOKE
-from maskrf_core.storage import ROOT
-from maskrf_core.workbook.notebook_parameters import RUNS_VARIABLE
+from maskrf_core.settings.config import SMOKE
+from maskrf_core.support.paths import ROOT
+from maskrf_core.workbook.parameters.notebook_parameters import RUNS_VARIABLE
 
 RUNS = f"runs/smoke/{os.getpid()}"
 """Fresh for every session: a run of earlier code would hide what is broken now."""

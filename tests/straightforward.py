@@ -6,15 +6,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskrf_core.cameras import camera_centres, project, towards_camera
-from maskrf_core.model.aggregation import AggregationNetwork, RayAttention, ViewSamples
+from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention, ViewSamples
+from maskrf_core.model.fast.thinning import ThinnedSamples
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, towards_query
 from maskrf_core.model.layers import weighted_mean_and_variance
 from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.sampling import intervals, normalised_inverse_depth
-from maskrf_core.model.thinning import Chosen
 from maskrf_core.model.visibility import PointVisibility, visibility_of_samples
-from maskrf_core.settings import MaskingSettings, ModelSettings
+from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 
 
 class StraightforwardRenderer(Renderer):
@@ -71,7 +71,7 @@ class StraightforwardPass(RenderPass):
         rays: QueryRays,
         depths: Float[Tensor, "ray sample"],
         *,
-        chosen: Chosen | None = None,
+        chosen: ThinnedSamples | None = None,
     ) -> tuple[ViewSamples, PointVisibility]:
         views = features.views
         points = rays.origin + depths[..., None] * rays.directions[:, None]

@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from maskrf_core.config import load_config
-from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import (
     Objective,
     colour_loss,
@@ -20,7 +19,8 @@ from maskrf_core.model.gathering import ReferenceFeatures
 from maskrf_core.model.render_pass import RenderPass
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import MaskedFeatures
-from maskrf_core.settings import FreeMapSettings, ModelSettings
+from maskrf_core.settings.config import load_config
+from maskrf_core.settings.sections import FreeMapSettings, ModelSettings
 from tests.model.tiny import fill_by_formula, tiny_batch, tiny_renderer, tiny_views
 
 

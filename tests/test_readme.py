@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maskrf_core.datasets.catalogue import markdown_table
+from maskrf_core.datasets.records import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ["README.md", "runs/README.md"]

@@ -1,7 +1,7 @@
 """The demo scenes that come with the package: `demo/train_00` and so on; no data root and no download needed.
 
 One folder a scene: `cameras.json` (ids, K, w2c, depth ranges), `images.webp` (lossless) and `depths.png` (16 bit),
-both with all views tiled row by row. `maskrf_core.datasets.render_demo` made them.
+both with all views tiled row by row. `maskrf_core.datasets.procedural.render_demo` made them.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, UInt8, UInt16
 
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.errors import DatasetError
+from maskrf_core.support.errors import DatasetError
 
 DATA_FOLDER = Path(__file__).parent / "demo_scenes"
 SCENE_COUNTS: dict[SplitKind, int] = {"train": 18, "validation": 2, "test": 4}

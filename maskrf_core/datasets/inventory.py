@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from maskrf_core.datasets.catalogue import DATA_SETS
-from maskrf_core.datasets.files import check_depth_range, check_w2c
+from maskrf_core.datasets.batches.scene_views import expand_scene_names
+from maskrf_core.datasets.files.checked_files import check_depth_range, check_w2c
+from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.datasets.scene import LAYOUTS, Scene, open_scene, scene_names
-from maskrf_core.datasets.views import expand_scene_names
-from maskrf_core.errors import DatasetError, NotPreparedError
-from maskrf_core.progress import tracked
+from maskrf_core.support.errors import DatasetError, NotPreparedError
+from maskrf_core.support.progress import tracked
 
 State = Literal["absent", "complete", "broken", "part", "to prepare"]
 Thoroughness = Literal["quick", "thorough"]

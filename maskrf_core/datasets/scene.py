@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from maskrf_core.errors import DatasetError
+from maskrf_core.support.errors import DatasetError
 
 SplitKind = Literal["train", "validation", "test"]
 
@@ -55,18 +55,18 @@ class Scene(Protocol):
 
 LAYOUTS = {
     "demo": "maskrf_core.datasets.demo:DemoScene",
-    "gso": "maskrf_core.datasets.layouts.google_scanned_objects:GoogleScannedObjectsScene",
-    "dtu_train": "maskrf_core.datasets.layouts.dtu_train:DtuTrainScene",
-    "real_iconic": "maskrf_core.datasets.layouts.real_iconic:RealIconicScene",
-    "space": "maskrf_core.datasets.layouts.spaces:SpacesScene",
-    "real_estate": "maskrf_core.datasets.layouts.real_estate:RealEstateScene",
-    "dtu_test": "maskrf_core.datasets.layouts.dtu_test:DtuTestScene",
-    "llff_colmap": "maskrf_core.datasets.layouts.llff_colmap:LlffColmapScene",
-    "nerf_synthetic": "maskrf_core.datasets.layouts.nerf_synthetic:NerfSyntheticScene",
-    "nerf_llff": "maskrf_core.datasets.layouts.nerf_llff:NerfLlffScene",
-    "blended_mvs": "maskrf_core.datasets.layouts.blended_mvs:BlendedMvsScene",
-    "example": "maskrf_core.datasets.layouts.example:ExampleScene",
-    "capture": "maskrf_core.datasets.layouts.capture:CaptureScene",
+    "gso": "maskrf_core.datasets.readers.google_scanned_objects:GoogleScannedObjectsScene",
+    "dtu_train": "maskrf_core.datasets.readers.dtu_training:DtuTrainScene",
+    "real_iconic": "maskrf_core.datasets.readers.real_iconic:RealIconicScene",
+    "space": "maskrf_core.datasets.readers.spaces:SpacesScene",
+    "real_estate": "maskrf_core.datasets.readers.real_estate:RealEstateScene",
+    "dtu_test": "maskrf_core.datasets.readers.dtu_testing:DtuTestScene",
+    "llff_colmap": "maskrf_core.datasets.readers.llff_colmap:LlffColmapScene",
+    "nerf_synthetic": "maskrf_core.datasets.readers.nerf_synthetic:NerfSyntheticScene",
+    "nerf_llff": "maskrf_core.datasets.readers.nerf_llff:NerfLlffScene",
+    "blended_mvs": "maskrf_core.datasets.readers.blended_mvs:BlendedMvsScene",
+    "example": "maskrf_core.datasets.readers.example:ExampleScene",
+    "capture": "maskrf_core.datasets.readers.capture:CaptureScene",
 }
 """First word of a scene's name → the class that reads it, called as `Class(name, data_root)`.
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskrf_core.cameras import back_project, project
-from maskrf_core.datasets.batch import Views
+from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.model.layers import weighted_mean_and_variance
 from maskrf_core.model.sampling import SMALLEST_DEPTH
 

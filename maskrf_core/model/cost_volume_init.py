@@ -5,12 +5,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskrf_core.datasets.batch import SourceViews, Views
-from maskrf_core.errors import DatasetError
+from maskrf_core.datasets.batches.batch import SourceViews, Views
 from maskrf_core.model.image_encoder import ResidualUNet
 from maskrf_core.model.layers import PreActivationBlock, convolution
 from maskrf_core.model.mvsnet import PLANES, MVSNet, plane_depths
 from maskrf_core.model.sampling import normalised_inverse_depth
+from maskrf_core.support.errors import DatasetError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -41,7 +41,7 @@ class CostVolumeVisibilityInit(nn.Module):
         if sources is None:
             raise DatasetError(
                 "visibility from cost volumes needs source views beside the reference views, and this batch has none: "
-                "make it with the renderer's `inputs`, as maskrf_core.datasets.evaluation_batches does."
+                "make it with the renderer's `inputs`, as maskrf_core.datasets.batches.evaluation_batches does."
             )
         probabilities = self.plane_probabilities(references, sources)
         near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))

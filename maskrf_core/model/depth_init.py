@@ -4,12 +4,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maskrf_core.datasets.batch import SourceViews, Views
-from maskrf_core.errors import DatasetError
+from maskrf_core.datasets.batches.batch import SourceViews, Views
 from maskrf_core.model.consistency import consistency_features
 from maskrf_core.model.image_encoder import ResidualUNet
 from maskrf_core.model.layers import views_at_once
 from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse_depth
+from maskrf_core.support.errors import DatasetError
 
 
 class DepthVisibilityInit(nn.Module):
@@ -31,7 +31,7 @@ class DepthVisibilityInit(nn.Module):
         if references.depths is None:
             raise DatasetError(
                 "visibility from depth needs a depth map of every reference view, and this batch has none: estimate "
-                "them with maskrf_core.datasets.depth_maps."
+                "them with maskrf_core.datasets.depth.depth_maps."
             )
         near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))
         position = normalised_inverse_depth(references.depths, near, far).clamp(0, 1)

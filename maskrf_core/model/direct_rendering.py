@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from maskrf_core.model.aggregation import ViewSamples
+from maskrf_core.model.aggregators.neuray import ViewSamples
 from maskrf_core.model.compositing import hit_probability_of
 from maskrf_core.model.visibility import PointVisibility
 

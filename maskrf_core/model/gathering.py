@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskrf_core.cameras import camera_centres, pixel_rays, project, towards_camera
-from maskrf_core.datasets.batch import SceneBatch, Views
-from maskrf_core.model.aggregation import ViewSamples
+from maskrf_core.datasets.batches.batch import SceneBatch, Views
+from maskrf_core.model.aggregators.neuray import ViewSamples
 from maskrf_core.model.map_sampling import channels_last, corners_of, values_at
 from maskrf_core.model.sampling import normalised_inverse_depth
 

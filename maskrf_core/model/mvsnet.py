@@ -1,6 +1,6 @@
 """MVSNet (Yao et al., ECCV 2018): the distribution of each pixel's depth from neighbouring views. Frozen.
 
-Its weights are published by themselves (`maskrf_core.mvsnet_weights`) and are part of every checkpoint of a renderer
+Its weights are published by themselves (`checkpoints.mvsnet_weights`) and are part of every checkpoint of a renderer
 with cost volumes.
 """
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskrf_core.datasets.batch import SourceViews, Views
+from maskrf_core.datasets.batches.batch import SourceViews, Views
 from maskrf_core.model.cost_volume import matching_cost
 from maskrf_core.model.sampling import coarse_depths
 

@@ -7,13 +7,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from maskrf_core.model.aggregation import AggregationNetwork, PointPrediction, ViewSamples
+from maskrf_core.model.aggregators.neuray import AggregationNetwork, PointPrediction, ViewSamples
 from maskrf_core.model.compositing import hit_probability_of
 from maskrf_core.model.direct_rendering import direct_colours_of_rays
+from maskrf_core.model.fast.thinning import ThinnedSamples
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, gather_samples, towards_query
 from maskrf_core.model.rendering import PassRendering
 from maskrf_core.model.sampling import intervals
-from maskrf_core.model.thinning import Chosen
 from maskrf_core.model.visibility import (
     DistributionDecoder,
     PointVisibility,
@@ -54,7 +54,7 @@ class RenderPass(nn.Module):
         depths: Float[Tensor, "ray sample"],
         *,
         mask: Bool[Tensor, "view ray sample"] | None,
-        chosen: Chosen | None = None,
+        chosen: ThinnedSamples | None = None,
     ) -> PassPrediction:
         """Look at the samples at `depths` in every view and predict them; `mask` and `chosen` as in
         `AggregationNetwork`."""
@@ -74,7 +74,7 @@ class RenderPass(nn.Module):
         rays: QueryRays,
         depths: Float[Tensor, "ray sample"],
         *,
-        chosen: Chosen | None = None,
+        chosen: ThinnedSamples | None = None,
     ) -> tuple[ViewSamples, PointVisibility]:
         """Gather what the views hold at the samples and decode how visible the samples are in them."""
         samples, position = gather_samples(features, rays, depths)

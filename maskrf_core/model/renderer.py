@@ -5,22 +5,22 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from maskrf_core.datasets.batch import ModelInputs, SceneBatch, SourceViews, Views
-from maskrf_core.errors import DatasetError
-from maskrf_core.model.aggregation import PointPrediction
+from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, SourceViews, Views
+from maskrf_core.model.aggregators.neuray import PointPrediction
+from maskrf_core.model.free_maps import FreeMaps
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
 from maskrf_core.model.image_encoder import image_encoder
 from maskrf_core.model.layers import with_modules
-from maskrf_core.model.mask_drawing import draw_mask
-from maskrf_core.model.masking import MaskedModelling
-from maskrf_core.model.per_scene import FreeMaps
+from maskrf_core.model.masking.prediction import MaskedModelling
+from maskrf_core.model.masking.strategies import draw_mask
 from maskrf_core.model.render_pass import RenderPass, volume_render
 from maskrf_core.model.rendering import PassRendering, Rendering, concatenate
 from maskrf_core.model.sampling import coarse_depths, draw_fine_depths, merge_depths
 from maskrf_core.model.visibility import VisibilityEncoder
 from maskrf_core.model.visibility_init import INIT_NETWORKS
-from maskrf_core.settings import MaskingSettings, ModelSettings
-from maskrf_core.threads import MapFunction
+from maskrf_core.settings.sections import MaskingSettings, ModelSettings
+from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.threads import MapFunction
 
 RAY_IS_SEEN_BY_MORE_THAN = 2
 RAY_IS_SEEN_AT_MORE_THAN = 8

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from maskrf_core.model.fast.thinning import ThinnedSamples
 from maskrf_core.model.layers import ELU, PreActivationBlock, convolution, mlp
 from maskrf_core.model.sampling import half_intervals
-from maskrf_core.model.thinning import Chosen
 
 
 class VisibilityEncoder(nn.Sequential):
@@ -76,7 +76,7 @@ def visibility_of_samples(
     intervals: Float[Tensor, "ray sample"],
     valid: Bool[Tensor, "view ray sample"],
     *,
-    chosen: Chosen | None = None,
+    chosen: ThinnedSamples | None = None,
 ) -> PointVisibility:
     """Visibility and hit probability of query samples seen at normalised inverse depth `position` in each view.
 

@@ -4,7 +4,7 @@ from torch import nn
 
 from maskrf_core.model.cost_volume_init import CostVolumeVisibilityInit
 from maskrf_core.model.depth_init import DepthVisibilityInit
-from maskrf_core.settings import VisibilityInit
+from maskrf_core.settings.sections import VisibilityInit
 
 INIT_NETWORKS: dict[VisibilityInit, type[nn.Module]] = {
     "depth": DepthVisibilityInit,

@@ -3,9 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from maskrf_core.errors import RunError
 from maskrf_core.runs.run import Run
-from maskrf_core.storage import shown
+from maskrf_core.support.errors import RunError
+from maskrf_core.support.paths import display_path
 
 NOTED_AS = "initial_weights"
 
@@ -19,9 +19,9 @@ def hold_to_weights(run: Run, weights: Path) -> None:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     noted = run.results().get(NOTED_AS)
     if noted is None:
-        run.record(NOTED_AS, {"file": shown(weights), "sha256": digest})
+        run.record(NOTED_AS, {"file": display_path(weights), "sha256": digest})
     elif noted["sha256"] != digest:
         raise RunError(
-            f"{shown(run.folder)}: began from weights that {shown(weights)} no longer holds; they were trained "
-            "further or anew since. Delete this run folder, or choose another with the parameter run."
+            f"{display_path(run.folder)}: began from weights that {display_path(weights)} no longer holds; they were "
+            "trained further or anew since. Delete this run folder, or choose another with the parameter run."
         )

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from maskrf_core.errors import RunError
+from maskrf_core.support.errors import RunError
 
 LOCK_FILE = "training.lock"
 PATIENCE = 2.0

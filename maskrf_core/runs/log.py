@@ -6,9 +6,9 @@ import io
 import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
-from maskrf_core.errors import RunError
-from maskrf_core.files import write_text
 from maskrf_core.runs import Run
+from maskrf_core.support.atomic_files import write_text
+from maskrf_core.support.errors import RunError
 
 SHOWN = {
     "train": [

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from maskrf_core.config import Config
 from maskrf_core.runs.machine import machine, versions
+from maskrf_core.settings.config import Config
 
 PROVENANCE_FILE = "provenance.json"
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from maskrf_core.config import Config, may_differ, read_config, to_yaml
-from maskrf_core.errors import RunError
-from maskrf_core.files import write_json, write_text
 from maskrf_core.runs.provenance import provenance
 from maskrf_core.runs.status import TrainingStatus, read_status
+from maskrf_core.settings.config import Config, may_differ, read_config, to_yaml
+from maskrf_core.support.atomic_files import write_json, write_text
+from maskrf_core.support.errors import RunError
 
 
 @dataclass(frozen=True)

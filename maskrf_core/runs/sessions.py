@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 import torch
 
-from maskrf_core.datasets.fingerprint import changed
-from maskrf_core.files import write_json
+from maskrf_core.datasets.batches.fingerprint import changed
 from maskrf_core.runs.energy import EnergyMeter
 from maskrf_core.runs.machine import children_peak_memory_mib, peak_memory_mib
 from maskrf_core.runs.provenance import PROVENANCE_FILE, made_by, now, read_provenance
 from maskrf_core.runs.run import Run
 from maskrf_core.runs.status import read_status
+from maskrf_core.support.atomic_files import write_json
 
 Exit = Literal["finished", "stopped", "failed"]
 NOT_KNOWN_BEFORE_THE_END = ("ended", "to_step", "exit", "reason", "wall_seconds", "peak_memory_mib",

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from maskrf_core.files import write_atomically
-from maskrf_core.settings import Settings
+from maskrf_core.settings.sections import Settings
+from maskrf_core.support.atomic_files import write_atomically
 
 STATUS_FILE = "training.json"
 State = Literal["starting", "training", "finished", "stopped", "failed"]
@@ -24,7 +24,7 @@ class TrainingStatus(Settings):
     reason: str | None = None
     """Why it stopped or failed."""
     exit_code: int | None = None
-    """`maskrf_core.training.stopping.ExitCode`, once it has ended."""
+    """`maskrf_core.training.process.stopping.ExitCode`, once it has ended."""
     pid: int
     host: str
     processes: int

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from maskrf_core.config import Config
-from maskrf_core.errors import MaskrfError, RunError, SettingsError
 from maskrf_core.runs.cost import COSTS, cost, provenance_of
 from maskrf_core.runs.found import run_folders
 from maskrf_core.runs.lock import is_owned
 from maskrf_core.runs.run import Run, differing_settings, flat
+from maskrf_core.settings.config import Config
+from maskrf_core.support.errors import MaskrfError, RunError, SettingsError
 
 SCORES = ("fine_psnr", "fine_ssim", "best_fine_psnr", "best_fine_ssim")
 COLUMNS = ("stage", "state", "step", "steps", *SCORES, *COSTS, "reason")

@@ -3,7 +3,7 @@
 `python -m maskrf_core.slurm` submits them from a shell; `submission` and `waiting` do so from a notebook.
 """
 
-from maskrf_core.slurm.settings import SlurmSettings, parse_slurm
+from maskrf_core.slurm.slurm_settings import SlurmSettings, parse_slurm
 from maskrf_core.slurm.submission import submit_notebook, submit_trainings
 from maskrf_core.slurm.waiting import wait
 

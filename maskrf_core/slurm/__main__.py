@@ -6,11 +6,11 @@ from pathlib import Path
 
 import submitit
 
-from maskrf_core.errors import MaskrfError
-from maskrf_core.slurm.settings import SlurmSettings, parse_slurm
+from maskrf_core.slurm.slurm_settings import SlurmSettings, parse_slurm
 from maskrf_core.slurm.submission import submit_notebook, submit_trainings
 from maskrf_core.slurm.waiting import wait
-from maskrf_core.storage import RUNS, shown
+from maskrf_core.support.errors import MaskrfError
+from maskrf_core.support.paths import RUNS
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         jobs = asked.submit(asked, parse_slurm(asked.slurm))
         for job in jobs:
-            print(f"job {job.job_id}: {shown(job.task(0).paths.stdout)}", flush=True)
+            print(f"job {job.job_id}: {display_path(job.task(0).paths.stdout)}", flush=True)
         first = jobs[0].job_id.partition("_")[0]
         print(f"squeue --jobs={first} shows where it stands, scancel {first} ends it; both survive this shell.")
         if asked.wait:

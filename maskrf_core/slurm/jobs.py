@@ -13,13 +13,13 @@ import nbformat
 import yaml
 from submitit.helpers import DelayedSubmission
 
-from maskrf_core.errors import SlurmError
 from maskrf_core.runs import Run, TrainingStatus
 from maskrf_core.runs.lock import is_owned
-from maskrf_core.slurm.child import Child
+from maskrf_core.slurm.job_child import Child
 from maskrf_core.slurm.nodes import Place, torchrun_options
-from maskrf_core.training.command import several_processes, training_command, training_environment
-from maskrf_core.training.stopping import STOP_VARIABLE, ExitCode
+from maskrf_core.support.errors import SlurmError
+from maskrf_core.training.process.command import several_processes, training_command, training_environment
+from maskrf_core.training.process.stopping import STOP_VARIABLE, ExitCode
 
 TO_BE_ENDED = 300.0
 """Seconds in which Slurm is expected to end a job whose work it has told to stop."""

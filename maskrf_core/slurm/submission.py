@@ -8,10 +8,10 @@ from typing import Any
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-from maskrf_core.errors import SettingsError, SlurmError
 from maskrf_core.runs import Run
 from maskrf_core.slurm.jobs import Job, NotebookJob, TrainingJob
-from maskrf_core.slurm.settings import SlurmSettings
+from maskrf_core.slurm.slurm_settings import SlurmSettings
+from maskrf_core.support.errors import SettingsError, SlurmError
 
 MARGIN = 10
 """Seconds of the delay between signal and kill that are kept for queueing again."""

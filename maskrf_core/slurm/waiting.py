@@ -12,7 +12,7 @@ from typing import Any
 import submitit
 from submitit.core.utils import UncompletedJobError
 
-from maskrf_core.errors import SlurmError
+from maskrf_core.support.errors import SlurmError
 
 ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",

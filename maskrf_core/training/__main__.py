@@ -16,9 +16,9 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskrf_core.errors import MaskrfError
-from maskrf_core.training.command import several_processes, training_environment
-from maskrf_core.training.stopping import SIGNALS, ExitCode, TrainingStopped, hear_signals
+from maskrf_core.support.errors import MaskrfError
+from maskrf_core.training.process.command import several_processes, training_environment
+from maskrf_core.training.process.stopping import SIGNALS, ExitCode, TrainingStopped, hear_signals
 
 if TYPE_CHECKING:
     from maskrf_core.runs import Run
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
 def train(folder: Path) -> ExitCode:
     """Train one run. What went wrong is printed, and stands in the run folder."""
     from maskrf_core.runs import Run
-    from maskrf_core.training.log_file import kept_in_log
+    from maskrf_core.training.process.log_file import kept_in_log
 
     try:
         run = Run.open(folder)

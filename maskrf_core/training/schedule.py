@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from maskrf_core.settings import TrainingSettings
+from maskrf_core.settings.sections import TrainingSettings
 
 FIRST_STREAM = 0
 """Numbers of the independent random streams that a seed is split into: data, and rays and masks."""

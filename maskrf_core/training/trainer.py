@@ -7,27 +7,27 @@ from typing import Any
 
 import torch
 
-from maskrf_core.checkpoints import load_weights
-from maskrf_core.datasets.loader import training_batches
+from maskrf_core.checkpoints.checkpoint_files import load_weights
+from maskrf_core.datasets.batches.loader import training_batches
+from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.datasets.training_views import TrainingDraw
-from maskrf_core.errors import RunError
-from maskrf_core.evaluation import validate
 from maskrf_core.losses import Objective, weighted_sum
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.progress import Progress
+from maskrf_core.rendering.evaluation import validate
 from maskrf_core.runs import Run
 from maskrf_core.runs.lock import owned
 from maskrf_core.runs.log import RunLog
-from maskrf_core.training.interval import Interval, check_finite
-from maskrf_core.training.processes import Together, batch_of_several, rank, start_fabric
-from maskrf_core.training.report import StatusReport, reported
-from maskrf_core.training.saving import read_newest, remove_leftovers, save_best, save_last
-from maskrf_core.training.scenes import open_checked_scenes, prepare_depths
+from maskrf_core.support.errors import RunError
+from maskrf_core.support.progress import Progress
+from maskrf_core.training.first_weights import renderer_of_run
+from maskrf_core.training.metric_averager import MetricAverager, check_finite
+from maskrf_core.training.preflight import open_checked_scenes, prepare_depths
+from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, rank, start_fabric
+from maskrf_core.training.process.stopping import TrainingStopped, asked_to_stop
+from maskrf_core.training.saved_states import read_newest, remove_leftovers, save_best, save_last
 from maskrf_core.training.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
-from maskrf_core.training.session import noted
-from maskrf_core.training.start import renderer_of_run
-from maskrf_core.training.stopping import TrainingStopped, asked_to_stop
+from maskrf_core.training.session_record import record_session
+from maskrf_core.training.status_report import StatusReport, status_report
 
 
 def fit(run: Run) -> Renderer:
@@ -49,7 +49,7 @@ def fit(run: Run) -> Renderer:
         if first:
             run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on
             remove_leftovers(run)
-        with reported(run, first=first) as report:
+        with status_report(run, first=first) as report:
             trainer = Trainer(run, report)
             trainer.fit()
             return trainer.renderer.eval()
@@ -65,7 +65,7 @@ class Trainer:
         self.mixture, self.validation_scenes = open_checked_scenes(self.config)
 
         self.fabric = start_fabric(self.config.hardware)
-        self.together = Together(self.fabric)
+        self.together = ProcessGroup(self.fabric)
         checkpoint = read_newest(run, first=self.together.is_first)
         self.renderer = renderer_of_run(self.config, self.mixture, checkpoint, self.fabric.device)
         self.objective = Objective(self.renderer, self.config)
@@ -75,7 +75,7 @@ class Trainer:
         self.owes_validation = False  # whether that of this step was interrupted
         state = self._restored(checkpoint) if checkpoint is not None else {}
         intervals = state.get("intervals", [{"begun_at": self.step}] * self.together.count)
-        self.interval = Interval(**intervals[self.together.rank])
+        self.interval = MetricAverager(**intervals[self.together.rank])
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
         if state:
             self.optimiser.load_state_dict(state["optimiser"])
@@ -90,7 +90,7 @@ class Trainer:
             self._say(notice)
         first = self.together.is_first
         scenes, device = (self.mixture, self.validation_scenes), self.fabric.device
-        with noted(self.run, *scenes, device=device, done=lambda: self.step) if first else nullcontext():
+        with record_session(self.run, *scenes, device=device, done=lambda: self.step) if first else nullcontext():
             self._prepare_depths()
             self._do_the_rest(RunLog(self.run, self.step) if first else None)
 
@@ -134,7 +134,7 @@ class Trainer:
             if is_due(self.step, training.log_every, training.steps):
                 numbers = self.together.mean(self.interval.means(self.step))
                 write("train", numbers | {"learning_rate": learning_rate(self.step - 1, training)})
-                self.interval = Interval(self.step)
+                self.interval = MetricAverager(self.step)
             if is_due(self.step, training.validate_every, training.steps):
                 self._judge_and_save(judged, write)
             elif self.step % training.checkpoint_every == 0:

@@ -16,7 +16,7 @@ import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from maskrf_core.storage import ROOT
+from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.reports.keeping import KEPT_VARIABLE, complete
 from maskrf_core.workbook.reports.origin import NOTEBOOK_VARIABLE
 

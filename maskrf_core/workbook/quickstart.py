@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from maskrf_core.storage import shown
 from maskrf_core.workbook.execution import Execution, execute, notebooks
-from maskrf_core.workbook.notebook_parameters import NotebookParameters
-from maskrf_core.workbook.parameters import EvaluateParameters
-from maskrf_core.workbook.tables import HEADINGS, formatted, from_plain
+from maskrf_core.workbook.experiments.tables import HEADINGS, formatted, from_plain
+from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
+from maskrf_core.workbook.parameters.parameters import EvaluateParameters
 
 
 def main() -> int:
@@ -25,7 +24,7 @@ def main() -> int:
         execution = execute(notebook, parameters.runs / "quickstart" / notebook.name)
         executed.append(execution)
         if execution.error:
-            print(f"\n{notebook.stem} failed: {execution.error}\nSee {shown(execution.output)}", file=sys.stderr)
+            print(f"\n{notebook.stem} failed: {execution.error}\nSee {display_path(execution.output)}", file=sys.stderr)
             return 1
         print(f"[{clock(start)}] {notebook.stem}: done in {execution.seconds:.0f} s\n", flush=True)
     print(report(executed, parameters))
@@ -38,9 +37,9 @@ def report(executed: Iterable[Execution], parameters: NotebookParameters) -> str
     path = EvaluateParameters(**parameters.model_dump()).run_folder("05_evaluate") / "results.json"
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
     lines = [f"Mean over {results['views']} views of test scenes:", "", text_table(results["methods"]), ""]
-    lines += ["Executed notebooks:", *(f"  {shown(execution.output)}" for execution in executed)]
+    lines += ["Executed notebooks:", *(f"  {display_path(execution.output)}" for execution in executed)]
     pictures = figures_below(parameters.runs / parameters.preset)
-    return "\n".join([*lines, "", "Pictures:", *(f"  {shown(picture)}" for picture in pictures)])
+    return "\n".join([*lines, "", "Pictures:", *(f"  {display_path(picture)}" for picture in pictures)])
 
 
 def text_table(methods: dict[str, dict[str, float | None]]) -> str:

@@ -12,17 +12,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from maskrf_core.datasets.batch import SceneBatch
-from maskrf_core.datasets.evaluation_batches import all_pixels, evaluation_batch
-from maskrf_core.evaluation import load, open_for_evaluation
+from maskrf_core.datasets.batches.batch import SceneBatch
+from maskrf_core.datasets.batches.evaluation_batches import all_pixels, evaluation_batch
 from maskrf_core.losses import query_colours
-from maskrf_core.measuring import comparison, in_turn, spread, timed
-from maskrf_core.model.adaptive_rendering import SAVING, Saving
+from maskrf_core.model.fast.adaptive_rendering import ADAPTIVE_SETTINGS, AdaptiveSettings
+from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import ReferenceFeatures
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import ChunkRenderer
-from maskrf_core.rendered_views import spread as spread_over
-from maskrf_core.settings import ModelSettings, RenderingSettings
+from maskrf_core.rendering.evaluation import load, open_for_evaluation
+from maskrf_core.rendering.rendered_views import spread as spread_over
+from maskrf_core.settings.sections import ModelSettings, RenderingSettings
+from maskrf_core.support.measuring import comparison, in_turn, spread, timed
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import RAYS_PER_CHUNK, VIEWS, colours
 
@@ -33,7 +33,7 @@ SIDE = 48
 class Modes:
     """One query of one scene, rendered in any mode from references that were encoded once."""
 
-    def __init__(self, renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, saving: Saving):
+    def __init__(self, renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, saving: AdaptiveSettings):
         self.renderer, self.batch, self.rays_per_chunk, self.saving = renderer, batch, rays_per_chunk, saving
         with torch.inference_mode():
             self.features: ReferenceFeatures = renderer.encode(batch.references, batch.sources)
@@ -103,7 +103,7 @@ def speed(modes: Modes, repeats: int, side: int) -> dict:
     }
 
 
-def measured(renderer: Renderer, scene: str, arguments, saving: Saving) -> dict:
+def measured(renderer: Renderer, scene: str, arguments, saving: AdaptiveSettings) -> dict:
     """Quality over the views of a scene, and the speed in the first of them."""
     rows, speeds = {}, {}
     for name, batch in batches(scene, renderer, arguments.data_root, arguments.views):
@@ -128,15 +128,15 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1, help="judge every so many-th row of a view, to save time")
     parser.add_argument("--rays-per-chunk", type=int, default=RAYS_PER_CHUNK)
     parser.add_argument("--side", type=int, default=SIDE, help="of the block of pixels that is timed")
-    parser.add_argument("--grid", type=int, default=SAVING.grid)
-    parser.add_argument("--samples", type=int, default=SAVING.samples, help="of the thinned fine pass")
+    parser.add_argument("--grid", type=int, default=ADAPTIVE_SETTINGS.grid)
+    parser.add_argument("--samples", type=int, default=ADAPTIVE_SETTINGS.samples, help="of the thinned fine pass")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     renderer = load(arguments.checkpoint) if arguments.checkpoint else Renderer()
     default = ModelSettings()
     counts = {"coarse_samples": default.coarse_samples, "fine_samples": default.fine_samples}
     renderer.settings = renderer.settings.model_copy(update=counts)  # no weight depends on them
-    saving = Saving(arguments.grid, arguments.samples)
+    saving = AdaptiveSettings(arguments.grid, arguments.samples)
     scenes = {scene: measured(renderer.eval(), scene, arguments, saving) for scene in arguments.scenes}
     result = {
         "checkpoint": arguments.checkpoint.name if arguments.checkpoint else "random weights",

@@ -12,10 +12,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from maskrf_core.datasets import plane_sweep
-from maskrf_core.datasets.depth_estimation import chosen_device, estimate_depth_maps
+from maskrf_core.datasets.depth import plane_sweep
+from maskrf_core.datasets.depth.depth_estimation import chosen_device, estimate_depth_maps
 from maskrf_core.datasets.scene import Scene, open_scene
-from maskrf_core.measuring import comparison, in_turn, spread, timed
+from maskrf_core.support.measuring import comparison, in_turn, spread, timed
 from tests.benchmarks import straightforward_depth
 from tests.benchmarks.measuring import keep, options
 from tests.datasets.traced_scene import TracedScene

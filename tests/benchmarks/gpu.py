@@ -12,8 +12,12 @@ from functools import partial
 
 import torch
 
-from maskrf_core.config import load_config
-from maskrf_core.measuring import (
+from maskrf_core.model.fast.rendering_modes import ChunkRenderer
+from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings.config import load_config
+from maskrf_core.settings.sections import ModelSettings, RenderingSettings
+from maskrf_core.support.measuring import (
     PRODUCT,
     arithmetic,
     comparison,
@@ -23,10 +27,6 @@ from maskrf_core.measuring import (
     spread,
     timed,
 )
-from maskrf_core.model.gathering import query_rays
-from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import ChunkRenderer
-from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import add_sizes, batch_of_size, rendered, twins
 from tests.benchmarks.rendering import COUNTED, variants

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from maskrf_core.config import load_config
-from maskrf_core.datasets.batch import SceneBatch, Views
-from maskrf_core.datasets.training_views import TrainingDraw
-from maskrf_core.measuring import growth as grown_by
-from maskrf_core.measuring import in_turn, timed
+from maskrf_core.datasets.batches.batch import SceneBatch, Views
+from maskrf_core.datasets.batches.training_views import TrainingDraw
+from maskrf_core.settings.config import load_config
+from maskrf_core.support.measuring import growth as grown_by
+from maskrf_core.support.measuring import in_turn, timed
 from tests.benchmarks.measuring import chosen, keep, options
 from tests.benchmarks.training_steps import bare, drawn, trainer_of
 

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from maskrf_core.files import write_json
-from maskrf_core.measuring import made_here
-from maskrf_core.storage import RUNS
+from maskrf_core.support.atomic_files import write_json
+from maskrf_core.support.measuring import made_here
+from maskrf_core.support.paths import RUNS
 
 REPEATS = 5
 

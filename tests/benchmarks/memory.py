@@ -16,12 +16,12 @@ from functools import partial
 
 import torch
 
-from maskrf_core.measuring import comparison, spread
+from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import query_rays
-from maskrf_core.model.rendering_modes import ChunkRenderer
 from maskrf_core.runs.machine import peak_memory_mib
-from maskrf_core.settings import ModelSettings
-from maskrf_core.storage import ROOT
+from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.support.measuring import comparison, spread
+from maskrf_core.support.paths import ROOT
 from tests.benchmarks.measuring import chosen, keep, options
 from tests.benchmarks.published_size import KINDS, RAYS_PER_CHUNK, batch_of_size, colours, image_size, rendered, twins
 from tests.benchmarks.training_step import LEAN, steps

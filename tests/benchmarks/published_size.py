@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from maskrf_core.datasets.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
-from maskrf_core.datasets.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
+from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.scene import open_scene
-from maskrf_core.datasets.views import SceneViews
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import Rendering
-from maskrf_core.settings import MaskingSettings, ModelSettings
+from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from tests.straightforward import StraightforwardRenderer
 
 WIDTH, HEIGHT, VIEWS = 400, 304, 8

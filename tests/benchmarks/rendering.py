@@ -13,8 +13,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from maskrf_core.datasets.batch import SceneBatch
-from maskrf_core.measuring import (
+from maskrf_core.datasets.batches.batch import SceneBatch
+from maskrf_core.model.fast.rendering_modes import ChunkRenderer
+from maskrf_core.model.gathering import ReferenceFeatures, query_rays
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings.sections import ModelSettings, RenderingSettings
+from maskrf_core.support.measuring import (
     PRODUCT,
     arithmetic,
     comparison,
@@ -24,10 +28,6 @@ from maskrf_core.measuring import (
     spread,
     timed,
 )
-from maskrf_core.model.gathering import ReferenceFeatures, query_rays
-from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering_modes import ChunkRenderer
-from maskrf_core.settings import ModelSettings, RenderingSettings
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import RAYS_PER_CHUNK, add_sizes, batch_of_size, colours, rendered, twins
 

@@ -5,13 +5,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
-from maskrf_core.datasets.plane_sweep import GRID_ROUNDING, WORST_COST, SweepSettings, SweepView
+from maskrf_core.datasets.depth.plane_sweep import GRID_ROUNDING, WORST_COST, SweepSettings, SweepView
 
 
 def photometric_costs(
     reference: SweepView, sources: list[SweepView], planes: Tensor, settings: SweepSettings
 ) -> Tensor:
-    """What `maskrf_core.datasets.plane_sweep.photometric_costs` says, (plane, height, width)."""
+    """What `maskrf_core.datasets.depth.plane_sweep.photometric_costs` says, (plane, height, width)."""
     kept = min(settings.best_sources, len(sources))
     costs = []
     for plane in planes:

@@ -20,20 +20,20 @@ from pathlib import Path
 
 import torch
 
-from maskrf_core.config import load_config
-from maskrf_core.measuring import spread, timed
-from maskrf_core.progress import Progress
 from maskrf_core.runs import Run
 from maskrf_core.runs.lock import owned
 from maskrf_core.runs.log import RunLog
-from maskrf_core.training.command import training_command, training_environment
-from maskrf_core.training.interval import Interval
-from maskrf_core.training.saving import read_newest
-from maskrf_core.workbook.statistics import estimate
+from maskrf_core.settings.config import load_config
+from maskrf_core.support.measuring import spread, timed
+from maskrf_core.support.progress import Progress
+from maskrf_core.training.metric_averager import MetricAverager
+from maskrf_core.training.process.command import training_command, training_environment
+from maskrf_core.training.saved_states import read_newest
+from maskrf_core.workbook.experiments.statistics import estimate
 from tests.benchmarks.measuring import chosen, keep, options
 from tests.benchmarks.training_steps import ENDLESS, bare, drawn, trainer_of
 
-FOLLOW = "import sys; from maskrf_core.runs import Run; from maskrf_core.workbook.following import train; "
+FOLLOW = "import sys; from maskrf_core.runs import Run; from maskrf_core.workbook.experiments.following import train; "
 
 
 def overhead(folder: Path, steps: int, repeats: int) -> dict:
@@ -46,7 +46,7 @@ def overhead(folder: Path, steps: int, repeats: int) -> dict:
 
     def whole(log: RunLog, progress: Progress) -> float:
         """Seconds a step as the training process does it."""
-        trainer.step, trainer.interval, begun = 0, Interval(0), time.perf_counter()
+        trainer.step, trainer.interval, begun = 0, MetricAverager(0), time.perf_counter()
         with contextlib.suppress(StopIteration):
             trainer._fit(iter(draws), log, progress)
         return (time.perf_counter() - begun) / steps

@@ -12,10 +12,11 @@ from functools import partial
 
 import torch
 
-from maskrf_core.config import Config, load_config
-from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import Objective, weighted_sum
-from maskrf_core.measuring import (
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings.config import Config, load_config
+from maskrf_core.support.measuring import (
     PRODUCT,
     arithmetic,
     comparison,
@@ -25,7 +26,6 @@ from maskrf_core.measuring import (
     spread,
     timed,
 )
-from maskrf_core.model.renderer import Renderer
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import add_sizes, batch_of_size, twins
 

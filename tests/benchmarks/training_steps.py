@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from maskrf_core.config import load_config
-from maskrf_core.datasets.training_views import TrainingDraw
+from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config
 from maskrf_core.training.trainer import Trainer
 
 ENDLESS = 10**6

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from maskrf_core.checkpoints import read_our_checkpoint
-from maskrf_core.config import load_config
+from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config
 from maskrf_core.slurm import parse_slurm
 
 SLURM = "partition=test, cpus_per_task=1, timeout_min=60"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskrf_core.errors import SlurmError
 from maskrf_core.slurm import parse_slurm, submit_trainings, wait, waiting
+from maskrf_core.support.errors import SlurmError
 from tests.cluster.small_jobs import DEADLINE, ONE_CORE, start, until_step, weights
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,9 @@ def test_a_failed_training_says_why_and_the_others_finish(array):
     assert [job.job_id.rpartition("_")[2] for job in jobs] == ["0", "1", "2", "3"]
     with pytest.raises(SlurmError, match="demo/train_99") as raised:
         wait(jobs, timeout=DEADLINE)
-    assert str(raised.value).startswith(f"job {jobs[3].job_id}: maskrf_core.errors.SlurmError: {runs['bad'].folder}")
+    assert str(raised.value).startswith(
+        f"job {jobs[3].job_id}: maskrf_core.support.errors.SlurmError: {runs['bad'].folder}"
+    )
     assert str(raised.value).count("\njob ") == 0
     assert [runs[name].status.state for name in ("first", "second")] == ["finished", "finished"]
     assert runs["never"].status is None

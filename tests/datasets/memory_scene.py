@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrf_core.errors import DatasetError
+from maskrf_core.support.errors import DatasetError
 
 
 class MemoryScene:

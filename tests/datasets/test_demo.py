@@ -10,9 +10,9 @@ import torch
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets import demo
 from maskrf_core.datasets.demo import DemoScene, demo_scene_names
-from maskrf_core.datasets.demo_rendering.composition import RECIPES
+from maskrf_core.datasets.procedural.composition import RECIPES
 from maskrf_core.datasets.scene import open_scene
-from maskrf_core.errors import DatasetError
+from maskrf_core.support.errors import DatasetError
 
 SPLITS = ("train", "validation", "test")
 ALL_NAMES = [name for split in SPLITS for name in demo_scene_names(split)]

@@ -10,9 +10,9 @@ import pytest
 
 from maskrf_core.datasets import inventory, scene
 from maskrf_core.datasets.inventory import inspect, inspect_scene, named_scenes, read_view, spread
-from maskrf_core.errors import DatasetError
-from tests.datasets.layouts.tree_parts import write_picture
+from maskrf_core.support.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene
+from tests.datasets.readers.tree_parts import write_picture
 
 
 def build(root: Path, *scenes: str) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.checkpoints.published_checkpoints import load_published
+from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.published_checkpoints import load_published
 
 
 @pytest.fixture(scope="module", autouse=True)

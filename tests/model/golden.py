@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import colour_loss, depth_loss, feature_alignment_loss, query_colours
 from maskrf_core.model import renderer as renderer_module
 from maskrf_core.model.gathering import query_rays

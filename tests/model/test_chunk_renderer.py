@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from maskrf_core.model import rendering_modes
+from maskrf_core.model.fast import rendering_modes
+from maskrf_core.model.fast.rendering_modes import ChunkRenderer, rays_of_a_thread
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import Rendering, concatenate
-from maskrf_core.model.rendering_modes import ChunkRenderer, rays_of_a_thread
-from maskrf_core.settings import MaskingSettings, ModelSettings, RenderingSettings
+from maskrf_core.settings.sections import MaskingSettings, ModelSettings, RenderingSettings
 from tests.model.tiny import tiny_batch
 
 

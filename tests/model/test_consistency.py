@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from maskrf_core.cameras import project
-from maskrf_core.datasets.batch import Views
+from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.model import consistency
 from maskrf_core.model.consistency import consistency_features
 from tests.model.tiny import FAR, NEAR, tiny_views

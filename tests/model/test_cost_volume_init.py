@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from maskrf_core.datasets.batch import ModelInputs, SceneBatch, SourceViews, Views
-from maskrf_core.datasets.evaluation_batches import evaluation_batch
-from maskrf_core.datasets.views import SceneViews
-from maskrf_core.errors import DatasetError
+from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, SourceViews, Views
+from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.model.cost_volume_init import CostVolumeVisibilityInit, expected_depth
 from maskrf_core.model.mvsnet import plane_depths
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings import ModelSettings
+from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.support.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene
 from tests.model.source_cases import tiny_sources, without_neighbours
 from tests.model.tiny import fill_by_formula, tiny_batch, tiny_views

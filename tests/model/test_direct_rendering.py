@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from maskrf_core.model.aggregation import ViewSamples
+from maskrf_core.model.aggregators.neuray import ViewSamples
 from maskrf_core.model.compositing import hit_probability_of
 from maskrf_core.model.direct_rendering import (
     RIDGE,

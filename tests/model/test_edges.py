@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import colour_loss, depth_loss, masked_terms, query_colours
 from maskrf_core.model.gathering import query_rays
-from maskrf_core.model.mask_drawing import STRATEGIES
+from maskrf_core.model.masking.strategies import STRATEGIES
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings import MaskingSettings, ModelSettings
+from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from tests.model.tiny import fill_by_formula, tiny_batch, tiny_renderer
 
 

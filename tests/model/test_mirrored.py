@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from maskrf_core.cameras import back_project
-from maskrf_core.datasets.augment import flip
-from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.datasets.batches.augment import flip
+from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.model.consistency import consistency_features
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from tests.model.tiny import scattered, tiny_batch, tiny_renderer

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskrf_core.datasets.batch import SceneBatch, SourceViews, Views
+from maskrf_core.checkpoints.published_checkpoints import load_published
+from maskrf_core.datasets.batches.batch import SceneBatch, SourceViews, Views
 from maskrf_core.model.cost_volume_init import expected_depth
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.published_checkpoints import load_published
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings import ModelSettings
+from maskrf_core.settings.sections import ModelSettings
 
 
 @pytest.fixture(scope="module")

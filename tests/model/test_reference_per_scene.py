@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskrf_core.datasets.augment import pad_by_reflection
-from maskrf_core.datasets.batch import SceneBatch
+from maskrf_core.datasets.batches.augment import pad_by_reflection
+from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import consistency_loss
 from maskrf_core.model import renderer as renderer_module
+from maskrf_core.model.free_maps import self_hit_probability
 from maskrf_core.model.gathering import query_rays
-from maskrf_core.model.per_scene import self_hit_probability
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings import FreeMapSettings, ModelSettings
+from maskrf_core.settings.sections import FreeMapSettings, ModelSettings
 
 
 @pytest.fixture(scope="module")

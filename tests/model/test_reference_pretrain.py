@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from maskrf_core.checkpoints.published_names import our_name
 from maskrf_core.losses import colour_loss, depth_loss, feature_alignment_loss, query_colours, ramp
 from maskrf_core.model import renderer as renderer_module
 from maskrf_core.model.gathering import query_rays
-from maskrf_core.model.masking import MaskedModelling
-from maskrf_core.published_names import our_name
+from maskrf_core.model.masking.prediction import MaskedModelling
 
 STEPS = [19_999, 25_000, 400_000]
 

@@ -3,7 +3,7 @@
 import torch
 
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings import MaskingSettings, ModelSettings
+from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from tests.model.tiny import tiny_batch
 from tests.straightforward import StraightforwardRenderer
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 import torch
 
-from maskrf_core.errors import DatasetError
 from maskrf_core.model.depth_init import DepthVisibilityInit
 from maskrf_core.model.layers import PreActivationBlock
 from maskrf_core.model.visibility import (
@@ -14,6 +13,7 @@ from maskrf_core.model.visibility import (
     VisibilityEncoder,
     visibility_of_samples,
 )
+from maskrf_core.support.errors import DatasetError
 from tests.model.tiny import fill_by_formula, tiny_views
 
 

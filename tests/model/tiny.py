@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from maskrf_core.datasets.batch import SceneBatch, Views
+from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings import ModelSettings
+from maskrf_core.settings.sections import ModelSettings
 
 NEAR, FAR = 2.0, 6.0
 ADDED_SINCE = ("masked_modelling.colour_head.",)

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from maskrf_core.config import load_config
-from maskrf_core.errors import RunError
 from maskrf_core.runs import Run, differing_settings
 from maskrf_core.runs.log import RunLog, latest
+from maskrf_core.settings.config import load_config
+from maskrf_core.support.errors import RunError
 
 
 @pytest.fixture

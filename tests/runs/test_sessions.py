@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from maskrf_core.config import load_config
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import RunLog
 from maskrf_core.runs.sessions import begin_session
+from maskrf_core.settings.config import load_config
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from maskrf_core import runs
-from maskrf_core.config import load_config
-from maskrf_core.errors import RunError, SettingsError
-from maskrf_core.files import write_json
 from maskrf_core.runs import Run, TrainingStatus
 from maskrf_core.runs.log import RunLog
 from maskrf_core.runs.status import write_status
+from maskrf_core.settings.config import load_config
+from maskrf_core.support.atomic_files import write_json
+from maskrf_core.support.errors import RunError, SettingsError
 
 
 def made(folder, state=None, step=0, psnr=(), sessions=None, stage="pretrain", **overrides):

@@ -8,10 +8,10 @@ from unittest import mock
 
 import torch
 
-from maskrf_core.checkpoints import read_our_checkpoint
-from maskrf_core.config import load_config
+from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.runs import Run
-from maskrf_core.training.command import training_command, training_environment
+from maskrf_core.settings.config import load_config
+from maskrf_core.training.process.command import training_command, training_environment
 
 SMOKE = {"MASKRF_SMOKE": "1"}
 PATIENCE = 120

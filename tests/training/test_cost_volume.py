@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.checkpoints import read_our_checkpoint
-from maskrf_core.config import Config, load_config
-from maskrf_core.datasets import views as views_module
-from maskrf_core.datasets.batch import ModelInputs
+from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
+from maskrf_core.checkpoints.published_checkpoints import load_renderer
+from maskrf_core.datasets.batches import scene_views as views_module
+from maskrf_core.datasets.batches.batch import ModelInputs
 from maskrf_core.datasets.demo import DemoScene
-from maskrf_core.errors import CheckpointError
-from maskrf_core.evaluation import evaluate
-from maskrf_core.published_checkpoints import load_renderer
+from maskrf_core.rendering.evaluation import evaluate
 from maskrf_core.runs import Run
-from maskrf_core.settings import MaskingSettings, ModelSettings
-from maskrf_core.training.scenes import training_inputs
-from maskrf_core.training.start import initial_renderer
+from maskrf_core.settings.config import Config, load_config
+from maskrf_core.settings.sections import MaskingSettings, ModelSettings
+from maskrf_core.support.errors import CheckpointError
+from maskrf_core.training.first_weights import initial_renderer
+from maskrf_core.training.preflight import training_inputs
 from maskrf_core.training.trainer import fit
-from maskrf_core.workbook import comparison, experiments
-from maskrf_core.workbook.mask_demonstration import mask_of_one_ray
-from maskrf_core.workbook.parameters import PretrainParameters
+from maskrf_core.workbook.experiments import comparison, experiments
+from maskrf_core.workbook.experiments.mask_demonstration import mask_of_one_ray
+from maskrf_core.workbook.parameters.parameters import PretrainParameters
 from tests.model.source_cases import write_mvsnet
 
 MVSNET = "visibility_init.mvsnet."

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.checkpoints import read_our_checkpoint
-from maskrf_core.config import load_config
+from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
+from maskrf_core.checkpoints.per_scene_renderer import for_one_scene, initial_maps
+from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
 from maskrf_core.datasets.scene import open_scene
-from maskrf_core.datasets.views import SceneViews, open_scenes
-from maskrf_core.errors import CheckpointError, DatasetError, MaskrfError, SettingsError
-from maskrf_core.evaluation import evaluate, load, validate
-from maskrf_core.per_scene import for_one_scene, initial_maps
+from maskrf_core.rendering.evaluation import evaluate, load, validate
 from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config
+from maskrf_core.support.errors import CheckpointError, DatasetError, MaskrfError, SettingsError
 from maskrf_core.training import trainer as training
-from maskrf_core.training.scenes import check_choice, check_origin, open_checked_scenes
+from maskrf_core.training.first_weights import initial_renderer
+from maskrf_core.training.preflight import check_choice, check_origin, open_checked_scenes
 from maskrf_core.training.schedule import FIRST_STREAM
-from maskrf_core.training.start import initial_renderer
 from maskrf_core.training.trainer import Trainer, fit
-from maskrf_core.workbook.comparison import methods_to_compare, seen_in_training
-from maskrf_core.workbook.parameters import EvaluateParameters
+from maskrf_core.workbook.experiments.comparison import methods_to_compare, seen_in_training
+from maskrf_core.workbook.parameters.parameters import EvaluateParameters
 
 SCENE = "demo/test_00"
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.checkpoints import read_our_checkpoint
-from maskrf_core.config import load_config
+from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.datasets import scene as scene_module
-from maskrf_core.errors import CheckpointError, DatasetError, MaskrfError, RunError
-from maskrf_core.evaluation import validate
+from maskrf_core.rendering.evaluation import validate
 from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config
+from maskrf_core.support.errors import CheckpointError, DatasetError, MaskrfError, RunError
 from maskrf_core.training import trainer as training
-from maskrf_core.training.scenes import check_places, open_checked_scenes
+from maskrf_core.training.preflight import check_places, open_checked_scenes
 from maskrf_core.training.trainer import Trainer, fit, is_due, learning_rate, stream_seed
 from tests.datasets.memory_scene import folder_layouts, make_scenes
 

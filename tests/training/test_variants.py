@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.checkpoints import read_our_checkpoint
-from maskrf_core.config import load_config
+from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config
 from maskrf_core.training.trainer import Trainer, fit
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskrf_core.workbook.comparison import folder_name
 from maskrf_core.workbook.execution import NOTEBOOKS, execute
+from maskrf_core.workbook.experiments.comparison import folder_name
 from maskrf_core.workbook.figures.results import read_pictures
-from tests.datasets.layouts.trees import dtu_test
+from tests.datasets.readers.trees import dtu_test
 
 SCENE = "dtu_test/birds/black_40"
 REFERENCES = dtu_test.VIEWS - 1

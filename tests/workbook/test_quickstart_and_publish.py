@@ -7,10 +7,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from maskrf_core.storage import ROOT
+from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook import execution, publish, quickstart
 from maskrf_core.workbook.execution import Execution, Indented, execute
-from maskrf_core.workbook.notebook_parameters import NotebookParameters
+from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
 
 
 def write_notebook(path, *sources):

@@ -10,7 +10,7 @@ from IPython.display import Image
 from matplotlib.figure import Figure
 from PIL import Image as Picture
 
-from maskrf_core.files import write_atomically
+from maskrf_core.support.atomic_files import write_atomically
 
 DOTS_PER_INCH = 72
 COLOURS = 256

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from maskrf_core.workbook.experiments.statistics import OF_MASKING, finding, varied_columns
 from maskrf_core.workbook.figures import new_figure
-from maskrf_core.workbook.statistics import OF_MASKING, finding, varied_columns
 
 LEGEND_ENTRIES = 12
 

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from maskrf_core.config import load_config, read_config
-from maskrf_core.errors import MaskrfError
 from maskrf_core.runs import differing_settings
+from maskrf_core.settings.config import load_config, read_config
+from maskrf_core.support.errors import MaskrfError
 
 
 def facts_of(folder: Path) -> list[tuple[str, str]]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import nbformat
 
-from maskrf_core.files import write_text
-from maskrf_core.storage import shown
+from maskrf_core.support.atomic_files import write_text
 from maskrf_core.workbook.reports.index import write_index
 from maskrf_core.workbook.reports.origin import this_notebook
 from maskrf_core.workbook.reports.page import report_page
@@ -40,7 +39,7 @@ def keep_this_notebook(folder: Path, runs_root: Path, *, name: str) -> None:
         return
     notebook, saved = origin
     page = keep(notebook, folder, runs_root, name=name)
-    print(f"report in {shown(page)}" + ("" if saved else " (the notebook as last saved)"))
+    print(f"report in {display_path(page)}" + ("" if saved else " (the notebook as last saved)"))
     if os.environ.get(KEPT_VARIABLE) and Path(os.environ[KEPT_VARIABLE]).parent.is_dir():
         note = {"folder": str(folder.resolve()), "runs_root": str(runs_root.resolve()), "name": name}
         write_text(Path(os.environ[KEPT_VARIABLE]), json.dumps({"notebook": str(notebook), **note}))

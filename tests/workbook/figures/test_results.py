@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maskrf_core.evaluation import RenderedView, write_pictures
-from maskrf_core.workbook.figures import masks, results, training
+from maskrf_core.rendering.evaluation import RenderedView, write_pictures
+from maskrf_core.workbook.figures import mask_pictures as masks
+from maskrf_core.workbook.figures import results
+from maskrf_core.workbook.figures import training_curves as training
 
 
 def metrics(losses, psnr):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrf_core.workbook.epipolar import Segment
-from maskrf_core.workbook.figures import cameras, new_figure, scenes, show, title_of
-from maskrf_core.workbook.figures.epipolar import epipolar_lines
+from maskrf_core.workbook.experiments.epipolar_geometry import Segment
+from maskrf_core.workbook.figures import camera_positions as cameras
+from maskrf_core.workbook.figures import new_figure, show, title_of
+from maskrf_core.workbook.figures import scene_pictures as scenes
+from maskrf_core.workbook.figures.epipolar_lines import epipolar_lines
 
 
 def photograph(value=100, size=(8, 10)):

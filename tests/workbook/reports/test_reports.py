@@ -14,7 +14,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from maskrf_core.storage import ROOT
+from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.execution import execute
 from maskrf_core.workbook.reports import keep, write_index
 from maskrf_core.workbook.reports.facts import facts_of

@@ -1,0 +1,175 @@
+"""Read and write weights in our own format; published files are read by `published_checkpoints`."""
+
+import codecs
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.support.errors import CheckpointError
+
+OUR_FORMAT = "maskrf checkpoint 1"
+ADDED_SINCE = "masked_modelling.colour_head."
+"""Weights that the first checkpoints of this format lack; they begin at zero, whatever else a file holds."""
+
+_SCALAR = np.float64(0).__reduce__()[0]
+NUMPY_NUMBERS = [
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+    (codecs.encode, "_codecs.encode"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32")),
+]
+"""What a number of numpy is made of in a file: plain values as well, and the published training keeps its best score as
+one. Arrays are not among them."""
+
+
+def save_checkpoint(
+    path: Path, renderer: Renderer, step: int, state: dict[str, Any], *, previous: Path | None = None
+) -> None:
+    """Write weights, their settings, the number of steps done, and what else is needed to continue; atomically.
+
+    It takes its place only after it was read back; the one that had it is kept as `previous`.
+
+    Raises:
+        OSError: it cannot be written; CheckpointError: what was written cannot be read. Nothing has changed then.
+    """
+    checkpoint = {
+        "format": OUR_FORMAT,
+        "step": step,
+        "model_settings": renderer.settings.model_dump(),
+        "weights": renderer.state_dict(),
+        "state": state,
+    }
+    write_atomically(path, lambda file: torch.save(checkpoint, file), check=read_our_checkpoint, keep=previous)
+
+
+def read_our_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint as `save_checkpoint` wrote it, each part held to its checksum.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`, or the file is of another kind, or a part of it has changed.
+    """
+    checkpoint = read_checkpoint(path)
+    if not isinstance(checkpoint, dict) or checkpoint.get("format") != OUR_FORMAT:
+        raise CheckpointError(f"{path}: is not a checkpoint that maskrf wrote.")
+    with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums that it writes
+        if damaged := archive.testzip():
+            raise CheckpointError(f"{path}: {damaged} in it is damaged. Use another copy.")
+    return checkpoint
+
+
+def newest_checkpoint(last: Path, previous: Path) -> tuple[dict[str, Any] | None, Path, str | None]:
+    """The newest of two checkpoints that can be read, where it is, and what is wrong with the newer one if it cannot.
+
+    None where there is neither.
+
+    Raises:
+        CheckpointError: there are some, but none can be read.
+    """
+    faults = []
+    for path in (last, previous):
+        if path.exists():
+            try:
+                return read_our_checkpoint(path), path, "\n".join(faults) or None
+            except CheckpointError as error:
+                faults.append(str(error))
+    if faults:
+        raise CheckpointError("\n".join(faults))
+    return None, last, None
+
+
+def read_checkpoint(path: str | Path) -> object:
+    """What a checkpoint file holds: tensors and plain values only; anything else in it is refused.
+
+    Raises:
+        CheckpointError: missing, cut short, or not data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint file. Check the path, or train a model first.")
+    try:
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: is cut short or holds more than tensors and plain values, so it was not loaded. Use another copy."
+        ) from error
+    except Exception as error:  # torch raises many kinds for a damaged archive
+        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({error}). Use another copy.") from error
+
+
+def renderer_of(checkpoint: dict[str, Any], path: str | Path) -> Renderer:
+    """The renderer of a checkpoint of ours, in evaluation mode.
+
+    Raises:
+        CheckpointError: there are no settings of a model that is known here, or the weights do not fit them.
+    """
+    weights = checkpoint.get("weights")
+    try:
+        settings = ModelSettings.model_validate(checkpoint.get("model_settings"))
+    except ValidationError as error:
+        settings = None
+        reason = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors())
+    if settings is None or not isinstance(weights, dict):
+        raise CheckpointError(
+            f"{path}: holds no model that this version knows ({'no weights' if settings else reason}). Use the version "
+            "that wrote it, or another copy."
+        )
+    renderer = Renderer(settings)
+    load_weights(renderer, weights, path)
+    return renderer.eval()
+
+
+def check_model(there: ModelSettings, asked: ModelSettings, path: str | Path) -> None:
+    """Whether a training with the model `asked` can begin from weights of the model `there`.
+
+    Neither masking nor the direct head has weights of its own that a checkpoint could lack.
+
+    Raises:
+        CheckpointError: it cannot; the settings that differ are named as `overrides` takes them.
+    """
+    if there.free_maps is not None:
+        raise CheckpointError(
+            f"{path}: is a model of one scene, with its free visibility maps. Begin from the checkpoint across scenes "
+            "that its training began from."
+        )
+    differing = [name for name in ModelSettings.model_fields if getattr(there, name) != getattr(asked, name)]
+    differing = [name for name in differing if name != "direct_rendering"]
+    if differing:
+        needed, given = (", ".join(f"model.{name}={getattr(of, name)}" for name in differing) for of in (there, asked))
+        raise CheckpointError(
+            f"{path}: was trained with {needed}, the config asks for {given}. Ask for {needed}, or begin from another "
+            "checkpoint."
+        )
+
+
+def load_weights(renderer: Renderer, weights: dict[str, Tensor], path: str | Path) -> None:
+    """Load all weights or none.
+
+    Raises:
+        CheckpointError: some are missing, left over or of another shape; they are listed.
+    """
+    own = renderer.state_dict()
+    weights = {name: value for name, value in own.items() if name.startswith(ADDED_SINCE)} | weights
+    faults = {
+        "missing": sorted(own.keys() - weights.keys()),
+        "left over": sorted(weights.keys() - own.keys()),
+        "of another shape": sorted(
+            f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in own.keys() & weights.keys()
+            if weights[name].shape != own[name].shape
+        ),
+    }
+    if any(faults.values()):
+        listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
+        raise CheckpointError(f"{path}: belongs to another model. Weights {listed}.")
+    renderer.load_state_dict(weights)

@@ -1,0 +1,160 @@
+"""Checkpoints of the published system: generalisation with depth or cost volumes, and per-scene files; both ways."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from maskrf_core.checkpoints.checkpoint_files import (
+    OUR_FORMAT,
+    load_weights,
+    read_checkpoint,
+    read_our_checkpoint,
+    renderer_of,
+)
+from maskrf_core.checkpoints.published_names import our_name, published_name
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings.sections import FreeMapSettings, ModelSettings, VisibilityInit
+from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.support.errors import CheckpointError
+
+RIDGE = "sph_fitter.regs"
+"""Buffer of the direct-rendering head that every published file holds: a constant."""
+RIDGE_OF_DEGREES = torch.tensor([0.0] + [0.001] * 3 + [0.005] * 5 + [0.05] * 7)
+COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")
+"""Weights that only checkpoints with cost volumes have."""
+FREE_MAP = "ray_feats."
+MASKED = ("mask_token", "masked_modelling.")
+"""In our names: what masked pretraining adds. NeuRay's own files, which MRVM's are finetuned from, have none of it."""
+
+
+def load_renderer(path: str | Path) -> Renderer:
+    """The renderer of any checkpoint, ours or published, in evaluation mode.
+
+    Raises:
+        CheckpointError: as `checkpoints.read_checkpoint`, or the weights belong to another model.
+    """
+    checkpoint = read_checkpoint(path)
+    if isinstance(checkpoint, dict) and checkpoint.get("format") == OUR_FORMAT:
+        return renderer_of(checkpoint, path)
+    if isinstance(checkpoint, dict) and "network_state_dict" in checkpoint:
+        return load_published(path)
+    return renderer_of(read_our_checkpoint(path), path)  # says what is wrong
+
+
+def load_published(path: str | Path) -> Renderer:
+    """The renderer of a published checkpoint, in evaluation mode: depth or cost-volume initialisation, or per scene.
+
+    What of masked modelling a file lacks is as at the beginning of a training with seed 0.
+
+    Raises:
+        CheckpointError: the file is missing, cut short, holds anything but tensors and plain values, or has weights
+            missing, left over or of other shapes; each is named.
+    """
+    published = _published_weights(path)
+    settings = _settings_of(published, path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        renderer = Renderer(settings)
+    init = _init_of(settings)
+    weights = {our_name(name, init): _in_float32(value) for name, value in published.items() if name != RIDGE}
+    own = renderer.state_dict()
+    weights |= {name: value for name, value in own.items() if name not in weights and _may_be_absent(name, weights)}
+    for name, value in own.items():
+        if name.endswith("mask_token") and name in weights and weights[name].numel() == value.numel():
+            weights[name] = weights[name].reshape(value.shape)  # published with axes of length one
+    load_weights(renderer, weights, path)
+    return renderer.eval()
+
+
+def steps_of(path: str | Path) -> int:
+    """Optimiser steps behind a checkpoint, ours or published; 0 where it does not say.
+
+    Raises:
+        CheckpointError: as `checkpoints.read_checkpoint`.
+    """
+    checkpoint = read_checkpoint(path)
+    step = checkpoint.get("step") if isinstance(checkpoint, dict) else None
+    return step if isinstance(step, int) else 0
+
+
+def to_published(renderer: Renderer) -> dict[str, Tensor]:
+    """The renderer's weights by published name and in published shape: what `load_published` read, to the bit."""
+    init = _init_of(renderer.settings)
+    published = {RIDGE: RIDGE_OF_DEGREES.clone()}
+    for name, value in renderer.state_dict().items():
+        if not _is_ours_alone(name):
+            shape = (1, 1, 1, -1) if name.endswith("mask_token") else value.shape
+            published[published_name(name, init)] = value.detach().cpu().reshape(shape)
+    return published
+
+
+def save_published(path: Path, renderer: Renderer, step: int) -> None:
+    """Write a renderer as the published system reads it; atomically."""
+    checkpoint = {"step": step, "best_para": 0.0, "network_state_dict": to_published(renderer)}
+    write_atomically(path, lambda file: torch.save(checkpoint, file))
+
+
+def _published_weights(path: str | Path) -> dict[str, Tensor]:
+    checkpoint = read_checkpoint(path)
+    published = checkpoint.get("network_state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(published, dict):
+        raise CheckpointError(f"{path}: has no 'network_state_dict', so it is not a published checkpoint.")
+    strange = [str(name) for name, value in published.items() if not isinstance(value, Tensor)]
+    if strange:
+        raise CheckpointError(f"{path}: 'network_state_dict' holds what is no tensor: {', '.join(strange)}.")
+    ridge = published.get(RIDGE, RIDGE_OF_DEGREES).float()
+    if ridge.shape != RIDGE_OF_DEGREES.shape or not torch.allclose(ridge, RIDGE_OF_DEGREES, atol=1e-3):
+        raise CheckpointError(f"{path}: {RIDGE} is not the published constant, so it is a checkpoint of other code.")
+    return published
+
+
+def _settings_of(published: dict[str, Tensor], path: str | Path) -> ModelSettings:
+    """What the renderer has to be made of for these weights."""
+    init: VisibilityInit | None = None
+    if any(name.startswith(COST_VOLUME_NAMES) for name in published):
+        init = "cost_volume"
+    elif any(name.startswith("init_net.") for name in published) or not any(map(_is_free_map, published)):
+        init = "depth"
+    return ModelSettings(visibility_init=init, free_maps=_free_maps_of(published, path))
+
+
+def _free_maps_of(published: dict[str, Tensor], path: str | Path) -> FreeMapSettings | None:
+    maps = {name.removeprefix(FREE_MAP): value for name, value in published.items() if _is_free_map(name)}
+    if not maps:
+        return None
+    shapes = {tuple(value.shape) for value in maps.values()}
+    if set(maps) != {str(index) for index in range(len(maps))} or len(shapes) > 1 or len(min(shapes)) != 4:
+        listed = ", ".join(f"{FREE_MAP}{name} {tuple(value.shape)}" for name, value in maps.items())
+        raise CheckpointError(
+            f"{path}: its visibility maps must be numbered from 0 on and of one shape [1 32 height width], but are "
+            f"{listed}. Use another copy."
+        )
+    _, _, height, width = min(shapes)
+    return FreeMapSettings(views=len(maps), height=height, width=width)
+
+
+def _is_free_map(name: str) -> bool:
+    return name.startswith(FREE_MAP)
+
+
+def _init_of(settings: ModelSettings) -> VisibilityInit:
+    """Which init network's names; that of a renderer with free maps alone makes no difference."""
+    return settings.visibility_init or "depth"
+
+
+def _in_float32(value: Tensor) -> Tensor:
+    return value.to(torch.float32) if value.is_floating_point() else value
+
+
+def _is_ours_alone(name: str) -> bool:
+    """Of our names: the head that predicts colours, and a counter of batch norms that are never trained."""
+    of_frozen = name.startswith("visibility_init.mvsnet.") and name.endswith(".num_batches_tracked")
+    return of_frozen or name.startswith("masked_modelling.colour_head.")
+
+
+def _may_be_absent(name: str, weights: dict[str, Tensor]) -> bool:
+    if _is_ours_alone(name):
+        return True
+    masked = [given for given in weights if given.startswith(MASKED[1]) or given.endswith(MASKED[0])]
+    return not masked and (name.startswith(MASKED[1]) or name.endswith(MASKED[0]))

@@ -1,0 +1,111 @@
+"""Which data set a downloaded archive holds, and where below the data root it belongs."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from maskrf_core.datasets.archives.archive_members import archive_suffix, opened_archive
+from maskrf_core.datasets.archives.unpacking import LEFT_OUT
+from maskrf_core.datasets.records import DATA_SETS
+from maskrf_core.support.errors import DatasetError
+
+DOWNLOADS = "downloads"
+"""Folder below the data root where archives are looked for, beside the data root itself."""
+CACHES = ("colmap_forward_cache", "colmap_dtu_cache")
+LOOKED_AT = 5000
+"""Members that are read to tell what an archive is: all of a compressed tar would take minutes."""
+SCENE = r"(?P<before>(?:.*/)?)(?P<scene>[^/]+)/"
+MARKERS = {
+    r"(?P<before>(?:.*/)?)train/(?P<scene>cameras|frames)/[^/]+\.txt": "real_estate_dataset",
+    SCENE + r"transforms_train\.json": "nerf_synthetic",
+    SCENE + r"models\.json": "spaces_dataset/data/800",
+    SCENE + r"cams/\d+_cam\.txt": "blended-mvs",
+    SCENE + r"intrinsics/[^/]+\.txt": "google_scanned_objects",
+    SCENE + r"mask/[^/]+\.(?:png|jpg)": "dtu_test",
+    SCENE + r"cameras\.npz": "dtu_train",
+    SCENE + r"sparse/0/cameras\.(?:bin|txt)": "example",
+    SCENE + r"images_\d+/[^/]+": "nerf_llff_data",
+}
+"""Files of a scene that give its data set away where no folder's name does, and the folder that its scenes belong in.
+The first that fits counts; released LLFF scenes look like test scenes, so only their folder's name tells them apart."""
+
+
+@dataclass(frozen=True)
+class UnpackingPlan:
+    """What is to be unpacked where: `archives.unpack(archive, destination, strip=strip)`."""
+
+    archive: Path
+    data_set: str | None
+    """Folder that it belongs in, None where it looks like none of the known ones."""
+    destination: Path | None
+    strip: str = ""
+    fault: str | None = None
+    """Why it cannot be unpacked."""
+
+
+def find_archives(data_root: str | Path) -> list[Path]:
+    """Archives in the data root and in its `downloads`, by name."""
+    folders = [Path(data_root), Path(data_root) / DOWNLOADS]
+    try:
+        files = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    except OSError as error:
+        raise DatasetError(f"{error.filename}: cannot be listed ({error.strerror}). Check its permissions.") from error
+    return sorted(path for path in files if path.is_file() and archive_suffix(path))
+
+
+def plan_unpacking(archive: str | Path, data_root: str | Path) -> UnpackingPlan:
+    """Where an archive belongs, told by the names of the folders in it or else by the files of its scenes.
+
+    Nothing is written. What cannot be unpacked, or is not known, says so in `fault`.
+    """
+    archive, data_root = Path(archive), Path(data_root)
+    try:
+        with opened_archive(archive) as members:
+            paths = [member.path for member in islice(members, LOOKED_AT)]
+    except (DatasetError, OSError) as error:
+        return UnpackingPlan(archive, None, None, fault=str(error))
+    paths = [path for path in paths if not set(path.split("/")) & set(LEFT_OUT)]
+    found = _by_folder(paths) or _by_scene(paths, archive)
+    if found is None:
+        fault = f"{archive.name}: looks like none of the known data sets. Unpack it by hand to where it belongs."
+        return UnpackingPlan(archive, None, None, fault=fault)
+    strip, folder = found
+    return UnpackingPlan(archive, folder.split("/")[0], data_root / folder, strip)
+
+
+def known_folders() -> dict[str, str]:
+    """Names of folders in archives, in lower case → the folder below the data root."""
+    known = {cache: cache for cache in CACHES}
+    for data_set in DATA_SETS.values():
+        known |= {name.lower(): name for name in data_set.folders}
+        known |= {name.lower(): data_set.folders[0] for name in data_set.also_called}
+    return known
+
+
+def _by_folder(paths: Sequence[str]) -> tuple[str, str] | None:
+    """(what to strip, folder), by the outermost folder of each path that has a known name; the most frequent one."""
+    known, votes = known_folders(), Counter()
+    for path in paths:
+        parts = path.split("/")[:-1]
+        index = next((index for index, part in enumerate(parts) if part.lower() in known), None)
+        if index is not None:
+            votes["/".join(parts[: index + 1])] += 1
+    if not votes:
+        return None
+    strip = votes.most_common(1)[0][0]
+    return strip, known[strip.split("/")[-1].lower()]
+
+
+def _by_scene(paths: Sequence[str], archive: Path) -> tuple[str, str] | None:
+    """(what to strip, folder), by the files that a scene has; a bare scene gets the archive's name."""
+    for pattern, folder in MARKERS.items():
+        for path in paths:
+            if match := re.fullmatch(pattern, path):
+                return match["before"].rstrip("/"), folder
+            if "(?P<scene>[^/]+)" in pattern and re.fullmatch(pattern, f"scene/{path}"):
+                stem = archive.name[: -len(archive_suffix(archive) or "")].strip(".")
+                return "", f"{folder}/{stem or 'scene'}"
+    return None

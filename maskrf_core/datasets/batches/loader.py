@@ -1,0 +1,207 @@
+"""Training batches made ahead in worker processes. A batch depends on the seed and its step alone, so neither the
+number of workers nor an interruption changes any number."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from multiprocessing.process import BaseProcess
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from maskrf_core.datasets.batches.batch import SceneBatch, SourceViews, Views
+from maskrf_core.datasets.batches.training_views import TrainingDraw
+from maskrf_core.support.errors import MaskrfError, RunError
+
+BATCHES_AHEAD = 2
+"""Batches that each worker makes before they are asked for."""
+PR_SET_PDEATHSIG = 1
+"""Of Linux: which signal a process gets when its parent dies."""
+Parts = dict[str, np.ndarray | None]
+
+
+@runtime_checkable  # so that the tests' type checker can check arguments
+class Drawn(Protocol):
+    """What batches are drawn from: a `Mixture` of scenes, or `OneScene`."""
+
+    def draw(self, generator: np.random.Generator) -> TrainingDraw:
+        """A batch that depends on nothing but the generator."""
+        ...
+
+
+def training_batches(
+    scenes: Drawn,
+    *,
+    seed: tuple[int, ...],
+    first_step: int,
+    steps: int,
+    workers: int,
+    pinned: bool = False,
+    rank: int = 0,
+) -> Iterator[TrainingDraw]:
+    """The batches of the steps from `first_step` to before `steps`. That of a step is drawn with `[*seed, step]`, or in
+    process `rank` > 0 of several with `[*seed, step, rank]`.
+
+    With 0 workers they are made when they are asked for. Close the iterator (`contextlib.closing`) to end the workers
+    early. `pinned` puts the tensors into page-locked memory, for a GPU.
+
+    Raises:
+        DatasetError: of a batch, when its turn comes.
+        RunError: a worker was killed.
+    """
+    loader = DataLoader(
+        _Steps(scenes, seed, rank),
+        batch_size=None,
+        sampler=range(first_step, steps),
+        num_workers=workers,
+        prefetch_factor=BATCHES_AHEAD if workers else None,
+        collate_fn=_unchanged,
+        pin_memory=pinned,
+        worker_init_fn=_begin_worker,
+        # A fork shares what is already open and costs milliseconds; macOS and Windows do not offer a safe one.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+    )
+    others = set(multiprocessing.active_children())
+    batches = iter(loader)
+    try:
+        for _ in range(first_step, steps):
+            made = _next(batches)
+            if isinstance(made, MaskrfError):
+                raise made
+            yield made.unpacked() if isinstance(made, _Packed) else made
+    finally:
+        del batches  # ends the workers
+        _end(set(multiprocessing.active_children()) - others)
+
+
+def _end(workers: set[BaseProcess]) -> None:
+    """End those that are busy, and have not ended by themselves; torch would take their death for a failure."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    heard_by = signal.signal(signal.SIGCHLD, signal.SIG_DFL) if in_main_thread else None
+    for worker in workers:
+        worker.kill()
+        worker.join()
+    if in_main_thread:
+        signal.signal(signal.SIGCHLD, heard_by)
+
+
+class _Steps(Dataset):
+    """Step → its batch, packed, or the error that it met."""
+
+    def __init__(self, scenes: Drawn, seed: tuple[int, ...], rank: int):
+        self.scenes = scenes
+        self.seed = seed
+        self.of_process = (rank,) if rank else ()
+
+    def __getitem__(self, step: int) -> "_Packed | MaskrfError":
+        try:
+            return _Packed.of(self.scenes.draw(np.random.default_rng([*self.seed, step, *self.of_process])))
+        except MaskrfError as error:  # handed over as it is: raised here, it would come wrapped in a page of text
+            return error
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A draw as plain arrays, images as bytes: a quarter of the size to copy from process to process.
+
+    Tensors would travel in shared memory, of which containers often have no more than one batch takes (64 MB), and
+    hold a file descriptor each.
+    """
+
+    query: Parts
+    references: Parts
+    pixels_xy: np.ndarray
+    origin: str
+    sources: Parts | None
+    neighbours: np.ndarray | None
+
+    @staticmethod
+    def of(draw: TrainingDraw) -> "_Packed":
+        batch, sources = draw.batch, draw.batch.sources
+        views, neighbours = (None, None) if sources is None else (_parts(sources.views), sources.neighbours.numpy())
+        parts = (_parts(batch.query), _parts(batch.references), batch.pixels_xy.numpy())
+        return _Packed(*parts, draw.origin, views, neighbours)
+
+    def unpacked(self) -> TrainingDraw:
+        query, references = (Views(**_tensors(parts)) for parts in (self.query, self.references))
+        sources = None
+        if self.sources is not None:
+            sources = SourceViews(Views(**_tensors(self.sources)), torch.tensor(self.neighbours))
+        return TrainingDraw(SceneBatch(query, references, torch.tensor(self.pixels_xy), sources), self.origin)
+
+    def pin_memory(self) -> TrainingDraw:
+        """What DataLoader calls, in a thread of its own, if memory is to be pinned."""
+        draw = self.unpacked()
+        query, references = (_pinned(views) for views in (draw.batch.query, draw.batch.references))
+        sources = draw.batch.sources
+        if sources is not None:
+            sources = SourceViews(_pinned(sources.views), sources.neighbours.pin_memory())
+        return TrainingDraw(SceneBatch(query, references, draw.batch.pixels_xy.pin_memory(), sources), draw.origin)
+
+
+def _parts(views: Views) -> Parts:
+    parts = {field.name: getattr(views, field.name) for field in fields(views)}
+    parts["images"] = _as_bytes(views.images).permute(0, 2, 3, 1)
+    return {name: None if part is None else part.contiguous().numpy() for name, part in parts.items()}
+
+
+def _tensors(parts: Parts) -> dict[str, Tensor | None]:
+    """The tensors in memory of torch's own: what is computed from them depends, in its last bit, on how they are
+    aligned and in which order they lie."""
+    tensors = {name: None if part is None else torch.tensor(part) for name, part in parts.items()}
+    images = tensors["images"].permute(0, 3, 1, 2)
+    tensors["images"] = images.float().div_(255) if images.dtype == torch.uint8 else images
+    return tensors
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    """Images as they were before they were divided by 255; as they are if that would lose anything."""
+    as_bytes = (images * 255).round_().to(torch.uint8)
+    return as_bytes if torch.equal(as_bytes.float().div_(255), images) else images
+
+
+def _pinned(views: Views) -> Views:
+    parts = {field.name: getattr(views, field.name) for field in fields(views)}
+    return views.replace(**{name: part.pin_memory() for name, part in parts.items() if part is not None})
+
+
+def _next(batches: Iterator) -> "_Packed | TrainingDraw | MaskrfError":
+    try:
+        return next(batches)
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise RunError(
+            f"a worker that prepares batches ended unexpectedly ({str(error).splitlines()[0]}). If memory ran out, set "
+            "hardware.image_cache_mib lower, or hardware.data_workers to 0, and start again: the run continues."
+        ) from error
+
+
+def _unchanged(made):
+    return made
+
+
+def _begin_worker(worker: int) -> None:
+    """One thread each: the others belong to the training. What asks a training to stop, sent to its whole group by a
+    terminal or a scheduler, is not for its workers: one that dies as it hands over a batch would block the training."""
+    os.setsid()
+    _die_with_the_training()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+
+
+def _die_with_the_training() -> None:
+    """A worker whose training was killed would wait for ever to hand over its batch, and hold its memory."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

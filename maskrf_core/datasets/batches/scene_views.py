@@ -1,0 +1,231 @@
+"""The views of a scene as tensors; batches to evaluate; pixels."""
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from maskrf_core.cameras import camera_centres
+from maskrf_core.datasets.batches.augment import fill_up, pad_by_reflection, pad_to_largest
+from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SourceViews, Views
+from maskrf_core.datasets.batches.image_cache import ImageCache
+from maskrf_core.datasets.demo import demo_scene_names
+from maskrf_core.datasets.depth.depth_maps import depth_maps
+from maskrf_core.datasets.scene import Scene, open_scene
+from maskrf_core.support.errors import DatasetError
+
+ENCODER_MULTIPLE = 16
+"""Sides of reference images are padded to a multiple of this, which the image encoder needs."""
+MATCHING_MULTIPLE = 32
+"""The same where they are matched with source views: what the cost volumes' network needs."""
+NEIGHBOURS = 3
+"""Views that each reference view is matched with in its cost volume, where there are so many."""
+
+
+class SceneViews:
+    """The views of one scene as tensors; each image is decoded once while there is room, each depth map prepared once.
+
+    `cache_root` is where estimated depth maps of scenes without any are kept; None estimates them in memory. `images`
+    is the memory that decoded images share with other scenes. Where a view is used that has no depth map and was not
+    prepared, the maps of all views of `estimated_together` are, so that they confirm each other; on `device`.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        cache_root: Path | None = None,
+        images: ImageCache | None = None,
+        estimated_together: Sequence[str] = (),
+        device: str = "auto",
+    ):
+        self.scene = scene
+        self.estimated_together = estimated_together
+        self.device = device
+        self.cache_root = cache_root
+        self.images = images or ImageCache()
+        self._depths: Mapping[str, np.ndarray] = ChainMap()
+        self._cameras: dict[tuple[str, str], np.ndarray] = {}
+        self._training_index = {image_id: index for index, image_id in enumerate(self.training_ids)}
+
+    @property
+    def data_set(self) -> str:
+        """First word of the scene's name."""
+        return self.scene.name.split("/")[0]
+
+    @property
+    def training_ids(self) -> list[str]:
+        """The views that a training of this scene alone may see: the references of its test views."""
+        return self.scene.split("test")[0]
+
+    def prepare_depths(self, image_ids: Sequence[str]) -> None:
+        """Read or estimate the depth maps of these views; a bar shows what takes long."""
+        missing = [image_id for image_id in image_ids if image_id not in self._depths]
+        if missing:
+            # A data worker is a fork, in which a GPU that the training uses cannot be.
+            device = self.device if get_worker_info() is None else "cpu"
+            maps = depth_maps(self.scene, missing, cache_root=self.cache_root, device=device)
+            self._depths = self._depths.new_child(maps)
+
+    def query(self, image_id: str) -> Views:
+        """One view with its mask, to be rendered."""
+        return self.load([image_id], masks=True)
+
+    def references(self, image_ids: Sequence[str]) -> Views:
+        """Views to render from, with depth maps, padded by reflection to sides that the encoders take."""
+        return self.working_views(image_ids, (), FROM_DEPTHS)[0]
+
+    def working_views(
+        self, image_ids: Sequence[str], pool: Sequence[str], inputs: ModelInputs
+    ) -> tuple[Views, SourceViews | None]:
+        """Views to render from with what the model needs of them, padded by reflection to sides that it takes.
+
+        `pool` is where their neighbours are sought, beside themselves.
+        """
+        references = self.load(image_ids, depths=inputs.depths)
+        return padded(*self.with_sources(references, image_ids, pool)) if inputs.sources else padded(references, None)
+
+    def load(self, image_ids: Sequence[str], *, masks: bool = False, depths: bool = False) -> Views:
+        """Views as they are on disk, with what else is asked for.
+
+        Images of unequal size are filled up at the right and bottom, black, background and of unknown depth.
+        """
+        images = self._pictures("image", image_ids, self.scene.image)
+        parts = {}
+        if masks:
+            parts["masks"] = torch.from_numpy(self._pictures("mask", image_ids, self.scene.mask))
+        if depths:
+            depths = self._pictures("depth", image_ids, partial(self._depth, used_with=image_ids))
+            parts["depths"] = torch.from_numpy(depths)[:, None]
+        return Views(
+            images=torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255),
+            K=self._stacked_cameras("K", image_ids),
+            w2c=self._stacked_cameras("w2c", image_ids),
+            depth_range=self._stacked_cameras("depth_range", image_ids),
+            training_index=torch.tensor([self._training_index.get(image_id, -1) for image_id in image_ids]),
+            **parts,
+        )
+
+    def own_depths(self, image_ids: Sequence[str]) -> Float[Tensor, "view 1 height width"]:
+        """The scene's own depth maps; 0, unknown, where it has none. Nothing is estimated."""
+        return torch.from_numpy(self._pictures("own depth", image_ids, self._own_depth))[:, None]
+
+    def with_sources(
+        self, references: Views, image_ids: Sequence[str], pool: Sequence[str]
+    ) -> tuple[Views, SourceViews]:
+        """The references, and what cost volumes match them against: the 3 nearest of `pool` and of themselves to each.
+
+        `references` are the views `image_ids`, as they were loaded. All come out in one size. Where there are fewer
+        than 4 views, each has fewer neighbours.
+        """
+        candidates = list(dict.fromkeys([*pool, *image_ids]))
+        count = min(NEIGHBOURS, len(candidates) - 1)
+        nearest = [self.nearest(own, [other for other in candidates if other != own], count) for own in image_ids]
+        order = list(dict.fromkeys([*image_ids, *chain.from_iterable(nearest)]))
+        place = {image_id: index for index, image_id in enumerate(order)}
+        neighbours = torch.tensor([[place[other] for other in row] for row in nearest], dtype=torch.int64)
+        others = order[len(image_ids) :]
+        views = self.load(others).replace(training_index=None) if others else references.none()
+        sizes = (references.image_size, views.image_size)
+        height, width = (max(side) for side in zip(*sizes, strict=True))
+        return fill_up(references, height, width), SourceViews(fill_up(views, height, width), neighbours)
+
+    def nearest(self, image_id: str, candidates: Sequence[str], count: int) -> list[str]:
+        """The `count` candidates whose camera centres are nearest to that of `image_id`, nearest first.
+
+        Raises:
+            DatasetError: there are fewer candidates.
+        """
+        return self.nearest_to(self._stacked_cameras("w2c", [image_id])[0], candidates, count, what=image_id)
+
+    def nearest_to(self, w2c: Float[Tensor, "3 4"], candidates: Sequence[str], count: int, what: str) -> list[str]:
+        """As `nearest`, of any camera; `what` is what an error calls it."""
+        self.check_enough(what, candidates, count)
+        if count == 0:
+            return []
+        centres = camera_centres(torch.cat([w2c[None], self._stacked_cameras("w2c", candidates)]))
+        order = torch.linalg.vector_norm(centres[1:] - centres[0], dim=-1).argsort(stable=True)
+        return [candidates[index] for index in order[:count].tolist()]
+
+    def check_enough(self, image_id: str, candidates: Sequence[str], count: int) -> None:
+        """Raise `DatasetError` if there are fewer than `count` candidates for the query."""
+        if count > len(candidates):
+            raise DatasetError(
+                f"{self.scene.name}: {count} working views are asked for, but only {len(candidates)} reference views "
+                f"are there for {image_id}. Set working_views to {len(candidates)} or less."
+            )
+
+    def _depth(self, image_id: str, used_with: Sequence[str]) -> np.ndarray:
+        """A prepared depth map, or the scene's own (that of one view: a scene may have hundreds), or an estimate."""
+        if image_id not in self._depths:
+            own = self.scene.depth(image_id)
+            if own is not None:
+                return own
+            self.prepare_depths(list(dict.fromkeys([*self.estimated_together, *used_with])))
+        return self._depths[image_id]
+
+    def _own_depth(self, image_id: str) -> np.ndarray:
+        own = self.scene.depth(image_id)
+        return np.zeros(self.scene.mask(image_id).shape, np.float32) if own is None else own
+
+    def _pictures(self, kind: str, image_ids: Sequence[str], read: Callable[[str], np.ndarray]) -> np.ndarray:
+        return pad_to_largest(
+            [
+                self.images.get((self.scene.name, kind, image_id), lambda image_id=image_id: read(image_id))
+                for image_id in image_ids
+            ]
+        )
+
+    def _stacked_cameras(self, part: str, image_ids: Sequence[str]) -> Tensor:
+        """K, w2c or depth ranges of these views; each is asked for once."""
+        for image_id in image_ids:
+            if (part, image_id) not in self._cameras:
+                value = getattr(self.scene, part)(image_id)
+                self._cameras[part, image_id] = np.asarray(value, dtype=np.float32)
+        return torch.from_numpy(np.stack([self._cameras[part, image_id] for image_id in image_ids]))
+
+
+def padded(references: Views, sources: SourceViews | None) -> tuple[Views, SourceViews | None]:
+    """Padded by reflection to sides that the encoders, and with sources the cost volumes' network, take."""
+    if sources is None:
+        return pad_by_reflection(references, ENCODER_MULTIPLE), None
+    return (
+        pad_by_reflection(references, MATCHING_MULTIPLE),
+        sources.replaced(partial(pad_by_reflection, multiple=MATCHING_MULTIPLE)),
+    )
+
+
+def draw_pixels(query: Views, count: int, *, generator: np.random.Generator) -> Float[Tensor, "{count} 2"]:
+    """Random pixels, half of them on the foreground where the query's mask tells it from a background."""
+    height, width = query.image_size
+    flat = generator.integers(height * width, size=count)
+    foreground = np.zeros(0) if query.masks is None else np.flatnonzero(query.masks[0].numpy())
+    if 0 < len(foreground) < height * width:
+        flat[: count // 2] = generator.choice(foreground, size=count // 2)
+    return torch.from_numpy(np.stack([flat % width, flat // width], axis=-1)).float()
+
+
+def open_scenes(
+    names: Sequence[str],
+    data_root: str | Path,
+    cache_root: Path | None,
+    images: ImageCache | None = None,
+    device: str = "auto",
+) -> list[SceneViews]:
+    """Open scenes by name; `demo/train`, `demo/validation` and `demo/test` stand for all demo scenes of that split."""
+    images = images or ImageCache()
+    return [
+        SceneViews(open_scene(name, data_root), cache_root, images, device=device) for name in expand_scene_names(names)
+    ]
+
+
+def expand_scene_names(names: Sequence[str]) -> list[str]:
+    """Replace the names of demo splits by the names of their scenes."""
+    splits = {f"demo/{split}": split for split in ("train", "validation", "test")}
+    return [scene for name in names for scene in (demo_scene_names(splits[name]) if name in splits else [name])]

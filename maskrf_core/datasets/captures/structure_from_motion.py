@@ -1,0 +1,162 @@
+"""Cameras for photographs: COLMAP's incremental structure from motion, in a child process that may die without us.
+
+`python -m maskrf_core.datasets.captures.structure_from_motion <work folder>` is that child; `reconstruct` starts it.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS, LISTED
+from maskrf_core.datasets.captures.colmap_models import is_colmap_model, read_colmap_model
+from maskrf_core.datasets.files.image_files import image_size, orientation_tag, read_image
+from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.paths import ROOT
+from maskrf_core.support.progress import Progress
+
+EXHAUSTIVE_UP_TO = 150
+"""Photographs; beyond, each is matched with its neighbours in the order of names, 20 to a side and at powers of two."""
+LARGEST_SIDE = 2000
+"""Pixels at which features are sought in larger photographs."""
+EXTRACTION_THREADS = 8
+"""Each takes about a gigabyte at the largest side."""
+LEAST_REGISTERED = 1 / 3
+REFINED_FROM = 20
+"""Registered photographs that determine the principal point, too; with fewer it stays in the middle."""
+ADVICE = (
+    "Photograph a scene that does not move, with texture and without mirrors, from 20 or more places around it, each "
+    "photograph overlapping the one before by two thirds, sharp, evenly lit and with the zoom unchanged."
+)
+
+
+def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> None:
+    """Write a COLMAP model of the photographs to `model_folder`, whole or not at all.
+
+    In it the k-th photograph is called `photograph_name(k, …)`, whatever it is called on disk, and stands upright, as
+    its orientation tag says. Photographs of one size share an OPENCV camera; runs differ in the last digits.
+
+    Raises:
+        DatasetError: a photograph is broken, fewer than 3 or less than a third of them could be registered, or COLMAP
+            failed.
+    """
+    if len(photographs) < LEAST_VIEWS:
+        raise DatasetError(f"{name}: {len(photographs)} photographs, at least {LEAST_VIEWS} are needed. {ADVICE}")
+    model_folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".sfm.", dir=model_folder.parent) as temporary:
+        work = Path(temporary)
+        (work / "model").mkdir()
+        for index, path in enumerate(photographs):
+            put_upright(path, work / "images" / photograph_name(index, path))
+        command = [sys.executable, "-m", "maskrf_core.datasets.captures.structure_from_motion", str(work)]
+        run_child(command, name, len(photographs))
+        _check_registered(work / "model", photographs, name)
+        try:
+            (work / "model").rename(model_folder)
+        except OSError:
+            if not is_colmap_model(model_folder):  # else another process was faster
+                raise
+
+
+def photograph_name(index: int, path: Path) -> str:
+    """What the index-th photograph is called in the model: a folder for its size, and a number."""
+    height, width = image_size(path, upright=True)
+    return f"{width}x{height}/{index:05d}{path.suffix.lower()}"
+
+
+def put_upright(path: Path, target: Path) -> None:
+    """A link to the photograph, or a turned copy that keeps what EXIF says of the lens."""
+    read_image(path)  # strictly: COLMAP passes over what it cannot read
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(path) as image:
+        if orientation_tag(image) == 1:
+            target.symlink_to(path.resolve())
+        else:
+            turned = ImageOps.exif_transpose(image)
+            turned.save(target, quality=95, exif=turned.getexif())
+
+
+def run_child(command: list[str], name: str, photographs: int) -> None:
+    """Run COLMAP in a process of its own, its log turned into a bar; `DatasetError` with the log's end if it fails."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    progress = Progress(2 * photographs, 0, f"cameras of {name}")
+    last: list[str] = []
+    child = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", env=environment
+    )
+    try:
+        for line in child.stderr or ():
+            last = [*last[-4:], line.strip()]
+            if said := re.search(r"STAGE (.+)", line):
+                progress.line(f"{name}: {said[1]}")
+            elif "Processed file" in line or "Registering image #" in line:
+                progress.advance()
+        child.wait()
+    finally:
+        child.kill()  # of a child that has ended this does nothing
+        child.wait()
+        progress.close()
+    if child.returncode != 0:
+        log = " | ".join(line[:200] for line in last)
+        raise DatasetError(f"{name}: COLMAP found no cameras (it ended with {child.returncode}: {log}). {ADVICE}")
+
+
+def _check_registered(model_folder: Path, photographs: Sequence[Path], name: str) -> None:
+    registered = {int(Path(view.name).stem) for view in read_colmap_model(model_folder).views}
+    left_out = [path.name for index, path in enumerate(photographs) if index not in registered]
+    named = ", ".join(left_out[:LISTED]) + (f" and {len(left_out) - LISTED} more" if len(left_out) > LISTED else "")
+    found = f"{name}: {len(registered)} of {len(photographs)} photographs could be registered"
+    if len(registered) < max(LEAST_VIEWS, LEAST_REGISTERED * len(photographs)):
+        raise DatasetError(f"{found}, which is too few; not {named}. {ADVICE}")
+    if left_out:
+        warnings.warn(f"{found}; left out: {named}.", stacklevel=3)
+
+
+def _reconstruct_here(work: Path, say: Callable[[str], None]) -> None:
+    """The child's work: features, matches and cameras of work/images; the largest model goes to work/model."""
+    import pycolmap
+
+    pycolmap.set_random_seed(0)
+    device = pycolmap.Device.cuda if pycolmap.has_cuda else pycolmap.Device.cpu
+    database, images = work / "database.db", work / "images"
+    count = sum(1 for path in images.rglob("*") if path.is_file())
+    say(f"features of {count} photographs")
+    pycolmap.extract_features(
+        database,
+        images,
+        camera_mode=pycolmap.CameraMode.PER_FOLDER,
+        reader_options={"camera_model": "OPENCV"},
+        extraction_options={
+            "max_image_size": LARGEST_SIDE,
+            "num_threads": min(EXTRACTION_THREADS, os.cpu_count() or 1),
+        },
+        device=device,
+    )
+    if count <= EXHAUSTIVE_UP_TO:
+        say(f"matches of {count * (count - 1) // 2} pairs")
+        pycolmap.match_exhaustive(database, device=device)
+    else:
+        say(f"matches of {count} photographs, each with its neighbours by name")
+        pycolmap.match_sequential(database, pairing_options={"overlap": 20}, device=device)
+    say("cameras and points")
+    (work / "models").mkdir()
+    models = pycolmap.incremental_mapping(
+        database, images, work / "models", options={"min_model_size": LEAST_VIEWS, "random_seed": 0}
+    )
+    if not models:
+        raise SystemExit("no two photographs could be brought together")
+    largest = max(models.values(), key=lambda model: model.num_reg_images())
+    if largest.num_reg_images() >= REFINED_FROM:
+        say("principal point")
+        pycolmap.bundle_adjustment(largest, {"refine_principal_point": True})
+    largest.write(work / "model")
+
+
+if __name__ == "__main__":
+    _reconstruct_here(Path(sys.argv[1]), lambda text: print(f"STAGE {text}", file=sys.stderr, flush=True))

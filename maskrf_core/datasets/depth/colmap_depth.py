@@ -1,0 +1,76 @@
+"""COLMAP's dense depth maps as files (`*.geometric.bin`): what the published system read, and what it left out."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from maskrf_core.datasets.files.checked_files import read_bytes
+from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.support.errors import DatasetError
+
+LARGEST_SIDE = 100_000
+"""Pixels; a header that says more is taken for damage."""
+SHAPE_TOLERANCE = 0.02
+"""Relative difference between the shapes of a map and its image, beside that of rounded sides."""
+
+
+def kept_colmap_depth(
+    path: Path, size: tuple[int, int], *, far: float | None = None, any_shape: bool = False
+) -> Float32[np.ndarray, "height width"] | None:
+    """The dense map at `path`, brought to `size` (height, width) by nearest; None where there is no such file.
+
+    What is not finite or not positive is unknown (0); what lies beyond `far` is put there, as published.
+    `any_shape` is for images that are themselves stretched to `size`.
+
+    Raises:
+        DatasetError: the file is no dense map, is cut short, or is of another shape than `size`.
+    """
+    if not path.is_file():
+        return None
+    depth = read_colmap_depth(path)
+    (height, width), (wanted_height, wanted_width) = depth.shape, size
+    difference = abs(height / width * wanted_width / wanted_height - 1)
+    if not any_shape and difference > SHAPE_TOLERANCE + 1 / min(*depth.shape, *size):
+        raise DatasetError(
+            f"{path}: the depth map is {width}×{height}, of another shape than its image ({wanted_width}×"
+            f"{wanted_height}), so it is not of this image as it is. Remove it, or make it again from this image."
+        )
+    if depth.shape != size:
+        depth = cv2.resize(depth, size[::-1], interpolation=cv2.INTER_NEAREST)
+    depth = np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
+    return depth if far is None else np.minimum(depth, np.float32(far))
+
+
+def read_colmap_depth(path: str | Path) -> Float32[np.ndarray, "height width"]:
+    """A COLMAP dense map (`*.geometric.bin`, `*.photometric.bin`): z-depth, 0 where unknown.
+
+    Raises:
+        DatasetError: the file is missing, cut short, or its header is no header of a depth map.
+    """
+    path = Path(path)
+    data = read_bytes(path)
+    try:
+        *words, numbers = data.split(b"&", 3)
+        width, height, channels = (int(word) for word in words)
+    except ValueError as error:
+        raise DatasetError(
+            f"{path}: does not begin with width&height&channels&, so it is no dense map. Copy it again."
+        ) from error
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and channels == 1):
+        raise DatasetError(
+            f"{path}: its header says {width}×{height} with {channels} channels, which is no depth map. Copy it again."
+        )
+    if len(numbers) != 4 * width * height:
+        raise DatasetError(
+            f"{path}: holds {len(numbers)} bytes of depth, {width}×{height} takes {4 * width * height}. Copy it again."
+        )
+    return np.frombuffer(numbers, "<f4").reshape(height, width).astype(np.float32)
+
+
+def write_colmap_depth(path: str | Path, depth: Float32[np.ndarray, "height width"]) -> None:
+    """Write a depth map as COLMAP does."""
+    height, width = depth.shape
+    header = f"{width}&{height}&1&".encode()
+    write_atomically(Path(path), lambda file: file.write(header + depth.astype("<f4").tobytes()))

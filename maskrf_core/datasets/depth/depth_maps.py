@@ -1,0 +1,139 @@
+"""Depth maps of a scene: its own, kept ones, or estimated ones; read when asked for, so that memory stays free."""
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+
+from maskrf_core.datasets.depth.depth_estimation import each_depth_map
+from maskrf_core.datasets.depth.depth_passes import DepthSettings
+from maskrf_core.datasets.depth.patch_match import patch_match_depth_maps, patch_match_is_possible
+from maskrf_core.datasets.scene import Scene
+from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.support.errors import DatasetError
+
+ESTIMATOR_VERSION = 3
+"""To be raised with every change of the estimator that changes its maps: older kept ones are then not used."""
+
+
+class DepthMaps(Mapping[str, Float32[np.ndarray, "height width"]]):
+    """z-depth of views by image id, 0 where unknown. Own and kept maps are read anew at each access.
+
+    What is not in `estimates` (a kept file, or a map in memory) is the scene's own.
+    """
+
+    def __init__(self, scene: Scene, image_ids: Sequence[str], estimates: Mapping[str, Path | np.ndarray]):
+        self._scene, self._image_ids, self._estimates = scene, dict.fromkeys(image_ids), estimates
+
+    def __getitem__(self, image_id: str) -> Float32[np.ndarray, "height width"]:
+        """Raises `DatasetError` where the file is broken or gone since, `KeyError` for a view that is not in it."""
+        if image_id not in self._image_ids:
+            raise KeyError(image_id)
+        estimate = self._estimates.get(image_id)
+        if estimate is None:
+            return self._scene.depth(image_id)
+        if isinstance(estimate, np.ndarray):
+            return estimate
+        try:
+            return np.load(estimate, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DatasetError(
+                f"{estimate}: the kept depth of {self._scene.name} cannot be read ({error}). Delete the file and open "
+                "the scene again: it is then estimated once more."
+            ) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._image_ids)
+
+    def __len__(self) -> int:
+        return len(self._image_ids)
+
+
+def depth_maps(
+    scene: Scene, image_ids: Sequence[str], *, cache_root: Path | None, device: str | torch.device = "auto"
+) -> DepthMaps:
+    """z-depth of each view, 0 where unknown: the scene's own depth, else a kept estimate, else a new one.
+
+    Estimates are kept below `<cache_root>/depth`, under a fingerprint of the cameras, images and settings they were
+    made from, each as soon as it is made: what an interrupted estimation has done is found by the next. None keeps
+    them in memory. Views are estimated together, because they confirm each other; the scene's own maps take part.
+
+    Raises:
+        DatasetError: a file of the scene is missing or broken, or there are too few views to estimate from.
+    """
+    missing = [image_id for image_id in image_ids if scene.depth(image_id) is None]
+    if not missing:
+        return DepthMaps(scene, image_ids, {})
+    own = {image_id: scene.depth(image_id) for image_id in image_ids if image_id not in missing}
+    settings = DepthSettings()
+    if cache_root is None:
+        return DepthMaps(scene, image_ids, dict(_estimates(scene, image_ids, own, missing, device, settings)))
+    fingerprint, shapes = _fingerprint(scene, image_ids, own, settings)
+    folder = Path(cache_root) / "depth" / f"{scene.name.replace('/', '_')}_{fingerprint}"
+    paths = {image_id: folder / _file_name(image_id) for image_id in missing}
+    wanted = [image_id for image_id, path in paths.items() if not _is_whole(path, shapes[image_id], scene.name)]
+    if wanted:
+        for image_id, depth in _estimates(scene, image_ids, own, wanted, device, settings):
+            write_atomically(paths[image_id], lambda file, depth=depth: np.save(file, depth, allow_pickle=False))
+    return DepthMaps(scene, image_ids, paths)
+
+
+def _estimates(
+    scene: Scene,
+    image_ids: Sequence[str],
+    own: Mapping[str, np.ndarray],
+    wanted: Sequence[str],
+    device: str | torch.device,
+    settings: DepthSettings,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Estimates of the `wanted` views: COLMAP's patch-match where it can run, else (or should it fail) the sweep."""
+    if patch_match_is_possible(device):
+        try:
+            yield from patch_match_depth_maps(scene, image_ids, settings=settings, wanted=wanted).items()
+            return
+        except (RuntimeError, ValueError, DatasetError) as error:
+            print(f"{scene.name}: COLMAP's patch-match failed ({error}); depth is estimated by a plane sweep instead.")
+    yield from each_depth_map(scene, image_ids, given=own, wanted=wanted, device=device, settings=settings)
+
+
+def _fingerprint(
+    scene: Scene, image_ids: Sequence[str], own: Mapping[str, np.ndarray], settings: DepthSettings
+) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """What changes with anything that an estimate is made from; and the views' sizes, seen on the way."""
+    digest, shapes = hashlib.sha256(f"{ESTIMATOR_VERSION} {asdict(settings)}".encode()), {}
+    for image_id in image_ids:
+        digest.update(image_id.encode())
+        for part in (scene.K(image_id), scene.w2c(image_id), scene.depth_range(image_id)):
+            digest.update(np.asarray(part, dtype=np.float64).tobytes())
+        mask = scene.mask(image_id)
+        digest.update(np.ascontiguousarray(scene.image(image_id)).tobytes())
+        digest.update(np.ascontiguousarray(mask).tobytes())
+        if image_id in own:
+            digest.update(np.ascontiguousarray(own[image_id]).tobytes())
+        shapes[image_id] = mask.shape
+    return digest.hexdigest()[:16], shapes
+
+
+def _is_whole(path: Path, shape: tuple[int, ...], scene_name: str) -> bool:
+    """Whether an earlier estimate is there; one of another type, size or length than it should be is no estimate."""
+    if not path.is_file():
+        return False
+    try:
+        kept = np.load(path, mmap_mode="r", allow_pickle=False)  # reads the header, and compares the length
+    except (OSError, ValueError, EOFError):
+        kept = None
+    if kept is None or kept.dtype != np.float32 or kept.shape != shape:
+        warnings.warn(f"{path}: is damaged, so the depth of {scene_name} is estimated again.", stacklevel=3)
+        return False
+    return True
+
+
+def _file_name(image_id: str) -> str:
+    """A file name of its own for every image id, whatever signs it has."""
+    readable = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in image_id)[:80]
+    return f"{readable}_{hashlib.sha256(image_id.encode()).hexdigest()[:8]}.npy"

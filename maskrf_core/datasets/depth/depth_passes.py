@@ -1,0 +1,166 @@
+"""The passes that find depth: planes are swept at reduced size, the surface is refined at full size, then confirmed.
+
+Each view passes through all three, and each pass of a view looks at earlier passes of its neighbours.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from maskrf_core.datasets.depth.depth_consistency import (
+    confirmed_depth,
+    off_silhouettes,
+    smooth_surface,
+    without_specks,
+)
+from maskrf_core.datasets.depth.depth_neighbours import crop, foreground_box, halved, neighbour_order, spread_views
+from maskrf_core.datasets.depth.plane_sweep import SweepSettings, SweepView, sweep_around, sweep_depth
+
+SURFACE_STEPS = 4.0
+"""Steps in depth between pixels of one surface, in distances between planes."""
+SPECK_STEPS = 2.0
+"""The same where specks are told from a surface: less, since what is wrong but near the surface is a speck."""
+
+
+@dataclass(frozen=True)
+class DepthSettings:
+    """How depth is estimated and which pixels are kept; chosen on training scenes of the demo."""
+
+    longest_side: int = 512
+    """Larger images are estimated at this size in pixels, and the map is enlarged by nearest."""
+    sweep_side: int = 256
+    """Planes are swept at this size or less, by halving; only the surface found is refined at the larger size."""
+    sources: int = 6
+    """Neighbours that a view is matched with."""
+    best_angle: float = 10.0
+    """Angle in degrees, between two views of the middle of the scene, that serves matching best."""
+    silhouettes: int = 12
+    """How many views' masks forbid depths that would put a foreground pixel on their background."""
+    confirming_views: int = 1
+    """How many neighbours must agree with a depth for it to be kept..."""
+    asked_views: int = 8
+    """...out of how many."""
+    depth_tolerance: float = 0.015
+    """Relative difference of depth at which two views still agree."""
+    pixel_tolerance: float = 1.0
+    """Pixels (at the size estimated) within which a point comes back from a neighbour's depth map."""
+    largest_speck: int = 10
+    """Patches of a map of up to as many pixels, unconnected with their surroundings, are cut: half are wrong."""
+    sweep: SweepSettings = field(default_factory=SweepSettings)
+    large_sweep: SweepSettings = field(
+        default_factory=lambda: SweepSettings(window=5, best_sources=3, jump_penalty=1.0, offset_step=0.25)
+    )
+    """The same for views that are swept at reduced size: a distance between planes is then more of their pixels.
+
+    Chosen, as the numbers of sources and of pixels in a speck, on the demo's training scenes 00, 04, 05 and 11
+    rendered at 320×320.
+    """
+
+
+class DepthPasses:
+    """Views of one scene on their way to depth maps; `given` holds the maps (0 = unknown) of those that have one."""
+
+    def __init__(self, views: list[SweepView], settings: DepthSettings, given: Mapping[int, Tensor] | None = None):
+        self._views, self._settings = views, settings
+        self._order = neighbour_order(views, settings.best_angle)
+        self._small = [_reduced(view, settings.sweep_side) for view in views]
+        self._silhouettes = spread_views(views, settings.silhouettes)
+        self._refined = dict(given or {})
+        self._swept = {index: _nearest(depth, self._small[index]) for index, depth in self._refined.items()}
+
+    def steps(self, wanted: Iterable[int]) -> list[tuple[Callable[[int], Tensor], int]]:
+        """What to call, with which view, in which order: only what is needed for the `wanted` views.
+
+        Whatever calls `confirm` returns the final map of its view, so that maps come out one after the other.
+        """
+        steps: dict[tuple[Callable, int], None] = {}
+        asked = [order[: self._settings.asked_views] for order in self._order]
+        for index in wanted:
+            for other in [index, *asked[index]]:
+                if other not in self._refined:
+                    for further in [other, *asked[other]]:
+                        if further not in self._swept:
+                            steps[self.sweep, further] = None
+                    steps[self.refine, other] = None
+            steps[self.confirm, index] = None
+        return list(steps)
+
+    def sweep(self, index: int) -> Float[Tensor, "_height _width"]:
+        """First pass: all planes, at reduced size."""
+        view, sources = self._small[index], self._sources(self._small, index)
+        depth, box = torch.zeros_like(view.image[0]), foreground_box(view)
+        if sources and box is not None:
+            part = crop(view, box)
+            masks = [self._small[other] for other in self._silhouettes if other != index]
+            sweep = self._sweep(index)
+            depth[box] = sweep_depth(part, sources, sweep, off_silhouettes(part, masks, sweep.planes))
+        self._swept[index] = depth
+        return depth
+
+    def refine(self, index: int) -> Float[Tensor, "_height _width"]:
+        """Second pass: around the surface found, at full size; its slant is now known."""
+        view, sources = self._views[index], self._sources(self._views, index)
+        depth, box = torch.zeros_like(view.image[0]), foreground_box(view)
+        if sources and box is not None:
+            confirmed = self._confirmed(self._small, self._swept, index)
+            found, sure = (_nearest(part, view)[box] for part in (self._swept[index], confirmed))
+            surface = smooth_surface(found, sure, inverse_depth_scale=SURFACE_STEPS * self._plane_step(index))
+            depth[box] = sweep_around(crop(view, box), sources, surface, self._sweep(index))
+        self._refined[index] = depth
+        return depth
+
+    def confirm(self, index: int) -> Float[Tensor, "_height _width"]:
+        """Third pass: the final map, 0 where no other view agrees and where too small a patch is left."""
+        kept = self._confirmed(self._views, self._refined, index)
+        step = SPECK_STEPS * self._plane_step(index)
+        return without_specks(kept, largest_speck=self._settings.largest_speck, inverse_depth_step=step)
+
+    def _sweep(self, index: int) -> SweepSettings:
+        return self._settings.sweep if self._small[index] is self._views[index] else self._settings.large_sweep
+
+    def _plane_step(self, index: int) -> float:
+        """Distance between planes, in inverse depth."""
+        view = self._views[index]
+        return (1 / view.near - 1 / view.far) / (self._sweep(index).planes - 1)
+
+    def _sources(self, views: list[SweepView], index: int) -> list[SweepView]:
+        return [views[other] for other in self._order[index][: self._settings.sources]]
+
+    def _confirmed(
+        self, views: list[SweepView], depths: dict[int, Tensor], index: int
+    ) -> Float[Tensor, "_height _width"]:
+        kept, box = torch.zeros_like(depths[index]), foreground_box(views[index])
+        if box is not None:
+            kept[box] = confirmed_depth(
+                crop(views[index], box),
+                depths[index][box],
+                [(views[other], depths[other]) for other in self._order[index][: self._settings.asked_views]],
+                confirming_views=self._settings.confirming_views,
+                depth_tolerance=self._settings.depth_tolerance,
+                pixel_tolerance=self._settings.pixel_tolerance,
+            )
+        return kept
+
+
+def _reduced(view: SweepView, longest_side: int) -> SweepView:
+    while max(view.mask.shape) > longest_side:
+        view = halved(view)
+    return view
+
+
+def _nearest(depth: Float[Tensor, "_height _width"], view: SweepView) -> Float[Tensor, "_height _width"]:
+    """A map at another size of the same view, brought to the view's size."""
+    if depth.shape == view.mask.shape:
+        return depth
+    (height, width), (rows, columns) = view.mask.shape, depth.shape
+    # Sizes differ by halvings, rounded up: 2ⁿ pixels to one.
+    factor = 2 ** round(math.log2(max(height, width) / max(rows, columns)))
+    y, x = (
+        (torch.arange(count, device=depth.device) / factor).long().clamp(max=size - 1)
+        for count, size in ((height, rows), (width, columns))
+    )
+    return depth[y[:, None], x]

@@ -1,0 +1,196 @@
+"""Reading the small files beside the images, checking what they hold, and refusing paths that leave their scene."""
+
+import json
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from maskrf_core.support.errors import DatasetError
+
+ROTATION_TOLERANCE = 1e-3
+"""How far `R Rᵀ` may be from the identity, by element; published poses are within 1e-5."""
+LONGEST_NAME, LONGEST_PATH = 250, 1000
+"""Bytes of a file's name, to which a suffix may still come, and signs of a path: what file systems can look for."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole file; `DatasetError` if it is missing or cannot be read."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DatasetError(f"{path}: is no file. Download or unpack the data set again.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"{path}: cannot be read ({error.strerror}). Download or unpack the data set again, "
+            "or check the file's permissions."
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file whose top level is an object; `DatasetError` if it is anything else."""
+    content = _read_any_json(path)
+    if not isinstance(content, dict):
+        raise DatasetError(
+            f"{path}: holds a JSON {type(content).__name__}, an object was expected. Unpack or export it again."
+        )
+    return content
+
+
+def read_json_list(path: Path) -> list[Any]:
+    """A JSON file whose top level is a list; `DatasetError` if it is anything else."""
+    content = _read_any_json(path)
+    if not isinstance(content, list):
+        raise DatasetError(f"{path}: holds a JSON {type(content).__name__}, a list was expected. Unpack it again.")
+    return content
+
+
+def _read_any_json(path: Path) -> Any:
+    try:
+        return json.loads(read_bytes(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: not valid JSON ({error}). Download or unpack the data set again.") from error
+
+
+def read_text(path: Path) -> str:
+    """A text file of ASCII characters, as camera files are; `DatasetError` if it is missing or anything else."""
+    try:
+        return read_bytes(path).decode("ascii")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not a text file. Download or unpack the data set again.") from error
+
+
+def parse_numbers(words: Sequence[str], where: str) -> Float[np.ndarray, "number"]:
+    """Finite numbers written as decimals; `DatasetError` naming `where` for anything else."""
+    try:
+        numbers = np.array([float(word) for word in words])
+    except ValueError as error:
+        raise DatasetError(f"{where}: numbers were expected ({error}). Unpack the data set again.") from error
+    if any("_" in word for word in words) or not np.isfinite(numbers).all():
+        raise DatasetError(f"{where}: holds NaN, infinity or a number that is none. Unpack the data set again.")
+    return numbers
+
+
+def read_matrix(path: Path, rows: int, columns: int) -> Float[np.ndarray, "{rows} {columns}"]:
+    """A matrix written as text, row by row, however it is broken into lines.
+
+    Raises:
+        DatasetError: the file is missing, no text, or does not hold exactly rows × columns finite numbers.
+    """
+    numbers = parse_numbers(read_text(path).split(), str(path))
+    if len(numbers) != rows * columns:
+        raise DatasetError(
+            f"{path}: holds {len(numbers)} numbers, {rows}×{columns} were expected. Unpack the data set again."
+        )
+    return numbers.reshape(rows, columns)
+
+
+def read_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "..."]:
+    """A finite numeric `.npy` array as float64 of the given shape (None = any length of at least 1).
+
+    Raises:
+        DatasetError: the file is missing, not an array, pickled, of another shape, or holds NaN or infinity.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path}: missing. Download or unpack the data set again.")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except Exception as error:  # np.load raises many types on damaged headers
+        raise DatasetError(f"{path}: not a readable .npy array ({error}). Unpack the data set again.") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise DatasetError(f"{path}: an array of numbers was expected. Unpack the data set again.")
+    fits = array.ndim == len(shape) and all(
+        size == wanted if wanted is not None else size >= 1 for size, wanted in zip(array.shape, shape, strict=True)
+    )
+    if not fits:
+        wanted = "×".join("n" if size is None else str(size) for size in shape)
+        raise DatasetError(f"{path}: the array has shape {array.shape}, {wanted} was expected. Unpack it again.")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise DatasetError(f"{path}: the array holds NaN or infinity. Unpack it again.")
+    return array
+
+
+def path_inside(root: Path, relative: str) -> Path:
+    """`root / relative`, refusing what could lead outside (absolute paths, `..`) and names too long.
+
+    Links within the root are followed: they are the user's own arrangement, unlike what a data file lists.
+    """
+    pure = PurePosixPath(relative)
+    if "\0" in relative or "\\" in relative or pure.is_absolute() or ".." in pure.parts or not pure.parts:
+        raise DatasetError(f"{root}: lists the file {relative!r}, which is not inside the scene. Correct the list.")
+    if len(relative) > LONGEST_PATH or max(len(part.encode(errors="replace")) for part in pure.parts) > LONGEST_NAME:
+        raise DatasetError(f"{root}: lists the file {relative[:80]!r}…, a name too long for a file. Correct the list.")
+    return root.joinpath(*pure.parts)
+
+
+def folder_contents(folder: Path) -> list[Path]:
+    """What is in a folder, by name, without hidden files; `DatasetError` if it is missing or cannot be listed."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise DatasetError(
+            f"{folder}: cannot be listed ({error.strerror}). Download or unpack the data set again, "
+            "or check the folder's permissions."
+        ) from error
+
+
+def scene_folders(parents: Iterable[Path]) -> list[Path]:
+    """The folders in `parents`, parent by parent, each by name; hidden ones and absent parents are passed over."""
+    return [folder for parent in parents if parent.is_dir() for folder in folder_contents(parent) if folder.is_dir()]
+
+
+def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:
+    """The first of `parents` that has a folder `scene`.
+
+    Raises:
+        DatasetError: there is none; the message lists the scenes that exist and the nearest name.
+    """
+    parents = list(parents)
+    existing = scene_folders(parents)
+    for folder in existing:
+        if folder.name == scene:
+            return folder
+    places = " or ".join(str(parent) for parent in parents)
+    if not existing:
+        raise DatasetError(f"{name}: no scenes in {places}. Put the data set there, or give another data root.")
+    known = [folder.name for folder in existing]
+    nearest = get_close_matches(scene, known, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    listed = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+    raise DatasetError(f"{name}: no scene {scene!r} in {places}.{hint} Existing are {listed}.")
+
+
+def check_w2c(w2c: Float[np.ndarray, "3 4"], where: str) -> None:
+    """Raise `DatasetError` unless `w2c` is finite and its left part a rotation (orthonormal, right-handed)."""
+    rotation = w2c[:, :3]
+    if not np.isfinite(w2c).all():
+        raise DatasetError(f"{where}: the pose holds NaN or infinity. Correct the file, or remove the view.")
+    error = np.abs(rotation @ rotation.T - np.eye(3)).max()
+    if error > ROTATION_TOLERANCE or np.linalg.det(rotation) <= 0:
+        raise DatasetError(
+            f"{where}: the pose is not a rotation and a translation (R Rᵀ is {error:.2g} from the identity, "
+            f"det R = {np.linalg.det(rotation):.2g}). Correct the file; scale and mirroring are not allowed."
+        )
+
+
+def check_intrinsics(K: Float[np.ndarray, "3 3"], where: str) -> None:
+    """Raise `DatasetError` unless `K` is finite and invertible, with positive focal lengths and last row 0 0 1."""
+    if not np.isfinite(K).all():
+        raise DatasetError(f"{where}: the intrinsics hold NaN or infinity. Correct the file, or remove the view.")
+    if K[0, 0] <= 0 or K[1, 1] <= 0 or np.abs(K[2] - [0, 0, 1]).max() > 1e-6 or np.linalg.det(K) <= 0:
+        raise DatasetError(
+            f"{where}: the intrinsics {K.round(3).tolist()} are none: positive focal lengths on the diagonal, the last "
+            "row 0 0 1 and a matrix that can be inverted were expected. Correct the file, or remove the view."
+        )
+
+
+def check_depth_range(near: float, far: float, where: str) -> None:
+    """Raise `DatasetError` unless 0 < near < far < infinity."""
+    if not (0 < near < far < float("inf")):
+        raise DatasetError(
+            f"{where}: the depth range is ({near:g}, {far:g}), 0 < near < far was expected. Correct the file."
+        )

@@ -1,0 +1,155 @@
+"""Reading PNG and JPEG files strictly: what is cut short or mistaken is an error, never a partly grey picture."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8, UInt16
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from maskrf_core.datasets.files.checked_files import folder_contents
+from maskrf_core.support.errors import DatasetError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
+"""What Pillow calls a PNG of one channel of 16 bits, by its version."""
+EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+ORIENTATION = 0x0112
+"""The EXIF tag."""
+REMEDY = "Download or unpack the data set again."
+
+
+def image_size(path: Path, *, upright: bool = False) -> tuple[int, int]:
+    """(height, width) from the header alone, so that a whole scene is checked without decoding it.
+
+    `upright`: as the camera's orientation tag (EXIF) turns it; else as the pixels are stored.
+
+    Raises:
+        DatasetError: the file is missing, or is neither PNG nor JPEG, or ends within its header.
+    """
+    with _opened(path) as image:
+        turned = upright and orientation_tag(image) >= 5
+        return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def read_image(path: Path, *, upright: bool = False) -> UInt8[np.ndarray, "height width channel"]:
+    """Decode an 8-bit image as RGB (channel = 3) or, where the file has alpha, as RGBA (channel = 4).
+
+    `upright`: turned as the camera's orientation tag (EXIF) says; else as the pixels are stored.
+
+    Raises:
+        DatasetError: the file is missing, cut short, damaged, not PNG or JPEG, or not 8 bits deep.
+    """
+    with _opened(path) as image:
+        image.verify()  # of a PNG, to the last checksum; what decodes from a JPEG is checked below
+    with _opened(path) as image:
+        if image.mode not in EIGHT_BIT_MODES:
+            raise DatasetError(f"{path}: the image is of mode {image.mode}, 8 bits a channel are expected. Convert it.")
+        has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+        decoded = image.convert("RGBA" if has_alpha else "RGB")
+        if upright and orientation_tag(image) != 1:
+            decoded = ImageOps.exif_transpose(decoded)
+        return np.array(decoded)
+
+
+def orientation_tag(image: Image.Image) -> int:
+    """How the camera was held (EXIF): 1 upright, 2 to 4 mirrored or upside down, 5 to 8 with the sides swapped."""
+    tag = image.getexif().get(ORIENTATION, 1)
+    return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
+
+
+def read_rgb(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode an 8-bit image as RGB, leaving alpha out; `size` (height, width), where given, is what it must have.
+
+    Raises:
+        DatasetError: as `read_image`, or the image is of another size.
+    """
+    image = read_image(path)[..., :3]
+    _check_size(path, image.shape[:2], size)
+    return image
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
+    """True where any colour channel of an 8-bit image is above 0.
+
+    Raises:
+        DatasetError: as `read_image`, or the image is not of `size` (height, width).
+    """
+    return read_rgb(path, size).any(-1)
+
+
+def read_sixteen_bits(path: Path, size: tuple[int, int]) -> UInt16[np.ndarray, "height width"]:
+    """Decode a PNG of one channel of 16 bits, as depth is kept in.
+
+    Raises:
+        DatasetError: the file is missing, cut short, damaged, of another kind or not of `size` (height, width).
+    """
+    with _opened(path) as image:
+        image.verify()
+    with _opened(path) as image:
+        if image.mode not in SIXTEEN_BIT_MODES or image.format != "PNG":
+            raise DatasetError(
+                f"{path}: a PNG of one channel of 16 bits was expected, it is a {image.format} of mode {image.mode}. "
+                f"{REMEDY}"
+            )
+        values = np.array(image).astype(np.uint16)
+    _check_size(path, values.shape, size)
+    return values
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The PNG and JPEG files in `folder` by name, at least one; hidden files are passed over.
+
+    Raises:
+        DatasetError: the folder is missing or has no images, or two of them differ in their suffix only.
+    """
+    paths = [path for path in folder_contents(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not paths:
+        raise DatasetError(f"{folder}: holds no PNG or JPEG images. {REMEDY}")
+    if len({path.stem for path in paths}) < len(paths):
+        raise DatasetError(f"{folder}: two images differ in their suffix only. Remove one of each pair.")
+    return paths
+
+
+def _check_size(path: Path, found: tuple[int, ...], wanted: tuple[int, int] | None) -> None:
+    if wanted is not None and found != wanted:
+        raise DatasetError(
+            f"{path}: the image is {found[1]}×{found[0]}, {wanted[1]}×{wanted[0]} was expected, as the scene's first "
+            f"one. {REMEDY}"
+        )
+
+
+def shared_image_size(paths: list[Path]) -> tuple[int, int]:
+    """(height, width) of all the images, which must agree.
+
+    Raises:
+        DatasetError: an image cannot be read, or its size differs from the first one's.
+    """
+    first = image_size(paths[0])
+    for path in paths[1:]:
+        if (size := image_size(path)) != first:
+            raise DatasetError(
+                f"{path}: the image is {size[1]}×{size[0]}, but {paths[0].name} is {first[1]}×{first[0]}; "
+                "all images of this layout have one size. Restore the originals, or remove the strays."
+            )
+    return first
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """An image whose faults, on opening and on decoding, are `DatasetError`s."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise DatasetError(f"{path}: is no file. {REMEDY}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # a header that asks for gigabytes
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                yield image
+    except UnidentifiedImageError as error:
+        raise DatasetError(f"{path}: not a PNG or JPEG image, or cut short. {REMEDY}") from error
+    except FileNotFoundError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}). {REMEDY}") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DatasetError(f"{path}: the image is cut short or damaged ({error}). {REMEDY}") from error

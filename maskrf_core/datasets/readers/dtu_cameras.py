@@ -1,0 +1,87 @@
+"""Cameras of DTU MVS scans in the layout of IDR (Yariv et al., NeurIPS 2020)."""
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from maskrf_core.datasets.files.checked_files import check_intrinsics, check_w2c
+from maskrf_core.support.errors import DatasetError
+
+TURNED = np.diag([1.0, -1.0, -1.0])
+"""Turns the scans' world so that it has y up."""
+LARGEST_CONDITION = 1e8
+"""Of a projection's left 3×3; focal lengths of thousands of pixels make it about their square over a few."""
+LARGEST_MATRIX = 1 << 16
+"""Bytes that one array of cameras.npz takes at most, for a damaged or hostile file; a 4×4 of float64 takes 256."""
+
+
+class DtuCamera(NamedTuple):
+    """A camera for images of their native size; the world is scaled so that the object lies in the unit sphere."""
+
+    K: Float[np.ndarray, "3 3"]
+    w2c: Float[np.ndarray, "3 4"]
+
+
+def read_dtu_cameras(path: Path, count: int) -> list[DtuCamera]:
+    """Decompose `world_mat_i` of `cameras.npz`, i = 0 … count-1, and bring the centres into `scale_mat_i`'s frame.
+
+    Raises:
+        DatasetError: the file is missing, damaged or holds another number of cameras; a matrix is no projection.
+    """
+    arrays = _read_matrices(path)
+    found = sum(key.startswith("world_mat_") and key[10:].isdigit() for key in arrays)
+    if found != count:
+        raise DatasetError(
+            f"{path}: holds {found} cameras (world_mat_0, …), but there are {count} images beside it, and which "
+            "belongs to which is known by their order only. Unpack the data set again."
+        )
+    cameras = []
+    for row in range(count):
+        keys = f"world_mat_{row}", f"scale_mat_{row}"
+        missing = [key for key in keys if key not in arrays]
+        if missing:
+            raise DatasetError(f"{path}: holds no {missing[0]}. Unpack the data set again.")
+        cameras.append(decompose(*(arrays[key] for key in keys), f"{path}, {keys[0]}"))
+    return cameras
+
+
+def decompose(world: Float[np.ndarray, "4 4"], scale: Float[np.ndarray, "4 4"], where: str) -> DtuCamera:
+    """K, rotation and centre of a projection matrix; the centre moved by `scale`'s last column over its diagonal."""
+    spread = np.diag(scale)[:3]
+    if not (np.isfinite(world).all() and np.isfinite(scale).all()):
+        raise DatasetError(f"{where}: it or its scale_mat holds NaN or infinity. Unpack the data set again.")
+    if spread.min() <= 0 or spread.max() > spread.min() * 1.001:
+        raise DatasetError(f"{where}: the diagonal {spread} of its scale_mat is no scale. Unpack the data set again.")
+    if np.linalg.cond(world[:3, :3]) > LARGEST_CONDITION:
+        raise DatasetError(f"{where}: the matrix is singular, so it is no projection. Unpack the data set again.")
+    K, rotation, centre = cv2.decomposeProjectionMatrix(world[:3])[:3]
+    K = K / K[2, 2]
+    centre = TURNED @ ((centre[:3, 0] / centre[3, 0] - scale[:3, 3]) / spread)
+    rotation = rotation @ TURNED
+    w2c = np.concatenate([rotation, -rotation @ centre[:, None]], axis=1)
+    check_intrinsics(K, where)
+    check_w2c(w2c, where)
+    return DtuCamera(K, w2c)
+
+
+def _read_matrices(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
+    """`world_mat_*` and `scale_mat_*`, without the inverses that some releases add."""
+    if not path.is_file():
+        raise DatasetError(f"{path}: missing. Download or unpack the data set again.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            largest = max((member.file_size for member in archive.infolist()), default=0)
+        if largest > LARGEST_MATRIX:
+            raise ValueError(f"an array takes {largest} bytes")
+        with np.load(path, allow_pickle=False) as file:
+            matrices = {key: file[key] for key in file.files if key.startswith(("world_mat_", "scale_mat_"))}
+    except Exception as error:  # zipfile and np.load raise many types on damaged files
+        raise DatasetError(f"{path}: not a readable .npz of matrices ({error}). Unpack the data set again.") from error
+    for key, matrix in matrices.items():
+        if not isinstance(matrix, np.ndarray) or matrix.dtype.kind not in "fiu" or matrix.shape != (4, 4):
+            raise DatasetError(f"{path}: {key} is not a 4×4 matrix of numbers. Unpack the data set again.")
+    return {key: matrix.astype(np.float64) for key, matrix in matrices.items()}

@@ -1,0 +1,233 @@
+"""From what every reference view says of a point to the point's scene feature, density and colour.
+
+After IBRNet (Wang et al., CVPR 2021, section 3.2), with visibility as NeuRay adds it (arXiv 2107.13421, section 3.2).
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+from maskrf_core.model.fast.thinning import ThinnedSamples
+from maskrf_core.model.layers import ELU, linear_of_shared_and_own, mlp, weighted_mean_and_variance
+from maskrf_core.model.visibility import PointVisibility
+
+
+class ViewSamples(NamedTuple):
+    """What the reference views contribute at every sample of every query ray."""
+
+    colours: Float[Tensor, "view ray sample 3"]
+    image_features: Float[Tensor, "view ray sample 32"]
+    ray_features: Float[Tensor, "view ray sample 32"]
+    direction_difference: Float[Tensor, "view ray sample 4"]
+    """View direction minus query direction, and their dot product."""
+    valid: Bool[Tensor, "view ray sample"]
+    """The sample projects into the view."""
+
+
+class PointPrediction(NamedTuple):
+    """What the aggregation says of every sample."""
+
+    scene_features: Float[Tensor, "ray sample 16"]
+    density: Float[Tensor, "ray sample"]
+    """Not negative; 0 where no view is valid. Alpha is 1 - exp(-density), without an interval length."""
+    colours: Float[Tensor, "ray sample 3"]
+
+
+class AggregationNetwork(nn.Module):
+    """Aggregates the views at each sample, lets the samples of a ray attend to each other, and predicts.
+
+    The learned mask token stands in for [colour, image features] of a view at a sample (MRVM-NeRF, arXiv 2304.04962).
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.mask_token = nn.Parameter(torch.empty(35))
+        self.ray_embedding = mlp([34, 32, 32], nn.ReLU)
+        self.direction = mlp([4, 16, 35], ELU, ELU)
+        self.visibility_weight = mlp([32, 8, 1], ELU, nn.Sigmoid)
+        self.base = mlp([4 * 35 + 35 + 32, 64, 32], ELU, ELU)
+        self.residual_and_visibility = mlp([32, 32, 33], ELU, ELU)
+        self.visibility = mlp([32, 32, 1], ELU, nn.Sigmoid)
+        self.geometry = mlp([65, 64, 16], ELU, ELU)
+        self.ray_attention = RayAttention()
+        self.density = mlp([16, 16, 1], ELU, nn.ReLU)
+        self.blending = mlp([32 + 1 + 4, 16, 8, 1], ELU)
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        self._initialise_as_published()
+
+    def forward(
+        self,
+        views: ViewSamples,
+        visibility: PointVisibility,
+        *,
+        mask: Bool[Tensor, "view ray sample"] | None,
+        chosen: ThinnedSamples | None = None,
+    ) -> PointPrediction:
+        """Predict every sample.
+
+        Where `mask` is True, the mask token replaces the (view, sample)'s colour and image features; its visibility,
+        its direction and the colour to blend stay. None masks nothing. Samples that were `chosen` from a longer list
+        are predicted as if each were there as often as it weighs, and have the density of all these together.
+        """
+        features = torch.cat([views.colours, views.image_features], dim=-1) + self.direction(views.direction_difference)
+        if mask is not None:
+            features = torch.where(mask[..., None], self.mask_token, features)
+        embedding = self.ray_embedding(
+            torch.cat(
+                [
+                    views.ray_features,
+                    2 * (visibility.hit_probability - 0.5)[..., None],
+                    2 * (visibility.visibility - 0.5)[..., None],
+                ],
+                dim=-1,
+            )
+        )
+        x, visible = self._aggregate(features, embedding, views.valid[..., None])
+        scene_features = self._scene_features(x, visible, views.valid, chosen)
+        density = self.density(scene_features)[..., 0] * views.valid.any(dim=0)
+        if chosen is not None:
+            density = density * chosen.weight
+        return PointPrediction(scene_features, density, self._blend(x, visible, views))
+
+    def _initialise_as_published(self) -> None:
+        """IBRNet's initial weights, which learn faster than torch's default: Kaiming normal, no bias."""
+        for network in (
+            self.visibility_weight,
+            self.base,
+            self.residual_and_visibility,
+            self.visibility,
+            self.geometry,
+            self.blending,
+        ):
+            for layer in network:
+                if isinstance(layer, nn.Linear):
+                    nn.init.kaiming_normal_(layer.weight)
+                    nn.init.zeros_(layer.bias)
+
+    def _aggregate(
+        self,
+        features: Float[Tensor, "view ray sample 35"],
+        embedding: Float[Tensor, "view ray sample 32"],
+        valid: Bool[Tensor, "view ray sample 1"],
+    ) -> tuple[Float[Tensor, "view ray sample 32"], Float[Tensor, "view ray sample 1"]]:
+        """Features of each view in the light of all, and how visible the sample is in each, in [0, 1].
+
+        Of the two statistics over views, the first trusts the views by their visibility (its weights do not sum to
+        one), the second equally.
+        """
+        weight = valid / (valid.sum(dim=0) + 1e-8)
+        statistics = torch.cat(
+            [
+                *weighted_mean_and_variance(features, self.visibility_weight(embedding) * weight),
+                *weighted_mean_and_variance(features, weight),
+            ],
+            dim=-1,
+        )
+        first, *others = self.base
+        x = linear_of_shared_and_own(first, statistics, torch.cat([features, embedding], dim=-1))
+        for layer in others:
+            x = layer(x)
+        residual, logit = self.residual_and_visibility(x * weight).split([32, 1], dim=-1)
+        x = x + residual
+        return x, self.visibility(x * (torch.sigmoid(logit) * valid)) * valid
+
+    def _scene_features(
+        self,
+        x: Float[Tensor, "view ray sample 32"],
+        visible: Float[Tensor, "view ray sample 1"],
+        valid: Bool[Tensor, "view ray sample"],
+        chosen: ThinnedSamples | None,
+    ) -> Float[Tensor, "ray sample 16"]:
+        """One feature a sample, from all views, and then from all samples of its ray."""
+        weight = visible / (visible.sum(dim=0) + 1e-8)
+        mean, variance = weighted_mean_and_variance(x, weight)
+        geometry = self.geometry(torch.cat([mean, variance, weight.mean(dim=0)], dim=-1))
+        index, counts = (None, None) if chosen is None else (chosen.index, chosen.weight)
+        encoded = geometry + sample_encoding(geometry, index)
+        return self.ray_attention(encoded, attends=valid.sum(dim=0) > 1, weight=counts)
+
+    def _blend(
+        self, x: Float[Tensor, "view ray sample 32"], visible: Float[Tensor, "view ray sample 1"], views: ViewSamples
+    ) -> Float[Tensor, "ray sample 3"]:
+        """The views' own colours, unmasked, blended by softmax over views."""
+        logits = self.blending(torch.cat([x, visible, views.direction_difference], dim=-1))
+        logits = logits.masked_fill(~views.valid[..., None], least_score(logits))
+        weights = torch.softmax(logits, dim=0)
+        # Written out: a compiled sum over few views of three channels starts a CPU's threads anew at every sample.
+        return sum(weight * colours for weight, colours in zip(weights, views.colours, strict=True))
+
+
+class RayAttention(nn.Module):
+    """Self-attention of the samples of one ray: 4 heads of 4 dimensions, no dropout, LayerNorm after the skip."""
+
+    def __init__(self, channels: int = 16, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(channels, channels, bias=False)
+        self.key = nn.Linear(channels, channels, bias=False)
+        self.value = nn.Linear(channels, channels, bias=False)
+        self.output = nn.Linear(channels, channels, bias=False)
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+
+    def forward(
+        self,
+        x: Float[Tensor, "ray sample channel"],
+        *,
+        attends: Bool[Tensor, "ray sample"],
+        weight: Float[Tensor, "ray sample"] | None = None,
+    ) -> Float[Tensor, "ray sample channel"]:
+        """A sample with `attends` False attends uniformly to all; it stays visible to the others.
+
+        A sample of weight m is attended to like m equal ones: exp(score + log m) = m exp(score).
+        """
+        query, key, value = (
+            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
+        query = query * attends[:, None, :, None]  # 0 has the score 0 for every key
+        logarithm = None if weight is None else weight.log()[:, None, None, :].to(query.dtype)
+        attended = self._attended(query, key, value, logarithm)
+        return self.norm(self.output(attended.transpose(1, 2).flatten(-2)) + x)
+
+    def _attended(
+        self,
+        query: Float[Tensor, "ray head sample dimension"],
+        key: Float[Tensor, "ray head sample dimension"],
+        value: Float[Tensor, "ray head sample dimension"],
+        added: Float[Tensor, "ray 1 1 sample"] | None,
+    ) -> Float[Tensor, "ray head sample dimension"]:
+        """Values by the softmax of query · key / √dimension + `added`."""
+        if query.device.type != "cpu":
+            return functional.scaled_dot_product_attention(query, key, value, attn_mask=added)
+        # In 16 bits, torch's backward pass on a CPU takes over ten times as long, and its forward pass no less.
+        with torch.autocast("cpu", enabled=False):
+            wide = (None if part is None else at_least_float32(part) for part in (query, key, value, added))
+            return functional.scaled_dot_product_attention(*wide).to(value.dtype)
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """The same in float32, where it has fewer bits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def least_score(scores: Tensor) -> float:
+    """What softmax turns into 0; finite in 16 bits too."""
+    return torch.finfo(scores.dtype).min
+
+
+def sample_encoding(
+    features: Float[Tensor, "ray sample channel"], index: Int64[Tensor, "ray sample"] | None = None
+) -> Float[Tensor, "*ray sample channel"]:
+    """Sinusoidal encoding of the sample's index, of the kind of `features` (as in IBRNet's ray transformer).
+
+    Channel j of sample i is the sine (even j) or cosine (odd j) of i / 10000^(2⌊j/2⌋ / channels). Without `index`, the
+    samples are all there are, on every ray.
+    """
+    samples, channels = features.shape[1:]
+    if index is None:
+        index = torch.arange(samples, device=features.device)
+    channel = torch.arange(channels, device=features.device)
+    angle = index[..., None].double() / 10_000 ** (2 * (channel // 2) / channels)
+    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).to(features.dtype)

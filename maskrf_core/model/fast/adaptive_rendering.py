@@ -1,0 +1,145 @@
+"""Rendering with fewer samples: a coarse pass for some pixels guides all others, and the fine pass is thinned.
+
+The coarse pass serves to find surfaces, and neighbouring pixels mostly see the same ones: it is done for the nodes of a
+grid over the query image alone. In between, hit probabilities are interpolated.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from maskrf_core.datasets.batches.batch import Views
+from maskrf_core.model.fast.thinning import thin
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
+from maskrf_core.model.render_pass import volume_render
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import PassRendering, Rendering
+from maskrf_core.model.sampling import draw_fine_depths, merge_depths
+from maskrf_core.support.threads import MapFunction
+
+
+class AdaptiveSettings(NamedTuple):
+    """What is left out. A grid of 1 and as many samples as there are leave out nothing."""
+
+    grid: int = 2
+    """Pixels between the rays of the coarse pass, in x and y."""
+    samples: int = 32
+    """Of the fine pass, that are looked at on each ray: they stand for coarse and new ones together."""
+
+
+ADAPTIVE_SETTINGS = AdaptiveSettings()
+
+
+class Nodes(NamedTuple):
+    """The grid's nodes around pixels."""
+
+    pixels_xy: Float[Tensor, "node 2"]
+    """Every node that is needed, once. Some may lie beyond the image: rays go there as well."""
+    corners: Int64[Tensor, "ray 4"]
+    """The nodes around each pixel."""
+    weights: Float[Tensor, "ray 4"]
+    """Bilinear; they sum to 1."""
+
+
+def render_chunks_adaptively(
+    renderer: Renderer,
+    features: ReferenceFeatures,
+    query: Views,
+    pixels_xy: Float[Tensor, "ray 2"],
+    rays_per_chunk: int,
+    saving: AdaptiveSettings = ADAPTIVE_SETTINGS,
+    map_chunks: MapFunction = map,
+) -> Iterator[Rendering]:
+    """Render any pixels of a query, in order, a chunk at a time, without gradients; `map_chunks` as in
+    `Renderer.render_chunks`.
+
+    The guide comes first: it keeps the coarse pass of all nodes, a float for each of their samples. `Rendering.coarse`
+    is interpolated from it; `Rendering.fine` has only the samples that were looked at. A pixel's colour depends neither
+    on the chunk nor on the other pixels.
+    """
+    if len(pixels_xy) == 0:
+        return
+    with torch.inference_mode():
+        nodes = nodes_around(pixels_xy, saving.grid)
+        guide = coarse_pass(renderer, features, query, nodes.pixels_xy, rays_per_chunk, map_chunks)
+
+    @torch.inference_mode()
+    def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
+        pixels, corners, weights = part
+        coarse = interpolated(guide, corners, weights)
+        return Rendering(coarse, thinned_fine_pass(renderer, features, rays_of(query, pixels), coarse, saving.samples))
+
+    parts = (part.split(rays_per_chunk) for part in (pixels_xy, nodes.corners, nodes.weights))
+    yield from map_chunks(chunk, zip(*parts, strict=True))
+
+
+def nodes_around(pixels_xy: Float[Tensor, "ray 2"], grid: int) -> Nodes:
+    """The nodes, at multiples of `grid` pixels, around each pixel; a pixel between two nodes has those alone."""
+    position = pixels_xy / grid
+    first = position.floor()
+    origin, end = first.amin(dim=0), position.ceil().amax(dim=0)
+    columns = int(end[0] - origin[0]) + 1
+    (x, y), (right, below) = (first - origin).long().unbind(1), (position.ceil() - first).long().unbind(1)
+    corners = torch.stack([row * columns + column for row in (y, y + below) for column in (x, x + right)], dim=1)
+    numbers, index = corners.unique(return_inverse=True)
+    places = torch.stack([numbers % columns, numbers // columns], dim=1) + origin
+    x, y = (position - first).unbind(1)
+    weights = torch.stack([of_y * of_x for of_y in (1 - y, y) for of_x in (1 - x, x)], dim=1)
+    return Nodes(places * grid, index, weights)
+
+
+def coarse_pass(
+    renderer: Renderer,
+    features: ReferenceFeatures,
+    query: Views,
+    pixels_xy: Float[Tensor, "node 2"],
+    rays_per_chunk: int,
+    map_chunks: MapFunction,
+) -> PassRendering:
+    """The exact coarse pass for these pixels."""
+
+    @torch.inference_mode()
+    def chunk(pixels_xy: Tensor) -> PassRendering:
+        return renderer.render_coarse(features, rays_of(query, pixels_xy))[0]
+
+    parts = list(map_chunks(chunk, pixels_xy.split(rays_per_chunk)))
+    depths = parts[0].sample_depths[:1]  # they are the same on every ray
+
+    def joined(name: str) -> Tensor | None:
+        return None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
+
+    rest = {name: joined(name) for name in ("rgb", "depth", "hit_probability", "ray_mask", "direct_rgb")}
+    return PassRendering(sample_depths=depths.expand(len(pixels_xy), -1), **rest)
+
+
+def interpolated(
+    guide: PassRendering, corners: Int64[Tensor, "ray 4"], weights: Float[Tensor, "ray 4"]
+) -> PassRendering:
+    """What the guide says between its nodes. Views see a pixel where they see every node around it."""
+
+    def mean(values: Tensor) -> Tensor:
+        return torch.einsum("rn,rn...->r...", weights, values[corners])
+
+    return PassRendering(
+        rgb=mean(guide.rgb),
+        depth=mean(guide.depth),
+        hit_probability=mean(guide.hit_probability),
+        sample_depths=guide.sample_depths[:1].expand(len(corners), -1),
+        ray_mask=guide.ray_mask[corners].all(dim=1),
+        direct_rgb=None if guide.direct_rgb is None else mean(guide.direct_rgb),
+    )
+
+
+def thinned_fine_pass(
+    renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, coarse: PassRendering, samples: int
+) -> PassRendering:
+    """The fine pass at `samples` of the samples that it would have where `coarse` hit."""
+    new = draw_fine_depths(
+        coarse.sample_depths, coarse.hit_probability, rays.depth_range, renderer.settings.fine_samples
+    )
+    depths, chosen = thin(merge_depths(coarse.sample_depths, new), rays.depth_range, samples)
+    _, points, direct_rgb = renderer.fine(features, rays, depths, mask=None, chosen=chosen)
+    return volume_render(points, depths, coarse.ray_mask, direct_rgb)

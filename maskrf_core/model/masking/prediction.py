@@ -1,0 +1,88 @@
+"""What masked features are to predict, and the target that follows.
+
+Yang et al., Mask-based Modeling for Neural Radiance Fields, ICLR 2024, arXiv 2304.04962. The target that follows its
+online twin is BYOL's (arXiv 2006.07733). What is masked is in `mask_drawing`.
+"""
+
+import copy
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from maskrf_core.model.aggregators.neuray import PointPrediction
+from maskrf_core.model.rendering import MaskedColours, MaskedFeatures
+from maskrf_core.settings.sections import MaskingSettings
+
+EMA_DECAY = 0.99
+"""Share of itself that the target projector keeps in a step."""
+
+
+class MaskedModelling(nn.Module):
+    """Projector and predictor of the fine scene features, and the target projector of the coarse ones.
+
+    All parts are there whatever the settings, so that all checkpoints have the same weights; the settings say which are
+    used.
+    """
+
+    def __init__(self, settings: MaskingSettings | None = None):
+        super().__init__()
+        self.settings = settings or MaskingSettings()
+        self.projector = _projection_head()
+        self.predictor = _projection_head()
+        self.target_projector = copy.deepcopy(self.projector).requires_grad_(False)
+        # The youngest part: made without a draw, it leaves all weights what they were without it.
+        self.colour_head = nn.utils.skip_init(nn.Linear, 16, 3)
+        nn.init.zeros_(self.colour_head.weight)
+        nn.init.zeros_(self.colour_head.bias)
+
+    def forward(
+        self,
+        mask: Bool[Tensor, "view ray sample"],
+        fine: PointPrediction,
+        coarse: PointPrediction,
+        coarse_positions: Int64[Tensor, "ray coarse_sample"],
+    ) -> MaskedFeatures | MaskedColours:
+        """What the masked fine pass predicts of the unmasked coarse one, at the coarse samples.
+
+        `coarse_positions` is where those stand among the fine ones.
+        """
+        if self.settings.target == "colour":
+            of_fine, target = self.predict_colours(fine.scene_features), coarse.colours.detach()
+        else:
+            of_fine, target = self.predict(fine.scene_features), self.target(coarse.scene_features)
+        at_coarse = coarse_positions[..., None].expand(-1, -1, of_fine.shape[-1])
+        kind = MaskedColours if self.settings.target == "colour" else MaskedFeatures
+        return kind(mask, of_fine.gather(1, at_coarse), target)
+
+    def predict(self, fine_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 16"]:
+        """What the masked fine pass makes of the unmasked coarse one. All rows share the batch statistics."""
+        rows = fine_features.flatten(0, 1)
+        rows = self.projector(rows) if self.settings.projector else rows
+        rows = self.predictor(rows) if self.settings.predictor else rows
+        return rows.view_as(fine_features)
+
+    def predict_colours(self, fine_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 3"]:
+        """The colour of each sample, from the fine features alone."""
+        return self.colour_head(fine_features)
+
+    @torch.no_grad()
+    def target(self, coarse_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 16"]:
+        """What is to be predicted; no gradient flows through it."""
+        if not self.settings.projector:
+            return coarse_features.detach()
+        projector = self.target_projector if self.settings.ema_target else self.projector
+        return projector(coarse_features.flatten(0, 1)).view_as(coarse_features)
+
+    @torch.no_grad()
+    def update_target(self) -> None:
+        """Move the target projector's parameters 1 % of the way to the projector's; its running statistics are its
+        own."""
+        for target, online in zip(self.target_projector.parameters(), self.projector.parameters(), strict=True):
+            target.lerp_(online, 1 - EMA_DECAY)
+
+
+def _projection_head(channels: int = 16) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(channels, channels), nn.BatchNorm1d(channels), nn.ReLU(), nn.Linear(channels, channels)
+    )

@@ -1,0 +1,137 @@
+"""The cameras of a scene together: where they stand, where they look, and what they look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from maskrf_core.datasets.scene import Scene
+from maskrf_core.support.errors import DatasetError
+
+SMALLEST_MEAN_AXIS = 0.1
+"""Length of the mean of unit axes below which they point everywhere and their mean means nothing."""
+SMALLEST_CONVERGENCE = 1e-3
+"""Smallest eigenvalue of the mean of I - f fᵀ over viewing axes f, about the square of the sine of their angles to each
+other (2° here), below which they are parallel: the point nearest to all of them is anywhere along them."""
+IN_FRONT = 0.9
+"""Share of the cameras that must have the object before them."""
+ROLL = 0.2
+"""The cameras' right axes lie in a plane where their smallest second moment is below this share of the next one."""
+
+
+@dataclass(frozen=True)
+class CameraRig:
+    """Cameras of one scene; `size` (height, width) is that of the middle view's image."""
+
+    name: str
+    image_ids: list[str]
+    K: Float[np.ndarray, "view 3 3"]
+    w2c: Float[np.ndarray, "view 3 4"]
+    depth_range: Float[np.ndarray, "view 2"]
+    size: tuple[int, int]
+
+    @property
+    def centres(self) -> Float[np.ndarray, "view 3"]:
+        """World positions."""
+        return -np.einsum("vji,vj->vi", self.w2c[:, :, :3], self.w2c[:, :, 3])
+
+    @property
+    def rights(self) -> Float[np.ndarray, "view 3"]:
+        """Unit vectors to the right of each image, in the world."""
+        return self.w2c[:, 0, :3]
+
+    @property
+    def ups(self) -> Float[np.ndarray, "view 3"]:
+        """Unit vectors upwards in each image, in the world."""
+        return -self.w2c[:, 1, :3]
+
+    @property
+    def forwards(self) -> Float[np.ndarray, "view 3"]:
+        """Unit vectors along each optical axis, in the world."""
+        return self.w2c[:, 2, :3]
+
+    @property
+    def middle(self) -> int:
+        """The view that stands nearest to the mean of all."""
+        return middle_view(self.centres)
+
+
+def rig_of(scene: Scene, image_ids: Sequence[str]) -> CameraRig:
+    """The cameras of these views; one image is read, for its size.
+
+    Raises:
+        DatasetError: there are no views, or reading them says so.
+    """
+    if not image_ids:
+        raise DatasetError(f"{scene.name}: a camera path needs at least one reference view, and there are none.")
+    K, w2c, depth_range = (
+        np.stack([np.asarray(part(image_id), dtype=np.float64) for image_id in image_ids])
+        for part in (scene.K, scene.w2c, scene.depth_range)
+    )
+    centres = -np.einsum("vji,vj->vi", w2c[:, :, :3], w2c[:, :, 3])
+    height, width = scene.image(image_ids[middle_view(centres)]).shape[:2]
+    return CameraRig(scene.name, list(image_ids), K, w2c, depth_range, (height, width))
+
+
+def middle_view(centres: Float[np.ndarray, "view 3"]) -> int:
+    """Index of the centre nearest to their mean; the first of equals."""
+    return int(np.linalg.norm(centres - centres.mean(axis=0), axis=1).argmin())
+
+
+def mean_axis(axes: Float[np.ndarray, "view 3"]) -> Float[np.ndarray, "3"] | None:
+    """Direction of the mean of unit vectors, or None where they point everywhere."""
+    mean = axes.mean(axis=0)
+    length = np.linalg.norm(mean)
+    return mean / length if length >= SMALLEST_MEAN_AXIS else None
+
+
+def viewing_axis(rig: CameraRig) -> Float[np.ndarray, "3"]:
+    """Where the cameras look on average.
+
+    Raises:
+        DatasetError: they look everywhere.
+    """
+    axis = mean_axis(rig.forwards)
+    if axis is None:
+        raise DatasetError(
+            f"{rig.name}: its cameras look in all directions, so no spiral or circle shows what they see. Use the path "
+            "orbit or interpolate."
+        )
+    return axis
+
+
+def up_axis(rig: CameraRig) -> Float[np.ndarray, "3"]:
+    """What is up for cameras around something: what they hold level, or the mean of their own ups.
+
+    Cameras without roll have their right axes in one plane, whatever their tilt, and up is its normal. The mean of the
+    ups would lean where all cameras that look down stand on one side.
+    """
+    own = mean_axis(rig.ups)
+    own = rig.ups[rig.middle] if own is None else own
+    moments, axes = np.linalg.eigh(rig.rights.T @ rig.rights / len(rig.rights))
+    if moments[0] > ROLL * moments[1] or moments[1] < SMALLEST_CONVERGENCE:
+        return own
+    return axes[:, 0] if axes[:, 0] @ own >= 0 else -axes[:, 0]
+
+
+def common_target(rig: CameraRig) -> Float[np.ndarray, "3"]:
+    """The point nearest to all optical axes: Σ (I - f fᵀ)(point - centre) = 0.
+
+    Raises:
+        DatasetError: the axes are parallel, or the point lies behind more than a tenth of the cameras.
+    """
+    across = np.eye(3) - rig.forwards[:, :, None] * rig.forwards[:, None]
+    if np.linalg.eigvalsh(across.mean(axis=0))[0] < SMALLEST_CONVERGENCE:
+        raise DatasetError(
+            f"{rig.name}: the optical axes of its {len(rig.w2c)} cameras are parallel, so there is nothing to orbit. "
+            "Use the path spiral or circle."
+        )
+    target = np.linalg.solve(across.sum(axis=0), np.einsum("vij,vj->i", across, rig.centres))
+    depths = np.einsum("vi,vi->v", target - rig.centres, rig.forwards)
+    if (depths > 0).mean() < IN_FRONT:
+        raise DatasetError(
+            f"{rig.name}: its cameras do not look at one object (the point nearest to their axes lies behind "
+            f"{(depths <= 0).sum()} of {len(depths)}), so there is nothing to orbit. Use the path interpolate."
+        )
+    return target

@@ -1,0 +1,248 @@
+"""The settings of a run by section: typed, bounded, strict. `settings.config` makes a whole config of them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Stage = Literal["pretrain", "finetune", "per_scene"]
+Preset = Literal["demo", "paper"]
+MaskRatio = Annotated[
+    float, Field(ge=0, lt=1, description="share of a ray's fine samples (strategy view: of the views) that is masked")
+]
+Steps = Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")]
+WorkingViews = Annotated[int, Field(ge=1, le=64, description="reference views of a query")]
+Seed = Annotated[int, Field(ge=0, lt=2**31, description="of weights, data order, rays and masks")]
+VisibilityInit = Literal["depth", "cost_volume"]
+MaskStrategy = Literal["ray_and_view", "ray", "view", "block"]
+Device = Literal["auto", "cpu", "cuda"]
+Devices = Annotated[int, Field(ge=1, le=64, description="training processes on a node, one a GPU if there are any")]
+Nodes = Annotated[int, Field(ge=1, le=1024, description="computers that train together")]
+Precision = Literal["32-true", "bf16-mixed"]
+PathKind = Literal["auto", "spiral", "circle", "interpolate", "orbit", "none"]
+PathFrames = Annotated[int, Field(ge=2, le=10_000, description="pictures of a camera path")]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+CropSide = Annotated[int, Field(ge=32, le=8192)]
+PUBLISHED_WEIGHTS = {"gso": 80.0, "dtu_train": 20.0, "real_iconic": 10.0, "space": 20.0, "real_estate": 40.0}
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen plain data; an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class FreeMapSettings(Settings):
+    """The learnable visibility maps of a per-scene renderer, one a training view."""
+
+    views: int = Field(ge=1, description="training views of the scene")
+    height: int = Field(ge=1, description="of a map, in feature pixels: a quarter of the padded image")
+    width: int = Field(ge=1, description="likewise")
+    scene: str | None = Field(None, description="its name; none: not known, as in published checkpoints")
+
+
+class ModelSettings(Settings):
+    """What the renderer is made of."""
+
+    visibility_init: VisibilityInit | None = Field(
+        "depth", description="what visibility is decoded from: depth maps or cost volumes; none: from free maps alone"
+    )
+    free_maps: FreeMapSettings | None = Field(None, description="set by per-scene training, not by people")
+    direct_rendering: bool = Field(False, description="render from the visibility of the views alone as well")
+    coarse_samples: int = Field(64, ge=4, le=1024, description="samples of the coarse pass on a ray")
+    fine_samples: int = Field(32, ge=1, le=1024, description="samples that the fine pass adds on a ray")
+
+    @model_validator(mode="after")
+    def _visibility_comes_from_somewhere(self) -> "ModelSettings":
+        if self.visibility_init is None and self.free_maps is None:
+            raise ValueError("visibility_init must be depth or cost_volume where there are no free maps")
+        return self
+
+
+class MaskingSettings(Settings):
+    """Masked ray and view modelling; in finetuning mask_ratio is 0 and none of it happens."""
+
+    mask_ratio: MaskRatio = 0.5
+    largest_mask_ratio: MaskRatio | None = Field(
+        None, description="each step draws its ratio uniformly from mask_ratio to this; none: it is always mask_ratio"
+    )
+    strategy: MaskStrategy = Field(
+        "ray_and_view",
+        description="ray_and_view: chosen samples, each in 1 to all views (the paper); ray: chosen samples in all "
+        "views; view: all samples in chosen views; block: contiguous samples, each in 1 to all views",
+    )
+    target: Literal["scene_feature", "colour"] = Field(
+        "scene_feature",
+        description="what of the unmasked coarse samples is predicted; colour: by one linear layer of the features, "
+        "without projector and predictor",
+    )
+    ema_target: bool = Field(True, description="the target's projector follows by EMA; False: it is the projector")
+    projector: bool = Field(True, description="project scene features before they are compared")
+    predictor: bool = Field(True, description="predict the target's projection from the projection")
+    weight: float = Field(0.1, ge=0, description="λ of what masked features predict, after its warm-up")
+    start_step: int = Field(20_000, ge=0, description="step at which the alignment loss and the target's EMA begin")
+    warmup_steps: int = Field(10_000, ge=0, description="steps over which λ rises linearly from 0")
+
+    @model_validator(mode="after")
+    def _range_of_ratios_rises(self) -> "MaskingSettings":
+        if self.largest < self.mask_ratio:
+            raise ValueError(
+                f"largest_mask_ratio={self.largest_mask_ratio:g}: must be at least mask_ratio={self.mask_ratio:g}"
+            )
+        return self
+
+    @property
+    def largest(self) -> float:
+        """The largest ratio that a step can have."""
+        return self.mask_ratio if self.largest_mask_ratio is None else self.largest_mask_ratio
+
+    @property
+    def masks(self) -> bool:
+        """Whether anything is masked at all."""
+        return self.largest > 0
+
+    @property
+    def target_follows(self) -> bool:
+        """Whether there is a target that follows by EMA."""
+        return self.masks and self.target == "scene_feature" and self.projector and self.ema_target
+
+    @property
+    def term(self) -> Literal["feature_alignment", "masked_colour"]:
+        """Name of the loss term of what masked features predict."""
+        return "masked_colour" if self.target == "colour" else "feature_alignment"
+
+
+class DataSettings(Settings):
+    """Which scenes, and what is drawn from them. `demo/train`, `demo/validation`, `demo/test` name all such scenes.
+
+    In `train_scenes`, the name of a data set alone (`gso`) means all of its scenes below the data root.
+    """
+
+    data_root: str = Field("data", description="folder that holds the data sets")
+    train_scenes: list[str] = Field(["demo/train"], min_length=1)
+    validation_scenes: list[str] = Field(["demo/validation"], min_length=1)
+    data_set_weights: dict[str, Weight] = Field(
+        PUBLISHED_WEIGHTS,
+        description="how often a data set is drawn, relative to the others that are there; 1 where none is given",
+    )
+    crop_height: CropSide | None = Field(None, description="pixels; of forward-facing data sets, none: the whole side")
+    crop_width: CropSide | None = Field(None, description="likewise")
+    working_views: WorkingViews = 8
+    view_pool: float = Field(
+        3.0,
+        ge=1,
+        description="training draws its working views from this many times as many, but where the data set has a "
+        "published rule of its own",
+    )
+    query_kept: float = Field(0.02, ge=0, le=1, description="probability that the query may be its own reference")
+    rays: int = Field(512, ge=2, description="query rays of a step, half of them on the foreground if there is a mask")
+    depth_pixels: int = Field(8192, ge=1, description="pixels of each reference view whose depth is supervised")
+    depth_supervision: bool | None = Field(
+        None, description="supervise visibility by depth maps; none: where it comes from them (cost volumes need none)"
+    )
+    mvsnet_weights: str | None = Field(
+        None, description="file of the cost volumes' pretrained MVSNet; none: model/mvsnet_pl.ckpt below the data root"
+    )
+    unknown_depth_is_near: bool = Field(
+        True, description="supervise unknown depth (0) as near, as published; False leaves it out"
+    )
+
+    @field_validator("data_set_weights")
+    @classmethod
+    def _others_keep_their_weights(cls, weights: dict[str, float]) -> dict[str, float]:
+        return PUBLISHED_WEIGHTS | weights
+
+
+class TrainingSettings(Settings):
+    """The loop."""
+
+    steps: Steps = 400_000
+    learning_rate: float = Field(4e-4, gt=0, description="of Adam, at the start")
+    halve_every: int = Field(100_000, ge=1, description="steps after which the learning rate is halved")
+    lowest_learning_rate: float = Field(1e-5, ge=0)
+    initial_weights: str | None = Field(None, description="checkpoint to start from; none: random weights")
+    seed: Seed = 0
+    log_every: int = Field(100, ge=1, description="steps between two lines of the log")
+    validate_every: int = Field(10_000, ge=1, description="steps between two validations")
+    validation_views: int = Field(4, ge=1, description="query views of a validation scene; per_scene: test views")
+    checkpoint_every: int = Field(1_000, ge=1, description="steps between two checkpoints")
+
+
+class RenderingSettings(Settings):
+    """How finished weights render whole pictures; validations during training are exact and in float32."""
+
+    mode: Literal["exact", "adaptive"] = Field(
+        "exact",
+        description="adaptive: the coarse pass for every other pixel in x and y, the fine pass at 32 of its samples; "
+        "close to exact, and several times as fast at the published numbers of samples",
+    )
+    precision: Precision = Field(
+        "32-true", description="bf16-mixed: the networks of both passes multiply in bfloat16; pays on GPUs"
+    )
+    compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
+
+
+EXACT = RenderingSettings()
+
+
+class PathSettings(Settings):
+    """How a camera travels through a scene for a video. All paths end where they begin, so that the video can loop
+    (through views: where `turns` divides `frames`)."""
+
+    kind: PathKind = Field(
+        "auto",
+        description="auto: a spiral where all cameras look roughly one way, an orbit where they stand around an "
+        "object, else through chosen views; none: no video",
+    )
+    frames: PathFrames = 120
+    frames_per_second: int = Field(30, ge=1, le=120)
+    largest_side: int | None = Field(
+        None, ge=16, le=8192, description="pixels; frames are scaled down to it; none: the size of the scene's images"
+    )
+    radius_scale: float = Field(
+        1.0, gt=0, le=10, description="times the cameras' spread (spiral, circle) or their distance (orbit)"
+    )
+    turns: int | None = Field(None, ge=1, le=100, description="of a whole path; none: 2 of a spiral, else 1")
+    focus: float = Field(
+        0.75, ge=0, le=1, description="what spiral and circle look at, from near (0) to far (1) in inverse depth"
+    )
+    views: list[str] | None = Field(
+        None, min_length=2, description="ids to interpolate through, in this order; none: up to 8, far from each other"
+    )
+
+
+class EvaluationSettings(Settings):
+    """What a finished model is judged by. Neither training nor the choice of settings may see it."""
+
+    test_scenes: list[str] = Field(["demo/test"], min_length=1)
+    views_per_scene: int | None = Field(None, ge=1, description="query views of each test scene; none: all")
+    path: PathSettings = PathSettings()
+
+
+class HardwareSettings(Settings):
+    """Where and how it is computed. Results depend on it by rounding alone (roughly, in bfloat16), but for the number
+    of processes: each draws a batch of its own in every step."""
+
+    device: Device = "auto"
+    devices: Devices = 1
+    num_nodes: Nodes = 1
+    precision: Precision = Field(
+        "32-true", description="of training; bf16-mixed: encoders and the networks of both passes multiply in bfloat16"
+    )
+    compile: bool = Field(False, description="compile both passes' networks for training: minutes a size, then faster")
+    recomputed_rays: int | None = Field(
+        None,
+        ge=1,
+        description="rays whose networks run again at once in the backward pass of training, in place of being "
+        "remembered: less memory, more time; none: all is remembered",
+    )
+    rays_per_chunk: int = Field(256, ge=1, description="rays rendered at once without gradients; bounds the memory")
+    data_workers: int = Field(1, ge=0, le=64, description="processes that prepare batches; 0: the training itself does")
+    image_cache_mib: int = Field(1024, ge=0, le=2**20, description="memory for decoded images, of all processes")
+    render_cache_mib: int = Field(
+        2048, ge=0, le=2**20, description="disk for renderings of evaluations, which are not rendered again; 0: none"
+    )
+
+    @property
+    def processes(self) -> int:
+        """Training processes in all."""
+        return self.devices * self.num_nodes

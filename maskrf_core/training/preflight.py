@@ -1,0 +1,176 @@
+"""The scenes of a training, looked at before anything is trained or written."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from maskrf_core.datasets.batches.batch import ModelInputs
+from maskrf_core.datasets.batches.image_cache import ImageCache
+from maskrf_core.datasets.batches.mixture import Mixture
+from maskrf_core.datasets.batches.one_scene import OneScene
+from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes
+from maskrf_core.datasets.places import HELD_OUT, is_among, place_of
+from maskrf_core.datasets.scene import SplitKind
+from maskrf_core.model.masking.strategies import masked_count
+from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
+from maskrf_core.runs import Run
+from maskrf_core.settings.config import Config
+from maskrf_core.support.errors import DatasetError, SettingsError
+from maskrf_core.support.paths import cache_folder
+
+
+def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneViews]]:
+    """The scenes to train and to validate on, fit for what the config asks.
+
+    Of a data set that is named as a whole, only the first scene is opened. A per-scene training is judged by the test
+    views of its own scene, and `validation_scenes` has no part in it. The memory for decoded images is shared out
+    evenly among the training processes of this node and their data workers.
+
+    Raises:
+        SettingsError, DatasetError: as the checks below, or a scene is missing or broken.
+    """
+    check_supervision(config)
+    check_masking(config)
+    data, hardware = config.data, config.hardware
+    cache = cache_folder(data.data_root)
+    images = ImageCache(hardware.image_cache_mib / hardware.devices / (hardware.data_workers + 1))
+    if config.stage == "per_scene":
+        one = OneScene(data, cache, images, hardware.device)
+        check_origin(one.name, config)
+        check_choice(one.views, config)
+        return one, [one.views]
+    mixture = Mixture(data, cache, images, hardware.device, training_inputs(config))
+    validation = open_scenes(data.validation_scenes, data.data_root, cache, images, hardware.device)
+    check_views(mixture.first_scenes(), "train", data.working_views)
+    check_views(validation, "validation", data.working_views)
+    check_places(mixture.names, config)
+    return mixture, validation
+
+
+def prepare_depths(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> None:
+    """Have the depth maps of all scenes that are named singly before the first step, where any are needed.
+
+    Those of whole data sets are prepared when a scene is drawn: there may be thousands.
+    """
+    if isinstance(scenes, OneScene):
+        scenes.prepare_depths()
+        return
+    named = [(views, "train") for views in scenes.singly.values() if scenes.inputs.depths]
+    for views, split in named + [(views, "validation") for views in validation_scenes]:
+        views.prepare_depths(views.scene.split(split)[0])
+
+
+def training_inputs(config: Config) -> ModelInputs:
+    """What training batches must have, for the model or to supervise it; known without the model.
+
+    Free maps, which all per-scene trainings have, stand in for what an init network looks at.
+    """
+    model = config.model
+    init = None if config.stage == "per_scene" or model.free_maps is not None else model.visibility_init
+    return ModelInputs(depths=init == "depth" or config.supervises_depth, sources=init == "cost_volume")
+
+
+def check_supervision(config: Config) -> None:
+    """Raise `SettingsError` if with so few working views or samples no ray would ever be supervised."""
+    needed = config.data.working_views
+    samples = config.model.coarse_samples
+    if needed <= RAY_IS_SEEN_BY_MORE_THAN or samples <= RAY_IS_SEEN_AT_MORE_THAN:
+        raise SettingsError(
+            f"data.working_views={needed}, model.coarse_samples={samples}: training needs more than "
+            f"{RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays that "
+            "so many see are supervised"
+        )
+
+
+def check_masking(config: Config) -> None:
+    """Raise `SettingsError` if a training that shall mask could never mask anything, its counts being cut to 0."""
+    masking, model, views = config.masking, config.model, config.data.working_views
+    samples = model.coarse_samples + model.fine_samples
+    if masking.masks and masked_count(masking.strategy, views, samples, masking.largest) == 0:
+        of = f"data.working_views={views}" if masking.strategy == "view" else f"{samples} samples a ray"
+        raise SettingsError(
+            f"masking.strategy={masking.strategy}, a mask ratio of {masking.largest:g} and {of}: less than one would "
+            "be masked, so nothing ever would. Set the ratio higher, or to 0 to train without masks"
+        )
+
+
+def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> None:
+    """Raise `DatasetError` if a scene has no query, or fewer than `needed` references of its first query."""
+    for views in scenes:
+        references, queries = views.scene.split(kind)
+        if not queries:
+            raise DatasetError(f"{views.scene.name}: has no {kind} views. Leave this scene out of {kind}_scenes.")
+        if len(set(references) - set(queries[:1])) < needed:
+            raise DatasetError(
+                f"{views.scene.name}: {needed} working views are asked for, but only {len(references)} reference "
+                "views are there. Set working_views lower, or leave this scene out."
+            )
+
+
+def check_origin(scene: str, config: Config) -> None:
+    """Raise `SettingsError` if there is nothing that a per-scene training of `scene` begins from, `DatasetError` if
+    that was trained on the scene's place.
+
+    Training and testing on other views of one place is what a per-scene training is for, whether the place is held out
+    from others or not; but the training before it may have seen the test views. What is known of it is what the run
+    folders say: it is followed from each to the one before.
+    """
+    if config.training.initial_weights is None:
+        raise SettingsError(
+            "training.initial_weights: a per-scene training begins from a checkpoint of training across scenes; name "
+            "one"
+        )
+    for file, origin in _origins(config):
+        if is_among(place_of(scene), {place_of(name) for name in expand_scene_names(origin.data.train_scenes)}):
+            raise DatasetError(
+                f"{scene}: {file}, from which its per-scene training is to begin, comes from a training that may "
+                "have seen its test views. Begin from another checkpoint, or take another scene."
+            )
+
+
+def check_choice(views: SceneViews, config: Config) -> None:
+    """Raise `DatasetError` if a per-scene training begins from weights that were chosen by its scene's test views.
+
+    Of many data sets, validation looks at the very views that are tested; nerf_synthetic has others for it.
+    """
+    place, scene = place_of(views.scene.name), views.scene
+    for file, origin in _origins(config):
+        if Path(file) != Run(Path(file).parent.parent).best_checkpoint:
+            continue  # the last weights, which nothing chose
+        validated = {place_of(name) for name in expand_scene_names(origin.data.validation_scenes)}
+        if place in validated and set(scene.split("validation")[1]) & set(scene.split("test")[1]):
+            raise DatasetError(
+                f"{scene.name}: {file}, from which its per-scene training is to begin, was chosen as the best by "
+                "validation on this scene's test views. Begin from last.pt beside it, which nothing chose, or from "
+                "another checkpoint."
+            )
+
+
+def _origins(config: Config) -> Iterator[tuple[str, Config]]:
+    """The weights that a training begins from and the config of the run that made them, and so on before that."""
+    weights = config.training.initial_weights
+    while weights is not None:
+        run = Run(Path(weights).parent.parent)
+        if not run.config_path.is_file():
+            return
+        yield weights, run.config
+        weights = run.config.training.initial_weights
+
+
+def check_places(train_scenes: Iterable[str], config: Config) -> None:
+    """Raise `DatasetError` if a place is used for more than one of training, validation and test.
+
+    Places that published models are tested on (`places.HELD_OUT`) count as tested, whatever is tested here.
+    """
+    trained = {place_of(name) for name in train_scenes}
+    validated, tested = (
+        {place_of(name) for name in expand_scene_names(names)}
+        for names in (config.data.validation_scenes, config.evaluation.test_scenes)
+    )
+    for both, uses in (
+        (trained & validated, "trained on and validated on"),
+        (trained & tested, "trained on and tested on"),
+        (validated & tested, "validated on and tested on"),
+        (trained & HELD_OUT, "trained on, though held out for tests of published models"),
+    ):
+        if both:
+            raise DatasetError(f"{', '.join(sorted(both))}: {uses}. Choose different scenes for each.")

@@ -1,0 +1,106 @@
+"""The processes that train together: one, or several that each draw a batch of their own and share gradients (DDP)."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning_fabric.strategies import DDPStrategy
+
+from maskrf_core.rendering.evaluation import resolve_device
+from maskrf_core.settings.config import Config
+from maskrf_core.settings.sections import HardwareSettings
+from maskrf_core.support.errors import SettingsError
+from maskrf_core.training.process.stopping import ExitCode
+
+PATIENCE = timedelta(hours=2)
+"""How long one process waits for the others: depth that the first one estimates takes its time."""
+
+
+def rank() -> int:
+    """The number of this process among those that train together, known before torch is imported."""
+    return int(os.environ.get("RANK", 0))
+
+
+def start_fabric(hardware: HardwareSettings) -> Fabric:
+    """Device of the run: the first GPUs if there are any, else the CPU; joined with the other processes.
+
+    Raises:
+        SettingsError: this was started as another number of processes than the settings say, or GPUs are missing.
+    """
+    count = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    if count != hardware.processes:
+        raise SettingsError(
+            f"hardware.devices={hardware.devices}, hardware.num_nodes={hardware.num_nodes}: the run has "
+            f"{hardware.processes} training processes, but {count} were started. Start that many with torchrun "
+            "(--nproc-per-node and --nnodes), or ask for a run of another number: each draws its own batches."
+        )
+    device = resolve_device(hardware.device)
+    if device.type == "cuda" and hardware.devices > torch.cuda.device_count():
+        raise SettingsError(f"hardware.devices={hardware.devices}: torch sees {torch.cuda.device_count()} GPUs here.")
+    if count == 1:
+        fabric = Fabric(accelerator=device.type, devices=1, plugins=[LightningEnvironment()])
+    else:
+        # Which weights have a part in a step depends on the stage and on the masks drawn; no buffer is trained.
+        together = DDPStrategy(find_unused_parameters=True, forward_sync_buffers=False, timeout=PATIENCE)
+        fabric = Fabric(
+            accelerator=device.type,
+            devices=hardware.devices,
+            num_nodes=hardware.num_nodes,
+            strategy=together,
+            plugins=[TorchElasticEnvironment()],
+        )
+    fabric.launch()
+    return fabric
+
+
+def batch_of_several(config: Config) -> list[str]:
+    """What several processes make of batch and learning rate; nothing is said of one."""
+    count, rays = config.hardware.processes, config.data.rays
+    if count == 1:
+        return []
+    return [
+        f"{count} processes: {count} × {rays} = {count * rays} rays a step, each process with views of its "
+        f"own; the learning rate, {config.training.learning_rate:g} at the start, is not changed for that"
+    ]
+
+
+class ProcessGroup:
+    """What the processes of a training tell each other. All of them have to call the same methods in the same order."""
+
+    def __init__(self, fabric: Fabric):
+        self.fabric = fabric
+        self.rank, self.count = fabric.global_rank, fabric.world_size
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes files and speaks."""
+        return self.rank == 0
+
+    def agreed(self, code: ExitCode | None) -> ExitCode | None:
+        """One answer for all: what any of them was asked to stop by."""
+        if self.count == 1:
+            return code
+        heard = self.fabric.all_reduce(torch.tensor(int(code or 0)), reduce_op="max")
+        return ExitCode(int(heard)) if int(heard) else None
+
+    def mean(self, numbers: Mapping[str, float]) -> dict[str, float]:
+        """The mean of each number over all processes."""
+        gathered = self.gathered([dict(numbers)])
+        names = dict.fromkeys(name for each in gathered for name in each)
+        return {name: sum(each.get(name, 0.0) for each in gathered) / self.count for name in names}
+
+    def gathered(self, share: Sequence[Any]) -> list[Any]:
+        """All items, in their order before item i was given to process i mod count."""
+        if self.count == 1:
+            return list(share)
+        shares: list[list[Any]] = [[] for _ in range(self.count)]
+        torch.distributed.all_gather_object(shares, list(share))
+        return [shares[i % self.count][i // self.count] for i in range(sum(map(len, shares)))]
+
+    def wait(self) -> None:
+        """Until all are here."""
+        self.fabric.barrier()

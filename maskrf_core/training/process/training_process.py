@@ -1,0 +1,128 @@
+"""The training process of a run, seen from outside: started or found, followed, asked to stop, and how it ended."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from maskrf_core.runs import Run, TrainingStatus
+from maskrf_core.runs.lock import is_owned
+from maskrf_core.support.errors import RunError
+from maskrf_core.training.process.command import training_command, training_environment
+from maskrf_core.training.process.stopping import ExitCode, TrainingStopped
+
+LAST_LINES = 15
+KILLED = "It was killed, as a system does that runs out of memory."
+
+
+@dataclass
+class TrainingProcess:
+    """The process that trains `run`, whether this one started it or not. It outlives this one."""
+
+    run: Run
+    _child: subprocess.Popen | None
+    _before: TrainingStatus | None
+    _read_from: int
+
+    @classmethod
+    def of(cls, run: Run, environment: Mapping[str, str] | None = None) -> "TrainingProcess":
+        """Start to train a run, with variables of the `environment` besides, or find the process that does."""
+        before = run.status
+        written = run.log_path.stat().st_size if run.log_path.is_file() else 0
+        if is_owned(run.folder):
+            goes_on = before is not None and before.state in ("starting", "training")
+            return cls(run, None, None if goes_on else before, written)
+        with run.log_path.open("ab") as log:
+            child = subprocess.Popen(
+                training_command([run.folder]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=training_environment() | dict(environment or {}),
+                start_new_session=True,  # or it would end with the kernel of a notebook
+            )
+        return cls(run, child, before, written)
+
+    @property
+    def was_found(self) -> bool:
+        """Whether it had been started by someone else."""
+        return self._child is None
+
+    @property
+    def status(self) -> TrainingStatus | None:
+        """What it has written of itself; none where that is from the one before it."""
+        status = self.run.status
+        return None if status == self._before else status
+
+    def runs(self) -> bool:
+        """Whether it still does. A second start that finds the run taken becomes one that follows."""
+        if self._child is None:
+            return is_owned(self.run.folder)
+        if self._child.poll() == ExitCode.TRAINED_ELSEWHERE:
+            self._child = None
+            return self.runs()
+        return self._child.poll() is None
+
+    def new_text(self) -> str:
+        """Whole lines that it has printed since this was last asked."""
+        if not self.run.log_path.is_file():
+            return ""
+        with self.run.log_path.open("rb") as log:
+            log.seek(self._read_from)
+            new = log.read()
+        whole = len(new) if not self.runs() else new.rfind(b"\n") + 1
+        self._read_from += whole
+        return new[:whole].decode(errors="replace")
+
+    def ask_to_stop(self) -> None:
+        """It saves and ends within a step; one that has not begun yet just ends."""
+        if self._child is not None and self.status is None:
+            self._child.send_signal(signal.SIGTERM)
+        self.run.stop_path.touch()
+
+    def wait(self, seconds: float | int) -> bool:
+        """Whether it has ended within so many seconds."""
+        until = time.monotonic() + seconds
+        while self.runs():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def check_end(self) -> None:
+        """Once it has ended: return if all steps are done.
+
+        Raises:
+            TrainingStopped: it was asked to stop, and has saved.
+            RunError: it failed or was killed, with its reason and its last lines.
+        """
+        self.run.stop_path.unlink(missing_ok=True)
+        status = self.status
+        state = None if status is None else status.state
+        if state == "finished":
+            return
+        if state == "stopped":
+            raise TrainingStopped(status.reason or "stopped", ExitCode(status.exit_code or ExitCode.SIGINT))
+        reason = status.reason if state == "failed" else self._how_it_died()
+        lines = "\n".join(f"  {line}" for line in self._last_lines())
+        raise RunError(
+            f"{self.run.folder}: the training process failed. {reason}\nIts last lines, of {self.run.log_path.name}:\n"
+            f"{lines}\nWhat is saved stays: start it again to go on from there."
+        )
+
+    def _how_it_died(self) -> str:
+        code = None if self._child is None else self._child.returncode
+        if code is None or code == -signal.SIGKILL:
+            return KILLED
+        if code < 0:
+            return f"It was ended by {signal.Signals(-code).name}."
+        return f"It ended with exit code {code} and did not say why."
+
+    def _last_lines(self) -> list[str]:
+        if not self.run.log_path.is_file():
+            return []
+        with self.run.log_path.open("rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 20_000))
+            return log.read().decode(errors="replace").splitlines()[-LAST_LINES:]

@@ -1,0 +1,88 @@
+"""The checkpoints that a run continues from: the last one, and the one before it in case the last is damaged."""
+
+import os
+from typing import Any
+
+from maskrf_core.checkpoints.checkpoint_files import newest_checkpoint, save_checkpoint
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.runs import Run
+from maskrf_core.support.errors import CheckpointError, RunError
+
+
+def read_newest(run: Run, *, first: bool = True) -> dict[str, Any] | None:
+    """The checkpoint to continue from; none where the run has not begun.
+
+    Says so where it is not the last one, because that one is damaged. The `first` of several processes moves that file
+    aside, so that it never takes the place of a good one.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none can be read.
+    """
+    checkpoint, path, fault = newest_checkpoint(run.last_checkpoint, run.previous_checkpoint)
+    if first and checkpoint is not None and path != run.last_checkpoint:
+        print(f"{fault or f'{run.last_checkpoint}: is missing.'}", flush=True)
+        print(f"continuing from {path.name}, {checkpoint['step']} steps", flush=True)
+        if fault:
+            run.last_checkpoint.replace(run.last_checkpoint.with_name("damaged.pt"))
+    return checkpoint
+
+
+def steps_done(run: Run) -> int:
+    """Steps up to the newest checkpoint that can be read."""
+    checkpoint, _, _ = newest_checkpoint(run.last_checkpoint, run.previous_checkpoint)
+    return 0 if checkpoint is None else checkpoint["step"]
+
+
+def is_done(run: Run) -> bool:
+    """Whether nothing is left to do: all steps are done, and the last validation was not interrupted."""
+    checkpoint, _, _ = newest_checkpoint(run.last_checkpoint, run.previous_checkpoint)
+    if checkpoint is None or checkpoint["step"] < run.config.training.steps:
+        return False
+    return not checkpoint["state"].get("owes_validation", False)
+
+
+def save_best(run: Run, renderer: Renderer, step: int, state: dict[str, Any]) -> None:
+    """Write the weights that validated best.
+
+    Raises:
+        RunError: they could not be written. Going on without them would choose others.
+    """
+    try:
+        save_checkpoint(run.best_checkpoint, renderer, step, state)
+    except (OSError, RuntimeError, CheckpointError) as error:
+        raise RunError(
+            f"{run.best_checkpoint}: that of step {step} could not be written ({_reason(error)}). Make room, and start "
+            "the run again: it goes on from its last checkpoint."
+        ) from error
+
+
+def remove_leftovers(run: Run) -> None:
+    """Remove what a training that was killed as it saved has left beside its checkpoints. Hold the run's lock."""
+    for path in run.last_checkpoint.parent.glob(".*"):
+        path.unlink()
+
+
+def save_last(run: Run, renderer: Renderer, step: int, state: dict[str, Any], *, needed: bool) -> None:
+    """Write the checkpoint to continue from.
+
+    Where that fails (a full disk), the last good one stays. The training goes on and tries again at the next interval,
+    unless this one is `needed` because it ends.
+
+    Raises:
+        RunError: a checkpoint that is needed could not be written.
+    """
+    try:
+        save_checkpoint(run.last_checkpoint, renderer, step, state, previous=run.previous_checkpoint)
+    except (OSError, RuntimeError, CheckpointError) as error:  # torch makes a RuntimeError of some failed writes
+        good = steps_done(run)
+        said = (
+            f"{run.last_checkpoint}: that of step {step} could not be written ({_reason(error)}). "
+            f"The last good one is that of step {good}."
+        )
+        if needed:
+            raise RunError(f"{said} Make room, and start the run again: it continues from there.") from error
+        print(f"{said} The training goes on.", flush=True)
+
+
+def _reason(error: Exception) -> str:
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error).splitlines()[0]

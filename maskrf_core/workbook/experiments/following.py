@@ -1,0 +1,124 @@
+"""Trainings as notebooks see them: a process of its own, which a cell starts or finds, and follows."""
+
+import time
+from collections.abc import Callable
+
+import ipywidgets
+from IPython.display import display
+
+from maskrf_core.runs import Run
+from maskrf_core.runs.lock import is_owned
+from maskrf_core.support.paths import display_path
+from maskrf_core.support.progress import Progress, someone_watches
+from maskrf_core.training.process.training_process import TrainingProcess
+from maskrf_core.training.saved_states import is_done, steps_done
+from maskrf_core.workbook.figures import png_of
+from maskrf_core.workbook.figures import training_curves as training
+
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_PLOTS = 5.0
+SECONDS_TO_SAVE = 600.0
+
+
+def train(run: Run) -> None:
+    """Train what is left of a run in a process of its own, and follow it to its end.
+
+    If a process is training the run already, that one is followed: closing a notebook and running its cells again takes
+    up where it is. Interrupting the cell leaves the process running in an open notebook, with a button to stop it;
+    where nobody watches, it is asked to save and stop.
+
+    Raises:
+        TrainingStopped: it was asked to stop, and has saved.
+        RunError: it failed; with the reason and its last lines.
+    """
+    if not is_owned(run.folder) and is_done(run):
+        print(f"{run.folder.name}: all {steps_done(run)} steps were done before", flush=True)
+    while is_owned(run.folder) or not is_done(run):  # one that is found may have begun when fewer steps were asked for
+        process = TrainingProcess.of(run)
+        if process.was_found:
+            print(f"{display_path(run.folder)} is being trained already: following", flush=True)
+        try:
+            follow(process)
+        except KeyboardInterrupt:
+            _interrupted(process)
+            raise
+        process.check_end()
+
+
+def follow(process: TrainingProcess) -> None:
+    """Show how it goes until it ends: bar and plot if someone watches, else the lines that it prints."""
+    show = _Watched(process.run) if someone_watches() else _Lines()
+    try:
+        while process.runs():
+            show.update(process)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        show.update(process)
+    finally:
+        show.close()
+
+
+class _Lines:
+    """What the process prints, as it comes."""
+
+    def update(self, process: TrainingProcess) -> None:
+        text = process.new_text()
+        if text:
+            print(text, end="" if text.endswith("\n") else "\n", flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class _Watched:
+    """A bar of the steps, the newest line, and a plot of the losses that is drawn anew every few seconds."""
+
+    def __init__(self, run: Run):
+        self._run, self._done, self._plotted, self._rows = run, steps_done(run), 0.0, 0
+        self._bar = Progress(run.config.training.steps, self._done, run.folder.name)
+        self._plot = ipywidgets.Image(format="png")
+        display(self._plot)
+
+    def update(self, process: TrainingProcess) -> None:
+        status = process.status
+        if status is not None and process.runs() and status.step > self._done:
+            self._bar.advance(status.step - self._done)
+            self._done = status.step
+        for line in process.new_text().splitlines():
+            self._bar.line(line)
+        if time.monotonic() - self._plotted > SECONDS_BETWEEN_PLOTS:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._plotted = time.monotonic()
+        metrics = self._run.metrics()
+        if (metrics["phase"] == "train").sum() > 1 and len(metrics) != self._rows:
+            self._rows = len(metrics)
+            self._plot.value = png_of(training.loss_curves(metrics))
+
+    def close(self) -> None:
+        self._draw()
+        self._bar.close()
+
+
+def _interrupted(process: TrainingProcess) -> None:
+    """Leave the choice to who watches; nobody else could make it."""
+    folder = display_path(process.run.folder)
+    if not someone_watches():
+        process.ask_to_stop()
+        print(f"{folder}: asked to save and stop", flush=True)
+        process.wait(SECONDS_TO_SAVE)
+        return
+    print(f"{folder} is still being trained. Run this cell again to follow it, or stop it:", flush=True)
+    display(stop_button(process.ask_to_stop))
+
+
+def stop_button(stop: Callable[[], None]) -> ipywidgets.Button:
+    """A button that has a training save and stop."""
+    button = ipywidgets.Button(description="save and stop", icon="stop")
+
+    def pressed(_) -> None:
+        stop()
+        button.disabled, button.description = True, "asked to stop"
+
+    button.on_click(pressed)
+    return button

@@ -1,0 +1,189 @@
+"""A grid of trainings: which points it has, where they are, and how far each is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from maskrf_core.runs import Run
+from maskrf_core.runs.cost import MERGED, cost
+from maskrf_core.runs.initial_weights import hold_to_weights
+from maskrf_core.runs.log import latest
+from maskrf_core.settings.config import Config
+from maskrf_core.settings.sections import MaskingSettings
+from maskrf_core.training.preflight import check_masking
+from maskrf_core.training.saved_states import is_done, steps_done
+from maskrf_core.workbook.experiments.experiments import checked_start
+from maskrf_core.workbook.parameters.grid_parameters import OF_MASKING, AblationParameters, varied_in
+from maskrf_core.workbook.parameters.notebook_parameters import folder_name
+
+USUAL_STRATEGY = MaskingSettings().strategy
+NONE = "none"
+"""Strategy of a point that masks nothing."""
+
+
+@dataclass(frozen=True)
+class GridPoint:
+    """One pretraining and the finetuning after it."""
+
+    mask_ratio: float
+    strategy: str
+    seed: int
+    varied: dict[str, Any]
+    """Dotted name → value of the settings that are varied; without masking's where nothing is masked."""
+    folder: Path
+    configs: tuple[Config, Config]
+    """Of pretraining and finetuning."""
+
+    @property
+    def pretrained(self) -> Run:
+        """The run with masks."""
+        return Run(self.folder / "pretrain")
+
+    @property
+    def finetuned(self) -> Run:
+        """The run after it."""
+        return Run(self.folder / "finetune")
+
+    @property
+    def runs(self) -> tuple[Run, Run]:
+        """Both, in the order that they are trained in."""
+        return self.pretrained, self.finetuned
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Of pretraining and finetuning, asked for."""
+        return tuple(config.training.steps for config in self.configs)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        strategy = [] if self.strategy in (NONE, USUAL_STRATEGY) else [self.strategy]
+        varied = [f"{name}={value}" for name, value in self.varied.items()]
+        return ", ".join([f"ratio {self.mask_ratio:g}", *strategy, f"seed {self.seed}", *varied])
+
+    def done(self) -> tuple[int, int]:
+        """Steps that are done of both."""
+        return tuple(steps_done(run) if run.config_path.is_file() else 0 for run in self.runs)
+
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do."""
+        enough = all(done >= asked for done, asked in zip(self.done(), self.steps, strict=True))
+        return enough and all(is_done(run) for run in self.runs)
+
+
+def plan(parameters: AblationParameters) -> list[GridPoint]:
+    """Every point of the grid, in the order of seeds, varied settings, ratios and strategies; nothing is written.
+
+    Where nothing is masked, neither the strategy nor any other setting of masking matters: these share a point.
+
+    Raises:
+        SettingsError: one of the ratios would mask nothing, though it is not 0.
+    """
+    points = {}
+    for seed in parameters.seed_list:
+        for varied in parameters.combinations:
+            for ratio in parameters.ratios:
+                for strategy in parameters.strategy_list:
+                    point = _point(parameters, ratio, strategy, seed, varied)
+                    points.setdefault(point.folder, point)
+    for point in points.values():  # all of them, before the first is trained
+        check_masking(point.configs[0])
+    return list(points.values())
+
+
+def begin(points: Sequence[GridPoint]) -> None:
+    """Make the run folders that are missing, and look whether those that are there are what is asked for.
+
+    Raises:
+        RunError: a folder holds another run, or a finetuning began from other weights than its pretraining ended with.
+        SettingsError, DatasetError: a training could not begin.
+    """
+    for point in points:
+        for run, config in zip(point.runs, point.configs, strict=True):
+            checked_start(run.folder, config)
+        weights = point.pretrained.last_checkpoint
+        if "initial_weights" in point.finetuned.results() and weights.is_file():
+            hold_to_weights(point.finetuned, weights)
+
+
+def grid_steps(parameters: AblationParameters) -> tuple[int, int]:
+    """Steps of pretraining and of finetuning of one grid point: what is asked for, or a quarter of the preset's."""
+    asked = {"pretrain": parameters.pretrain_steps, "finetune": parameters.finetune_steps}
+    return tuple(steps or max(1, parameters.config(stage).training.steps // 4) for stage, steps in asked.items())
+
+
+def overview(points: Sequence[GridPoint]) -> pd.DataFrame:
+    """One row a point: what it is, and how many of its steps are done."""
+    rows = []
+    for point in points:
+        done = point.done()
+        steps = {
+            stage: f"{ours} of {asked} steps"
+            for stage, ours, asked in zip(("pretraining", "finetuning"), done, point.steps, strict=True)
+        }
+        state = "finished" if done >= point.steps else "begun" if any(done) else "to do"
+        rows.append(_described(point) | steps | {"state": state})
+    return pd.DataFrame(rows)
+
+
+def scores(points: Sequence[GridPoint]) -> pd.DataFrame:
+    """Of every point: fine PSNR and SSIM at its end on its VALIDATION scenes (test scenes choose nothing), its steps
+    of both stages, and the cost of both."""
+    rows = []
+    for point in points:
+        metrics = point.finetuned.metrics()
+        row = _described(point) | {"steps": sum(run.config.training.steps for run in point.runs)}
+        row |= {name: latest(metrics, "validation", f"fine_{name}") for name in ("psnr", "ssim")}
+        costs = [cost(run.folder) for run in point.runs]
+        rows.append(row | {name: _merged([one[name] for one in costs], merge) for name, merge in MERGED.items()})
+    return pd.DataFrame(rows)
+
+
+def _point(parameters: AblationParameters, ratio: float, strategy: str, seed: int, varied: dict[str, Any]) -> GridPoint:
+    """A point; masking is left out of it where nothing is masked."""
+    pretraining = _pretraining(parameters, ratio, strategy, seed, varied)
+    if not pretraining.masking.masks:
+        strategy, varied = NONE, {name: value for name, value in varied.items() if not name.startswith(OF_MASKING)}
+        pretraining = _pretraining(parameters, ratio, USUAL_STRATEGY, seed, varied)
+    of_strategy = [] if strategy in (NONE, USUAL_STRATEGY) else [f"strategy={strategy}"]
+    steps = "+".join(map(str, grid_steps(parameters)))
+    values = [",".join(f"{name}={value}" for name, value in varied.items())] if varied else []
+    parts = [f"ratio={ratio:g}", *of_strategy, f"seed={seed}", f"steps={steps}", *values]
+    folder = parameters.run_folder("ratios") / folder_name(parts)
+    asked = {
+        "training.steps": grid_steps(parameters)[1],
+        "training.seed": seed,
+        "training.initial_weights": str(Run(folder / "pretrain").last_checkpoint),
+        **varied_in("finetune", varied),
+    }
+    return GridPoint(ratio, strategy, seed, varied, folder, (pretraining, parameters.config("finetune", asked)))
+
+
+def _pretraining(
+    parameters: AblationParameters, ratio: float, strategy: str, seed: int, varied: dict[str, Any]
+) -> Config:
+    """Shorter than the preset, so the alignment loss begins and warms up sooner by as much."""
+    preset, steps = parameters.config("pretrain"), grid_steps(parameters)[0]
+    share = min(1.0, steps / preset.training.steps)
+    asked = {
+        "masking.mask_ratio": ratio,
+        "masking.strategy": strategy,
+        "masking.start_step": round(preset.masking.start_step * share),
+        "masking.warmup_steps": round(preset.masking.warmup_steps * share),
+        "training.steps": steps,
+        "training.seed": seed,
+    }
+    return parameters.config("pretrain", asked | varied)
+
+
+def _described(point: GridPoint) -> dict[str, Any]:
+    """What a point is, as columns of a table."""
+    return {"mask_ratio": point.mask_ratio, "strategy": point.strategy, "seed": point.seed, **point.varied}
+
+
+def _merged(known: Sequence[float | None], merge: Callable) -> float | None:
+    """Of both stages; unknown where one is."""
+    return None if None in known else merge(known)

@@ -1,0 +1,178 @@
+"""Training what is left of a grid: here, a bounded number at a time, or as jobs of Slurm."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from IPython.display import display
+
+from maskrf_core.runs.lock import is_owned
+from maskrf_core.runs.log import latest
+from maskrf_core.support.errors import MaskrfError, RunError
+from maskrf_core.support.progress import Progress, someone_watches
+from maskrf_core.training.process.stopping import ExitCode, TrainingStopped, asked_to_stop
+from maskrf_core.training.process.training_process import TrainingProcess
+from maskrf_core.training.saved_states import is_done
+from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, SECONDS_TO_SAVE, stop_button
+from maskrf_core.workbook.experiments.grid import GridPoint, begin
+from maskrf_core.workbook.parameters.grid_parameters import AblationParameters
+
+THREADS = "OMP_NUM_THREADS"
+
+
+def train_grid(points: Sequence[GridPoint], parameters: AblationParameters) -> None:
+    """Train what is left of a grid. What is finished is skipped, what was begun goes on, and a point that fails does
+    not stop the others.
+
+    A file `stop` in the folder of the grid's points has all of them save and end; so has interrupting, where nobody
+    watches. In an open notebook an interrupted grid's trainings go on, with a button to stop them.
+
+    Raises:
+        RunError: points failed; they are listed with their reasons once all others are finished.
+        TrainingStopped: it was asked to stop, and all has been saved.
+    """
+    begin(points)
+    left = [point for point in points if not point.is_finished()]
+    if len(left) < len(points):
+        print(f"{len(points) - len(left)} of {len(points)} points were finished before", flush=True)
+    if left and parameters.launcher == "slurm":
+        _train_on_slurm(left, parameters)
+    elif left:
+        Sweep(left, len(points), parameters.processes).run()
+
+
+def shared_threads(processes: int) -> dict[str, str]:
+    """The environment in which each of several trainings takes its share of this computer's processors.
+
+    How many threads there are changes rounding. So one training alone is left as it is, and so are several where
+    OMP_NUM_THREADS is set already.
+    """
+    if processes == 1 or THREADS in os.environ:
+        return {}
+    return {THREADS: str(max(1, (os.cpu_count() or 1) // processes))}
+
+
+@dataclass
+class Chain:
+    """A point's trainings, one after the other, each in a process of its own."""
+
+    point: GridPoint
+    environment: Mapping[str, str]
+    process: TrainingProcess | None = None
+
+    def goes_on(self) -> bool:
+        """Start what is next, as soon as what is before it has ended; false once all is done.
+
+        Raises:
+            RunError, TrainingStopped: one of the trainings failed or was stopped.
+        """
+        if self.process is not None:
+            if self.process.runs():
+                return True
+            self.process.check_end()
+        for run in self.point.runs:
+            if not is_done(run):
+                self.process = TrainingProcess.of(run, self.environment)
+                return True
+        return False
+
+    def still_saves(self) -> bool:
+        """Whether what was asked to stop has not ended yet."""
+        if self.process is None:
+            return False
+        if self.process.runs():
+            return True
+        self.process.run.stop_path.unlink(missing_ok=True)  # it may have ended by itself before it saw that
+        return False
+
+
+@dataclass
+class Sweep:
+    """The trainings of a grid on this computer, at most `processes` of them at a time."""
+
+    left: Sequence[GridPoint]
+    points: int
+    """Of the whole grid, those included that were finished before."""
+    processes: int
+    running: list[Chain] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """As `train_grid` says."""
+        stop_file = self.left[0].folder.parent / "stop"
+        stop_file.unlink(missing_ok=True)  # whoever starts a grid wants it to go on
+        self._progress = Progress(self.points, self.points - len(self.left), stop_file.parent.name)
+        waiting, environment, asked = deque(self.left), shared_threads(self.processes), None
+        try:
+            while waiting or self.running:
+                if asked is None and (asked := asked_to_stop(stop_file)):
+                    waiting.clear()
+                    self._ask_to_stop()
+                while waiting and len(self.running) < self.processes:
+                    self.running.append(Chain(waiting.popleft(), environment))
+                self.running = [chain for chain in self.running if self._goes_on(chain, asked)]
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
+        finally:
+            self._progress.close()
+        if asked is not None:
+            stop_file.unlink(missing_ok=True)
+            raise TrainingStopped(
+                f"{display_path(stop_file.parent)}: stopped by {asked.said}; all has been saved.", asked
+            )
+        if self.failures:
+            listed = "\n".join(f"  {name}: {reason}" for name, reason in self.failures.items())
+            raise RunError(f"{len(self.failures)} of {self.points} points failed; the others are done.\n{listed}")
+
+    def _goes_on(self, chain: Chain, asked: ExitCode | None) -> bool:
+        """Whether a chain does; where it has ended, say how."""
+        if asked is not None:  # what comes next in it is not begun
+            return chain.still_saves()
+        try:
+            if chain.goes_on():
+                return True
+        except MaskrfError as error:
+            self.failures[chain.point.name] = str(error)
+            self._progress.line(f"{chain.point.name}: {str(error).splitlines()[0]}")
+            return False
+        psnr = latest(chain.point.finetuned.metrics(), "validation", "fine_psnr")
+        pretrain, finetune = chain.point.steps
+        self._progress.line(f"{chain.point.name}: {psnr:.2f} dB after {pretrain} + {finetune} steps")
+        self._progress.advance()
+        return False
+
+    def _ask_to_stop(self) -> None:
+        for chain in self.running:
+            if chain.process is not None and chain.process.runs():
+                chain.process.ask_to_stop()
+
+    def _interrupted(self) -> None:
+        """Leave the choice to who watches; nobody else could make it."""
+        if someone_watches():
+            print("The trainings that were begun go on. Run this cell again to follow them, or stop them:", flush=True)
+            display(stop_button(self._ask_to_stop))
+            return
+        self._ask_to_stop()
+        print(f"{len(self.running)} trainings were asked to save and stop", flush=True)
+        until = time.monotonic() + SECONDS_TO_SAVE
+        while any(chain.still_saves() for chain in self.running) and time.monotonic() < until:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def _train_on_slurm(points: Sequence[GridPoint], parameters: AblationParameters) -> None:
+    """One job a point, in one array; returns when all have ended."""
+    from maskrf_core import slurm  # its library is needed for nothing else
+
+    points = [point for point in points if not any(is_owned(run.folder) for run in point.runs)]
+    if not points:
+        print("all that is left is being trained already; run this again when it has ended", flush=True)
+        return
+    chains: list[list[Path]] = [[run.folder for run in point.runs] for point in points]
+    jobs = slurm.submit_trainings(chains, slurm.parse_slurm(parameters.slurm), points[0].folder.parent / "slurm")
+    print(f"{len(jobs)} jobs of Slurm: {', '.join(job.job_id for job in jobs)}", flush=True)
+    slurm.wait(jobs)

@@ -1,0 +1,129 @@
+"""Numbers as people read them."""
+
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from IPython.display import HTML, Markdown
+
+from maskrf_core.datasets.inventory import DataSetReport, SceneReport
+from maskrf_core.datasets.records import DATA_SETS, markdown_table
+from maskrf_core.rendering.metrics import why_no_lpips
+from maskrf_core.settings.config import Config
+
+DECIMALS = {"psnr": 2, "ssim": 3, "lpips": 3}
+HEADINGS = {"psnr": "PSNR [dB] ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓"}
+
+
+def data_sets(reports: Sequence[DataSetReport]) -> pd.DataFrame:
+    """Which data sets are there and whether they are whole: one row each."""
+    rows = []
+    for report in reports:
+        about = DATA_SETS[report.data_set]
+        published = f" of {about.scenes}" if about.scenes else ""
+        looked = len(report.scenes)
+        rows.append(
+            {
+                "data set": report.data_set,
+                "title": about.title,
+                "used for": about.used_for,
+                "state": report.state,
+                "scenes found": f"{report.found}{published}" if report.found else "",
+                "whole": f"{report.whole} of {looked}" if looked else "",
+                "images": report.images or "",
+                "depth known, of views looked at": f"{report.with_depth} of {report.looked_at}" if looked else "",
+            }
+        )
+    return pd.DataFrame(rows).set_index("data set")
+
+
+def remarks(reports: Sequence[DataSetReport]) -> str:
+    """The first bad file of every broken data set with what to do, and scenes that must not be trained on."""
+    lines = [f"{report.data_set}: {report.first_fault}" for report in reports if report.first_fault]
+    for report in reports:
+        if found := report.test_scenes_found:
+            lines.append(
+                f"{report.data_set}: {', '.join(found)} show{'s' if len(found) == 1 else ''} what a test set shows. "
+                "Never train on it: move it out of the data set's folder."
+            )
+    return "\n".join(lines) or "Nothing is broken in what is there."
+
+
+def where_to_get(reports: Sequence[DataSetReport]) -> Markdown:
+    """What is absent, incomplete or broken: what is needed of it and where it comes from."""
+    missing = [report.data_set for report in reports if report.state not in ("complete", "to prepare")]
+    return Markdown(markdown_table(missing) if missing else "Everything is there.")
+
+
+def scenes(reports: Sequence[SceneReport]) -> pd.DataFrame:
+    """Scenes that were looked through: one row each, with the first thing that is wrong."""
+    rows = [
+        {
+            "scene": report.name,
+            "state": report.state,
+            "images": report.images,
+            "whole": report.looked_at,
+            "with depth": report.with_depth,
+            "fault": report.fault or "",
+        }
+        for report in reports
+    ]
+    return pd.DataFrame(rows, columns=["scene", "state", "images", "whole", "with depth", "fault"]).set_index("scene")
+
+
+def or_text(table: pd.DataFrame, otherwise: str) -> HTML | Markdown:
+    """A table, or a text where it has no rows; long texts in it are not cut."""
+    with pd.option_context("display.max_colwidth", None):
+        return HTML(table.to_html()) if len(table) else Markdown(otherwise)
+
+
+def settings_shown(config: Config, names: Sequence[str]) -> pd.DataFrame:
+    """Some settings of a config, by dotted name, with what they mean."""
+    rows = []
+    for name in names:
+        section, _, field = name.partition(".")
+        settings = getattr(config, section)
+        description = type(settings).model_fields[field].description or ""
+        rows.append({"setting": name, "value": str(getattr(settings, field)), "meaning": description})
+    return pd.DataFrame(rows).set_index("setting")
+
+
+def summary_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean of the fine metrics over all views, one row a method in the order of appearance; NaN where there is none."""
+    columns = {f"fine_{name}": name for name in DECIMALS}
+    numbers = scores.rename(columns=columns)[["method", *DECIMALS]]
+    numbers = numbers.astype(dict.fromkeys(DECIMALS, float))
+    return numbers.groupby("method", sort=False).mean()
+
+
+def formatted(summary: pd.DataFrame) -> pd.DataFrame:
+    """Each number with its decimals, `n/a` where there is none."""
+    shown = {
+        name: [f"{value:.{digits}f}" if np.isfinite(value) else "n/a" for value in summary[name]]
+        for name, digits in DECIMALS.items()
+        if name in summary
+    }
+    return pd.DataFrame(shown, index=summary.index).rename(columns={name: HEADINGS[name] for name in shown})
+
+
+def lpips_note() -> str:
+    """Why there is no LPIPS, or which one it is."""
+    reason = why_no_lpips()
+    return "LPIPS: VGG backbone" if reason is None else fill(f"LPIPS n/a: {reason}", 100)
+
+
+def plain(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """A summary as plain numbers to be recorded: method → metric → value or None."""
+    return {
+        str(method): {name: float(value) if np.isfinite(value) else None for name, value in row.items()}
+        for method, row in summary.iterrows()
+    }
+
+
+def from_plain(numbers: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """The inverse of `plain`."""
+    frame = pd.DataFrame.from_dict(numbers, orient="index").astype(float)
+    frame.index.name = "method"
+    return frame

@@ -1,0 +1,176 @@
+"""What every notebook takes, and what follows from it: config, folders, weights.
+
+Nothing here imports torch, so that a notebook refuses a wrong parameter within a second.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from maskrf_core.checkpoints.published_files import (
+    checkpoint_of_scene,
+    holds_checkpoints,
+    published_candidates,
+    published_files,
+)
+from maskrf_core.settings.config import SMOKE, Config, load_config, may_differ, parse_overrides
+from maskrf_core.settings.sections import (
+    Device,
+    Preset,
+    Seed,
+    Settings,
+    Stage,
+)
+from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.paths import ROOT, display_path, resolve
+from maskrf_core.workbook.parameters.parameter_types import split_list
+
+RUNS_VARIABLE = "MASKRF_RUNS"
+"""Environment variable: where run folders go while `runs_root` is left as it is; for tests and publishing."""
+SET_BY_NOTEBOOKS = ("stage", "preset", "data.data_root", "training.initial_weights")
+NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")
+"""Parameters that leave a run the same run: its name does not say them, nor those of `overrides` that `may_differ`."""
+
+
+class NotebookParameters(Settings):
+    """What every notebook takes."""
+
+    preset: Preset = "demo"
+    data_root: str = Field("data", description="folder that holds the data sets")
+    runs_root: str = Field("runs", description="folder of the run folders, relative to the checkout")
+    seed: Seed = 0
+    device: Device = "auto"
+    overrides: str = Field("", description="any other settings: `data.rays=256, model.fine_samples=16`")
+
+    stages: ClassVar[tuple[Stage, ...]] = ("finetune",)
+    """Stages whose config the notebook needs: a wrong override is found with them."""
+    settings: ClassVar[dict[str, str]] = {
+        "mask_ratio": "masking.mask_ratio",
+        "steps": "training.steps",
+        "working_views": "data.working_views",
+        "views_per_scene": "evaluation.views_per_scene",
+        "train_scenes": "data.train_scenes",
+        "validation_scenes": "data.validation_scenes",
+        "scene": "evaluation.test_scenes",
+        "path": "evaluation.path.kind",
+        "path_frames": "evaluation.path.frames",
+        "seed": "training.seed",
+        "device": "hardware.device",
+        "devices": "hardware.devices",
+        "num_nodes": "hardware.num_nodes",
+    }
+    """Parameter → the setting that it is."""
+    not_in_names: ClassVar[tuple[str, ...]] = ()
+    """Parameters of this notebook that have no part in a training."""
+    names_weights: ClassVar[str | None] = None
+    """Parameter that names a run folder or checkpoint."""
+
+    def config(self, stage: Stage, asked: Mapping[str, Any] | None = None) -> Config:
+        """The config of a stage: preset, then these parameters, then `asked`, then `overrides`.
+
+        Raises:
+            SettingsError: an override is unknown, of a wrong type or out of range.
+        """
+        values: dict[str, Any] = {"data.data_root": str(self.data_folder)}
+        for name, setting in self.settings.items():
+            value = getattr(self, name, None)
+            if setting.endswith("_scenes"):
+                value = split_list(value)
+            if stage == "pretrain" or name != "mask_ratio":
+                values[setting] = value
+        return load_config(stage, self.sizes, values | dict(asked or {}) | self._checked_overrides())
+
+    @property
+    def sizes(self) -> Preset:
+        """The preset whose sizes count."""
+        return self.preset
+
+    def _checked_overrides(self) -> dict[str, Any]:
+        """`overrides`, none of which may be what the notebook sets itself.
+
+        Raises:
+            SettingsError: one is; the parameter to use is named.
+        """
+        overrides = parse_overrides(self.overrides)
+        self._refuse_own(overrides, "overrides")
+        return overrides
+
+    def _refuse_own(self, settings: Iterable[str], asked_in: str) -> None:
+        """Raise `SettingsError` if one of the settings, asked for in a parameter, is the notebook's to set."""
+        parameters = {setting: name for name, setting in self.settings.items()}
+        for setting in settings:
+            if parameters.get(setting) in type(self).model_fields:
+                raise SettingsError(f"{asked_in}: {setting} has a parameter of its own; set {parameters[setting]}")
+            if setting in (*parameters, *SET_BY_NOTEBOOKS):
+                raise SettingsError(f"{asked_in}: {setting} is set by this notebook itself")
+
+    def check_settings(self) -> None:
+        """Make every config that the notebook needs.
+
+        Raises:
+            SettingsError: as `config`.
+        """
+        for stage in self.stages:
+            self.config(stage)
+
+    def overrides_of(self, section: str) -> str:
+        """Those of `overrides` that are of one section."""
+        given = parse_overrides(self.overrides)
+        return ", ".join(f"{name}={value}" for name, value in given.items() if name.startswith(f"{section}."))
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the data sets are, whatever folder the notebook was started from."""
+        return resolve(self.data_root).resolve()
+
+    @property
+    def runs(self) -> Path:
+        """Where run folders go."""
+        default = self.runs_root == NotebookParameters.model_fields["runs_root"].default
+        if default and os.environ.get(RUNS_VARIABLE):
+            return ROOT / os.environ[RUNS_VARIABLE]
+        runs = ROOT / Path(self.runs_root).expanduser()
+        return runs / "smoke" if os.environ.get(SMOKE) else runs
+
+    def run_folder(self, kind: str) -> Path:
+        """`<runs>/<preset>/<kind>`, followed by every parameter that makes it another run than by default."""
+        parts = [kind]
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name == "overrides":
+                value = ",".join(f"{key}={item}" for key, item in parse_overrides(value).items() if not may_differ(key))
+            if value != field.default and value is not None and name not in (*NOT_IN_NAMES, *self.not_in_names):
+                parts.append(f"{name}={value}" if name != "overrides" else value)
+        return self.runs / self.preset / folder_name(parts)
+
+    def weights_path(self, given: str) -> Path:
+        """The run folder or checkpoint file that is meant: below the run folders, any path, or a published checkpoint
+        below the data root. Of a folder of per-scene checkpoints, the one of the parameter `scene`.
+
+        Raises:
+            SettingsError: there is none.
+            CheckpointError: of a folder of per-scene checkpoints, none is of the scene.
+        """
+        candidates = [self.runs / self.preset / given, self.runs / given, resolve(given)]
+        for path in [*candidates, *published_candidates(given, self.data_folder)]:
+            if path.is_file() or (path / "config.yaml").is_file():
+                return path.resolve()
+            if holds_checkpoints(path):
+                return checkpoint_of_scene(path, split_list(getattr(self, "scene", None)) or [])
+        known = ", ".join(display_path(path) for path in published_files(self.data_folder)) or "none"
+        raise SettingsError(
+            f"{given!r}: no run folder (with config.yaml) and no checkpoint file. Looked for "
+            f"{', '.join(display_path(path) for path in candidates)}; published checkpoints below "
+            f"the data root: {known}."
+        )
+
+
+def folder_name(parts: Iterable[str]) -> str:
+    """A name of at most 120 plain characters that says the parts; a digest stands for what is too long."""
+    name = re.sub(r"[^\w.=,+-]+", "_", "-".join(parts))
+    return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"

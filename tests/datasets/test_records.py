@@ -1,0 +1,33 @@
+"""The table of data sets agrees with the readers and can be read."""
+
+import re
+
+from maskrf_core.datasets.records import DATA_SETS, markdown_table
+from maskrf_core.datasets.scene import LAYOUTS
+
+
+def test_every_layout_is_described_and_no_other():
+    assert set(DATA_SETS) == set(LAYOUTS)
+    for name, data_set in DATA_SETS.items():
+        assert data_set.example.split("/")[0] == data_set.pattern.split("/")[0] == name
+        assert len(data_set.example.split("/")) == len(data_set.pattern.split("/"))
+        assert data_set.needed
+        assert data_set.used_for
+        for source in data_set.sources:
+            assert source.link.startswith("https://")
+
+
+def test_shares_that_may_be_gone_say_so_and_link_to_a_page():
+    links = [source.link for data_set in DATA_SETS.values() for source in data_set.sources]
+    assert not [link for link in links if "sharepoint" in link or "drive.google" in link]
+    for name in ("dtu_train", "dtu_test", "llff_colmap", "nerf_synthetic"):
+        assert "may be gone" in DATA_SETS[name].where()
+
+
+def test_markdown_has_one_whole_row_each():
+    header, rule, *rows = markdown_table().splitlines()
+    assert len(rows) == len(DATA_SETS)
+    columns = {len(re.findall(r"(?<!\\)\|", line)) for line in (header, rule, *rows)}
+    assert columns == {8}
+    assert not re.search("<", re.sub("`[^`]*`", "", "".join(rows)))  # it would be taken for a tag
+    assert r"`nerf_synthetic/<scene>/<black\|white>_<width>`" in markdown_table(["nerf_synthetic"])

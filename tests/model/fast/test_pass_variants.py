@@ -1,0 +1,152 @@
+"""Passes computed otherwise give what they give."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from maskrf_core.model.fast.pass_variants import CompiledPass, RecomputedPass
+from maskrf_core.model.fast.rendering_modes import ChunkRenderer
+from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings.sections import MaskingSettings, ModelSettings, RenderingSettings
+from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.paths import ROOT
+from tests.model.tiny import tiny_batch
+
+SETTINGS = ModelSettings(coarse_samples=12, fine_samples=6)
+
+
+def new_renderer(settings: ModelSettings = SETTINGS) -> Renderer:
+    torch.manual_seed(0)
+    return Renderer(settings, MaskingSettings())
+
+
+def fine_pictures(renderer: Renderer, rays_per_chunk: int = 1024, **asked) -> torch.Tensor:
+    rendering = RenderingSettings(**asked)
+    return torch.cat([
+        chunk.fine.rgb for chunk in ChunkRenderer(renderer.eval(), rendering, rays_per_chunk)(tiny_batch())
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize("rays", [1, 3, 10, 99])
+@pytest.mark.parametrize("direct_rendering", [False, True])
+def test_recomputed_passes_give_the_same_gradients(rays: int, direct_rendering: bool):
+    renderer = new_renderer(SETTINGS.model_copy(update={"direct_rendering": direct_rendering})).train()
+    gradients = []
+    for one in (renderer, renderer.with_passes(lambda of: RecomputedPass(of, rays))):
+        renderer.zero_grad()
+        rendering = one(tiny_batch(), mask_ratio=0.5, generator=torch.Generator().manual_seed(3))
+        loss = rendering.fine.rgb.square().sum() + rendering.coarse.depth.sum() + rendering.masked.prediction.sum()
+        if direct_rendering:
+            loss = loss + rendering.fine.direct_rgb.square().sum()
+        loss.backward()
+        gradients.append({name: of.grad for name, of in renderer.named_parameters() if of.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    largest = max(gradient.norm() for gradient in gradients[0].values())
+    for name, gradient in gradients[0].items():
+        assert (gradient - gradients[1][name]).norm() <= 1e-3 * gradient.norm() + 1e-6 * largest, name
+
+
+def test_recomputing_remembers_less():
+    """What is kept for the backward pass of the passes, apart from the weights and maps that are there anyway."""
+    renderer = new_renderer().train()
+    batch = tiny_batch()
+    features, rays = renderer.encode(batch.references), query_rays(batch)
+    kept = []
+    for one in (renderer, renderer.with_passes(lambda of: RecomputedPass(of, 2))):
+        sizes: list[int] = []
+
+        def keep(tensor: torch.Tensor, sizes: list[int] = sizes) -> torch.Tensor:
+            sizes.append(tensor.nelement())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            one.render_rays(features, rays, mask_ratio=0.0, generator=None)
+        kept.append(sum(sizes))
+    assert kept[1] < kept[0] / 10
+
+
+def test_variants_share_the_weights():
+    renderer = new_renderer()
+    variant = renderer.with_passes(lambda of: RecomputedPass(of, 2))
+    assert isinstance(variant.fine, RecomputedPass)
+    assert variant.fine.render_pass is renderer.fine
+    assert variant.image_encoder is renderer.image_encoder
+    assert not isinstance(renderer.fine, RecomputedPass)
+
+
+def test_bfloat16_is_close_and_keeps_the_geometry():
+    renderer = new_renderer()
+    exact, rounded = fine_pictures(renderer), fine_pictures(renderer, precision="bf16-mixed")
+    assert rounded.dtype == torch.float32
+    assert 0 < (exact - rounded).abs().max() < 0.02
+    assert renderer.fine.network_precision is None
+    made = ChunkRenderer(renderer, RenderingSettings(precision="bf16-mixed"), 4).renderer
+    batch = tiny_batch()
+    with torch.no_grad():
+        chunk = made.render_rays(made.encode(batch.references), query_rays(batch), mask_ratio=0.0, generator=None)
+        same = renderer.render(batch)
+    assert torch.equal(chunk.coarse.sample_depths, same.coarse.sample_depths)
+    assert chunk.fine.depth.dtype == torch.float32
+
+
+def test_exact_float32_has_the_passes_of_the_renderer():
+    renderer = new_renderer()
+    made = ChunkRenderer(renderer, RenderingSettings(), 7).renderer
+    assert (made.coarse, made.fine) == (renderer.coarse, renderer.fine)
+    assert torch.equal(fine_pictures(renderer, 4), renderer.render(tiny_batch(), 4).fine.rgb)
+
+
+def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(SettingsError, match=r"rendering\.compile=true needs the compiler no-such-compiler"):
+        ChunkRenderer(new_renderer(), RenderingSettings(compile=True), 7)
+
+
+def test_a_compiled_pass_takes_no_more_rays_than_it_was_made_for():
+    renderer, batch = new_renderer().eval(), tiny_batch()
+    variant = renderer.with_passes(lambda of: CompiledPass(of, 3))
+    with torch.no_grad(), pytest.raises(ValueError, match="10 rays"):
+        variant.render_rays(variant.encode(batch.references), query_rays(batch), mask_ratio=0.0, generator=None)
+
+
+COMPILED = """
+import torch
+from torch._dynamo.utils import counters
+from maskrf_core.model.fast import rendering_modes
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import concatenate
+from maskrf_core.settings.sections import ModelSettings, RenderingSettings
+from tests.model.tiny import tiny_batch
+
+rendering_modes.VECTOR = rendering_modes.FEWEST_SAMPLES_OF_A_THREAD = 1
+torch.set_num_threads(threads)
+torch.manual_seed(0)
+renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6)).eval()
+for mode, graphs in (("exact", 2), ("adaptive", 4)):  # one of each pass, for each way to render
+    plain, compiled = (
+        rendering_modes.ChunkRenderer(renderer, RenderingSettings(mode=mode, compile=asked), 2 * threads)
+        for asked in (False, True)
+    )
+    assert (compiled.rays_per_chunk, compiled.threads) == (2, threads)
+    for _ in range(5):
+        expected, found = (concatenate(list(made(tiny_batch()))).fine for made in (plain, compiled))
+        assert len(found.rgb) == 10
+        torch.testing.assert_close(found.rgb, expected.rgb, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found.depth, expected.depth, atol=1e-4, rtol=1e-4)
+    assert counters["stats"]["unique_graphs"] == graphs, counters
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_compiled_is_the_same(threads: int):
+    """In both modes, of several pictures; what was compiled is found again.
+
+    In a process of its own: the checks of shapes that tests have around every function are nothing to compile.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", f"threads = {threads}\n{COMPILED}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

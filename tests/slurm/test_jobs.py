@@ -1,0 +1,150 @@
+"""A job that Slurm interrupts: its child saves and ends in time, or is killed, and the job can be sent again."""
+
+import os
+import pickle
+import signal
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config
+from maskrf_core.slurm import jobs
+from maskrf_core.slurm.jobs import NotebookJob, TrainingJob, name_of_error, written_code
+from maskrf_core.slurm.nodes import Place
+from maskrf_core.support.errors import SlurmError
+from maskrf_core.training.process.stopping import STOP_VARIABLE, ExitCode
+
+OBEDIENT = f"""
+import os, pathlib, sys, time
+print("started", flush=True)
+while not os.path.exists(os.environ["{STOP_VARIABLE}"]):
+    time.sleep(0.02)
+pathlib.Path("saved").touch()
+sys.exit(83)
+"""
+DEAF = "import time; print('started', flush=True); time.sleep(60)"
+
+
+class Interrupted(BaseException):
+    """In place of submitit's exit after a checkpoint."""
+
+
+@pytest.fixture
+def training(tmp_path, monkeypatch):
+    """Makes a job whose trainings are a python program."""
+    monkeypatch.chdir(tmp_path)
+    run = Run.start(tmp_path / "run", load_config("pretrain", "demo"))
+
+    def make(program, rank=0, patience=30):
+        place = Place("5", rank, "here", "here", 20_005, tmp_path, tmp_path / "5_0_result.pkl")
+        monkeypatch.setattr(jobs.Place, "here", staticmethod(lambda: place))
+        monkeypatch.setattr(jobs, "training_command", lambda folders: [sys.executable, "-c", program])
+        return TrainingJob(patience, (run.folder,)), run
+
+    return make
+
+
+def interrupted(job, run):
+    """What the job is sent again as, when a signal interrupts it once its child has printed something."""
+    sent = []
+
+    def handler(number, frame):
+        if job._child is None or not run.log_path.stat().st_size:
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sent.append(job.checkpoint())
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.3, 0.05)
+    try:
+        with pytest.raises(Interrupted):
+            job()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    return sent[0]
+
+
+def test_the_child_saves_and_the_job_is_sent_again(training, tmp_path):
+    job, run = training(OBEDIENT)
+    again = interrupted(job, run)
+    assert Path("saved").exists()
+    assert run.log_path.read_text() == "started\n"
+    assert not list(tmp_path.glob("*.stop"))
+    assert pickle.loads(pickle.dumps(again.function)) == job
+    assert again.function._child is None
+
+
+def test_a_child_that_does_not_end_is_killed(training, tmp_path, monkeypatch):
+    job, run = training(DEAF, patience=1)
+    children, start = [], jobs.Child.start
+    monkeypatch.setattr(jobs.Child, "start", lambda *args: children.append(start(*args)) or children[-1])
+    again = interrupted(job, run)
+    assert children[0].process.returncode == -signal.SIGKILL
+    assert again.function == job
+    assert not list(tmp_path.glob("*.stop"))
+
+
+def test_slurms_signal_does_not_reach_the_child(training):
+    job, run = training("import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print('alive')")
+    assert job() == [str(run.folder)]
+    assert run.log_path.read_text() == "alive\n"
+
+
+def test_a_stop_file_of_before_stops_nothing(training, tmp_path):
+    (tmp_path / "5.stop").touch()
+    job, run = training(f"import os; print(os.path.exists(os.environ['{STOP_VARIABLE}']))")
+    job()
+    assert run.log_path.read_text() == "False\n"
+
+
+def test_a_failure_is_told_with_its_last_lines(training):
+    job, run = training("print('step 3: the loss is not finite'); raise SystemExit(1)")
+    with pytest.raises(SlurmError, match="exit code 1") as raised:
+        job()
+    assert "the loss is not finite" in str(raised.value)
+    assert str(run.log_path) in str(raised.value)
+
+
+def test_people_may_stop_it(training):
+    job, _ = training(f"raise SystemExit({ExitCode.STOP_FILE})")
+    with pytest.raises(SlurmError, match="stopped by its file `stop`"):
+        job()
+
+
+@pytest.mark.parametrize(("code", "rank"), [(ExitCode.SIGTERM, 0), (ExitCode.SIGUSR1, 0), (ExitCode.STOP_FILE, 1)])
+def test_what_slurm_stopped_waits_for_slurm(training, monkeypatch, code, rank):
+    monkeypatch.setattr(jobs, "TO_BE_ENDED", 0.1)
+    job, _ = training(f"raise SystemExit({code})", rank=rank)
+    with pytest.raises(SlurmError, match="was not queued again"):
+        job()
+
+
+def test_the_code_of_several_nodes_is_what_the_training_wrote(training, monkeypatch):
+    monkeypatch.setattr(jobs, "STATUS_PATIENCE", 0.1)
+    _, run = training(DEAF)
+    assert written_code(run, None) == ExitCode.FAILED
+
+
+def test_a_notebooks_error_is_named(training, tmp_path):
+    assert name_of_error(tmp_path / "none.ipynb") is None
+    notebook, output = tmp_path / "sum.ipynb", tmp_path / "out.ipynb"
+    cells = [nbformat.v4.new_code_cell("print('begun')"), nbformat.v4.new_code_cell("1 / 0")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook)
+    training(DEAF)
+    with pytest.raises(SlurmError, match=r"sum\.ipynb: failed") as raised:
+        NotebookJob(10, notebook, output, {})()
+    assert "ZeroDivisionError" in str(raised.value)
+    assert name_of_error(output) == "ZeroDivisionError"
+    assert "begun" in (tmp_path / "5_notebook.log").read_text()
+
+
+def test_a_checkpoint_before_anything_runs_is_possible(training):
+    job, run = training(OBEDIENT)
+    assert job.checkpoint().function == job
+    assert not run.log_path.exists()
+    assert os.environ.get(STOP_VARIABLE) is None

@@ -1,0 +1,14 @@
+import pytest
+
+from maskrf_core.support.errors import DatasetError, MaskrfError
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.png", "\ud800"])
+def test_a_message_with_a_name_that_is_not_utf8_can_be_printed(name: str, capfd):
+    print(DatasetError(f"/data/ä/{name}: missing."))
+    assert capfd.readouterr().out == f"/data/ä/{name.encode('ascii', 'backslashreplace').decode()}: missing.\n"
+
+
+def test_other_messages_are_as_they_were():
+    assert str(MaskrfError("300×400 “ä”")) == "300×400 “ä”"
+    assert str(MaskrfError()) == ""

@@ -1,0 +1,136 @@
+"""Two processes that train together are one training with the joint batch; they end together, and say why."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from maskrf_core.losses import weighted_sum
+from maskrf_core.settings.config import load_config
+from maskrf_core.support.errors import SettingsError
+from maskrf_core.training.process.command import training_environment
+from maskrf_core.training.process.process_group import batch_of_several, start_fabric
+from maskrf_core.training.schedule import FIRST_STREAM, stream_seed
+from maskrf_core.training.trainer import Trainer
+from tests.training.processes import (
+    PATIENCE,
+    SMOKE,
+    assert_same_bits,
+    has_done,
+    spawn,
+    started_run,
+    wait_until,
+)
+
+TWO = {"hardware__devices": 2, "training__validation_views": 3, "masking__start_step": 0, "masking__warmup_steps": 0}
+ALONE = TWO | {"hardware__devices": 1}
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """What two processes made of one step and one validation."""
+    run = started_run(tmp_path_factory.mktemp("runs") / "two", **TWO)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+               "-m", "tests.training.two_processes", str(run.folder)]  # fmt: skip
+    done = subprocess.run(
+        command, env=training_environment() | SMOKE, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return torch.load(run.folder / "step.pt", weights_only=False)
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """One process, with one thread as each of the two has: sums over other shares of a tensor round otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Trainer(started_run(tmp_path / "one", **ALONE))
+    torch.set_num_threads(threads)
+
+
+def test_gradients_are_those_of_one_process_with_the_joint_batch(together, alone):
+    alone.renderer.train()
+    terms = []
+    for rank in range(2):
+        numbers = [0, FIRST_STREAM, 0, *([rank] if rank else [])]
+        draw = alone.mixture.draw(np.random.default_rng(numbers))
+        assert together["origins"][rank] == draw.origin
+        generator = torch.Generator().manual_seed(stream_seed(0, 0, rank))
+        terms.append(alone.objective(draw.batch, generator=generator))
+    totals = [weighted_sum(each, alone.config.masking, 0) for each in terms]
+    (sum(totals) / 2).backward()
+    expected = {name: p.grad for name, p in alone.renderer.named_parameters() if p.grad is not None}
+    assert together["gradients"].keys() == expected.keys()
+    assert any("masked_modelling" in name for name in expected)
+    for name, gradient in expected.items():
+        scale = max(1.0, float(gradient.abs().max()))
+        assert float((together["gradients"][name] - gradient).abs().max()) <= 1e-6 * scale, name
+    assert together["terms"]["total"] == pytest.approx(float(sum(totals).detach()) / 2, rel=1e-6)
+
+
+def test_each_process_draws_batches_of_its_own(together):
+    first, second = together["origins"]
+    assert first != second
+    assert len({stream_seed(0, step, rank) for step in range(50) for rank in range(4)}) == 200
+
+
+def test_validation_is_shared_out_and_merged(together, alone):
+    numbers = alone._judge("validation")
+    assert together["validation"].keys() == numbers.keys()
+    assert together["validation"] == pytest.approx(numbers, abs=1e-4)
+
+
+def test_one_set_of_files_and_a_stop_that_changes_no_bit(tmp_path):
+    settings = TWO | {"training__steps": 8, "training__log_every": 3, "training__validate_every": 8}
+    settings |= {"training__checkpoint_every": 100, "training__validation_views": 1}
+    whole, run = (started_run(tmp_path / name, **settings) for name in ("whole", "run"))
+    assert spawn(whole).wait(PATIENCE) == 0
+    metrics = whole.metrics()
+    assert list(metrics["step"]) == [3, 6, 8, 8]
+    assert list(metrics["phase"]) == ["train"] * 3 + ["validation"]
+    assert not list(whole.folder.rglob(".*"))
+    assert "2 processes: 2 × 24 = 48 rays a step" in whole.log_path.read_text()
+    assert (whole.status.state, whole.status.processes) == ("finished", 2)
+
+    process = spawn(run)
+    wait_until(lambda: has_done(run, 3), "the third step")
+    os.kill(process.pid, signal.SIGUSR1)
+    assert process.wait(PATIENCE) == 85
+    assert 3 <= run.status.step < 8
+    assert spawn(run).wait(PATIENCE) == 0
+    assert_same_bits(run, whole)
+
+
+def test_a_dead_process_ends_the_run_with_the_reason(tmp_path):
+    run = started_run(tmp_path / "run", **TWO, training__steps=5000, training__log_every=1)
+    process = spawn(run)
+    wait_until(lambda: has_done(run, 1), "the first step")
+    others = [
+        child for child in psutil.Process(process.pid).children(recursive=True)
+        if child.environ().get("RANK") == "1" and "RANK" not in child.parent().environ()
+    ]  # fmt: skip
+    assert len(others) == 1
+    others[0].kill()
+    assert process.wait(PATIENCE) == 1
+    assert run.status.state == "failed"
+    assert "another process of this training ended" in run.status.reason
+    assert not psutil.pid_exists(run.status.pid)
+
+
+def test_another_number_of_processes_than_asked_for_is_refused():
+    hardware = load_config("pretrain", "demo", {"hardware.devices": 2}).hardware
+    with pytest.raises(SettingsError, match=r"the run has 2 training processes, but 1 were started"):
+        start_fabric(hardware)
+
+
+def test_the_effective_batch_is_said():
+    config = load_config("pretrain", "demo", {"hardware.devices": 2, "hardware.num_nodes": 3})
+    (said,) = batch_of_several(config)
+    assert "6 processes: 6 × 128 = 768 rays a step" in said
+    assert "0.001 at the start, is not changed" in said
+    assert batch_of_several(load_config("pretrain", "demo")) == []
