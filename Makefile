@@ -77,7 +77,7 @@ lock:  ## write requirements.lock again from pyproject.toml
 	cp requirements.lock "$$work/lines"; \
 	"$$work/venv/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.10 --quiet \
 		--no-header --annotation-style line --output-file "$$work/lines" $(LOCK_ARGS); \
-	{ sed '/^[^#]/,$$d' requirements.lock; awk '/^nvidia-ml-py==/ || !/^(#|nvidia-|cuda-|triton==)/' "$$work/lines"; } > "$$work/lock"; \
+	{ sed '/^[^#]/,$$d' requirements.lock; awk '!/^(#|nvidia-|cuda-|triton==)/' "$$work/lines"; } > "$$work/lock"; \
 	if cmp -s "$$work/lock" requirements.lock; then echo "requirements.lock is as it was"; exit 0; fi; \
 	cp "$$work/lock" requirements.lock.new; mv requirements.lock.new requirements.lock
 
