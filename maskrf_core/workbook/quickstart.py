@@ -1,4 +1,4 @@
-"""The whole workbook at demo size: `python -m maskrf_core.workbook.quickstart`, which `make quickstart` calls.
+"""Run the whole workbook at demo size: `python -m maskrf_core.workbook.quickstart`, which `make quickstart` calls.
 
 Trainings that an earlier call finished are not repeated, and interrupted ones go on where they were.
 """
@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from maskrf_core.support.paths import display_path
 from maskrf_core.workbook.execution import Execution, execute, notebooks
 from maskrf_core.workbook.experiments.tables import HEADINGS, formatted, from_plain
 from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
@@ -33,7 +34,7 @@ def main() -> int:
 
 
 def report(executed: Iterable[Execution], parameters: NotebookParameters) -> str:
-    """The table of methods, and where notebooks and pictures are."""
+    """Return the table of methods, and where notebooks and pictures are, as text."""
     path = EvaluateParameters(**parameters.model_dump()).run_folder("05_evaluate") / "results.json"
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
     lines = [f"Mean over {results['views']} views of test scenes:", "", text_table(results["methods"]), ""]
@@ -43,7 +44,7 @@ def report(executed: Iterable[Execution], parameters: NotebookParameters) -> str
 
 
 def text_table(methods: dict[str, dict[str, float | None]]) -> str:
-    """PSNR and SSIM of every method in columns."""
+    """Return PSNR and SSIM of every method in columns."""
     table = formatted(from_plain(methods)[["psnr", "ssim"]])
     width = max(map(len, table.index))
     header = f"{'':{width}}  {HEADINGS['psnr']:>12}  {HEADINGS['ssim']:>8}"
@@ -52,12 +53,12 @@ def text_table(methods: dict[str, dict[str, float | None]]) -> str:
 
 
 def figures_below(folder: Path) -> list[Path]:
-    """The figures of the notebooks, not each single render."""
+    """Return the figures of the notebooks, not each single render."""
     return sorted([*folder.glob("0*/*.png"), *folder.glob("*/figures/*.png")])
 
 
 def clock(start: float) -> str:
-    """Minutes and seconds since `start`."""
+    """Return minutes and seconds since `start`."""
     minutes, seconds = divmod(int(time.perf_counter() - start), 60)
     return f"{minutes:02d}:{seconds:02d}"
 
