@@ -1,4 +1,4 @@
-"""Pictures of scenes, cameras, masks, trainings and results: axes, units, and a title that says the finding.
+"""Figures of scenes, cameras, masks, trainings and results: axes, units, and a title that says the finding.
 
 Every function returns a matplotlib `Figure` that belongs to nobody, and `show` saves it and puts it on the page.
 """
@@ -6,6 +6,7 @@ Every function returns a matplotlib `Figure` that belongs to nobody, and `show` 
 import io
 from pathlib import Path
 
+import numpy as np
 from IPython.display import Image
 from matplotlib.figure import Figure
 from PIL import Image as Picture
@@ -18,7 +19,7 @@ COLOURS = 256
 
 
 def new_figure(width: float | int, height: float | int) -> Figure:
-    """An empty figure of a size in inches, laid out so that nothing overlaps."""
+    """Return an empty figure of a size in inches, laid out so that nothing overlaps."""
     return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
 
 
@@ -30,7 +31,7 @@ def show(figure: Figure, path: Path) -> Image:
 
 
 def png_of(figure: Figure) -> bytes:
-    """The figure as a small PNG."""
+    """Return the figure as a small PNG."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png")
     with Picture.open(drawn) as picture:
@@ -39,5 +40,11 @@ def png_of(figure: Figure) -> bytes:
 
 
 def title_of(figure: Figure) -> str:
-    """What the figure says it found."""
+    """Return what the figure says it found."""
     return figure.get_suptitle() or next((axes.get_title() for axes in figure.axes if axes.get_title()), "")
+
+
+def without_ticks(grid: np.ndarray) -> None:
+    """Take the ticks off pictures: pixels are not measured by eye."""
+    for axes in grid.ravel():
+        axes.set(xticks=[], yticks=[])

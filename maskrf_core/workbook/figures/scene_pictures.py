@@ -1,4 +1,4 @@
-"""Photographs, depth maps and masks."""
+"""Draw photographs, depth maps and masks."""
 
 from collections.abc import Mapping
 
@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from maskrf_core.workbook.figures import new_figure
+from maskrf_core.workbook.figures import new_figure, without_ticks
 
 DEPTH_COLOURS = "viridis_r"
 """Near is bright."""
 
 
 def contact_sheet(images: Mapping[str, UInt8[np.ndarray, "_ _ 3"]], title: str, columns: int = 8) -> Figure:
-    """Small pictures with their names."""
+    """Draw small pictures with their names."""
     rows = -(-len(images) // columns)
     figure = new_figure(0.9 * columns, 1.15 * rows + 0.4)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -33,7 +33,7 @@ def overlays(
     depths: Mapping[str, Float[np.ndarray, "_ _"]],
     masks: Mapping[str, Bool[np.ndarray, "_ _"]],
 ) -> Figure:
-    """Photographs of a few views with the outline of the mask, and the depth laid over them, one column a view."""
+    """Draw a few views, a column each: with the outline of the mask, and with the depth laid over them."""
     names = list(images)
     shape = next(iter(images.values())).shape
     figure = new_figure(1.55 * len(names) + 1.0, 2 * min(1.6 * shape[0] / shape[1], 2.0) + 0.7)
@@ -72,7 +72,7 @@ def depth_comparison(
     truth: Float[np.ndarray, "height width"] | None,
     title: str,
 ) -> Figure:
-    """A photograph, its estimated depth and, where it is known, the true depth and the relative error."""
+    """Draw a photograph, its estimated depth and, if it is known, the true depth and the relative error."""
     columns = 2 if truth is None else 4
     figure = new_figure(2.5 * columns + 0.6, 2.5 * image.shape[0] / image.shape[1] + 0.7)
     grid = figure.subplots(1, columns, squeeze=False)[0]
@@ -103,7 +103,7 @@ def carried_over(
     carried: Float[np.ndarray, "height width 3"],
     visible: Bool[np.ndarray, "height width"],
 ) -> Figure:
-    """A view, another one, the other's colours carried into the first, and how much they differ there."""
+    """Draw a view, another one, the other's colours carried into the first, and how much they differ there."""
     difference = np.abs(here / 255 - carried).mean(axis=-1)
     unmoved = np.abs(here / 255 - there / 255).mean(axis=-1)[visible] if here.shape == there.shape else None
     figure = new_figure(9, 2.1 * here.shape[0] / here.shape[1] + 0.7)
@@ -128,12 +128,6 @@ def carried_over(
 def show_depth(
     axes: Axes, depth: Float[np.ndarray, "height width"], near: float, far: float, opacity: float = 1.0
 ) -> AxesImage:
-    """A depth map; nothing is drawn where it is unknown."""
+    """Draw a depth map; nothing where it is unknown."""
     shown = np.where(depth > 0, depth, np.nan)
     return axes.imshow(shown, cmap=DEPTH_COLOURS, vmin=near, vmax=far, interpolation="nearest", alpha=opacity)
-
-
-def without_ticks(grid: np.ndarray) -> None:
-    """Pictures need none: pixels are not measured by eye."""
-    for axes in grid.ravel():
-        axes.set(xticks=[], yticks=[])

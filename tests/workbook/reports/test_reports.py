@@ -114,16 +114,6 @@ def write_notebook(path, *sources):
     return path
 
 
-def test_an_executed_notebook_has_a_report_where_its_last_cell_keeps_it(tmp_path):
-    runs = tmp_path / "runs"
-    last = f"{KEEP}(Path({str(runs / 'run')!r}), Path({str(runs)!r}), name='n')"
-    sources = write_notebook(tmp_path / "in.ipynb", "import maskrf_core.workbook\nprint('before')", last)
-    done = execute(sources, tmp_path / "out.ipynb", stream=io.StringIO())
-    assert done.error is None
-    assert "before" in str(nbformat.read(runs / "run" / "n.ipynb", 4).cells[0].outputs)
-    assert "run/n.html" in (runs / "index.html").read_text()
-
-
 def test_a_notebook_that_fails_has_a_page_with_its_traceback(tmp_path):
     done = execute(write_notebook(tmp_path / "in.ipynb", "1 / 0"), tmp_path / "out.ipynb", stream=io.StringIO())
     assert done.error
@@ -152,8 +142,10 @@ def test_papermill_alone_leaves_a_report(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JPY_SESSION_NAME": str(tmp_path / "in.ipynb")}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     page = (tmp_path / "runs" / "run" / "n.html").read_text()
+    assert "before" in str(nbformat.read(tmp_path / "runs" / "run" / "n.ipynb", 4).cells[1].outputs)
     assert "before" in page
     assert 'scene = "demo/a"' in page
+    assert "run/n.html" in (tmp_path / "runs" / "index.html").read_text()
 
 
 def test_where_no_notebook_runs_nothing_is_kept(tmp_path, capsys):
