@@ -5,10 +5,13 @@ Every function returns a matplotlib `Figure` that belongs to nobody, and `show` 
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from IPython.display import Image
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from PIL import Image as Picture
 
 from maskrf_core.support.atomic_files import write_atomically
@@ -44,7 +47,10 @@ def title_of(figure: Figure) -> str:
     return figure.get_suptitle() or next((axes.get_title() for axes in figure.axes if axes.get_title()), "")
 
 
-def without_ticks(grid: np.ndarray) -> None:
-    """Take the ticks off pictures: pixels are not measured by eye."""
-    for axes in grid.ravel():
-        axes.set(xticks=[], yticks=[])
+def draw_picture(axes: Axes, picture: np.ndarray, title: str = "", size: int = 9, **options: Any) -> AxesImage:
+    """Draw a picture under its title, without ticks: pixels are not measured by eye. `options` are of `imshow`."""
+    axes.set_title(title, fontsize=size)
+    axes.set(xticks=[], yticks=[])
+    image = axes.imshow(picture, **options)
+    axes.autoscale(False)  # whatever is drawn on it
+    return image

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from maskrf_core.workbook.figures import new_figure, without_ticks
+from maskrf_core.workbook.figures import draw_picture, new_figure
 
 Segment = tuple[Float[np.ndarray, "_ 2"], Float[np.ndarray, "_"]]
 """Pixels xy of an epipolar line, NaN behind the camera, and the z-depths in the first view that they stand for."""
@@ -120,26 +120,24 @@ def epipolar_lines(
     shape = images[here].shape
     figure = new_figure(2.1 * (1 + len(segments)), 2.1 * shape[0] / shape[1] + 0.75)
     grid = figure.subplots(1, 1 + len(segments), squeeze=False)[0]
-    _draw_image(grid[0], images[here], f"{here}: the point")
+    draw_picture(grid[0], images[here], f"{here}: the point")
     grid[0].plot(*xy, "+", color=POINT, markersize=12, markeredgewidth=2)
     crossed = 0
     for axes, (name, (pixels, depths)) in zip(grid[1:], segments.items(), strict=True):
         side = _window(pixels, images[name].shape)
-        _draw_image(axes, images[name], name)
+        is_short = side < images[name].shape[1]
+        draw_picture(axes, images[name], f"{name}, enlarged" if is_short else name)
         axes.plot(*pixels.T, color=LINE, linewidth=1.2)
         _mark_depths(axes, pixels, depths, ticks, 0.12 * side, images[name].shape)
         for x, y in found[name][0] if name in found else []:
             axes.plot(x, y, "o", color=POINT, markersize=8, markerfacecolor="none", markeredgewidth=1.5)
-        if side < images[name].shape[1]:
+        if is_short:
             x, y = np.nanmean(pixels, axis=0)
             axes.set(xlim=(x - side / 2, x + side / 2), ylim=(y + side / 2, y - side / 2))
-            axes.set_title(f"{name}, enlarged", fontsize=9)
         crossed += _is_inside(pixels, images[name].shape).any()
     known = f"at its depth {next(iter(found.values()))[1][0]:.3g} in the rings" if found else "depth unknown"
-    title = (
-        f"The line of ({xy[0]:.0f}, {xy[1]:.0f}) from near to far: in {crossed} of {len(segments)} neighbours; {known}"
-    )
-    figure.suptitle(title, fontsize=10)
+    line = f"The line of ({xy[0]:.0f}, {xy[1]:.0f}) from near to far"
+    figure.suptitle(f"{line}: in {crossed} of {len(segments)} neighbours; {known}", fontsize=10)
     figure.supxlabel(f"numbers on the lines: z-depth in {here} [scene units]", fontsize=8)
     return figure
 
@@ -169,13 +167,6 @@ def _window(pixels: Float[np.ndarray, "sample 2"], shape: tuple[int, ...]) -> fl
     seen = pixels[np.isfinite(pixels).all(axis=1)]
     side = max(WINDOW * float(np.ptp(seen, axis=0).max()), SMALLEST_WINDOW) if len(seen) else np.inf
     return side if side < shape[1] / 2 else float(shape[1])
-
-
-def _draw_image(axes: Axes, image: UInt8[np.ndarray, "height width 3"], title: str) -> None:
-    axes.imshow(image)
-    axes.set_title(title, fontsize=9)
-    axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
-    without_ticks(np.array([axes]))
 
 
 def _is_inside(pixels: Float[np.ndarray, "... 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "..."] | np.bool_:

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from maskrf_core.rendering.path_rendering import RenderedPath
-from maskrf_core.workbook.figures import new_figure, without_ticks
+from maskrf_core.workbook.figures import draw_picture, new_figure
 
 KINDS = {"truth": "truth", "fine": "render", "error": "|error|", "depth": "depth (near: bright)"}
 """Pictures of a view, and what is written above them."""
@@ -34,11 +34,8 @@ def render_rows(rows: Mapping[str, Mapping[str, UInt8[np.ndarray, "height width 
     grid = figure.subplots(len(rows), len(KINDS), squeeze=False)
     for row, (name, pictures) in enumerate(rows.items()):
         for axes, (kind, heading) in zip(grid[row], KINDS.items(), strict=True):
-            axes.imshow(pictures[kind])
-            if row == 0:
-                axes.set_title(heading, fontsize=9)
+            draw_picture(axes, pictures[kind], "" if row else heading)
         grid[row, 0].set_ylabel(fill(name, 20), fontsize=8)
-    without_ticks(grid)
     figure.suptitle(title, fontsize=11)
     return figure
 
@@ -69,11 +66,8 @@ def frame_strip(filmed: RenderedPath) -> Figure:
     for row, kind in enumerate(("colour", "depth")):
         files = filmed.frames(kind)
         for axes, index in zip(grid[row], indices, strict=True):
-            axes.imshow(_read(files[index]))
-            if row == 0:
-                axes.set_title(f"frame {index}", fontsize=8)
+            draw_picture(axes, _read(files[index]), "" if row else f"frame {index}", 8)
         grid[row, 0].set_ylabel(kind, fontsize=8)
-    without_ticks(grid)
     figure.suptitle(f"{filmed.kind} through {filmed.scene}: {count} views", fontsize=11)
     return figure
 
