@@ -13,13 +13,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import nbformat
+from jupyter_client.kernelspec import get_kernel_spec
 from nbformat import NotebookNode
 
 from maskrf_core.settings.config import SMOKE
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.paths import ROOT
-from maskrf_core.workbook.execution import execute, notebooks
+from maskrf_core.workbook.execution import KERNEL, execute, notebooks
 from maskrf_core.workbook.parameters.notebook_parameters import RUNS_VARIABLE
+from maskrf_core.workbook.recording import joined_streams
 
 RUNS = "runs/published"
 LARGEST = 300_000
@@ -48,13 +50,13 @@ def main() -> int:
 
 
 def cleaned(notebook: NotebookNode) -> NotebookNode:
-    """The same page without what differs from one execution to the next: times, versions, tool's notes."""
+    """Return the same page without what differs from one execution to the next: times and notes of tools.
+
+    Its metadata are those that JupyterLab writes when it opens the page, which so stays as it is.
+    """
     notebook = nbformat.from_dict(notebook)
     notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"},
-        }
+        {"kernelspec": kernelspec(), "language_info": notebook.metadata.language_info}
     )
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({"tags": tags} if (tags := cell.metadata.get("tags")) else {})
@@ -63,19 +65,14 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def joined_streams(outputs: Iterable[NotebookNode]) -> list[NotebookNode]:
-    """Consecutive prints as one output: how a kernel cuts them is chance."""
-    joined: list[NotebookNode] = []
-    for output in outputs:
-        if joined and output.output_type == "stream" == joined[-1].output_type and output.name == joined[-1].name:
-            joined[-1].text += output.text
-        else:
-            joined.append(output)
-    return joined
+def kernelspec() -> dict[str, str]:
+    """Return what JupyterLab notes of the kernel that the notebooks use."""
+    spec = get_kernel_spec(KERNEL)
+    return {"display_name": spec.display_name, "language": spec.language, "name": KERNEL}
 
 
 def page_faults(page: NotebookNode, paths: Iterable[str]) -> list[str]:
-    """What keeps an executed notebook off the page: its size, a path of the machine in an output, or an error."""
+    """Name what keeps an executed notebook off the page: its size, a path of the machine in an output, or an error."""
     faults = []
     if (size := len(as_text(page).encode())) > LARGEST:
         faults.append(f"{size} bytes: more than {LARGEST}; draw smaller or fewer figures")
@@ -89,25 +86,25 @@ def page_faults(page: NotebookNode, paths: Iterable[str]) -> list[str]:
 
 
 def output_text(output: NotebookNode) -> str:
-    """Everything of an output that can be read: prints, tables, tracebacks; not the bytes of pictures."""
+    """Return all of an output that can be read: prints, tables, tracebacks; not the bytes of pictures."""
     data = output.get("data", {})
     readable = [str(value) for kind, value in data.items() if not kind.startswith("image/")]
     return "\n".join([output.get("text", ""), *output.get("traceback", []), *readable])
 
 
 def shows_path(text: str, path: str) -> bool:
-    """Whether a path, or one below it, stands in a text."""
+    """Return whether a path, or one below it, stands in a text."""
     return re.search(rf"(?<![\w.]){re.escape(path)}(?![\w-])", text) is not None
 
 
 def machine_paths() -> list[str]:
-    """Folders whose names say something about this machine only."""
+    """Return the folders whose names say something about this machine only."""
     folders = {ROOT, ROOT.parent, Path.home(), Path(tempfile.gettempdir()), Path(sys.prefix)}
     return sorted(str(folder) for folder in folders if len(folder.parts) > 1)
 
 
 def as_text(page: NotebookNode) -> str:
-    """The file's content."""
+    """Return the file's content."""
     return nbformat.writes(page) + "\n"
 
 

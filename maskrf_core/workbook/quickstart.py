@@ -1,4 +1,4 @@
-"""The whole workbook at demo size: `python -m maskrf_core.workbook.quickstart`, which `make quickstart` calls.
+"""Run the whole workbook at demo size: `python -m maskrf_core.workbook.quickstart`, which `make quickstart` calls.
 
 Trainings that an earlier call finished are not repeated, and interrupted ones go on where they were.
 """
@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from maskrf_core.support.paths import display_path
 from maskrf_core.workbook.execution import Execution, execute, notebooks
-from maskrf_core.workbook.experiments.tables import HEADINGS, formatted, from_plain
+from maskrf_core.workbook.experiments.tables import formatted, from_plain
 from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
 from maskrf_core.workbook.parameters.parameters import EvaluateParameters
 
@@ -33,31 +34,23 @@ def main() -> int:
 
 
 def report(executed: Iterable[Execution], parameters: NotebookParameters) -> str:
-    """The table of methods, and where notebooks and pictures are."""
+    """Return the table of methods, and where notebooks and pictures are, as text."""
     path = EvaluateParameters(**parameters.model_dump()).run_folder("05_evaluate") / "results.json"
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    lines = [f"Mean over {results['views']} views of test scenes:", "", text_table(results["methods"]), ""]
+    table = formatted(from_plain(results["methods"])[["psnr", "ssim"]]).rename_axis(None).to_string()
+    lines = [f"Mean over {results['views']} views of test scenes:", "", table, ""]
     lines += ["Executed notebooks:", *(f"  {display_path(execution.output)}" for execution in executed)]
     pictures = figures_below(parameters.runs / parameters.preset)
     return "\n".join([*lines, "", "Pictures:", *(f"  {display_path(picture)}" for picture in pictures)])
 
 
-def text_table(methods: dict[str, dict[str, float | None]]) -> str:
-    """PSNR and SSIM of every method in columns."""
-    table = formatted(from_plain(methods)[["psnr", "ssim"]])
-    width = max(map(len, table.index))
-    header = f"{'':{width}}  {HEADINGS['psnr']:>12}  {HEADINGS['ssim']:>8}"
-    rows = [f"{method:{width}}  {psnr:>12}  {ssim:>8}" for method, psnr, ssim in table.itertuples()]
-    return "\n".join([header, *rows])
-
-
 def figures_below(folder: Path) -> list[Path]:
-    """The figures of the notebooks, not each single render."""
+    """Return the figures of the notebooks, not each single render."""
     return sorted([*folder.glob("0*/*.png"), *folder.glob("*/figures/*.png")])
 
 
 def clock(start: float) -> str:
-    """Minutes and seconds since `start`."""
+    """Return minutes and seconds since `start`."""
     minutes, seconds = divmod(int(time.perf_counter() - start), 60)
     return f"{minutes:02d}:{seconds:02d}"
 

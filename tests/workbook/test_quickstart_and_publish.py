@@ -5,6 +5,7 @@ import json
 
 import nbformat
 import pytest
+from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from maskrf_core.support.paths import ROOT
@@ -142,3 +143,11 @@ def test_notebooks_come_in_order():
     names = [path.name for path in execution.notebooks()]
     assert names == sorted(names)
     assert names[0].startswith("01_")
+
+
+@pytest.mark.parametrize("path", execution.notebooks(), ids=lambda path: path.stem)
+def test_a_notebook_holds_what_jupyterlab_would_write_when_it_opens_it(path):
+    metadata = nbformat.read(path, 4).metadata
+    assert metadata.kernelspec == publish.kernelspec()
+    versions = {"version": metadata.language_info.version}  # of the Python that executed it
+    assert metadata.language_info == IPythonKernel.language_info | versions

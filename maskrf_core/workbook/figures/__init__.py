@@ -1,13 +1,17 @@
-"""Pictures of scenes, cameras, masks, trainings and results: axes, units, and a title that says the finding.
+"""Figures of scenes, cameras, masks, trainings and results: axes, units, and a title that says the finding.
 
 Every function returns a matplotlib `Figure` that belongs to nobody, and `show` saves it and puts it on the page.
 """
 
 import io
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from IPython.display import Image
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from PIL import Image as Picture
 
 from maskrf_core.support.atomic_files import write_atomically
@@ -18,7 +22,7 @@ COLOURS = 256
 
 
 def new_figure(width: float | int, height: float | int) -> Figure:
-    """An empty figure of a size in inches, laid out so that nothing overlaps."""
+    """Return an empty figure of a size in inches, laid out so that nothing overlaps."""
     return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
 
 
@@ -30,7 +34,7 @@ def show(figure: Figure, path: Path) -> Image:
 
 
 def png_of(figure: Figure) -> bytes:
-    """The figure as a small PNG."""
+    """Return the figure as a small PNG."""
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png")
     with Picture.open(drawn) as picture:
@@ -39,5 +43,14 @@ def png_of(figure: Figure) -> bytes:
 
 
 def title_of(figure: Figure) -> str:
-    """What the figure says it found."""
+    """Return what the figure says it found."""
     return figure.get_suptitle() or next((axes.get_title() for axes in figure.axes if axes.get_title()), "")
+
+
+def draw_picture(axes: Axes, picture: np.ndarray, title: str = "", size: int = 9, **options: Any) -> AxesImage:
+    """Draw a picture under its title, without ticks: pixels are not measured by eye. `options` are of `imshow`."""
+    axes.set_title(title, fontsize=size)
+    axes.set(xticks=[], yticks=[])
+    image = axes.imshow(picture, **options)
+    axes.autoscale(False)  # whatever is drawn on it
+    return image

@@ -1,4 +1,4 @@
-"""What masked ray and view modelling hides."""
+"""Draw what masked ray and view modelling hides."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from maskrf_core.workbook.figures import new_figure
 
 
 def mask_on_ray(mask: Bool[np.ndarray, "view sample"], depths: Float[np.ndarray, "sample"]) -> Figure:
-    """The mask of one ray as view × sample, True (dark) = masked; samples stand in their order, near to far."""
+    """Draw the mask of one ray as view × sample, True (dark) = masked; samples stand in their order, near to far."""
     views, samples = mask.shape
     figure = new_figure(9, 0.32 * views + 1.5)
     axes = figure.subplots()
@@ -24,7 +24,7 @@ def mask_on_ray(mask: Bool[np.ndarray, "view sample"], depths: Float[np.ndarray,
 
 
 def masks_beside_each_other(masks: Mapping[str, Bool[np.ndarray, "view sample"]]) -> Figure:
-    """Masks of one ray, each drawn as `mask_on_ray` does and headed by its name and what it masks."""
+    """Draw masks of one ray, each as `mask_on_ray` does and headed by its name and what it masks."""
     views = max(len(mask) for mask in masks.values())
     columns = min(2, len(masks))
     rows = -(-len(masks) // columns)
@@ -37,14 +37,13 @@ def masks_beside_each_other(masks: Mapping[str, Bool[np.ndarray, "view sample"]]
         axes.axis("off")
     figure.supxlabel("fine sample on the ray, near to far", fontsize=9)
     figure.supylabel("reference view", fontsize=9)
-    shares = {name: mask.mean() for name, mask in masks.items()}
-    most = max(shares, key=shares.get)
-    figure.suptitle(f"Of these strategies, {most} hides the most on this ray: {shares[most]:.0%} of its features")
+    shares = sorted({f"{mask.mean():.0%}" for mask in masks.values()}, key=lambda share: float(share[:-1]))
+    figure.suptitle(f"Masked on this ray: {' to '.join(shares[:: max(1, len(shares) - 1)])} of its features")
     return figure
 
 
 def what_is_masked(mask: Bool[np.ndarray, "view sample"]) -> str:
-    """In words: how many samples, in how many views, and how much that is."""
+    """Return in words how many samples are masked, in how many views, and how much that is."""
     views, samples = mask.shape
     in_views = mask.sum(axis=0)
     in_views = in_views[in_views > 0]

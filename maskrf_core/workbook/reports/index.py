@@ -1,90 +1,63 @@
 """`index.html` of the run folders: all of them on one page, made from the folders alone."""
 
+import base64
+import io
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import jinja2
+import pandas as pd
 from PIL import Image
 
-from maskrf_core.runs import Run
+from maskrf_core import runs
 from maskrf_core.runs.found import CONFIG_FILE, folders_below
-from maskrf_core.runs.lock import is_owned
 from maskrf_core.support.atomic_files import write_text
-from maskrf_core.workbook.reports.facts import read_dict
-from maskrf_core.workbook.reports.pictures import as_jpeg
+from maskrf_core.workbook.reports.page import TEMPLATES, read_dict
 
-TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL = (320, 65)
 """Longest side in pixels, and JPEG quality."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A folder's row."""
-
-    name: str
-    state: str
-    steps: str
-    psnr: str
-    changed: float
-    """Seconds since 1970."""
-    thumbnail: str | None
-    reports: dict[str, str]
-    """Name → link."""
-    figures: dict[str, str]
-
-    @property
-    def date(self) -> str:
-        """In UTC."""
-        return datetime.fromtimestamp(self.changed, timezone.utc).strftime("%Y-%m-%d %H:%M")
-
-
 def write_index(runs_root: Path) -> Path:
     """Write `index.html` in the root of the run folders, newest first; a folder that is broken is listed as such."""
-    entries = [entry for folder in folders_below(runs_root) if (entry := entry_of(folder, runs_root)) is not None]
-    entries.sort(key=lambda entry: -entry.changed)
+    table = runs.table(runs_root)
+    entries = [entry for folder in folders_below(runs_root) if (entry := _entry(folder, runs_root, table)) is not None]
+    entries.sort(key=lambda entry: -entry["changed"])
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     path = runs_root / "index.html"
     write_text(path, pages.get_template("index.html.j2").render(entries=entries))
     return path
 
 
-def entry_of(folder: Path, root: Path) -> Entry | None:
-    """The row of a run folder, or of one with results or reports; none of any other."""
-    is_run = (folder / CONFIG_FILE).is_file()
+def _entry(folder: Path, root: Path, table: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the row of a run folder, or of one with results or reports; None for any other."""
+    name = folder.relative_to(root).as_posix()
     reports = [] if folder == root else sorted(folder.glob("*.html"))
-    if not (is_run or reports or (folder / "results.json").is_file()):
+    if name in table.index:
+        run = table.loc[name]
+        known = {"state": run["state"], "steps": _text(run["step"], f"{{}} of {run['steps']}")}
+        known["psnr"] = _text(run["best_fine_psnr"], "{:.2f} dB")
+    elif reports or (folder / "results.json").is_file():
+        known = {"state": "results", "psnr": _best_of_methods(folder)}
+    else:
         return None
     figures = sorted([*folder.glob("*.png"), *folder.glob("figures/*.png")])
-    name = folder.relative_to(root).as_posix()
-    state, steps, psnr = _of_run(Run(folder)) if is_run else ("results", "", _best_of_methods(folder))
-    return Entry(
-        *(name, state, steps, psnr, _changed(folder), _thumbnail(figures)),
-        reports=_links(reports, root),
-        figures=_links(figures, root),
-    )
+    changed = _changed(folder)
+    return known | {
+        "name": name,
+        "changed": changed,
+        "date": datetime.fromtimestamp(changed, timezone.utc).strftime("%Y-%m-%d %H:%M"),
+        "thumbnail": _thumbnail(figures),
+        "reports": _links(reports, root),
+        "figures": _links(figures, root),
+    }
 
 
-def _of_run(run: Run) -> tuple[str, str, str]:
-    """State, steps and best validation PSNR."""
-    try:
-        status = run.status
-        state, steps = ("not started", "") if status is None else (status.state, f"{status.step} of {status.steps}")
-        if state in ("starting", "training") and not is_owned(run.folder):
-            state = "killed"
-    except OSError:
-        state, steps = "not readable", ""
-    try:
-        metrics = run.metrics()
-        best = metrics.loc[metrics["phase"] == "validation", "fine_psnr"].max()
-        psnr = f"{best:.2f} dB" if best == best else ""
-    except (OSError, ValueError, KeyError, TypeError):  # half a file, or none of validation
-        psnr = ""
-    return state, steps, psnr
+def _text(value: Any, template: str) -> str:
+    return "" if pd.isna(value) else template.format(value)
 
 
 def _best_of_methods(folder: Path) -> str:
@@ -96,21 +69,24 @@ def _best_of_methods(folder: Path) -> str:
 
 
 def _changed(folder: Path) -> float:
-    """When its newest file was written."""
-    times = [folder.stat().st_mtime]
-    for name in (CONFIG_FILE, "training.json", "metrics.csv", "results.json"):
-        if (path := folder / name).is_file():
-            times.append(path.stat().st_mtime)
-    return max(times)
+    """Return when the newest of its files was written, in seconds since 1970."""
+    files = [folder / name for name in (CONFIG_FILE, "training.json", "metrics.csv", "results.json")]
+    return max(path.stat().st_mtime for path in [folder, *files] if path.exists())
 
 
 def _thumbnail(figures: Iterable[Path]) -> str | None:
+    """Return the renders, or the first picture that can be read, as small JPEG in base64."""
+    side, quality = THUMBNAIL
     for path in sorted(figures, key=lambda path: path.name != "renders.png"):
         try:
             with Image.open(path) as picture:
-                return as_jpeg(picture, *THUMBNAIL)
+                small = picture.convert("RGB")
         except (OSError, ValueError, Image.DecompressionBombError):
             continue
+        small.thumbnail((side, side))
+        encoded = io.BytesIO()
+        small.save(encoded, "jpeg", quality=quality, optimize=True)
+        return base64.b64encode(encoded.getvalue()).decode()
     return None
 
 

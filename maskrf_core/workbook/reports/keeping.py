@@ -1,55 +1,123 @@
-"""Keeping an executed notebook in the folder of what it made, with a page for those who only read."""
+"""Keep an executed notebook in the folder of what it made, with a page for those who only read."""
 
-import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_notebook
 
 from maskrf_core.support.atomic_files import write_text
+from maskrf_core.support.paths import ROOT, display_path
+from maskrf_core.workbook.recording import ExecutedCell, executed_cells
 from maskrf_core.workbook.reports.index import write_index
-from maskrf_core.workbook.reports.origin import this_notebook
 from maskrf_core.workbook.reports.page import report_page
 
-KEPT_VARIABLE = "MASKRF_KEPT"
-"""Environment variable: a file in which a kernel notes where it kept its notebook, for what executes it."""
-
-
-def keep(notebook: Path, folder: Path, runs_root: Path | None = None, *, name: str | None = None) -> Path:
-    """Copy an executed notebook into `folder` as `<name>.ipynb`, and write the page `<name>.html` beside it.
-
-    With `runs_root` its index is written again. Returns the page.
-    """
-    content = nbformat.read(notebook, as_version=4)
-    kept = folder / f"{name or notebook.stem}.ipynb"
-    if kept.resolve() != notebook.resolve():
-        write_text(kept, nbformat.writes(content) + "\n")
-    page = kept.with_suffix(".html")
-    write_text(page, report_page(content, folder, kept.stem))
-    if runs_root is not None:
-        write_index(runs_root)
-    return page
+LARGEST = 5_000_000
+"""Bytes of a page."""
+INJECTED = "# Parameters"
+"""First line of the cell in which papermill sets parameters."""
+SAVE_FIRST = (
+    "no report was kept: {count} cells of {name} did not run as they are saved, or not in their order. Save the "
+    "notebook and run this cell again; if it still says so, run all cells."
+)
 
 
 def keep_this_notebook(folder: Path, runs_root: Path, *, name: str) -> None:
-    """Keep the notebook that calls this, as its file is now: without the calling cell, or as last saved by a person."""
-    origin = this_notebook()
-    if origin is None:
-        print("no report was kept: what runs this notebook does not tell its file")
+    """Keep what this kernel has run so far, up to the calling cell, in `folder` as `<name>.ipynb` and `<name>.html`.
+
+    Sources and outputs are those of the kernel, whatever is saved; the text between them is that of the file. Nothing
+    is kept if an open notebook's file holds other cells than ran, or in another order: one line says so.
+    """
+    ran = executed_cells()
+    if not ran:
+        print("no report was kept: no notebook runs here")
         return
-    notebook, saved = origin
-    page = keep(notebook, folder, runs_root, name=name)
-    print(f"report in {display_path(page)}" + ("" if saved else " (the notebook as last saved)"))
-    if os.environ.get(KEPT_VARIABLE) and Path(os.environ[KEPT_VARIABLE]).parent.is_dir():
-        note = {"folder": str(folder.resolve()), "runs_root": str(runs_root.resolve()), "name": name}
-        write_text(Path(os.environ[KEPT_VARIABLE]), json.dumps({"notebook": str(notebook), **note}))
+    session, committed = Path(os.environ.get("JPY_SESSION_NAME", "")), ROOT / "notebooks" / f"{name}.ipynb"
+    opened = read(session) if session.suffix == ".ipynb" and session.is_file() else None
+    # A session that only came down from a kernel above is not this notebook's: it lacks the calling cell.
+    is_opened = opened is not None and _last_place(opened, ran[-1]) is not None
+    saved = opened if is_opened else read(committed) if committed.is_file() else new_notebook()
+    notebook, faults = executed_notebook(saved, ran)
+    if is_opened and faults:
+        print(SAVE_FIRST.format(count=faults, name=session.name))
+    else:
+        print(f"report in {display_path(keep(notebook, folder, runs_root, name=name))}")
 
 
-def complete(notebook: Path, note: Path, *, failed: bool) -> None:
-    """Once a notebook is executed: keep the whole of it where its last cell kept it; one that failed before, where it
-    is."""
-    kept = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
-    if kept.get("notebook") == str(notebook.resolve()):
-        keep(notebook, Path(kept["folder"]), Path(kept["runs_root"]), name=kept["name"])
-    elif failed and notebook.is_file():
-        keep(notebook, notebook.parent)
+def keep(notebook: NotebookNode, folder: Path, runs_root: Path | None = None, *, name: str) -> Path:
+    """Write an executed notebook into `folder` as `<name>.ipynb`, and its page `<name>.html` beside it.
+
+    With `runs_root` its index is written again. Returns the page; the notebook if the page would be larger than 5 MB.
+    """
+    kept, page = folder / f"{name}.ipynb", folder / f"{name}.html"
+    write_text(kept, nbformat.writes(notebook) + "\n")
+    html = report_page(notebook, folder, name)
+    if is_too_large := len(html.encode()) > LARGEST:
+        page.unlink(missing_ok=True)  # it tells of an earlier run
+        print(
+            f"no page: {len(html) / 1e6:.1f} MB are more than {LARGEST / 1e6:.0f}; print less, or draw smaller pictures"
+        )
+    else:
+        write_text(page, html)
+    if runs_root is not None:
+        write_index(runs_root)
+    return kept if is_too_large else page
+
+
+def read(file: Path) -> NotebookNode:
+    """Read a notebook in the newest format."""
+    return nbformat.read(file, as_version=4)
+
+
+def executed_notebook(saved: NotebookNode, ran: Sequence[ExecutedCell]) -> tuple[NotebookNode, int]:
+    """Return what ran, between the texts of the saved notebook, and how many of its cells did not run as saved.
+
+    Every saved cell is found at its last execution before that of the cell below it. What ran of it earlier is left
+    out; what ran beside the saved cells stays. Counted are cells that did not run, and those that ran again later.
+    """
+    cells = saved.cells[: last + 1] if (last := _last_place(saved, ran[-1])) is not None else saved.cells
+    found: dict[int, int] = {}
+    before = len(ran)
+    for place in reversed(range(len(cells))):
+        same = [number for number in range(before) if _is(cells[place], ran[number])]
+        if same:
+            before = same[-1]
+            found[before] = place
+    executed, text_from, faults = [], 0, sum(map(_is_code, cells)) - len(found)
+    # In an open notebook, what ran before its first cell was tried out in passing; papermill puts parameters there.
+    for number in range(before if found and ran[-1].cell_id else 0, len(ran)):
+        if number in found:
+            executed += [cell for cell in cells[text_from : found[number]] if cell.cell_type != "code"]
+            executed.append(_executed(ran[number], number, cells[found[number]]))
+            text_from = found[number] + 1
+        elif not any(at > number and _is(cells[place], ran[number]) for at, place in found.items()):
+            executed.append(_executed(ran[number], number))
+            faults += any(_is(cell, ran[number]) for cell in cells)
+    return nbformat.from_dict({**saved, "cells": executed}), faults
+
+
+def _executed(ran: ExecutedCell, number: int, saved: NotebookNode | None = None) -> NotebookNode:
+    """Return a cell with the source and outputs that the kernel had, and the tags by which papermill finds it."""
+    cell = new_code_cell(ran.source, outputs=ran.outputs, execution_count=number + 1)
+    if saved is not None:
+        cell.update({name: saved[name] for name in ("id", "metadata") if name in saved})
+    elif ran.source.startswith(INJECTED):
+        cell.metadata.tags = ["injected-parameters"]
+    return cell
+
+
+def _last_place(saved: NotebookNode, ran: ExecutedCell) -> int | None:
+    return max((place for place, cell in enumerate(saved.cells) if _is(cell, ran)), default=None)
+
+
+def _is_code(cell: NotebookNode) -> bool:
+    return cell.cell_type == "code" and bool(cell.source.strip())
+
+
+def _is(cell: NotebookNode, ran: ExecutedCell) -> bool:
+    """Return whether a saved cell is the one that ran: the same id, or the same source if no id is known."""
+    if not _is_code(cell):
+        return False
+    return cell.id == ran.cell_id if ran.cell_id and "id" in cell else cell.source.strip() == ran.source.strip()

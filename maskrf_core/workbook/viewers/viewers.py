@@ -1,4 +1,4 @@
-"""Pictures that a person can turn the knobs of; on a page that nobody watches they are the picture alone."""
+"""Show pictures with knobs that a person can turn; on a page that nobody watches, the picture alone."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +13,8 @@ from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.progress import in_watched_notebook
 from maskrf_core.workbook.experiments.data_checks import nearest_views
 from maskrf_core.workbook.experiments.epipolar_geometry import epipolar_segment, point_of
-from maskrf_core.workbook.figures import show
-from maskrf_core.workbook.figures.epipolar_lines import epipolar_lines
+from maskrf_core.workbook.figures import png_of, show
+from maskrf_core.workbook.figures.camera_pictures import epipolar_lines
 
 SAMPLES, TICKS, NEIGHBOURS = 200, 5, 3
 
@@ -26,20 +26,20 @@ def epipolar_picture(
     xy: tuple[float, float],
     depths: Mapping[str, Float[np.ndarray, "height width"]],
 ) -> Figure:
-    """A pixel of one view, and its epipolar lines between near and far in the views nearest to it.
+    """Draw a pixel of one view, and its epipolar lines from near to far in the views nearest to it.
 
-    `depths` are depth maps by view (0 = unknown): where the pixel's is known, the point itself is marked too.
+    `depths` are depth maps by view (0 = unknown): if the pixel's is known, the point itself is marked too.
     """
     near, far = scene.depth_range(here)
     samples, ticks = (1 / np.linspace(1 / near, 1 / far, count) for count in (SAMPLES, TICKS))
     others = nearest_views(scene, here, candidates, NEIGHBOURS)
-    segments = {name: epipolar_segment(scene, here, name, xy, samples) for name in others}
+    segments = {name: epipolar_segment(scene, here, name, xy, samples)[:2] for name in others}
     known = np.zeros(0)
     if here in depths:
         height, width = depths[here].shape
         value = depths[here][min(round(xy[1]), height - 1), min(round(xy[0]), width - 1)]
         known = np.array([value] if value > 0 else [], float)
-    found = {name: epipolar_segment(scene, here, name, xy, known) for name in others if len(known)}
+    found = {name: epipolar_segment(scene, here, name, xy, known)[:2] for name in others if len(known)}
     images = {name: scene.image(name) for name in [here, *others]}
     return epipolar_lines(here, xy, images, segments, found, ticks.tolist())
 
@@ -51,7 +51,7 @@ def epipolar_check(
     depths: Mapping[str, Float[np.ndarray, "height width"]],
     path: Path,
 ) -> Image:
-    """The picture at `point` ("x, y", or a strong corner) of the middle view; sliders move it where a person watches.
+    """Show the picture at `point` ("x, y", or a strong corner) of the middle view; sliders move it if a person watches.
 
     Raises:
         DatasetError: the point is not in the image.
@@ -70,14 +70,12 @@ def _sliders(scene: Scene, candidates: Sequence[str], here: str, xy: tuple[float
         ipywidgets.IntSlider(round(value), 0, size - 1, description=name, continuous_update=False)
         for name, value, size in [("x", xy[0], width), ("y", xy[1], height)]
     )
-    page = ipywidgets.Output()
+    page = ipywidgets.Image(format="png")  # a picture that is sent to the page would be kept in its report each time
 
     def draw(_change=None) -> None:
         sizes = scene.image(view.value).shape
         x.max, y.max = sizes[1] - 1, sizes[0] - 1
-        page.clear_output(wait=True)
-        with page:
-            display(epipolar_picture(scene, view.value, candidates, (float(x.value), float(y.value)), depths))
+        page.value = png_of(epipolar_picture(scene, view.value, candidates, (float(x.value), float(y.value)), depths))
 
     for knob in (view, x, y):
         knob.observe(draw, names="value")

@@ -6,7 +6,7 @@ import pytest
 
 from maskrf_core.support.errors import RunError
 from maskrf_core.workbook.experiments import statistics
-from maskrf_core.workbook.figures import grids
+from maskrf_core.workbook.figures.training_curves import ratio_curves
 
 T_2, T_1 = 4.302652729911275, 12.706204736432095  # 97.5 % of Student's t with 2 and 1 degrees of freedom
 
@@ -127,7 +127,7 @@ def test_figure_has_a_line_a_strategy_with_intervals(three_seeds):
     more = points(*[(0.5, "block", seed, 19.0 + seed) for seed in range(3)])
     scores = pd.concat([three_seeds, more], ignore_index=True)
     summary = statistics.summary(scores)
-    axes = grids.ratio_curves(scores, summary).axes[0]
+    axes = ratio_curves(scores, summary, statistics.finding(summary)).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "one seed",
         "mean, ray_and_view",

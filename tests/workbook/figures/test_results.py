@@ -42,7 +42,7 @@ def test_masks_stand_beside_each_other():
     assert titles[2:] == ["none: nothing is masked", ""]
     for axes, mask in zip(figure.axes, named.values(), strict=False):
         assert np.array_equal(axes.images[0].get_array(), mask)
-    assert figure.get_suptitle() == "Of these strategies, b hides the most on this ray: 33% of its features"
+    assert figure.get_suptitle() == "Masked on this ray: 0% to 33% of its features"
 
 
 def test_loss_curves_draw_only_the_terms_that_were_logged():

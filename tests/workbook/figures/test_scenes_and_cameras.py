@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskrf_core.workbook.experiments.epipolar_geometry import Segment
-from maskrf_core.workbook.figures import camera_positions as cameras
+from maskrf_core.workbook.figures import camera_pictures as cameras
 from maskrf_core.workbook.figures import new_figure, show, title_of
 from maskrf_core.workbook.figures import scene_pictures as scenes
-from maskrf_core.workbook.figures.epipolar_lines import epipolar_lines
 
 
 def photograph(value=100, size=(8, 10)):
@@ -141,29 +139,29 @@ def test_of_many_cameras_some_are_points():
 
 def segment_across(width):
     x = np.linspace(2, 2 + width, 21)
-    return Segment(np.c_[x, np.full(21, 30.0)], np.linspace(1, 3, 21), np.ones(21, bool))
+    return np.c_[x, np.full(21, 30.0)], np.linspace(1, 3, 21)
 
 
 @pytest.mark.parametrize(("width", "shown"), [(80, 100), (4, 48)])
 def test_epipolar_lines_are_drawn_where_they_are(width, shown):
     images = {name: photograph(size=(60, 100)) for name in "ab"}
     line = segment_across(width)
-    at = Segment(line.pixels_xy[:1], line.depths[:1], line.is_in_front[:1])
-    figure = epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {"b": at}, [1.0, 2.0, 3.0])
+    at = line[0][:1], line[1][:1]
+    figure = cameras.epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {"b": at}, [1.0, 2.0, 3.0])
     here, there = figure.axes
     assert here.lines[0].get_xydata().tolist() == [[5, 7]]
-    np.testing.assert_array_equal(there.lines[0].get_xydata(), line.pixels_xy)
+    np.testing.assert_array_equal(there.lines[0].get_xydata(), line[0])
     ticks = [dot.get_xydata()[0, 0] for dot in there.lines if dot.get_marker() == "."]
     np.testing.assert_allclose(ticks, [2, 2 + width / 2, 2 + width])
     assert np.ptp(there.get_xlim()) == pytest.approx(shown)
     assert "in 1 of 1 neighbours; at its depth 1 in the rings" in figure.get_suptitle()
-    unknown = epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {}, [1.0])
+    unknown = cameras.epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {}, [1.0])
     assert unknown.get_suptitle().endswith("depth unknown")
 
 
 def test_a_line_that_is_all_behind_the_other_camera_is_not_drawn():
     images = {name: photograph(size=(60, 100)) for name in "ab"}
-    behind = Segment(np.full((21, 2), np.nan), np.linspace(1, 3, 21), np.zeros(21, bool))
-    figure = epipolar_lines("a", (5.0, 7.0), images, {"b": behind}, {"b": behind}, [1.0, 2.0])
+    behind = np.full((21, 2), np.nan), np.linspace(1, 3, 21)
+    figure = cameras.epipolar_lines("a", (5.0, 7.0), images, {"b": behind}, {"b": behind}, [1.0, 2.0])
     assert figure.axes[1].get_xlim() == (-0.5, 99.5)
     assert "in 0 of 1 neighbours" in figure.get_suptitle()

@@ -16,11 +16,12 @@ from PIL import Image
 
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.execution import execute
-from maskrf_core.workbook.reports import keep, write_index
-from maskrf_core.workbook.reports.facts import facts_of
-from maskrf_core.workbook.reports.page import LARGEST, report_page
+from maskrf_core.workbook.reports import keep, keep_this_notebook, write_index
+from maskrf_core.workbook.reports.keeping import LARGEST
+from maskrf_core.workbook.reports.page import facts_of, report_page
 
 KEEP = "from pathlib import Path\nfrom maskrf_core.workbook import reports\nreports.keep_this_notebook"
+WIDGET = "application/vnd.jupyter.widget"
 
 
 class Tags(HTMLParser):
@@ -53,12 +54,6 @@ def picture_cell(side=8, seed=0):
     return new_code_cell("draw()", outputs=[new_output("display_data", data)])
 
 
-def loaded(tags):
-    """Addresses that a browser would fetch by itself."""
-    sources = [attributes["src"] for _, attributes in tags.tags if "src" in attributes]
-    return [source for source in sources if not source.startswith("data:")] + tags.named("link") + tags.named("script")
-
-
 def test_code_is_folded_and_pictures_are_in_the_page(tmp_path):
     tags = Tags(report_page(new_notebook(cells=[picture_cell()]), tmp_path, "<b>title</b> & more"))
     assert len(tags.named("details")) == 2, "what made it, and the cell's code"
@@ -69,64 +64,54 @@ def test_code_is_folded_and_pictures_are_in_the_page(tmp_path):
     assert "<b>title</b> & more" in tags.text
 
 
-def test_nothing_is_loaded_from_elsewhere(tmp_path):
+def test_nothing_is_loaded_from_elsewhere_and_nothing_runs(tmp_path):
     html = '<script src="https://x.org/a.js"></script><img src="https://x.org/a.png" alt="far"><link href="//x/y.css">'
     cells = [
         new_markdown_cell("![cat](https://x.org/cat.png) [a link](https://x.org)"),
         new_code_cell("1", outputs=[new_output("display_data", {"text/html": html})]),
         new_code_cell("2", outputs=[new_output("display_data", {"application/javascript": "alert(1)"})]),
+        new_code_cell("3", outputs=[new_output("display_data", {f"{WIDGET}-view+json": {"model_id": "m"}})]),
     ]
-    tags = Tags(report_page(new_notebook(cells=cells), tmp_path, "t"))
-    assert loaded(tags) == []
-    assert {link.get("href") for link in tags.named("a")} >= {"https://x.org", "https://x.org/cat.png"}
-    assert "moves only in an open notebook" in tags.text
-
-
-def test_large_pictures_are_made_smaller(tmp_path):
-    page = report_page(new_notebook(cells=[picture_cell(1300, seed) for seed in range(3)]), tmp_path, "t")
+    metadata = {"widgets": {f"{WIDGET}-state+json": {"state": {"m": {}}}}}
+    page = report_page(new_notebook(cells=cells, metadata=metadata), tmp_path, "t")
     tags = Tags(page)
-    assert len(page.encode()) <= LARGEST
-    assert [image["src"][:15] for image in tags.named("img")] == ["data:image/jpeg"] * 3
-    assert "made smaller" in tags.text
+    policy = {meta.get("http-equiv"): meta["content"] for meta in tags.named("meta") if "content" in meta}
+    assert policy["Content-Security-Policy"].split("; ") == [
+        "default-src 'none'",
+        "img-src data:",
+        "media-src data:",
+        "style-src 'unsafe-inline'",
+    ], "no browser loads or runs anything under it"
+    assert page.index("Content-Security-Policy") < min(page.index(word) for word in ("<title", "<style", "<body"))
+    assert page.count("<script") == 1, "that of the cell: nbconvert adds none"
+    assert "alert(1)" not in page
+    assert tags.text.count("moves only in an open notebook") == 2
+    assert {link.get("href") for link in tags.named("a")} >= {"https://x.org"}
 
 
-def test_what_cannot_be_made_smaller_is_left_out_and_said(tmp_path):
-    texts = [new_code_cell("p", outputs=[new_output("stream", text="long\n" * n)]) for n in (1_500_000, 2)]
-    page = report_page(new_notebook(cells=texts), tmp_path, "t")
-    assert len(page.encode()) <= LARGEST
-    assert "was left out here" in page
-    assert "long\nlong" in page, "the small output stays"
-    page = report_page(new_notebook(cells=[new_code_cell("x" * 2 * LARGEST)]), tmp_path, "t")
-    assert len(page.encode()) <= LARGEST
-    assert "too large for a page" in page
+def test_a_page_that_would_be_too_large_is_not_made_and_this_is_said(tmp_path, capsys):
+    (tmp_path / "n.html").write_text("of an earlier run")
+    notebook = new_notebook(cells=[new_code_cell("p", outputs=[new_output("stream", text="x" * LARGEST)])])
+    assert keep(notebook, tmp_path, name="n") == tmp_path / "n.ipynb"
+    assert "no page: 5.0 MB are more than 5" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["n.ipynb"]
 
 
 def test_facts_are_told_and_absent_ones_are_not_needed(tmp_path):
     assert "not told" in facts_of(tmp_path)[0][1]
-    session = {"wall_seconds": 90.4, "peak_memory_mib": 512, "energy_joules": None, "device": "cpu"}
+    session = {"wall_seconds": 90.4, "peak_memory_mib": 512, "device": "cpu"}
     made_by = {"seed": 3, "git_commit": "abc", "git_changes": True, "data": {"demo/a": "f00"}}
     (tmp_path / "provenance.json").write_text(json.dumps(made_by | {"sessions": [session, {}, None]}))
     facts = dict(facts_of(tmp_path))
     assert facts["seed"] == "3"
     assert "not committed" in facts["commit"]
     assert facts["wall time"] == "90 s"
-    assert facts["energy"] == "not told by the driver"
     assert facts["fingerprints of the data"] == "demo/a f00"
 
 
 def write_notebook(path, *sources):
     nbformat.write(new_notebook(cells=[new_code_cell(source) for source in sources]), path)
     return path
-
-
-def test_execution_completes_what_the_last_cell_kept(tmp_path):
-    runs = tmp_path / "runs"
-    last = f"{KEEP}(Path({str(runs / 'run')!r}), Path({str(runs)!r}), name='n')\nprint('the end')"
-    done = execute(write_notebook(tmp_path / "in.ipynb", last), tmp_path / "out.ipynb", stream=io.StringIO())
-    assert done.error is None
-    assert "the end" in str(nbformat.read(runs / "run" / "n.ipynb", 4).cells[0].outputs)
-    assert "run/n.html" in (runs / "index.html").read_text()
-    assert "MASKRF_NOTEBOOK" not in os.environ
 
 
 def test_a_notebook_that_fails_has_a_page_with_its_traceback(tmp_path):
@@ -137,18 +122,33 @@ def test_a_notebook_that_fails_has_a_page_with_its_traceback(tmp_path):
     assert "ansi-red-fg" in page
 
 
-def test_the_command_papermill_tells_the_file(tmp_path):
+def test_papermill_alone_leaves_a_report(tmp_path):
     last = f"{KEEP}(Path('runs/run'), Path('runs'), name='n')"
-    write_notebook(tmp_path / "in.ipynb", "print('before')", last)
-    command = [sys.executable, "-m", "papermill", "-k", "python3", "in.ipynb", "out.ipynb"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MASKRF_NOTEBOOK": "1:/of/another.ipynb"}
+    write_notebook(tmp_path / "in.ipynb", "import maskrf_core.workbook\nprint('before')", last)
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "-k",
+        "python3",
+        "-l",
+        "python",
+        "in.ipynb",
+        "out.ipynb",
+        "-p",
+        "scene",
+        "demo/a",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JPY_SESSION_NAME": str(tmp_path / "in.ipynb")}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
-    assert "before" in (tmp_path / "runs" / "run" / "n.html").read_text()
+    page = (tmp_path / "runs" / "run" / "n.html").read_text()
+    assert "before" in str(nbformat.read(tmp_path / "runs" / "run" / "n.ipynb", 4).cells[1].outputs)
+    assert "before" in page
+    assert 'scene = "demo/a"' in page
+    assert "run/n.html" in (tmp_path / "runs" / "index.html").read_text()
 
 
-def test_where_the_file_is_unknown_nothing_is_kept(tmp_path, capsys):
-    from maskrf_core.workbook.reports import keep_this_notebook
-
+def test_where_no_notebook_runs_nothing_is_kept(tmp_path, capsys):
     keep_this_notebook(tmp_path / "run", tmp_path, name="n")
     assert "no report was kept" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
@@ -159,7 +159,9 @@ def runs(tmp_path):
     good = tmp_path / "demo" / "<i>good"
     (good / "figures").mkdir(parents=True)
     (good / "config.yaml").write_text("stage: pretrain\n")
-    (good / "metrics.csv").write_text("step,phase,fine_psnr\n1,train,\n1,validation,17.5\n2,validation,16\n")
+    (good / "metrics.csv").write_text(
+        "step,phase,fine_psnr,fine_ssim\n1,train,,\n1,validation,17.5,0.5\n2,validation,16,0.5\n"
+    )
     (good / "figures" / "renders.png").write_bytes(png(64))
     broken = tmp_path / "demo" / "broken"
     (broken / "figures").mkdir(parents=True)
@@ -186,10 +188,3 @@ def test_the_index_lists_whole_and_broken_folders(runs):
     assert len(tags.named("img")) == 1
     assert tags.text.index("05_evaluate") < tags.text.index("broken"), "newest first"
     assert write_index(runs).read_text() == page, "from the folders alone"
-
-
-def test_keeping_in_place_keeps_the_notebook_as_it_is(tmp_path):
-    path = write_notebook(tmp_path / "n.ipynb", "1")
-    before = path.read_bytes()
-    assert keep(path, tmp_path) == tmp_path / "n.html"
-    assert path.read_bytes() == before

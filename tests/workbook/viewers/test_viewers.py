@@ -15,15 +15,17 @@ def test_a_page_shows_the_fixed_point(tmp_path):
 
 def test_sliders_draw_again_and_stay_in_the_image(tmp_path, monkeypatch):
     scene = open_scene("demo/train_04")
-    displayed = []
+    displayed, drawn = [], []
     monkeypatch.setattr(viewers, "display", displayed.append)
+    monkeypatch.setattr(viewers, "png_of", lambda figure: drawn.append(figure) or b"%d" % len(drawn))
     monkeypatch.setattr(viewers, "in_watched_notebook", lambda: True)
     viewers.epipolar_check(scene, scene.image_ids, "43, 55", {}, tmp_path / "e.png")
-    first, box = displayed
-    assert "(43, 55)" in first.get_suptitle()
+    (box,) = displayed
+    assert "(43, 55)" in drawn[0].get_suptitle()
     view, x, y = box.children[0].children
     assert (x.value, y.value, x.max, y.max) == (43, 55, 95, 95)
     x.value = 20
-    assert "(20, 55)" in displayed[-1].get_suptitle()
+    assert "(20, 55)" in drawn[-1].get_suptitle()
+    assert box.children[1].value == b"2"
     view.value = scene.image_ids[0]
-    assert displayed[-1].axes[0].get_title().startswith(scene.image_ids[0])
+    assert drawn[-1].axes[0].get_title().startswith(scene.image_ids[0])
