@@ -19,6 +19,7 @@ from maskrf_core.datasets.records import markdown_table
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config, load_config
 from maskrf_core.support.errors import SettingsError
+from maskrf_core.workbook.execution import execute
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))]
@@ -260,6 +261,24 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_short(page):
     assert len(text_of(page).splitlines()) <= LONGEST_PAGE
+
+
+def runs_on_a_bare_clone(words: list[str]) -> bool:
+    """Tell whether a command is papermill's and needs neither data, weights nor a cluster that are not there."""
+    elsewhere = {"data_root", "pretrained", "checkpoint", "slurm"}
+    return words[0] == "papermill" and not elsewhere & set(words) and not any("capture/" in word for word in words)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", PAGES)
+def test_what_needs_no_data_runs(page, papermill_asked, monkeypatch, tmp_path):
+    monkeypatch.setenv("MASKRF_SMOKE", "1")
+    monkeypatch.delenv("MASKRF_RUNS", raising=False)
+    for words in filter(runs_on_a_bare_clone, commands(page)):
+        notebook, asked = papermill_asked(words[1:])
+        parameters = asked | {"runs_root": str(tmp_path)}
+        done = execute(ROOT / "notebooks" / notebook, tmp_path / "out.ipynb", parameters=parameters)
+        assert done.error is None, shlex.join(words)
 
 
 def test_the_readme_leads_to_every_page():
