@@ -1,35 +1,76 @@
-"""What a newcomer reads first is whole: no gaps, no dead links, notebooks with their pictures."""
+"""Hold the README and the pages in `docs` to what is there: every setting, import, link and table, and their length."""
 
+import ast
+import importlib
 import json
 import re
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
+from pydantic import BaseModel
 
 from maskrf_core.datasets.records import markdown_table
+from maskrf_core.settings.config import Config
+from tests.pages import BLOCK, PAGES, ROOT, blocks, commands, inline_code, text_of
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "runs/README.md"]
+LONGEST_PAGE = 150
+
+
+def setting_names(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    """Yield the dotted names of all settings and sections."""
+    for name, field in model.model_fields.items():
+        yield f"{before}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from setting_names(field.annotation, f"{before}{name}.")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_no_gaps_and_no_dead_links(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
+def test_python_imports_what_exists(page):
+    sources = blocks(page, "python") + [words[2] for words in commands(page) if words[:2] == ["python", "-c"]]
+    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("maskrf_core"):
+            module = importlib.import_module(node.module)
+            missing = [alias.name for alias in node.names if not hasattr(module, alias.name)]
+            assert not missing, f"{page}: {node.module} has no {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_that_are_named_exist(page):
+    known = set(setting_names(Config))
+    sections = "|".join(name for name in Config.model_fields if "." not in name)
+    codes = [*inline_code(page), *blocks(page, "bash")]
+    named = {name for code in codes for name in re.findall(rf"(?<![\w./-])(?:{sections})(?:\.[a-z]\w*)+", code)}
+    files = {name for name in named if name.rpartition(".")[2] in ("json", "log", "lock", "py", "md", "yaml")}
+    assert not named - files - known
+
+
+@pytest.mark.parametrize("page", [*PAGES, "runs/README.md"])
+def test_links_lead_somewhere(page):
+    text = text_of(page)
     assert "@@" not in text
-    linked = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
-    missing = [target for target in linked if not ((ROOT / page).parent / target).exists()]
+    links = [link.partition("#") for link in re.findall(r"\]\(([^)]+)\)", BLOCK.sub("", text)) if "://" not in link]
+    missing = [target for target, *_ in links if not ((ROOT / page).parent / target).exists()]
     assert not missing
+    for target, _, anchor in links:
+        if anchor:
+            headings = re.findall(
+                r"^#+ (.+)$", ((ROOT / page).parent / target).read_text(encoding="utf-8"), re.MULTILINE
+            )
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-def test_the_data_table_is_the_catalogues():
-    assert markdown_table() in (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_short(page):
+    assert len(text_of(page).splitlines()) <= LONGEST_PAGE
 
 
-def test_every_make_target_that_is_named_exists():
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8")))
-    assert named
-    assert named <= targets
+def test_the_readme_leads_to_every_page():
+    linked = set(re.findall(r"\]\((docs/[^)#]+\.md)\)", text_of("README.md")))
+    assert linked == set(PAGES) - {"README.md"}
+
+
+def test_the_data_table_is_that_of_the_records():
+    assert markdown_table() in text_of("docs/data-sets.md")
 
 
 def test_committed_notebooks_hold_pictures():
@@ -37,3 +78,11 @@ def test_committed_notebooks_hold_pictures():
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         kinds = {kind for cell in cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
         assert "image/png" in kinds, path.name
+
+
+def test_every_flag_of_the_published_commands_is_answered():
+    text = text_of("docs/published-commands.md")
+    training = "pre_stageone mask_ratio stage_two_begin stage_two_warmup lambda_feat ft_load_path cfg resume total_step"
+    rendering = "database_name load_ckpt_path render_type pose_type ray_num"
+    flags = [*training.split(), *rendering.split()]
+    assert not [flag for flag in flags if not re.search(rf"^\| [^|]*`--{flag}\b", text, re.MULTILINE)]

@@ -91,10 +91,12 @@ def test_sbatchs_refusal_is_passed_on(cluster, tmp_path):
         submit_trainings([[run.folder]], parse_slurm("partition=nowhere"), tmp_path / "logs")
 
 
-def test_the_readmes_batch_script_queues_again(cluster, tmp_path, monkeypatch):
+def test_the_documented_batch_script_queues_again(cluster, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = start(tmp_path / "runs" / "a", **{"training.steps": 10})
-    written = re.search(r"```bash\n(#!/bin/bash.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[1]
+    written = re.search(
+        r"```bash\n(#!/bin/bash.*?)```", (ROOT / "docs/clusters.md").read_text(encoding="utf-8"), re.DOTALL
+    )[1]
     script = tmp_path / "job.sh"  # without what this cluster lacks, and with this interpreter
     script.write_text(re.sub("#SBATCH --(partition|gpus).*\n", "", written).replace(".venv/bin/python", sys.executable))
     job_id = subprocess.check_output(["sbatch", "--parsable", script, run.folder], text=True).strip()
