@@ -1,9 +1,12 @@
-# Everything starts here: `make quickstart` shows the method at work, `make test` runs every test.
+# Everything starts here: `make quickstart` shows the method at work, `make test` tests it.
 # All of it happens in .venv, which is made on the first call and made again only when its requirements change.
 
 PYTHON ?= python3
 # Options for `make test` and `make lab`, such as TEST_ARGS="-k cameras" or LAB_ARGS=--no-browser.
 TEST_ARGS ?=
+# Processes that share the tests, each on one thread; a file's tests stay together, so that they share their fixtures.
+TEST_WORKERS ?= 2
+PYTEST := -m pytest --nbval-lax --nbval-current-env --numprocesses $(TEST_WORKERS) --dist loadfile
 LAB_ARGS ?=
 # Options for `make lock`: without any, only what pyproject.toml no longer allows changes; --upgrade renews everything.
 LOCK_ARGS ?=
@@ -34,11 +37,11 @@ help:  ## this list
 quickstart: $(STAMP)  ## run notebooks 01 to 06 at demo size and print what came out
 	$(IN_VENV) -m maskrf_core.workbook.quickstart
 
-test: $(STAMP)  ## every test, the notebooks included
-	$(IN_VENV) -m pytest --nbval-lax --nbval-current-env $(TEST_ARGS)
+test: $(STAMP)  ## the tests of every change, in minutes
+	$(IN_VENV) $(PYTEST) -m "not long" $(TEST_ARGS)
 
-test-long: $(STAMP)  ## what takes too long for every change: a hundred kills of one training
-	MASKRF_KILLS=100 $(IN_VENV) -m pytest tests/training/test_resuming.py $(TEST_ARGS)
+test-long: $(STAMP)  ## every test, with more kills and mutations: some of an hour
+	MASKRF_LONG=1 $(IN_VENV) $(PYTEST) $(TEST_ARGS)
 
 lab: $(STAMP)  ## JupyterLab on this environment
 	$(IN_VENV) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)

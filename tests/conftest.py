@@ -1,8 +1,16 @@
 """What tests share."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers share the cores, one thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest
+
+LONG = bool(os.environ.get("MASKRF_LONG"))
+"""Whether everything is tested, as `make test-long` does: more kills and more mutations."""
 
 
 @pytest.fixture(scope="session")

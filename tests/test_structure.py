@@ -41,7 +41,7 @@ def imports_of(module: str, *, lazy: bool) -> set[str]:
 
 
 def floor_of(module: str) -> int | None:
-    room = (module.split(".") + [""])[1]
+    room = module.partition(".")[2].partition(".")[0]
     return next((number for number, rooms in enumerate(FLOORS) if room in rooms), None)
 
 
