@@ -22,10 +22,10 @@ from maskrf_core.datasets.captures.capture_sources import (
     source_from_model,
     warn_of_other_formats,
 )
+from maskrf_core.datasets.captures.lens_camera import pinhole_view, undistort
 from maskrf_core.datasets.captures.prepared_capture import CAMERAS, PreparedView, write_cameras
 from maskrf_core.datasets.captures.structure_from_motion import photograph_name, reconstruct
 from maskrf_core.datasets.captures.transforms_json import source_from_transforms
-from maskrf_core.datasets.captures.undistortion import pinhole_view, undistort
 from maskrf_core.datasets.depth.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.files.checked_files import check_depth_range, find_scene_folder
 from maskrf_core.datasets.files.image_files import read_image

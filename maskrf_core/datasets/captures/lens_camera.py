@@ -1,16 +1,22 @@
-"""A camera with its lens: one of COLMAP's camera models with its parameters."""
+"""Cameras with lenses, by COLMAP's camera models, and their photographs without the distortion."""
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
+import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Shaped, UInt8
 
+from maskrf_core.datasets.files.resize import blur_against_aliasing
 from maskrf_core.support.errors import DatasetError
 
 UNDISTORTED_MODELS = ("SIMPLE_PINHOLE", "PINHOLE")
 LARGEST_SIDE = 100_000
 """Pixels; more is taken for damage."""
+WIDEST, NARROWEST, ZOOM_STEP = 0.5, 4.0, 0.995
+"""Zooms that are tried, from the narrowest on: their factors to the lens's focal length."""
 
 
 @dataclass(frozen=True)
@@ -60,3 +66,107 @@ class LensCamera:
         import pycolmap  # heavy
 
         return pycolmap.Camera(model=self.model, width=self.width, height=self.height, params=list(self.params))
+
+
+@lru_cache(maxsize=64)
+def parameter_count(model: int | str) -> tuple[str, int] | None:
+    """Return name and number of parameters of a camera model of COLMAP, given by number or name; None if unknown."""
+    import pycolmap  # heavy
+
+    known = {key: kind for name, kind in pycolmap.CameraModelId.__members__.items() for key in (name, kind.value)}
+    kind = known.get(model)
+    if kind is None or kind == pycolmap.CameraModelId.INVALID:
+        return None
+    return kind.name, len(pycolmap.Camera.create_from_model_id(1, kind, 1.0, 1, 1).params)
+
+
+class PinholeView(NamedTuple):
+    """An image without distortion; K has the centre of the first pixel at (0, 0), `size` is (height, width)."""
+
+    K: Float[np.ndarray, "3 3"]
+    size: tuple[int, int]
+
+
+def pinhole_view(camera: LensCamera, size: tuple[int, int], where: str) -> PinholeView:
+    """The widest undistorted view of `size` (height, width) that shows no pixel from outside the photograph.
+
+    It covers `size`: a photograph of another shape loses its longer sides. Focal lengths are scaled together; what was
+    a pinhole camera of this size already stays as it is.
+
+    Raises:
+        DatasetError: no view without black borders: the distortion is too strong, or its parameters are damaged.
+    """
+    view = _widest_view(camera, size)
+    if view is None:
+        raise DatasetError(
+            f"{where}: the distortion of its camera ({camera.model}, {list(camera.params)}) leaves no picture without "
+            "black borders. Correct its parameters, or take photographs with a narrower lens."
+        )
+    return view
+
+
+@lru_cache(maxsize=16)  # most captures have one camera
+def _widest_view(camera: LensCamera, size: tuple[int, int]) -> PinholeView | None:
+    height, width = size
+    cover = max(width / camera.width, height / camera.height)
+    middle = np.array([[1, 0, -camera.width / 2], [0, 1, -camera.height / 2], [0, 0, 1.0]])
+    to_canvas = np.array([[cover, 0, width / 2 - 0.5], [0, cover, height / 2 - 0.5], [0, 0, 1]]) @ middle
+    native = to_canvas @ camera.K
+    if camera.is_pinhole:
+        return PinholeView(native, size)
+    best, zoom = None, NARROWEST  # inwards out: what lies beyond the lens's reach may be folded back into the picture
+    while zoom >= WIDEST:
+        K = native.copy()
+        K[[0, 1], [0, 1]] *= zoom
+        if not _is_filled(camera, K, size):
+            break
+        best, zoom = PinholeView(K, size), zoom * ZOOM_STEP
+    return best
+
+
+def undistort(
+    photograph: UInt8[np.ndarray, "height width 3"], camera: LensCamera, view: PinholeView
+) -> UInt8[np.ndarray, "new_height new_width 3"]:
+    """The photograph as the pinhole camera sees it: blurred if it becomes smaller, then sampled bicubically."""
+    if camera.is_pinhole and photograph.shape[:2] == view.size == (camera.height, camera.width):
+        return photograph
+    scale = view.K[0, 0] / camera.K[0, 0]
+    if scale < 1:
+        photograph = blur_against_aliasing(photograph, scale)
+    source_x, source_y = _source_map(camera, tuple(view.K.ravel().tolist()), view.size)
+    return cv2.remap(photograph, source_x, source_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+@lru_cache(maxsize=1)  # two numbers for every pixel
+def _source_map(
+    camera: LensCamera, K: tuple[float, ...], size: tuple[int, int]
+) -> Float32[np.ndarray, "2 height width"]:
+    """Where each pixel lies in the photograph, (x, y) first."""
+    height, width = size
+    rows = []
+    for y in range(height):
+        line = np.stack([np.arange(width), np.full(width, y)], axis=-1)
+        rows.append(_source(camera, np.array(K).reshape(3, 3), line).astype(np.float32))
+    return np.ascontiguousarray(np.stack(rows).transpose(2, 0, 1))
+
+
+def _is_filled(camera: LensCamera, K: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> bool:
+    """Whether all border pixels come from inside the photograph; with them, all within."""
+    height, width = size
+    across, down = np.arange(width), np.arange(height)
+    border = np.concatenate(
+        [np.stack(np.broadcast_arrays(across, row), -1) for row in (0, height - 1)]
+        + [np.stack(np.broadcast_arrays(column, down), -1) for column in (0, width - 1)]
+    )
+    source = _source(camera, K, border)
+    last = np.array([camera.width - 1, camera.height - 1])
+    return bool(((source >= 0) & (source <= last)).all())  # NaN, for rays that the model cannot show, is neither
+
+
+def _source(
+    camera: LensCamera, K: Float[np.ndarray, "3 3"], pixels_xy: Shaped[np.ndarray, "pixel 2"]
+) -> Float[np.ndarray, "pixel 2"]:
+    """Where pixels of the pinhole camera lie in the photograph; in both, the first pixel's centre is (0, 0)."""
+    ones = np.ones((len(pixels_xy), 1))
+    rays = np.concatenate([pixels_xy, ones], axis=1) @ np.linalg.inv(K).T
+    return camera.project(rays) - 0.5
