@@ -30,23 +30,23 @@ class LensCamera:
 
     @property
     def K(self) -> Float[np.ndarray, "3 3"]:
-        """Intrinsics without the distortion, in COLMAP's pixels."""
+        """Return the intrinsics without the distortion, in COLMAP's pixels."""
         return np.array(self._made().calibration_matrix(), np.float64)
 
     @property
     def is_pinhole(self) -> bool:
-        """Whether straight lines stay straight."""
+        """Tell whether straight lines stay straight."""
         camera = self._made()
         extra = [self.params[index] for index in camera.extra_params_idxs()]
         fisheye = "FISHEYE" in self.model or self.model in ("FOV", "EUCM", "EQUIRECTANGULAR")
         return self.model in UNDISTORTED_MODELS or not (fisheye or any(extra))
 
     def project(self, rays: Float[np.ndarray, "ray 3"]) -> Float[np.ndarray, "ray 2"]:
-        """Where rays in the camera's frame (OpenCV axes) meet the image, in COLMAP's pixels."""
+        """Project rays in the camera's frame (OpenCV axes) to COLMAP's pixels."""
         return np.asarray(self._made().img_from_cam(np.ascontiguousarray(rays, np.float64)), np.float64)
 
     def resized(self, width: int, height: int) -> "LensCamera":
-        """The camera of the same photograph at another size."""
+        """Return the camera of the same photograph at another size."""
         if (width, height) == (self.width, self.height):
             return self
         camera = self._made()
@@ -88,7 +88,7 @@ class PinholeView(NamedTuple):
 
 
 def pinhole_view(camera: LensCamera, size: tuple[int, int], where: str) -> PinholeView:
-    """The widest undistorted view of `size` (height, width) that shows no pixel from outside the photograph.
+    """Return the widest undistorted view of `size` (height, width) that shows nothing from outside the photograph.
 
     It covers `size`: a photograph of another shape loses its longer sides. Focal lengths are scaled together; what was
     a pinhole camera of this size already stays as it is.
@@ -127,7 +127,7 @@ def _widest_view(camera: LensCamera, size: tuple[int, int]) -> PinholeView | Non
 def undistort(
     photograph: UInt8[np.ndarray, "height width 3"], camera: LensCamera, view: PinholeView
 ) -> UInt8[np.ndarray, "new_height new_width 3"]:
-    """The photograph as the pinhole camera sees it: blurred if it becomes smaller, then sampled bicubically."""
+    """Show the photograph as the pinhole camera sees it: blurred if it becomes smaller, then sampled bicubically."""
     if camera.is_pinhole and photograph.shape[:2] == view.size == (camera.height, camera.width):
         return photograph
     scale = view.K[0, 0] / camera.K[0, 0]
@@ -141,7 +141,7 @@ def undistort(
 def _source_map(
     camera: LensCamera, K: tuple[float, ...], size: tuple[int, int]
 ) -> Float32[np.ndarray, "2 height width"]:
-    """Where each pixel lies in the photograph, (x, y) first."""
+    """Return the place of each pixel in the photograph, (x, y) first."""
     height, width = size
     rows = []
     for y in range(height):
@@ -151,7 +151,7 @@ def _source_map(
 
 
 def _is_filled(camera: LensCamera, K: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> bool:
-    """Whether all border pixels come from inside the photograph; with them, all within."""
+    """Tell whether all border pixels come from inside the photograph; with them, all within."""
     height, width = size
     across, down = np.arange(width), np.arange(height)
     border = np.concatenate(
@@ -166,7 +166,7 @@ def _is_filled(camera: LensCamera, K: Float[np.ndarray, "3 3"], size: tuple[int,
 def _source(
     camera: LensCamera, K: Float[np.ndarray, "3 3"], pixels_xy: Shaped[np.ndarray, "pixel 2"]
 ) -> Float[np.ndarray, "pixel 2"]:
-    """Where pixels of the pinhole camera lie in the photograph; in both, the first pixel's centre is (0, 0)."""
+    """Return the places of pinhole pixels in the photograph; in both, the first pixel's centre is (0, 0)."""
     ones = np.ones((len(pixels_xy), 1))
     rays = np.concatenate([pixels_xy, ones], axis=1) @ np.linalg.inv(K).T
     return camera.project(rays) - 0.5

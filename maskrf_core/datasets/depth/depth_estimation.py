@@ -1,4 +1,4 @@
-"""Depth maps for scenes without any: a plane sweep for every view; what the other views do not confirm is cut."""
+"""Depth maps for scenes without any: a plane sweep for every view; depths that no other view confirms are cut."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,7 +24,7 @@ def estimate_depth_maps(
     progress: bool = True,
     settings: DepthSettings | None = None,
 ) -> dict[str, Float32[np.ndarray, "_height _width"]]:
-    """z-depth of each view, 0 where no other view confirms it and on the background.
+    """Estimate the z-depth of each view, 0 where no other view confirms it and on the background.
 
     Only the views of `image_ids` are looked at, so that held-out views stay unseen; the more there are, the better.
     `device` "auto" is a GPU where there is one.
@@ -45,7 +45,7 @@ def each_depth_map(
     progress: bool = True,
     settings: DepthSettings | None = None,
 ) -> Iterator[tuple[str, Float32[np.ndarray, "_height _width"]]]:
-    """As `estimate_depth_maps`, one view after the other as it is finished.
+    """Estimate as `estimate_depth_maps`, and yield each view as it is finished.
 
     The maps of `wanted` views come out, those of all that are not `given` by default; a part of them later is what it
     would have been with the others. Given maps (0 = unknown) are believed as they are and confirm estimates.
@@ -77,12 +77,12 @@ def each_depth_map(
 
 
 def chosen_device(device: str | torch.device) -> torch.device:
-    """The device of this name; "auto" is a GPU where torch sees one."""
+    """Return the device of this name; "auto" is a GPU where torch sees one."""
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
 
 
 def load_view(scene: Scene, image_id: str, settings: DepthSettings, device: str | torch.device) -> SweepView:
-    """A view at the size its depth is estimated at, on `device`."""
+    """Load a view at the size its depth is estimated at, on `device`."""
     image, mask = scene.image(image_id), scene.mask(image_id)
     ratio = min(1.0, settings.longest_side / max(mask.shape))
     near, far = scene.depth_range(image_id)

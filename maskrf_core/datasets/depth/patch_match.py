@@ -3,17 +3,16 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pycolmap
 import torch
 from jaxtyping import Float32
 from PIL import Image
 
 from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.depth.depth_estimation import chosen_device, load_view
-from maskrf_core.datasets.depth.depth_neighbours import neighbour_order
-from maskrf_core.datasets.depth.depth_passes import DepthSettings
+from maskrf_core.datasets.depth.depth_passes import DepthSettings, neighbour_order
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.errors import DatasetError
 
@@ -22,14 +21,20 @@ PIXEL_CENTRE = 0.5
 
 
 def patch_match_is_possible(device: str | torch.device) -> bool:
-    """Whether pycolmap was built with CUDA and `device` (or, for "auto", what torch sees) is a GPU."""
-    return bool(pycolmap.has_cuda) and chosen_device(device).type == "cuda"
+    """Tell whether `device` (or, for "auto", what torch sees) is a GPU and a pycolmap built with CUDA is installed."""
+    if chosen_device(device).type != "cuda":
+        return False
+    try:
+        import pycolmap  # heavy, and not needed elsewhere
+    except ImportError:
+        return False
+    return bool(pycolmap.has_cuda)
 
 
 def patch_match_depth_maps(
     scene: Scene, image_ids: Sequence[str], *, wanted: Sequence[str] | None = None, settings: DepthSettings
 ) -> dict[str, Float32[np.ndarray, "_height _width"]]:
-    """z-depth of the `wanted` views (all by default), 0 on the background and where COLMAP found none.
+    """Estimate the z-depth of the `wanted` views (all by default), 0 on the background and where COLMAP found none.
 
     All of `image_ids` are matched, each with the neighbours that the plane sweep would ask for confirmation.
 
@@ -39,6 +44,8 @@ def patch_match_depth_maps(
     """
     if len(image_ids) < 2:
         raise DatasetError(f"{scene.name}: depth cannot be estimated from {len(image_ids)} view. Give at least two.")
+    import pycolmap
+
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
         write_workspace(workspace, scene, image_ids, settings)
@@ -61,10 +68,12 @@ def patch_match_depth_maps(
 
 
 def write_workspace(workspace: Path, scene: Scene, image_ids: Sequence[str], settings: DepthSettings) -> None:
-    """What patch-match reads: images, their cameras as a sparse model without points, and who is matched with whom."""
+    """Write what patch-match reads: images, cameras as a sparse model without points, and each view's neighbours."""
     images, model, stereo = (workspace / name for name in ("images", "sparse", "stereo"))
     for folder in (images, model, stereo / "depth_maps", stereo / "normal_maps", stereo / "consistency_graphs"):
         folder.mkdir(parents=True)
+    import pycolmap
+
     reconstruction = pycolmap.Reconstruction()
     for index, image_id in enumerate(image_ids):
         pixels = scene.image(image_id)
@@ -81,13 +90,13 @@ def write_workspace(workspace: Path, scene: Scene, image_ids: Sequence[str], set
 
 
 def image_name(index: int) -> str:
-    """File name of a view: by its place, because image ids may hold any sign."""
+    """Name the file of a view by its place, because image ids may hold any sign."""
     return f"{index:05d}.png"
 
 
-def _add_view(
-    reconstruction: pycolmap.Reconstruction, index: int, scene: Scene, image_id: str, size: tuple[int, int]
-) -> None:
+def _add_view(reconstruction: Any, index: int, scene: Scene, image_id: str, size: tuple[int, int]) -> None:
+    import pycolmap
+
     K, w2c = scene.K(image_id), scene.w2c(image_id)
     parameters = [K[0, 0], K[1, 1], K[0, 2] + PIXEL_CENTRE, K[1, 2] + PIXEL_CENTRE]
     camera = pycolmap.Camera(model="PINHOLE", width=size[1], height=size[0], params=parameters, camera_id=index + 1)
