@@ -13,7 +13,7 @@ BLOCK = 16
 
 
 def load_mitsuba() -> Any:
-    """The mitsuba module with its variant set.
+    """Import mitsuba, and set its variant.
 
     Raises:
         MaskrfError: mitsuba is not installed.
@@ -30,14 +30,11 @@ def load_mitsuba() -> Any:
 
 
 def build_scene(composition: Composition) -> Any:
-    """The mitsuba scene of a composition, world coordinates unchanged."""
+    """Build the mitsuba scene of a composition, world coordinates unchanged."""
     mi = load_mitsuba()
     upright = mi.ScalarTransform4f().rotate([1, 0, 0], 90)
-    light = {
-        "type": "envmap",
-        "bitmap": mi.Bitmap(composition.environment.astype(np.float32)),
-        "to_world": upright,
-    }
+    sky = mi.Bitmap(composition.environment.astype(np.float32))
+    light = {"type": "envmap", "bitmap": sky, "to_world": upright}
     integrator = {"type": "path", "max_depth": 4, "hide_emitters": True, "block_size": BLOCK}
     items = {f"item_{k}": _mitsuba_mesh(mi, item) for k, item in enumerate(composition.items)}
     return mi.load_dict({"type": "scene", "integrator": integrator, "light": light, **items})
@@ -46,14 +43,8 @@ def build_scene(composition: Composition) -> Any:
 def _mitsuba_mesh(mi: Any, item: Item) -> Any:
     properties = mi.Properties()
     properties["mesh_bsdf"] = mi.load_dict(_material(mi, item))
-    mesh = mi.Mesh(
-        "item",
-        len(item.mesh.vertices),
-        len(item.mesh.triangles),
-        props=properties,
-        has_vertex_normals=True,
-        has_vertex_texcoords=True,
-    )
+    sizes, parts = (len(item.mesh.vertices), len(item.mesh.triangles)), ("has_vertex_normals", "has_vertex_texcoords")
+    mesh = mi.Mesh("item", *sizes, props=properties, **dict.fromkeys(parts, True))
     parameters = mi.traverse(mesh)
     parameters["vertex_positions"] = item.mesh.vertices.astype(np.float32).ravel()
     parameters["vertex_normals"] = item.mesh.normals.astype(np.float32).ravel()
@@ -78,7 +69,7 @@ def _material(mi: Any, item: Item) -> dict:
 
 
 def make_sensor(K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], image_size: int) -> Any:
-    """The mitsuba sensor of one of our cameras, whose principal point must be the image's centre.
+    """Make the mitsuba sensor of one of our cameras, whose principal point must be the image's centre.
 
     Mitsuba's camera looks along z with x to the left and y up, and its first pixel's centre is (0.5, 0.5).
     """
@@ -99,7 +90,7 @@ def make_sensor(K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], imag
 
 
 def render_image(scene: Any, sensor: Any, samples: int, seed: int) -> UInt8[np.ndarray, "height width 3"]:
-    """sRGB picture on black; edges are blended with the background as in a photograph."""
+    """Render an sRGB picture on black; edges are blended with the background as in a photograph."""
     mi = load_mitsuba()
     linear = np.clip(np.asarray(mi.render(scene, sensor=sensor, spp=samples, seed=seed), dtype=np.float64), 0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
@@ -109,7 +100,7 @@ def render_image(scene: Any, sensor: Any, samples: int, seed: int) -> UInt8[np.n
 def cast_depth(
     scene: Any, K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], image_size: int
 ) -> tuple[Float32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
-    """z-depth at every pixel's centre, 0 where nothing is hit, and the mask of what is hit."""
+    """Cast rays for the z-depth at every pixel's centre, 0 where nothing is hit, and the mask of what is hit."""
     mi = load_mitsuba()
     x, y = np.meshgrid(np.arange(image_size), np.arange(image_size))
     in_camera = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(K).T
