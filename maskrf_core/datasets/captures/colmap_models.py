@@ -9,8 +9,8 @@ import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -43,17 +43,10 @@ class ColmapModel:
     points: Float[np.ndarray, "point 3"]
 
 
-class _Image(NamedTuple):
-    """An image as the files have it: quaternion (w first) and translation, ids of the points that it sees."""
-
-    pose: tuple[float, ...]
-    camera_id: int
-    name: str
-    seen: Int64[np.ndarray, "_observation"]
-
-
-_Content = tuple[list[tuple[int, LensCamera]], list[tuple[int, _Image]], list[int], Float[np.ndarray, "point 3"]]
-"""Cameras and images, each with its id, ids of points, and the points."""
+_Image = tuple[int, list[float], int, str, Int64[np.ndarray, "_observation"]]
+"""An image as the files have it: id, quaternion (w first) and translation, camera's id, name, ids of points seen."""
+_Content = tuple[list[tuple[int, LensCamera]], list[_Image], Int64[np.ndarray, "point"], Float[np.ndarray, "point 3"]]
+"""Cameras with their ids, images, ids of points, and the points."""
 
 
 def is_colmap_model(folder: Path) -> bool:
@@ -80,45 +73,43 @@ def read_colmap_model(folder: str | Path) -> ColmapModel:
             "Copy or export the model again."
         )
     try:
-        contents = (_read_text if paths[0].suffix == ".txt" else _read_binary)(*paths)
+        cameras, images, ids, points = (_read_text if paths[0].suffix == ".txt" else _read_binary)(*paths)
     except UnicodeDecodeError as error:
         raise DatasetError(
             f"{folder}: holds text or a file name that is not UTF-8 ({error}). Rename the file and export the model "
             "again."
         ) from error
-    cameras, images, ids, points = dict(contents[0]), dict(contents[1]), np.array(contents[2], np.int64), contents[3]
-    for path, entries, distinct in zip(paths, contents[:3], (cameras, images, np.unique(ids)), strict=True):
-        if len(distinct) < len(entries):
+    for path, used in zip(paths, ([key for key, _ in cameras], [image[0] for image in images], ids), strict=True):
+        if len(np.unique(used)) < len(used):
             raise _fault(path, "gives two entries one id")
     if not images:
         raise DatasetError(f"{folder}: the model has no images. Give a model whose reconstruction succeeded.")
-    if len({image.name for image in images.values()}) < len(images):
+    if len({image[3] for image in images}) < len(images):
         raise DatasetError(f"{folder}: two images of the model have one name. Export the model again.")
     if not np.isfinite(points).all():
         raise DatasetError(f"{folder}: a point is NaN or infinite. Copy or export the model again.")
     order = ids.view(np.uint64).argsort()
-    ids, points = ids[order], points[order]
-    views = [_view(folder, image_id, image, cameras, ids) for image_id, image in sorted(images.items())]
-    return ColmapModel(tuple(views), points)
+    views = [_view(folder, dict(cameras), ids[order], image) for image in sorted(images, key=itemgetter(0))]
+    return ColmapModel(tuple(views), points[order])
 
 
 def _view(
-    folder: Path, image_id: int, image: _Image, cameras: dict[int, LensCamera], point_ids: Int64[np.ndarray, "point"]
+    folder: Path, cameras: dict[int, LensCamera], point_ids: Int64[np.ndarray, "point"], image: _Image
 ) -> ColmapView:
     import pycolmap  # heavy
 
-    where = f"{folder}, image {image_id} ({image.name})"
-    path_inside(folder, image.name)
-    if image.camera_id not in cameras:
-        raise DatasetError(f"{where}: its camera {image.camera_id} is not in the model. Copy or export it again.")
-    cameras[image.camera_id].check(where)
-    w, *xyz = image.pose[:4]
-    if np.abs(image.pose[:4]).max() < 0.4:  # of length 1 it is at least ½
+    image_id, (w, x, y, z, *translation), camera_id, name, observed = image
+    where = f"{folder}, image {image_id} ({name})"
+    path_inside(folder, name)
+    if camera_id not in cameras:
+        raise DatasetError(f"{where}: its camera {camera_id} is not in the model. Copy or export it again.")
+    cameras[camera_id].check(where)
+    if np.abs([w, x, y, z]).max() < 0.4:  # of length 1 it is at least ½
         raise DatasetError(f"{where}: its quaternion is none of length 1. Copy or export the model again.")
-    w2c = np.array(pycolmap.Rigid3d(pycolmap.Rotation3d([*xyz, w]), image.pose[4:]).matrix(), np.float64)
+    w2c = np.array(pycolmap.Rigid3d(pycolmap.Rotation3d([x, y, z, w]), translation).matrix(), np.float64)
     check_w2c(w2c, where)
-    seen = np.flatnonzero(np.isin(point_ids, image.seen)).astype(np.int64)
-    return ColmapView(image_id, image.name, cameras[image.camera_id], w2c, seen)
+    seen = np.flatnonzero(np.isin(point_ids, observed)).astype(np.int64)
+    return ColmapView(image_id, name, cameras[camera_id], w2c, seen)
 
 
 def _read_binary(*paths: Path) -> _Content:
@@ -134,37 +125,37 @@ def _read_binary(*paths: Path) -> _Content:
         image_id, *pose, camera_id = struct.unpack("<I7dI", in_images.take(64))
         name = in_images.until_zero().decode("utf-8")
         seen = np.frombuffer(in_images.take(POINT2D.itemsize * in_images.count(POINT2D.itemsize)), POINT2D)["point"]
-        images.append((image_id, _Image(tuple(pose), camera_id, name, seen[seen >= 0].astype(np.int64))))
+        images.append((image_id, pose, camera_id, name, seen[seen >= 0].astype(np.int64)))
     for _ in range(in_points.count(POINT3D.itemsize + 8)):
         heads.append(in_points.take(POINT3D.itemsize))
         in_points.take(8 * in_points.count(8))  # the track
     for walk in (in_cameras, in_images, in_points):
         walk.finish()
     points = np.frombuffer(b"".join(heads), POINT3D)
-    return cameras, images, points["id"].tolist(), points["xyz"].astype(np.float64)
+    return cameras, images, points["id"].astype(np.int64), points["xyz"].astype(np.float64)
 
 
 def _read_text(*paths: Path) -> _Content:
     cameras, images, ids, points = [], [], [], []
     for line in _lines(paths[0]):
         camera_id, model, *numbers = _words(line, 4, paths[0])
-        known, (width, height, *parameters) = parameter_count(model), parse_numbers(numbers, str(paths[0]))
+        known, (width, height, *parameters) = parameter_count(model), parse_numbers(numbers, str(paths[0])).tolist()
         if known is None or known[1] != len(parameters) or not (width == int(width) and height == int(height)):
             raise _fault(paths[0], f"has a camera of an unknown model or without its parameters ({line[:60]!r})")
-        cameras.append((_ids([camera_id], paths[0])[0], LensCamera(model, int(width), int(height), tuple(parameters))))
+        lens = LensCamera(model, int(width), int(height), tuple(parameters))
+        cameras.append((int(_ids([camera_id], paths[0])[0]), lens))
     lines = _lines(paths[1], lines_each=2)
     for line, observed in zip(lines[::2], [*lines[1::2], ""], strict=False):  # the last may have no observations
         if line.strip():
             words = _words(line, 10, paths[1])
-            image_id, camera_id = _ids([words[0], words[8]], paths[1])
-            seen = np.array(_ids(observed.split()[2::3], paths[1]), np.int64)
-            pose = tuple(parse_numbers(words[1:8], str(paths[1])).tolist())
-            images.append((image_id, _Image(pose, camera_id, " ".join(words[9:]), seen[seen >= 0])))
+            image_id, camera_id = _ids([words[0], words[8]], paths[1]).tolist()
+            pose, seen = parse_numbers(words[1:8], str(paths[1])).tolist(), _ids(observed.split()[2::3], paths[1])
+            images.append((image_id, pose, camera_id, " ".join(words[9:]), seen[seen >= 0]))
     for line in _lines(paths[2]):
         words = _words(line, 8, paths[2])
-        ids += _ids(words[:1], paths[2])
+        ids.append(words[0])
         points.append(parse_numbers(words[1:4], str(paths[2])))
-    return cameras, images, ids, np.array(points, np.float64).reshape(-1, 3)
+    return cameras, images, _ids(ids, paths[2]), np.array(points, np.float64).reshape(-1, 3)
 
 
 def _lines(path: Path, lines_each: int = 1) -> list[str]:
@@ -187,9 +178,9 @@ def _words(line: str, least: int, path: Path) -> list[str]:
     return words
 
 
-def _ids(words: Sequence[str], path: Path) -> list[int]:
+def _ids(words: Sequence[str], path: Path) -> Int64[np.ndarray, "number"]:
     try:
-        return np.array(words, np.int64).tolist()
+        return np.array(words, np.int64)
     except (ValueError, OverflowError) as error:
         raise _fault(path, f"has something else where numbers of images or points should be ({error})") from error
 
