@@ -38,18 +38,16 @@ NAME_FAULTS = {
     "is absolute": r"/",
     "leads out of its folder": r"(.*/)?\.\.(/|$)",
     "has a backslash": r".*\\",
-    "has a drive letter": r"[./]*[A-Za-z]:",
+    "has a drive letter": r"(\.?/)*[A-Za-z]:",
     "has control signs": r".*[\x00-\x1f\x7f-\x9f]",
     "is not UTF-8": r".*[\ud800-\udfff]",
-    "is empty": r"[./]*$",
+    "is empty": r"(\.?/)*\.?$",
     "is too long": r".{1001}",
 }
 DISTRUST = "so nothing is unpacked. Do not trust it; download it from its own source."
 REMEDY = "Download it again; what is unpacked already is kept."
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, IndexError)
 """Errors of the standard library on damaged archives; a `UnicodeDecodeError` is a `ValueError`."""
-
-
 Entry = tuple[tarfile.TarInfo, int | None, Callable[[], Any]]
 """A member as tar would describe it, the CRC-32 of its contents if known, and a function that opens it."""
 
@@ -108,7 +106,7 @@ def _damage_named(archive: str) -> Iterator[None]:
 def _zip_entries(file: zipfile.ZipFile, archive: str) -> Iterator[Entry]:
     kinds = {0: tarfile.REGTYPE, stat.S_IFREG: tarfile.REGTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
     for entry in file.infolist():
-        if entry.flag_bits & 1 or entry.compress_type not in ZIP_COMPRESSIONS:
+        if not entry.is_dir() and (entry.flag_bits & 1 or entry.compress_type not in ZIP_COMPRESSIONS):
             raise DatasetError(
                 f"{archive}: {entry.filename} is encrypted or unusually compressed. Unpack it by other means."
             )
@@ -143,7 +141,8 @@ def _members(entries: Iterator[Entry], archive: Path) -> Iterator[Member]:
             path, link_to = checked_path(info.name, archive.name), None
             if info.issym() or info.islnk():
                 link_to = _link_target(path, info.linkname, archive.name, relative=info.issym())
-            _check_filter(info, archive.name)
+            if not info.isreg():  # a file's name is checked more strictly above, and twice as fast
+                _check_filter(info, archive.name)
             size = 0 if link_to else info.size
             total += size + HEADER_BYTES
             if size < 0 or total > largest_unpacked(archive):
