@@ -42,10 +42,10 @@ class Unpacked:
 class _Survey:
     """The work to do, found out before anything is written: sizes of files, targets of links, files that are there."""
 
+    counts: Unpacked = field(default_factory=Unpacked)
     sizes: dict[str, int] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     there: set[str] = field(default_factory=set)
-    left_out: int = 0
 
 
 def unpack(archive: str | Path, destination: str | Path, *, strip: str = "") -> Unpacked:
@@ -74,7 +74,7 @@ def unpack(archive: str | Path, destination: str | Path, *, strip: str = "") -> 
 
 def _surveyed(archive: Path, destination: Path, strip: str) -> _Survey:
     survey, checked = _Survey(), set()
-    with contextlib.closing(_read(archive, None, f"checking {archive.name}", strip, survey)) as members:
+    with contextlib.closing(_read(archive, None, f"checking {archive.name}", strip, survey.counts)) as members:
         for member, relative in members:
             _check_folders(destination, relative, checked)
             if member.link_to is not None:
@@ -108,8 +108,9 @@ def _check_sizes(archive: Path, destination: Path, survey: _Survey) -> int:
 
 def _written(archive: Path, destination: Path, strip: str, survey: _Survey, needed: int, partial: Path) -> Unpacked:
     """Write what is not there yet: files in the archive's order, then the copies that links become."""
-    result = Unpacked(already_there=len(survey.there), left_out=survey.left_out)
-    with contextlib.closing(_read(archive, needed, f"unpacking {archive.name}", strip, _Survey())) as members:
+    result = survey.counts
+    result.already_there = len(survey.there)
+    with contextlib.closing(_read(archive, needed, f"unpacking {archive.name}", strip, Unpacked())) as members:
         for member, relative in members:
             if member.link_to is None and relative not in survey.there:
                 _place(member.chunks(), partial, destination / relative, archive)
@@ -126,15 +127,15 @@ def _written(archive: Path, destination: Path, strip: str, survey: _Survey, need
     return result
 
 
-def _read(archive: Path, total: int | None, title: str, strip: str, survey: _Survey) -> Iterator[tuple[Member, str]]:
-    """Yield the members below `strip` with their paths below it, and show a bar; others are counted in the survey."""
+def _read(archive: Path, total: int | None, title: str, strip: str, counts: Unpacked) -> Iterator[tuple[Member, str]]:
+    """Yield the members below `strip` with their paths below it, and show a bar; others are counted."""
     progress = ByteProgress(total, title)
     try:
         with opened_archive(archive) as members:
             for member in members:
                 relative = _below(member.path, strip)
                 if relative is None or set(relative.split("/")) & set(LEFT_OUT):
-                    survey.left_out += 1
+                    counts.left_out += 1
                     continue
                 yield member, relative
                 progress.advance(member.size)

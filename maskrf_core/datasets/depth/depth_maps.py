@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from maskrf_core.datasets.depth.depth_estimation import each_depth_map
+from maskrf_core.datasets.depth.depth_estimation import (
+    each_depth_map,
+    patch_match_depth_maps,
+    patch_match_is_possible,
+)
 from maskrf_core.datasets.depth.depth_passes import DepthSettings
-from maskrf_core.datasets.depth.patch_match import patch_match_depth_maps, patch_match_is_possible
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError

@@ -84,7 +84,6 @@ def smooth_costs(
     costs: Float[Tensor, "plane height width"],
     image: Float[Tensor, "3 height width"],
     mask: Bool[Tensor, "height width"],
-    *,
     small_step_penalty: float,
     jump_penalty: float,
 ) -> Float[Tensor, "plane height width"]:

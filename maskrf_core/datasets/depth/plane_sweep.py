@@ -104,13 +104,7 @@ def _best_place(
     costs: Float[Tensor, "plane height width"], reference: SweepView, settings: SweepSettings
 ) -> Float[Tensor, "height width"]:
     """Find the plane that costs least once neighbouring pixels have been heard, in fractions of a plane."""
-    smooth = smooth_costs(
-        costs,
-        reference.image,
-        reference.mask,
-        small_step_penalty=settings.small_step_penalty,
-        jump_penalty=settings.jump_penalty,
-    )
+    smooth = smooth_costs(costs, reference.image, reference.mask, settings.small_step_penalty, settings.jump_penalty)
     return minimum_place(smooth)
 
 
