@@ -142,11 +142,8 @@ def _source_map(
     camera: LensCamera, K: tuple[float, ...], size: tuple[int, int]
 ) -> Float32[np.ndarray, "2 height width"]:
     """Return the place of each pixel in the photograph, (x, y) first."""
-    height, width = size
-    rows = []
-    for y in range(height):
-        line = np.stack([np.arange(width), np.full(width, y)], axis=-1)
-        rows.append(_source(camera, np.array(K).reshape(3, 3), line).astype(np.float32))
+    across, matrix = np.arange(size[1]), np.array(K).reshape(3, 3)
+    rows = [_source(camera, matrix, across, np.array(y)).astype(np.float32) for y in range(size[0])]  # spares memory
     return np.ascontiguousarray(np.stack(rows).transpose(2, 0, 1))
 
 
@@ -154,19 +151,15 @@ def _is_filled(camera: LensCamera, K: Float[np.ndarray, "3 3"], size: tuple[int,
     """Tell whether all border pixels come from inside the photograph; with them, all within."""
     height, width = size
     across, down = np.arange(width), np.arange(height)
-    border = np.concatenate(
-        [np.stack(np.broadcast_arrays(across, row), -1) for row in (0, height - 1)]
-        + [np.stack(np.broadcast_arrays(column, down), -1) for column in (0, width - 1)]
-    )
-    source = _source(camera, K, border)
+    x = np.concatenate([across, across, np.full(height, 0), np.full(height, width - 1)])
+    y = np.concatenate([np.full(width, 0), np.full(width, height - 1), down, down])
+    source = _source(camera, K, x, y)
     last = np.array([camera.width - 1, camera.height - 1])
     return bool(((source >= 0) & (source <= last)).all())  # NaN, for rays that the model cannot show, is neither
 
 
 def _source(
-    camera: LensCamera, K: Float[np.ndarray, "3 3"], pixels_xy: Shaped[np.ndarray, "pixel 2"]
+    camera: LensCamera, K: Float[np.ndarray, "3 3"], x: Shaped[np.ndarray, "pixel"], y: Shaped[np.ndarray, "*_"]
 ) -> Float[np.ndarray, "pixel 2"]:
     """Return the places of pinhole pixels in the photograph; in both, the first pixel's centre is (0, 0)."""
-    ones = np.ones((len(pixels_xy), 1))
-    rays = np.concatenate([pixels_xy, ones], axis=1) @ np.linalg.inv(K).T
-    return camera.project(rays) - 0.5
+    return camera.project(np.stack(np.broadcast_arrays(x, y, 1.0), axis=-1) @ np.linalg.inv(K).T) - 0.5
