@@ -1,7 +1,6 @@
-"""Depth maps for scenes without any.
+"""Depth maps for scenes without any: by a plane sweep, its depths cut where no other view confirms them.
 
-A plane sweep for every view, whose depths are cut where no other view confirms them; or COLMAP's patch-match stereo
-(Schönberger et al., ECCV 2016), where pycolmap was built with CUDA.
+Or by COLMAP's patch-match stereo (Schönberger et al., ECCV 2016), where pycolmap was built with CUDA.
 """
 
 import tempfile

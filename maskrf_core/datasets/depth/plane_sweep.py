@@ -138,7 +138,7 @@ def photometric_costs(
 def warp_to_planes(
     reference: SweepView, source: SweepView, planes: Float[Tensor, "plane #height #width"]
 ) -> tuple[Float[Tensor, "plane 3 height width"], Bool[Tensor, "plane height width"]]:
-    """The source image as each plane of the reference camera would show it, and where it does."""
+    """Warp the source image to each plane of the reference camera, and tell where it shows something."""
     height, width = source.mask.shape
     to_grid = source.K.new_tensor([[2 / max(width - 1, 1), 0, -1], [0, 2 / max(height - 1, 1), -1], [0, 0, 1]])
     grid, depth = project_planes(reference, replace(source, K=to_grid @ source.K), planes)

@@ -1,4 +1,4 @@
-"""Reading the small files beside the images, checking what they hold, and refusing paths that leave their scene."""
+"""Reading of the small files beside the images: contents are checked, paths that leave their scene refused."""
 
 import json
 from collections.abc import Iterable, Sequence
