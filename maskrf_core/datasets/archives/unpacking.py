@@ -6,7 +6,8 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 from maskrf_core.datasets.archives.archive_members import (
@@ -38,16 +39,6 @@ class Unpacked:
     left_out: int = 0
 
 
-@dataclass
-class _Survey:
-    """The work to do, found out before anything is written: sizes of files, targets of links, files that are there."""
-
-    counts: Unpacked = field(default_factory=Unpacked)
-    sizes: dict[str, int] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-    there: set[str] = field(default_factory=set)
-
-
 def unpack(archive: str | Path, destination: str | Path, *, strip: str = "") -> Unpacked:
     """Unpack what lies below the folder `strip` of an archive into `destination`.
 
@@ -61,10 +52,10 @@ def unpack(archive: str | Path, destination: str | Path, *, strip: str = "") -> 
     """
     archive, destination = Path(archive), Path(destination)
     try:
-        survey = _surveyed(archive, destination, strip)
-        needed = _check_sizes(archive, destination, survey)
+        unpacking = _Unpacking(archive, destination, f"{checked_path(strip, 'strip')}/" if strip else "")
+        unpacking.survey()
         with staging(destination) as partial:
-            return _written(archive, destination, strip, survey, needed, partial)
+            return unpacking.write(partial)
     except OSError as error:
         raise DatasetError(
             f"{archive.name}: cannot be unpacked into {destination}: {error.strerror or error} "
@@ -72,123 +63,141 @@ def unpack(archive: str | Path, destination: str | Path, *, strip: str = "") -> 
         ) from error
 
 
-def _surveyed(archive: Path, destination: Path, strip: str) -> _Survey:
-    survey, checked = _Survey(), set()
-    with contextlib.closing(_read(archive, None, f"checking {archive.name}", strip, survey.counts)) as members:
-        for member, relative in members:
-            _check_folders(destination, relative, checked)
-            if member.link_to is not None:
-                survey.links[relative] = _below(member.link_to, strip) or ""
-                continue
-            survey.sizes[relative] = member.size
-            if os.path.lexists(destination / relative):
-                _check_same(member, destination / relative, archive)
-                survey.there.add(relative)
-    if not survey.sizes:
-        raise DatasetError(f"{archive.name}: holds no files{f' below {strip}' if strip else ''}. {REMEDY}")
-    for relative in survey.links:
-        survey.links[relative] = _end_of_chain(relative, survey, archive)
-    return survey
+class _Unpacking:
+    """An archive on its way below `destination`: what there is to do is found out before anything is written."""
 
+    def __init__(self, archive: Path, destination: Path, prefix: str):
+        self.archive, self.destination, self.prefix = archive, destination, prefix
+        self.sizes: dict[str, int] = {}
+        self.links: dict[str, str] = {}
+        self.there: set[str] = set()
+        self.left_out = 0
 
-def _check_sizes(archive: Path, destination: Path, survey: _Survey) -> int:
-    """Return the bytes of the files to write; links must not multiply what there is, and all must fit the disk."""
-    files = sum(size for path, size in survey.sizes.items() if path not in survey.there)
-    copies = sum(survey.sizes[target] for target in survey.links.values())
-    if sum(survey.sizes.values()) + copies > largest_unpacked(archive):
-        raise too_large(archive)
-    existing = next(folder for folder in [destination, *destination.absolute().parents] if folder.is_dir())
-    if files + copies > (free := shutil.disk_usage(existing).free):
-        raise DatasetError(
-            f"{archive.name}: unpacking takes {(files + copies) / 1e9:.2f} GB, but {existing} has {free / 1e9:.2f} GB "
-            "left. Make room, or give another data root."
-        )
-    return files
-
-
-def _written(archive: Path, destination: Path, strip: str, survey: _Survey, needed: int, partial: Path) -> Unpacked:
-    """Write what is not there yet: files in the archive's order, then the copies that links become."""
-    result = survey.counts
-    result.already_there = len(survey.there)
-    with contextlib.closing(_read(archive, needed, f"unpacking {archive.name}", strip, Unpacked())) as members:
-        for member, relative in members:
-            if member.link_to is None and relative not in survey.there:
-                _place(member.chunks(), partial, destination / relative, archive)
-                result.written += 1
-    for relative, source in survey.links.items():
-        target = destination / relative
-        if not os.path.lexists(target):
-            _place(_chunks_of(destination / source), partial, target, archive)
-            result.written += 1
-        elif target.is_file() and _has_contents(target, _chunks_of(destination / source)):
-            result.already_there += 1
-        else:
-            raise _differs(target, archive)
-    return result
-
-
-def _read(archive: Path, total: int | None, title: str, strip: str, counts: Unpacked) -> Iterator[tuple[Member, str]]:
-    """Yield the members below `strip` with their paths below it, and show a bar; others are counted."""
-    progress = ByteProgress(total, title)
-    try:
-        with opened_archive(archive) as members:
-            for member in members:
-                relative = _below(member.path, strip)
-                if relative is None or set(relative.split("/")) & set(LEFT_OUT):
-                    counts.left_out += 1
+    def survey(self) -> None:
+        """Find sizes of files, targets of links and files that are there; `DatasetError` if it cannot be unpacked."""
+        checked: set[Path] = set()
+        with contextlib.closing(self._members(None, "checking")) as members:
+            for member, path in members:
+                self._check_folders(path, checked)
+                if member.link_to is not None:
+                    self.links[path] = self._below(member.link_to) or ""
                     continue
-                yield member, relative
-                progress.advance(member.size)
-    finally:
-        progress.close()
+                self.sizes[path] = member.size
+                if os.path.lexists(self.destination / path):
+                    self._check_same(member, self.destination / path)
+                    self.there.add(path)
+        if not self.sizes:
+            below = f" below {self.prefix[:-1]}" if self.prefix else ""
+            raise DatasetError(f"{self.archive.name}: holds no files{below}. {REMEDY}")
+        self.links = {link: self._end_of_chain(link) for link in self.links}
+        copies = sum(self.sizes[target] for target in self.links.values())
+        if sum(self.sizes.values()) + copies > largest_unpacked(self.archive):
+            raise too_large(self.archive)
+        existing = next(
+            folder for folder in [self.destination, *self.destination.absolute().parents] if folder.is_dir()
+        )
+        if (needed := self._missing() + copies) > (free := shutil.disk_usage(existing).free):
+            raise DatasetError(
+                f"{self.archive.name}: unpacking takes {needed / 1e9:.2f} GB, but {existing} has {free / 1e9:.2f} GB "
+                "left. Make room, or give another data root."
+            )
 
+    def write(self, partial: Path) -> Unpacked:
+        """Write what is not there yet: files in the archive's order, then the copies that links become."""
+        result = Unpacked(already_there=len(self.there), left_out=self.left_out)
+        with contextlib.closing(self._members(self._missing(), "unpacking")) as members:
+            for member, path in members:
+                if member.link_to is None and path not in self.there:
+                    self._place(member.chunks(), partial, self.destination / path)
+                    result.written += 1
+        for path, source in self.links.items():
+            target, chunks = self.destination / path, _chunks_of(self.destination / source)
+            if not os.path.lexists(target):
+                self._place(chunks, partial, target)
+                result.written += 1
+            elif target.is_file() and _has_contents(target, chunks):
+                result.already_there += 1
+            else:
+                raise self._differs(target)
+        return result
 
-def _below(path: str, strip: str) -> str | None:
-    prefix = f"{checked_path(strip, 'strip')}/" if strip else ""
-    return path[len(prefix) :] if path.startswith(prefix) else None
+    def _missing(self) -> int:
+        return sum(size for path, size in self.sizes.items() if path not in self.there)
 
+    def _members(self, total: int | None, doing: str) -> Iterator[tuple[Member, str]]:
+        """Yield the members below the prefix with their paths below it, and show a bar; others are counted."""
+        progress, self.left_out = ByteProgress(total, f"{doing} {self.archive.name}"), 0
+        try:
+            with opened_archive(self.archive) as members:
+                for member in members:
+                    path = self._below(member.path)
+                    if path is None or set(path.split("/")) & set(LEFT_OUT):
+                        self.left_out += 1
+                        continue
+                    yield member, path
+                    progress.advance(member.size)
+        finally:
+            progress.close()
 
-def _check_folders(destination: Path, relative: str, checked: set[Path]) -> None:
-    """Refuse a file, or a link that leads out of the destination, where a folder on the way has to be."""
-    if relative.split("/")[0] == STAGING:
-        raise DatasetError(f"{relative}: the name {STAGING} is needed for unpacking itself. Unpack it by hand.")
-    for parent in list(Path(relative).parents)[-2::-1]:
-        if parent in checked:
-            continue
-        checked.add(parent)
-        folder = destination / parent
-        if os.path.lexists(folder) and not folder.is_dir():
-            raise DatasetError(f"{folder}: a folder has to be there, but it is a file. Move it away.")
-        if folder.is_symlink() and not folder.resolve().is_relative_to(destination.resolve()):
-            raise DatasetError(f"{folder}: is a link that leads out of {destination}. Unpack there, or remove it.")
+    def _below(self, path: str) -> str | None:
+        return path[len(self.prefix) :] if path.startswith(self.prefix) else None
 
+    def _check_folders(self, path: str, checked: set[Path]) -> None:
+        """Refuse a file, or a link that leads out of the destination, where a folder on the way has to be."""
+        if path.split("/")[0] == STAGING:
+            raise DatasetError(f"{path}: the name {STAGING} is needed for unpacking itself. Unpack it by hand.")
+        for parent in list(Path(path).parents)[-2::-1]:
+            if parent in checked:
+                continue
+            checked.add(parent)
+            folder, root = self.destination / parent, self.destination
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise DatasetError(f"{folder}: a folder has to be there, but it is a file. Move it away.")
+            if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
+                raise DatasetError(f"{folder}: is a link that leads out of {root}. Unpack there, or remove it.")
 
-def _check_same(member: Member, target: Path, archive: Path) -> None:
-    """Raise `DatasetError` unless the target is a file with the member's contents."""
-    if not target.is_file() or target.stat().st_size != member.size:
-        raise _differs(target, archive)
-    if member.crc is None:
-        same = _has_contents(target, member.chunks())
-    else:
-        crc = 0
-        for chunk in _chunks_of(target):
-            crc = zlib.crc32(chunk, crc)
-        same = crc == member.crc
-    if not same:
-        raise _differs(target, archive)
+    def _check_same(self, member: Member, target: Path) -> None:
+        """Raise `DatasetError` unless the target is a file with the member's contents."""
+        same = target.is_file() and target.stat().st_size == member.size
+        if same and member.crc is None:
+            same = _has_contents(target, member.chunks())
+        elif same:  # without decompressing the member
+            same = reduce(lambda crc, chunk: zlib.crc32(chunk, crc), _chunks_of(target), 0) == member.crc
+        if not same:
+            raise self._differs(target)
 
+    def _end_of_chain(self, link: str) -> str:
+        """Return the file that a link, or a link to a link, stands for."""
+        target = link
+        for _ in range(LONGEST_CHAIN):
+            target = self.links.get(target, target)
+            if target in self.sizes:
+                return target
+        raise DatasetError(
+            f"{self.archive.name}: {link} links to {self.links[link] or 'something'!r}, which is no file of the "
+            "archive, so nothing is unpacked. Unpack it by hand if you trust it."
+        )
 
-def _end_of_chain(link: str, survey: _Survey, archive: Path) -> str:
-    """Return the file that a link, or a link to a link, stands for."""
-    target = link
-    for _ in range(LONGEST_CHAIN):
-        target = survey.links.get(target, target)
-        if target in survey.sizes:
-            return target
-    raise DatasetError(
-        f"{archive.name}: {link} links to {survey.links[link] or 'something'!r}, which is no file of the archive, so "
-        "nothing is unpacked. Unpack it by hand if you trust it."
-    )
+    def _place(self, chunks: Iterable[bytes], partial: Path, target: Path) -> None:
+        """Write a file at `partial`, then give it its place at `target`; whatever is there already stays as it is."""
+        partial.unlink(missing_ok=True)  # maybe of an unpacking that was killed, and one with the file in its place
+        with partial.open("xb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+        partial.chmod(0o644)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(partial, target)  # unlike a renaming, it never replaces
+        except OSError:
+            if os.path.lexists(target):
+                raise self._differs(target) from None
+            partial.rename(target)  # a file system without hard links
+
+    def _differs(self, target: Path) -> DatasetError:
+        return DatasetError(
+            f"{target}: is there already and differs from what {self.archive.name} holds. Nothing is overwritten: move "
+            "it away, or unpack into another folder."
+        )
 
 
 @contextlib.contextmanager
@@ -214,22 +223,6 @@ def staging(destination: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def _place(chunks: Iterable[bytes], partial: Path, target: Path, archive: Path) -> None:
-    """Write a file at `partial`, then give it its place at `target`; whatever is there already is left as it is."""
-    partial.unlink(missing_ok=True)  # maybe of an unpacking that was killed, and one with the file in its place
-    with partial.open("xb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-    partial.chmod(0o644)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(partial, target)  # unlike a renaming, it never replaces
-    except OSError:
-        if os.path.lexists(target):
-            raise _differs(target, archive) from None
-        partial.rename(target)  # a file system without hard links
-
-
 def _chunks_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
@@ -239,10 +232,3 @@ def _chunks_of(path: Path) -> Iterator[bytes]:
 def _has_contents(path: Path, chunks: Iterable[bytes]) -> bool:
     with path.open("rb") as file:
         return all(file.read(len(chunk)) == chunk for chunk in chunks) and not file.read(1)
-
-
-def _differs(target: Path, archive: Path) -> DatasetError:
-    return DatasetError(
-        f"{target}: is there already and differs from what {archive.name} holds. Nothing is overwritten: move it away, "
-        "or unpack into another folder."
-    )
