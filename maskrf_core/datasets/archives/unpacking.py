@@ -1,13 +1,17 @@
 """Unpacking downloaded archives: checked as a whole first, never over a file that is there, and resumable."""
 
 import contextlib
+import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 from maskrf_core.datasets.archives.archive_members import (
+    CHUNK,
     REMEDY,
     Member,
     checked_path,
@@ -15,33 +19,23 @@ from maskrf_core.datasets.archives.archive_members import (
     opened_archive,
     too_large,
 )
-from maskrf_core.datasets.archives.placing import STAGING, chunks_of, crc_of, has_contents, place, staging
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.progress import ByteProgress
 
 LEFT_OUT = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
-"""What systems add to archives by themselves."""
+"""Names that systems add to archives by themselves."""
+STAGING = ".unpacking"
+"""Folder in the destination that holds the one file being written; what is elsewhere is whole."""
 LONGEST_CHAIN = 40
 """Links to links that are followed."""
 
 
 @dataclass
 class Unpacked:
-    """What became of an archive's files."""
+    """Counts of an archive's files; `left_out` are not below `strip`, or added by a system for itself."""
 
     written: int = 0
     already_there: int = 0
-    left_out: int = 0
-    """Not below `strip`, or added by a system for itself."""
-
-
-@dataclass
-class _Survey:
-    """What there is to do, found out before anything is written."""
-
-    sizes: dict[str, int] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-    there: set[str] = field(default_factory=set)
     left_out: int = 0
 
 
@@ -58,9 +52,10 @@ def unpack(archive: str | Path, destination: str | Path, *, strip: str = "") -> 
     """
     archive, destination = Path(archive), Path(destination)
     try:
-        survey = _surveyed(archive, destination, strip)
-        _check_sizes(archive, destination, survey)
-        return _written(archive, destination, strip, survey)
+        unpacking = _Unpacking(archive, destination, f"{checked_path(strip, 'strip')}/" if strip else "")
+        unpacking.survey()
+        with staging(destination) as partial:
+            return unpacking.write(partial)
     except OSError as error:
         raise DatasetError(
             f"{archive.name}: cannot be unpacked into {destination}: {error.strerror or error} "
@@ -68,143 +63,172 @@ def unpack(archive: str | Path, destination: str | Path, *, strip: str = "") -> 
         ) from error
 
 
-def _surveyed(archive: Path, destination: Path, strip: str) -> _Survey:
-    survey, free_parents = _Survey(), set()
-    with _read(archive, None, f"checking {archive.name}", strip, survey) as members:
-        for member, relative in members:
-            _check_parents(destination, relative, free_parents)
-            if member.link_to is not None:
-                survey.links[relative] = _below(member.link_to, strip) or ""
+class _Unpacking:
+    """An archive on its way below `destination`: what there is to do is found out before anything is written."""
+
+    def __init__(self, archive: Path, destination: Path, prefix: str):
+        self.archive, self.destination, self.prefix = archive, destination, prefix
+        self.sizes: dict[str, int] = {}
+        self.links: dict[str, str] = {}
+        self.there: set[str] = set()
+        self.left_out = 0
+
+    def survey(self) -> None:
+        """Find sizes of files, targets of links and files that are there; `DatasetError` if it cannot be unpacked."""
+        checked: set[Path] = set()
+        with contextlib.closing(self._members(None, "checking")) as members:
+            for member, path in members:
+                self._check_folders(path, checked)
+                if member.link_to is not None:
+                    self.links[path] = self._below(member.link_to) or ""
+                    continue
+                self.sizes[path] = member.size
+                if os.path.lexists(self.destination / path):
+                    self._check_same(member, self.destination / path)
+                    self.there.add(path)
+        if not self.sizes:
+            below = f" below {self.prefix[:-1]}" if self.prefix else ""
+            raise DatasetError(f"{self.archive.name}: holds no files{below}. {REMEDY}")
+        self.links = {link: self._end_of_chain(link) for link in self.links}
+        copies = sum(self.sizes[target] for target in self.links.values())
+        if sum(self.sizes.values()) + copies > largest_unpacked(self.archive):
+            raise too_large(self.archive)
+        existing = next(
+            folder for folder in [self.destination, *self.destination.absolute().parents] if folder.is_dir()
+        )
+        if (needed := self._missing() + copies) > (free := shutil.disk_usage(existing).free):
+            raise DatasetError(
+                f"{self.archive.name}: unpacking takes {needed / 1e9:.2f} GB, but {existing} has {free / 1e9:.2f} GB "
+                "left. Make room, or give another data root."
+            )
+
+    def write(self, partial: Path) -> Unpacked:
+        """Write what is not there yet: files in the archive's order, then the copies that links become."""
+        result = Unpacked(already_there=len(self.there), left_out=self.left_out)
+        with contextlib.closing(self._members(self._missing(), "unpacking")) as members:
+            for member, path in members:
+                if member.link_to is None and path not in self.there:
+                    self._place(member.chunks(), partial, self.destination / path)
+                    result.written += 1
+        for path, source in self.links.items():
+            target, chunks = self.destination / path, _chunks_of(self.destination / source)
+            if not os.path.lexists(target):
+                self._place(chunks, partial, target)
+                result.written += 1
+            elif target.is_file() and _has_contents(target, chunks):
+                result.already_there += 1
+            else:
+                raise self._differs(target)
+        return result
+
+    def _missing(self) -> int:
+        return sum(size for path, size in self.sizes.items() if path not in self.there)
+
+    def _members(self, total: int | None, doing: str) -> Iterator[tuple[Member, str]]:
+        """Yield the members below the prefix with their paths below it, and show a bar; others are counted."""
+        progress, self.left_out = ByteProgress(total, f"{doing} {self.archive.name}"), 0
+        try:
+            with opened_archive(self.archive) as members:
+                for member in members:
+                    path = self._below(member.path)
+                    if path is None or set(path.split("/")) & set(LEFT_OUT):
+                        self.left_out += 1
+                        continue
+                    yield member, path
+                    progress.advance(member.size)
+        finally:
+            progress.close()
+
+    def _below(self, path: str) -> str | None:
+        return path[len(self.prefix) :] if path.startswith(self.prefix) else None
+
+    def _check_folders(self, path: str, checked: set[Path]) -> None:
+        """Refuse a file, or a link that leads out of the destination, where a folder on the way has to be."""
+        if path.split("/")[0] == STAGING:
+            raise DatasetError(f"{path}: the name {STAGING} is needed for unpacking itself. Unpack it by hand.")
+        for parent in list(Path(path).parents)[-2::-1]:
+            if parent in checked:
                 continue
-            survey.sizes[relative] = member.size
-            if _is_there(member, destination / relative, archive):
-                survey.there.add(relative)
-    if not survey.sizes:
-        raise DatasetError(f"{archive.name}: holds no files{f' below {strip}' if strip else ''}. {REMEDY}")
-    for relative in survey.links:
-        survey.links[relative] = _end_of_chain(relative, survey, archive)
-    return survey
+            checked.add(parent)
+            folder, root = self.destination / parent, self.destination
+            if os.path.lexists(folder) and not folder.is_dir():
+                raise DatasetError(f"{folder}: a folder has to be there, but it is a file. Move it away.")
+            if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
+                raise DatasetError(f"{folder}: is a link that leads out of {root}. Unpack there, or remove it.")
 
+    def _check_same(self, member: Member, target: Path) -> None:
+        """Raise `DatasetError` unless the target is a file with the member's contents."""
+        same = target.is_file() and target.stat().st_size == member.size
+        if same and member.crc is None:
+            same = _has_contents(target, member.chunks())
+        elif same:  # without decompressing the member
+            same = reduce(lambda crc, chunk: zlib.crc32(chunk, crc), _chunks_of(target), 0) == member.crc
+        if not same:
+            raise self._differs(target)
 
-def _check_sizes(archive: Path, destination: Path, survey: _Survey) -> None:
-    """Whether what is left to do fits the disk, and links do not multiply what the archive holds."""
-    copies = sum(survey.sizes[target] for target in survey.links.values())
-    if sum(survey.sizes.values()) + copies > largest_unpacked(archive):
-        raise too_large(archive)
-    needed = copies + sum(size for path, size in survey.sizes.items() if path not in survey.there)
-    existing = next(folder for folder in [destination, *destination.absolute().parents] if folder.is_dir())
-    if needed > (free := shutil.disk_usage(existing).free):
+    def _end_of_chain(self, link: str) -> str:
+        """Return the file that a link, or a link to a link, stands for."""
+        target = link
+        for _ in range(LONGEST_CHAIN):
+            target = self.links.get(target, target)
+            if target in self.sizes:
+                return target
         raise DatasetError(
-            f"{archive.name}: unpacking takes {needed / 1e9:.2f} GB, but {existing} has {free / 1e9:.2f} GB left. "
-            "Make room, or give another data root."
+            f"{self.archive.name}: {link} links to {self.links[link] or 'something'!r}, which is no file of the "
+            "archive, so nothing is unpacked. Unpack it by hand if you trust it."
+        )
+
+    def _place(self, chunks: Iterable[bytes], partial: Path, target: Path) -> None:
+        """Write a file at `partial`, then give it its place at `target`; whatever is there already stays as it is."""
+        partial.unlink(missing_ok=True)  # maybe of an unpacking that was killed, and one with the file in its place
+        with partial.open("xb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+        partial.chmod(0o644)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(partial, target)  # unlike a renaming, it never replaces
+        except OSError:
+            if os.path.lexists(target):
+                raise self._differs(target) from None
+            partial.rename(target)  # a file system without hard links
+
+    def _differs(self, target: Path) -> DatasetError:
+        return DatasetError(
+            f"{target}: is there already and differs from what {self.archive.name} holds. Nothing is overwritten: move "
+            "it away, or unpack into another folder."
         )
 
 
-def _written(archive: Path, destination: Path, strip: str, survey: _Survey) -> Unpacked:
-    """Write what is not there yet: files in the archive's order, then the copies that links become."""
-    result = Unpacked(already_there=len(survey.there), left_out=survey.left_out)
-    needed = sum(size for path, size in survey.sizes.items() if path not in survey.there)
-    with staging(destination) as partial:
-        with _read(archive, needed, f"unpacking {archive.name}", strip, _Survey()) as members:
-            for member, relative in members:
-                if member.link_to is None and relative not in survey.there:
-                    _place(member.chunks(), partial, destination / relative, archive)
-                    result.written += 1
-        for relative, source in survey.links.items():
-            target = destination / relative
-            if not os.path.lexists(target):
-                _place(chunks_of(destination / source), partial, target, archive)
-                result.written += 1
-            elif target.is_file() and has_contents(target, chunks_of(destination / source)):
-                result.already_there += 1
-            else:
-                raise _differs(target, archive)
-    return result
-
-
 @contextlib.contextmanager
-def _read(
-    archive: Path, total: int | None, title: str, strip: str, survey: _Survey
-) -> Iterator[Iterator[tuple[Member, str]]]:
-    """The members below `strip` with their paths below it, and a bar that moves with each; others are counted."""
-    progress = ByteProgress(total, title)
-
-    def below() -> Iterator[tuple[Member, str]]:
-        for member in members:
-            relative = _below(member.path, strip)
-            if relative is None or set(relative.split("/")) & set(LEFT_OUT):
-                survey.left_out += 1
-                continue
-            yield member, relative
-            progress.advance(member.size)
-
-    try:
-        with opened_archive(archive) as members:
-            yield below()
-    finally:
-        progress.close()
-
-
-def _below(path: str, strip: str) -> str | None:
-    prefix = f"{checked_path(strip, 'strip')}/" if strip else ""
-    return path[len(prefix) :] if path.startswith(prefix) else None
-
-
-def _check_parents(destination: Path, relative: str, known: set[str]) -> None:
-    """No folder on the way may be a file, or a link that leads out of the destination."""
-    parts = relative.split("/")
-    if parts[0] == STAGING:
-        raise DatasetError(f"{relative}: the name {STAGING} is needed for unpacking itself. Unpack it by hand.")
-    for end in range(1, len(parts)):
-        parent = "/".join(parts[:end])
-        if parent in known:
-            continue
-        known.add(parent)
-        folder = destination / parent
-        if os.path.lexists(folder) and not folder.is_dir():
-            raise DatasetError(f"{folder}: a folder has to be there, but it is a file. Move it away.")
-        if folder.is_symlink() and not folder.resolve().is_relative_to(destination.resolve()):
-            raise DatasetError(f"{folder}: is a link that leads out of {destination}. Unpack there, or remove it.")
-
-
-def _is_there(member: Member, target: Path, archive: Path) -> bool:
-    """Whether the file is there with the same contents.
+def staging(destination: Path) -> Iterator[Path]:
+    """Yield the path of the file that is being written, below `destination`; one process at a time may have it.
 
     Raises:
-        DatasetError: something else is there.
+        DatasetError: another process has it.
     """
-    if not os.path.lexists(target):
-        return False
-    if not target.is_file() or target.stat().st_size != member.size:
-        raise _differs(target, archive)
-    same = has_contents(target, member.chunks()) if member.crc is None else crc_of(target) == member.crc
-    if not same:
-        raise _differs(target, archive)
-    return True
-
-
-def _place(chunks: Iterator[bytes], partial: Path, target: Path, archive: Path) -> None:
+    folder = destination / STAGING
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        place(chunks, partial, target)
-    except FileExistsError:
-        raise _differs(target, archive) from None
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            yield folder / "partial"
+        finally:
+            (folder / "partial").unlink(missing_ok=True)
+            folder.rmdir()
+    except BlockingIOError as error:
+        raise DatasetError(f"{destination}: another process unpacks here. Wait until it is done.") from error
+    finally:
+        os.close(lock)
 
 
-def _differs(target: Path, archive: Path) -> DatasetError:
-    return DatasetError(
-        f"{target}: is there already and differs from what {archive.name} holds. Nothing is overwritten: move it away, "
-        "or unpack into another folder."
-    )
+def _chunks_of(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
 
 
-def _end_of_chain(link: str, survey: _Survey, archive: Path) -> str:
-    """The file that a link, or a link to a link, stands for."""
-    target = link
-    for _ in range(LONGEST_CHAIN):
-        target = survey.links.get(target, target)
-        if target in survey.sizes:
-            return target
-    raise DatasetError(
-        f"{archive.name}: {link} links to {survey.links[link] or 'something'!r}, which is no file of the archive, so "
-        "nothing is unpacked. Unpack it by hand if you trust it."
-    )
+def _has_contents(path: Path, chunks: Iterable[bytes]) -> bool:
+    with path.open("rb") as file:
+        return all(file.read(len(chunk)) == chunk for chunk in chunks) and not file.read(1)

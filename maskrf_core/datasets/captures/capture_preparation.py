@@ -6,13 +6,11 @@ import shutil
 import tempfile
 import warnings
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from maskrf_core.datasets.captures.capture_depth_ranges import ranges_from_sweep, wide_ranges
 from maskrf_core.datasets.captures.capture_sources import (
     CaptureSource,
     fingerprint,
@@ -20,14 +18,14 @@ from maskrf_core.datasets.captures.capture_sources import (
     model_folder,
     photograph_folder,
     source_from_model,
+    source_from_transforms,
     warn_of_other_formats,
 )
+from maskrf_core.datasets.captures.depth_ranges import ranges_from_points, ranges_from_sweep, wide_ranges
+from maskrf_core.datasets.captures.lens_camera import pinhole_view, undistort
 from maskrf_core.datasets.captures.prepared_capture import CAMERAS, PreparedView, write_cameras
 from maskrf_core.datasets.captures.structure_from_motion import photograph_name, reconstruct
-from maskrf_core.datasets.captures.transforms_json import source_from_transforms
-from maskrf_core.datasets.captures.undistortion import pinhole_view, undistort
-from maskrf_core.datasets.depth.depth_ranges import depths_in, range_from_depths
-from maskrf_core.datasets.files.checked_files import check_depth_range, find_scene_folder
+from maskrf_core.datasets.files.checked_files import find_scene_folder
 from maskrf_core.datasets.files.image_files import read_image
 from maskrf_core.datasets.files.resize import downscaled_size
 from maskrf_core.datasets.readers.scene_names import misnamed, name_parts
@@ -39,13 +37,11 @@ FORM, EXAMPLE = "capture/<name>/<raw|size>", "capture/fox/800"
 CAPTURES = "captures"
 """Folder below the data root, and below the cache folder."""
 VERSION = 1
-"""To be raised with every change of the preparation that changes what it makes: older results are then not used."""
-LEAST_POINTS = 10
-"""Points that a view must see for its depth range to come from these alone."""
+"""A number to be raised with every change of what the preparation makes: older results are then not used."""
 
 
 def prepare_capture(name: str, data_root: str | Path, *, find_cameras: bool = True) -> Path:
-    """Make `capture/<name>/<raw|size>` ready to be opened; returns the prepared folder, below the cache folder.
+    """Make `capture/<name>/<raw|size>` ready to be opened, and return the prepared folder, below the cache folder.
 
     `<data root>/captures/<name>` holds transforms.json and its images, or a COLMAP model in `sparse/0` or `sparse` and
     its images, or photographs alone (PNG, JPEG), in `images` or directly. For photographs alone cameras are found by
@@ -102,7 +98,7 @@ def _source(name: str, folder: Path, kept: Path, find_cameras: bool) -> CaptureS
 
 
 def _canvas(name: str, source: CaptureSource, size: str) -> tuple[int, int]:
-    """(height, width) of all prepared images: that of most photographs, downscaled to the size asked for."""
+    """Return (height, width) of all prepared images: of most photographs, downscaled to the size asked for."""
     sizes = Counter((photo.camera.height, photo.camera.width) for photo in source.photographs)
     native, count = sizes.most_common(1)[0]
     if count < len(source.photographs):
@@ -137,7 +133,11 @@ def _prepare(name: str, source: CaptureSource, canvas: tuple[int, int], target: 
             file = f"{index:05d}.png"
             (beside / file).write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
             views.append(PreparedView(ids[index], file, view.K, photo.w2c, wide[index]))
-        views = _with_ranges(name, views, source) or ranges_from_sweep(name, beside, canvas, views)
+        seen = [photo.points if photo.points is not None else np.zeros((0, 3)) for photo in source.photographs]
+        if any(map(len, seen)):
+            views = ranges_from_points(name, views, seen)
+        else:
+            views = ranges_from_sweep(name, beside, canvas, views)
         write_cameras(beside, canvas, views)
         beside.chmod(0o755)
         try:
@@ -149,35 +149,8 @@ def _prepare(name: str, source: CaptureSource, canvas: tuple[int, int], target: 
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _with_ranges(name: str, views: list[PreparedView], source: CaptureSource) -> list[PreparedView]:
-    """The views with ranges from the points that each one sees, or from all points; empty if there are none."""
-    seen = [photo.points if photo.points is not None else np.zeros((0, 3)) for photo in source.photographs]
-    everything = np.concatenate(seen)
-    if not len(everything):
-        return []
-    ranged = []
-    for view, points in zip(views, seen, strict=True):
-        depths = next(
-            (
-                in_front
-                for some in (points, everything)
-                if len(in_front := (z := depths_in(view.w2c, some))[z > 0]) >= LEAST_POINTS
-            ),
-            None,
-        )
-        if depths is None:
-            raise DatasetError(
-                f"{name}: the model has fewer than {LEAST_POINTS} points in front of {view.image_id}, so its depth "
-                "range is unknown. Give a model with its points, or remove this image from it."
-            )
-        near, far = range_from_depths(depths)
-        check_depth_range(near, far, f"{name}, points before {view.image_id}")
-        ranged.append(replace(view, depth_range=(near, far)))
-    return ranged
-
-
 def _ids(paths: list[Path]) -> list[str]:
-    """File stems; where two agree, names relative to the folder that holds all of them."""
+    """Return the file stems or, where two agree, names relative to the folder that holds all of them."""
     stems = [printable(path.stem) for path in paths]
     if len(set(stems)) == len(stems):
         return stems

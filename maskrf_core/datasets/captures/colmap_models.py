@@ -1,16 +1,27 @@
-"""COLMAP's sparse models (cameras, images and points3D, .bin or .txt), read with pycolmap into plain arrays."""
+"""COLMAP's sparse models (cameras, images and points3D, .bin or .txt) as plain arrays.
 
-import tempfile
+They are not read by `pycolmap.Reconstruction`. It refuses models whose tracks and observations disagree, as those of
+the published example do, and trusts the counts in binary files: cut short, `cameras.bin` gives cameras of chance, and
+`points3D.bin` is read without end.
+"""
+
+import re
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64
 
-from maskrf_core.datasets.captures.colmap_structure import FILES, copy_without_observations
-from maskrf_core.datasets.captures.lens_camera import LensCamera
-from maskrf_core.datasets.files.checked_files import check_w2c, path_inside
+from maskrf_core.datasets.captures.lens_camera import LensCamera, parameter_count
+from maskrf_core.datasets.files.checked_files import check_w2c, parse_numbers, path_inside, read_bytes
 from maskrf_core.support.errors import DatasetError
+
+FILES = ("cameras", "images", "points3D")
+POINT2D = np.dtype([("xy", "<f8", 2), ("point", "<i8")])
+POINT3D = np.dtype([("id", "<i8"), ("xyz", "<f8", 3), ("colour and error", "V11")])
 
 
 @dataclass(frozen=True)
@@ -32,56 +43,180 @@ class ColmapModel:
     points: Float[np.ndarray, "point 3"]
 
 
+_Image = tuple[int, list[float], int, str, Int64[np.ndarray, "_observation"]]
+"""An image as the files have it: id, quaternion (w first) and translation, camera's id, name, ids of points seen."""
+_Content = tuple[list[tuple[int, LensCamera]], list[_Image], Int64[np.ndarray, "point"], Float[np.ndarray, "point 3"]]
+"""Cameras with their ids, images, ids of points, and the points."""
+
+
 def is_colmap_model(folder: Path) -> bool:
-    """Whether the three files of a model are there."""
-    return any(all((folder / f"{name}{suffix}").is_file() for name in FILES) for suffix in (".bin", ".txt"))
+    """Tell whether the three files of a model are there."""
+    return _model_files(folder) is not None
+
+
+def _model_files(folder: Path) -> list[Path] | None:
+    wholes = ([folder / f"{name}{suffix}" for name in FILES] for suffix in (".bin", ".txt"))
+    return next((paths for paths in wholes if all(path.is_file() for path in paths)), None)
 
 
 def read_colmap_model(folder: str | Path) -> ColmapModel:
-    """The model in `folder`; rigs are not needed, since each image has its own pose.
+    """Read the model in `folder`; rigs are not needed, since each image has its own pose.
 
     Raises:
         DatasetError: there is no model, or it is damaged: cut short, of unknown camera models, with poses that are no
             rotation, with names that lead out of the image folder.
     """
     folder = Path(folder)
-    with tempfile.TemporaryDirectory() as copy:
-        observations = copy_without_observations(folder, Path(copy))
-        model = _read_with_pycolmap(Path(copy), folder)
-    ids = sorted(model.points3D)
-    points = np.array([model.points3D[point_id].xyz for point_id in ids], np.float64).reshape(-1, 3)
-    point_ids = np.array(ids, np.uint64).astype(np.int64)  # as the observations have them
+    if (paths := _model_files(folder)) is None:
+        raise DatasetError(
+            f"{folder}: no whole COLMAP model; cameras, images and points3D, all .bin or all .txt, were expected. "
+            "Copy or export the model again."
+        )
+    try:
+        cameras, images, ids, points = (_read_text if paths[0].suffix == ".txt" else _read_binary)(*paths)
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            f"{folder}: holds text or a file name that is not UTF-8 ({error}). Rename the file and export the model "
+            "again."
+        ) from error
+    for path, used in zip(paths, ([key for key, _ in cameras], [image[0] for image in images], ids), strict=True):
+        if len(np.unique(used)) < len(used):
+            raise _fault(path, "gives two entries one id")
+    if not images:
+        raise DatasetError(f"{folder}: the model has no images. Give a model whose reconstruction succeeded.")
+    if len({image[3] for image in images}) < len(images):
+        raise DatasetError(f"{folder}: two images of the model have one name. Export the model again.")
     if not np.isfinite(points).all():
         raise DatasetError(f"{folder}: a point is NaN or infinite. Copy or export the model again.")
-    views = []
-    for image_id, image in sorted(model.images.items()):
-        where = f"{folder}, image {image_id} ({image.name})"
-        path_inside(folder, image.name)
-        camera = model.cameras[image.camera_id]
-        lens = LensCamera(camera.model_name, camera.width, camera.height, tuple(map(float, camera.params)))
-        lens.check(where)
-        pose = image.cam_from_world()
-        if np.abs(pose.rotation.quat).max() < 0.4:  # of length 1 it is at least ½; of zeros the identity would come
-            raise DatasetError(f"{where}: its quaternion is none of length 1. Copy or export the model again.")
-        w2c = np.array(pose.matrix(), np.float64)
-        check_w2c(w2c, where)
-        seen = np.flatnonzero(np.isin(point_ids, observations[image_id])).astype(np.int64)
-        views.append(ColmapView(image_id, image.name, lens, w2c, seen))
-    if not views:
-        raise DatasetError(f"{folder}: the model has no images. Give a model whose reconstruction succeeded.")
-    if len({view.name for view in views}) < len(views):
-        raise DatasetError(f"{folder}: two images of the model have one name. Export the model again.")
-    return ColmapModel(tuple(views), points)
+    order = ids.view(np.uint64).argsort()
+    views = [_view(folder, dict(cameras), ids[order], image) for image in sorted(images, key=itemgetter(0))]
+    return ColmapModel(tuple(views), points[order])
 
 
-def _read_with_pycolmap(copy: Path, folder: Path):
+def _view(
+    folder: Path, cameras: dict[int, LensCamera], point_ids: Int64[np.ndarray, "point"], image: _Image
+) -> ColmapView:
     import pycolmap  # heavy
 
-    pycolmap.logging.minloglevel = 3
-    try:
-        return pycolmap.Reconstruction(str(copy))
-    except Exception as error:  # COLMAP's checks surface as ValueError, IndexError, RuntimeError, MemoryError...
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+    image_id, (w, x, y, z, *translation), camera_id, name, observed = image
+    where = f"{folder}, image {image_id} ({name})"
+    path_inside(folder, name)
+    if camera_id not in cameras:
+        raise DatasetError(f"{where}: its camera {camera_id} is not in the model. Copy or export it again.")
+    cameras[camera_id].check(where)
+    if np.abs([w, x, y, z]).max() < 0.4:  # of length 1 it is at least ½
+        raise DatasetError(f"{where}: its quaternion is none of length 1. Copy or export the model again.")
+    w2c = np.array(pycolmap.Rigid3d(pycolmap.Rotation3d([x, y, z, w]), translation).matrix(), np.float64)
+    check_w2c(w2c, where)
+    seen = np.flatnonzero(np.isin(point_ids, observed)).astype(np.int64)
+    return ColmapView(image_id, name, cameras[camera_id], w2c, seen)
+
+
+def _read_binary(*paths: Path) -> _Content:
+    in_cameras, in_images, in_points = (_Walk(path) for path in paths)
+    cameras, images, heads = [], [], []
+    for _ in range(in_cameras.count(24)):
+        camera_id, model, width, height = struct.unpack("<IiQQ", in_cameras.take(24))
+        if (known := parameter_count(model)) is None:
+            raise in_cameras.fault(f"has a camera of the unknown model {model}")
+        parameters = struct.unpack(f"<{known[1]}d", in_cameras.take(8 * known[1]))
+        cameras.append((camera_id, LensCamera(known[0], width, height, parameters)))
+    for _ in range(in_images.count()):
+        image_id, *pose, camera_id = struct.unpack("<I7dI", in_images.take(64))
+        name = in_images.until_zero().decode("utf-8")
+        seen = np.frombuffer(in_images.take(POINT2D.itemsize * in_images.count(POINT2D.itemsize)), POINT2D)["point"]
+        images.append((image_id, pose, camera_id, name, seen[seen >= 0].astype(np.int64)))
+    for _ in range(in_points.count(POINT3D.itemsize + 8)):
+        heads.append(in_points.take(POINT3D.itemsize))
+        in_points.take(8 * in_points.count(8))  # the track
+    for walk in (in_cameras, in_images, in_points):
+        walk.finish()
+    points = np.frombuffer(b"".join(heads), POINT3D)
+    return cameras, images, points["id"].astype(np.int64), points["xyz"].astype(np.float64)
+
+
+def _read_text(*paths: Path) -> _Content:
+    cameras, images, ids, points = [], [], [], []
+    for line in _lines(paths[0]):
+        camera_id, model, *numbers = _words(line, 4, paths[0])
+        known, (width, height, *parameters) = parameter_count(model), parse_numbers(numbers, str(paths[0])).tolist()
+        if known is None or known[1] != len(parameters) or not (width == int(width) and height == int(height)):
+            raise _fault(paths[0], f"has a camera of an unknown model or without its parameters ({line[:60]!r})")
+        lens = LensCamera(model, int(width), int(height), tuple(parameters))
+        cameras.append((int(_ids([camera_id], paths[0])[0]), lens))
+    lines = _lines(paths[1], lines_each=2)
+    for line, observed in zip(lines[::2], [*lines[1::2], ""], strict=False):  # the last may have no observations
+        if line.strip():
+            words = _words(line, 10, paths[1])
+            image_id, camera_id = _ids([words[0], words[8]], paths[1]).tolist()
+            pose, seen = parse_numbers(words[1:8], str(paths[1])).tolist(), _ids(observed.split()[2::3], paths[1])
+            images.append((image_id, pose, camera_id, " ".join(words[9:]), seen[seen >= 0]))
+    for line in _lines(paths[2]):
+        words = _words(line, 8, paths[2])
+        ids.append(words[0])
+        points.append(parse_numbers(words[1:4], str(paths[2])))
+    return cameras, images, _ids(ids, paths[2]), np.array(points, np.float64).reshape(-1, 3)
+
+
+def _lines(path: Path, lines_each: int = 1) -> list[str]:
+    """Return the lines that are no comments, held to the number of entries that COLMAP's own comment gives."""
+    text = read_bytes(path).decode("utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith("#") and (line.strip() or lines_each > 1)]
+    said = re.search(r"^# Number of \w+: (\d{1,12})\b", text, re.MULTILINE)
+    entries = sum(1 for line in lines[::lines_each] if line.strip())
+    if said and int(said[1]) != entries:
         raise DatasetError(
-            f"{folder}: pycolmap cannot read this model ({reason[0][:200]}). Copy or export it again."
-        ) from error
+            f"{path}: holds {entries} entries, but its comment says {said[1]}. Copy or export it again, or correct the "
+            "comment."
+        )
+    return lines
+
+
+def _words(line: str, least: int, path: Path) -> list[str]:
+    if len(words := line.split()) < least:
+        raise _fault(path, f"has a line {line[:60]!r} of fewer than {least} words")
+    return words
+
+
+def _ids(words: Sequence[str], path: Path) -> Int64[np.ndarray, "number"]:
+    try:
+        return np.array(words, np.int64)
+    except (ValueError, OverflowError) as error:
+        raise _fault(path, f"has something else where numbers of images or points should be ({error})") from error
+
+
+class _Walk:
+    """A binary file, taken piece by piece; `DatasetError` where a piece would go beyond its end."""
+
+    def __init__(self, path: Path):
+        self.path, self.data, self.place = path, read_bytes(path), 0
+
+    def take(self, size: int) -> bytes:
+        if size > len(self.data) - self.place:
+            raise self.fault("is cut short")
+        self.place += size
+        return self.data[self.place - size : self.place]
+
+    def count(self, bytes_each: int = 1) -> int:
+        """Return the number of things to follow, refused if the rest of the file cannot hold them."""
+        (count,) = struct.unpack("<Q", self.take(8))
+        if count * bytes_each > len(self.data) - self.place:
+            raise self.fault(f"says that {count} entries follow, which it is too short for")
+        return count
+
+    def until_zero(self) -> bytes:
+        end = self.data.find(b"\0", self.place)
+        if end < 0:
+            raise self.fault("is cut short in a name")
+        return self.take(end + 1 - self.place)[:-1]
+
+    def finish(self) -> None:
+        if self.place != len(self.data):
+            raise self.fault(f"goes on for {len(self.data) - self.place} bytes after its last entry")
+
+    def fault(self, what: str) -> DatasetError:
+        return _fault(self.path, what)
+
+
+def _fault(path: Path, what: str) -> DatasetError:
+    return DatasetError(f"{path}: {what}, so it is damaged. Copy or export the model again.")

@@ -45,7 +45,7 @@ class PreparedCapture:
         self.image_ids = list(self._views)
 
     def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
-        """RGB without distortion; `DatasetError` if the prepared file is broken."""
+        """Return RGB without distortion; `DatasetError` if the prepared file is broken."""
         path = self.folder / self._view(image_id).file
         try:
             image = read_image(path)
@@ -66,17 +66,17 @@ class PreparedCapture:
         return self._view(image_id).depth_range
 
     def mask(self, image_id: str) -> Bool[np.ndarray, "height width"]:
-        """All True."""
+        """Return all True: captures have no masks."""
         self._view(image_id)
         return np.ones(self.size, bool)
 
     def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
-        """None: it is estimated from the images."""
+        """Return None: depth is estimated from the images."""
         self._view(image_id)
         return None
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
-        """Queries are every 8th image from the first, references the rest; training uses the references only."""
+        """Return (references, queries): every 8th image, from the first, is a query; to train, references only."""
         references, queries = every_eighth(self.image_ids)
         return references, list(references) if kind == "train" else queries
 
@@ -100,7 +100,7 @@ def write_cameras(folder: Path, size: tuple[int, int], views: Sequence[PreparedV
 
 
 def read_cameras(folder: Path) -> tuple[tuple[int, int], list[PreparedView]]:
-    """((height, width), views) of a prepared folder.
+    """Return ((height, width), views) of a prepared folder.
 
     Raises:
         DatasetError: `cameras.json` is missing or damaged.

@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS, LISTED
+from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS, in_short
 from maskrf_core.datasets.captures.colmap_models import is_colmap_model, read_colmap_model
 from maskrf_core.datasets.files.image_files import image_size, orientation_tag, read_image
 from maskrf_core.support.errors import DatasetError
@@ -65,13 +65,13 @@ def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> N
 
 
 def photograph_name(index: int, path: Path) -> str:
-    """What the index-th photograph is called in the model: a folder for its size, and a number."""
+    """Name the index-th photograph in the model: a folder for its size, and a number."""
     height, width = image_size(path, upright=True)
     return f"{width}x{height}/{index:05d}{path.suffix.lower()}"
 
 
 def put_upright(path: Path, target: Path) -> None:
-    """A link to the photograph, or a turned copy that keeps what EXIF says of the lens."""
+    """Make a link to the photograph, or a turned copy that keeps what EXIF says of the lens."""
     read_image(path)  # strictly: COLMAP passes over what it cannot read
     target.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(path) as image:
@@ -110,17 +110,19 @@ def run_child(command: list[str], name: str, photographs: int) -> None:
 def _check_registered(model_folder: Path, photographs: Sequence[Path], name: str) -> None:
     registered = {int(Path(view.name).stem) for view in read_colmap_model(model_folder).views}
     left_out = [path.name for index, path in enumerate(photographs) if index not in registered]
-    named = ", ".join(left_out[:LISTED]) + (f" and {len(left_out) - LISTED} more" if len(left_out) > LISTED else "")
     found = f"{name}: {len(registered)} of {len(photographs)} photographs could be registered"
     if len(registered) < max(LEAST_VIEWS, LEAST_REGISTERED * len(photographs)):
-        raise DatasetError(f"{found}, which is too few; not {named}. {ADVICE}")
+        raise DatasetError(f"{found}, which is too few; not {in_short(left_out)}. {ADVICE}")
     if left_out:
-        warnings.warn(f"{found}; left out: {named}.", stacklevel=3)
+        warnings.warn(f"{found}; left out: {in_short(left_out)}.", stacklevel=3)
 
 
-def _reconstruct_here(work: Path, say: Callable[[str], None]) -> None:
-    """The child's work: features, matches and cameras of work/images; the largest model goes to work/model."""
+def _reconstruct_here(work: Path) -> None:
+    """Find features, matches and cameras of work/images, in the child; the largest model goes to work/model."""
     import pycolmap
+
+    def say(stage: str) -> None:
+        print(f"STAGE {stage}", file=sys.stderr, flush=True)
 
     pycolmap.set_random_seed(0)
     device = pycolmap.Device.cuda if pycolmap.has_cuda else pycolmap.Device.cpu
@@ -159,4 +161,4 @@ def _reconstruct_here(work: Path, say: Callable[[str], None]) -> None:
 
 
 if __name__ == "__main__":
-    _reconstruct_here(Path(sys.argv[1]), lambda text: print(f"STAGE {text}", file=sys.stderr, flush=True))
+    _reconstruct_here(Path(sys.argv[1]))

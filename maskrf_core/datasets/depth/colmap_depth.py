@@ -1,4 +1,4 @@
-"""COLMAP's dense depth maps as files (`*.geometric.bin`): what the published system read, and what it left out."""
+"""Files of COLMAP's dense depth maps (`*.geometric.bin`), read as the published system read them."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SHAPE_TOLERANCE = 0.02
 def kept_colmap_depth(
     path: Path, size: tuple[int, int], *, far: float | None = None, any_shape: bool = False
 ) -> Float32[np.ndarray, "height width"] | None:
-    """The dense map at `path`, brought to `size` (height, width) by nearest; None where there is no such file.
+    """Read the dense map at `path`, brought to `size` (height, width) by nearest; None where there is no such file.
 
     What is not finite or not positive is unknown (0); what lies beyond `far` is put there, as published.
     `any_shape` is for images that are themselves stretched to `size`.
@@ -44,7 +44,7 @@ def kept_colmap_depth(
 
 
 def read_colmap_depth(path: str | Path) -> Float32[np.ndarray, "height width"]:
-    """A COLMAP dense map (`*.geometric.bin`, `*.photometric.bin`): z-depth, 0 where unknown.
+    """Read a COLMAP dense map (`*.geometric.bin`, `*.photometric.bin`): z-depth, 0 where unknown.
 
     Raises:
         DatasetError: the file is missing, cut short, or its header is no header of a depth map.

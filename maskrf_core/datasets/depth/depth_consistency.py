@@ -1,4 +1,4 @@
-"""What several views' depth maps say about each other: which depths are confirmed, and which are impossible."""
+"""Comparison of several views' depth maps: which depths are confirmed, and which are impossible."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from maskrf_core.datasets.depth.plane_sweep import SweepView, carry, inverse_dep
 UNCONFIRMED_WEIGHT = 0.1
 """Weight in a smoothed surface of a depth that no other view confirms."""
 SPECK_LEVELS = 16
-"""How finely a step of inverse depth is divided where specks are looked for."""
+"""Parts of a step of inverse depth where specks are looked for."""
 LARGEST_INTEGER = 32_000
 """Below that of 16 bits, with room for rounding."""
 
@@ -21,9 +21,9 @@ LARGEST_INTEGER = 32_000
 def off_silhouettes(
     reference: SweepView, others: list[SweepView], planes: int
 ) -> Bool[Tensor, "plane height width"] | None:
-    """Where a plane's point falls on another view's background, over a pixel from its foreground: no surface there.
+    """Mark points of planes that fall on another view's background, over a pixel from its foreground.
 
-    None where no other view is given. (The visual hull: Laurentini, PAMI 1994.)
+    No surface can be there; None where no other view is given. (The visual hull: Laurentini, PAMI 1994.)
     """
     if not others:
         return None
@@ -46,7 +46,7 @@ def confirmed_depth(
     depth_tolerance: float,
     pixel_tolerance: float,
 ) -> Float[Tensor, "height width"]:
-    """Depth where enough other views agree, as the mean over all that do; 0 elsewhere.
+    """Return depth where enough other views agree, as the mean over all that do; 0 elsewhere.
 
     Another view agrees where a pixel's point, looked up in its depth map and carried back, has the same depth within
     `depth_tolerance` (relative) and lands within `pixel_tolerance` of the pixel.
@@ -66,7 +66,7 @@ def round_trip(
     other: SweepView,
     other_depth: Float[Tensor, "other_height other_width"],
 ) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
-    """Depth with which each pixel comes back from the other view's depth map, and how many pixels beside itself.
+    """Return each pixel's depth as it comes back from the other view's depth map, and its distance in pixels.
 
     Both are infinite where the point is outside the other view, or either map has no depth.
     """
@@ -89,7 +89,7 @@ def smooth_surface(
     radius: int = 2,
     iterations: int = 2,
 ) -> Float[Tensor, "height width"]:
-    """Inverse depth averaged over a square, less over steps beyond `inverse_depth_scale`; 0 stays 0.
+    """Average inverse depth over a square, less over steps beyond `inverse_depth_scale`; 0 stays 0.
 
     Depths that are confirmed (not 0) replace the others and weigh ten times as much. (A bilateral filter: Tomasi and
     Manduchi, ICCV 1998.)
@@ -116,7 +116,7 @@ def smooth_surface(
 def without_specks(
     depth: Float[Tensor, "height width"], *, largest_speck: int, inverse_depth_step: float
 ) -> Float[Tensor, "height width"]:
-    """Depth without connected patches of up to `largest_speck` pixels, which become 0.
+    """Cut connected patches of up to `largest_speck` pixels, which become 0.
 
     Neighbours belong to one patch where their inverse depths differ by at most `inverse_depth_step`.
     """
@@ -135,7 +135,7 @@ def without_specks(
 def _nearest_pixels(
     pixels: Float[Tensor, "*point 2"], depth: Float[Tensor, "*point"], height: int, width: int
 ) -> tuple[Tensor, Tensor, Bool[Tensor, "*point"]]:
-    """Column and row of the nearest pixel, clamped to the image, and whether it is in the image and in front."""
+    """Return column and row of the nearest pixel, clamped to the image, and if it is in the image and in front."""
     nearest = pixels.clamp(-2, max(height, width) + 1).round().long()  # a wild projection would overflow the integer
     x, y = nearest.unbind(-1)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (depth > SMALLEST_PROJECTED_DEPTH)

@@ -10,28 +10,31 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from maskrf_core.datasets.depth.depth_estimation import each_depth_map
+from maskrf_core.datasets.depth.depth_estimation import (
+    each_depth_map,
+    patch_match_depth_maps,
+    patch_match_is_possible,
+)
 from maskrf_core.datasets.depth.depth_passes import DepthSettings
-from maskrf_core.datasets.depth.patch_match import patch_match_depth_maps, patch_match_is_possible
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 
 ESTIMATOR_VERSION = 3
-"""To be raised with every change of the estimator that changes its maps: older kept ones are then not used."""
+"""A number to be raised with every change of the estimator that changes its maps: older kept ones are then not used."""
 
 
 class DepthMaps(Mapping[str, Float32[np.ndarray, "height width"]]):
-    """z-depth of views by image id, 0 where unknown. Own and kept maps are read anew at each access.
+    """A mapping from image id to z-depth, 0 where unknown. Own and kept maps are read anew at each access.
 
-    What is not in `estimates` (a kept file, or a map in memory) is the scene's own.
+    Views without an estimate (a kept file, or a map in memory) have the scene's own.
     """
 
     def __init__(self, scene: Scene, image_ids: Sequence[str], estimates: Mapping[str, Path | np.ndarray]):
         self._scene, self._image_ids, self._estimates = scene, dict.fromkeys(image_ids), estimates
 
     def __getitem__(self, image_id: str) -> Float32[np.ndarray, "height width"]:
-        """Raises `DatasetError` where the file is broken or gone since, `KeyError` for a view that is not in it."""
+        """Read a map; `DatasetError` where its file is broken or gone, `KeyError` for a view that is not in it."""
         if image_id not in self._image_ids:
             raise KeyError(image_id)
         estimate = self._estimates.get(image_id)
@@ -57,7 +60,7 @@ class DepthMaps(Mapping[str, Float32[np.ndarray, "height width"]]):
 def depth_maps(
     scene: Scene, image_ids: Sequence[str], *, cache_root: Path | None, device: str | torch.device = "auto"
 ) -> DepthMaps:
-    """z-depth of each view, 0 where unknown: the scene's own depth, else a kept estimate, else a new one.
+    """Find the z-depth of each view, 0 where unknown: the scene's own, else a kept estimate, else a new one.
 
     Estimates are kept below `<cache_root>/depth`, under a fingerprint of the cameras, images and settings they were
     made from, each as soon as it is made: what an interrupted estimation has done is found by the next. None keeps
@@ -91,7 +94,7 @@ def _estimates(
     device: str | torch.device,
     settings: DepthSettings,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Estimates of the `wanted` views: COLMAP's patch-match where it can run, else (or should it fail) the sweep."""
+    """Estimate the `wanted` views: by COLMAP's patch-match where it can run, else (or should it fail) the sweep."""
     if patch_match_is_possible(device):
         try:
             yield from patch_match_depth_maps(scene, image_ids, settings=settings, wanted=wanted).items()
@@ -104,7 +107,7 @@ def _estimates(
 def _fingerprint(
     scene: Scene, image_ids: Sequence[str], own: Mapping[str, np.ndarray], settings: DepthSettings
 ) -> tuple[str, dict[str, tuple[int, ...]]]:
-    """What changes with anything that an estimate is made from; and the views' sizes, seen on the way."""
+    """Digest everything that an estimate is made from, and return the views' sizes, seen on the way."""
     digest, shapes = hashlib.sha256(f"{ESTIMATOR_VERSION} {asdict(settings)}".encode()), {}
     for image_id in image_ids:
         digest.update(image_id.encode())
@@ -120,7 +123,7 @@ def _fingerprint(
 
 
 def _is_whole(path: Path, shape: tuple[int, ...], scene_name: str) -> bool:
-    """Whether an earlier estimate is there; one of another type, size or length than it should be is no estimate."""
+    """Tell whether an earlier estimate is there, of the type, size and length that it should have."""
     if not path.is_file():
         return False
     try:
@@ -134,6 +137,6 @@ def _is_whole(path: Path, shape: tuple[int, ...], scene_name: str) -> bool:
 
 
 def _file_name(image_id: str) -> str:
-    """A file name of its own for every image id, whatever signs it has."""
+    """Return a file name of its own for every image id, whatever signs it has."""
     readable = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in image_id)[:80]
     return f"{readable}_{hashlib.sha256(image_id.encode()).hexdigest()[:8]}.npy"

@@ -1,23 +1,24 @@
-"""The passes that find depth: planes are swept at reduced size, the surface is refined at full size, then confirmed.
+"""Passes that find depth: planes are swept at reduced size, the surface is refined at full size, then confirmed.
 
 Each view passes through all three, and each pass of a view looks at earlier passes of its neighbours.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
+from maskrf_core.cameras import camera_centres
 from maskrf_core.datasets.depth.depth_consistency import (
     confirmed_depth,
     off_silhouettes,
     smooth_surface,
     without_specks,
 )
-from maskrf_core.datasets.depth.depth_neighbours import crop, foreground_box, halved, neighbour_order, spread_views
 from maskrf_core.datasets.depth.plane_sweep import SweepSettings, SweepView, sweep_around, sweep_depth
 
 SURFACE_STEPS = 4.0
@@ -28,7 +29,7 @@ SPECK_STEPS = 2.0
 
 @dataclass(frozen=True)
 class DepthSettings:
-    """How depth is estimated and which pixels are kept; chosen on training scenes of the demo."""
+    """Settings of depth estimation and of the pixels that are kept; chosen on training scenes of the demo."""
 
     longest_side: int = 512
     """Larger images are estimated at this size in pixels, and the map is enlarged by nearest."""
@@ -39,9 +40,9 @@ class DepthSettings:
     best_angle: float = 10.0
     """Angle in degrees, between two views of the middle of the scene, that serves matching best."""
     silhouettes: int = 12
-    """How many views' masks forbid depths that would put a foreground pixel on their background."""
+    """Views whose masks forbid depths that would put a foreground pixel on their background."""
     confirming_views: int = 1
-    """How many neighbours must agree with a depth for it to be kept..."""
+    """Neighbours that must agree with a depth for it to be kept..."""
     asked_views: int = 8
     """...out of how many."""
     depth_tolerance: float = 0.015
@@ -73,9 +74,9 @@ class DepthPasses:
         self._swept = {index: _nearest(depth, self._small[index]) for index, depth in self._refined.items()}
 
     def steps(self, wanted: Iterable[int]) -> list[tuple[Callable[[int], Tensor], int]]:
-        """What to call, with which view, in which order: only what is needed for the `wanted` views.
+        """List the passes to call, with their views, in order: only those needed for the `wanted` views.
 
-        Whatever calls `confirm` returns the final map of its view, so that maps come out one after the other.
+        Each `confirm` returns the final map of its view, so that maps come out one after the other.
         """
         steps: dict[tuple[Callable, int], None] = {}
         asked = [order[: self._settings.asked_views] for order in self._order]
@@ -90,7 +91,7 @@ class DepthPasses:
         return list(steps)
 
     def sweep(self, index: int) -> Float[Tensor, "_height _width"]:
-        """First pass: all planes, at reduced size."""
+        """Sweep all planes at reduced size: the first pass."""
         view, sources = self._small[index], self._sources(self._small, index)
         depth, box = torch.zeros_like(view.image[0]), foreground_box(view)
         if sources and box is not None:
@@ -102,7 +103,7 @@ class DepthPasses:
         return depth
 
     def refine(self, index: int) -> Float[Tensor, "_height _width"]:
-        """Second pass: around the surface found, at full size; its slant is now known."""
+        """Sweep around the surface found, whose slant is now known, at full size: the second pass."""
         view, sources = self._views[index], self._sources(self._views, index)
         depth, box = torch.zeros_like(view.image[0]), foreground_box(view)
         if sources and box is not None:
@@ -114,7 +115,7 @@ class DepthPasses:
         return depth
 
     def confirm(self, index: int) -> Float[Tensor, "_height _width"]:
-        """Third pass: the final map, 0 where no other view agrees and where too small a patch is left."""
+        """Return the final map, 0 where no other view agrees or too small a patch is left: the third pass."""
         kept = self._confirmed(self._views, self._refined, index)
         step = SPECK_STEPS * self._plane_step(index)
         return without_specks(kept, largest_speck=self._settings.largest_speck, inverse_depth_step=step)
@@ -123,7 +124,7 @@ class DepthPasses:
         return self._settings.sweep if self._small[index] is self._views[index] else self._settings.large_sweep
 
     def _plane_step(self, index: int) -> float:
-        """Distance between planes, in inverse depth."""
+        """Return the distance between planes, in inverse depth."""
         view = self._views[index]
         return (1 / view.near - 1 / view.far) / (self._sweep(index).planes - 1)
 
@@ -153,7 +154,7 @@ def _reduced(view: SweepView, longest_side: int) -> SweepView:
 
 
 def _nearest(depth: Float[Tensor, "_height _width"], view: SweepView) -> Float[Tensor, "_height _width"]:
-    """A map at another size of the same view, brought to the view's size."""
+    """Bring a map at another size of the same view to the view's size."""
     if depth.shape == view.mask.shape:
         return depth
     (height, width), (rows, columns) = view.mask.shape, depth.shape
@@ -164,3 +165,64 @@ def _nearest(depth: Float[Tensor, "_height _width"], view: SweepView) -> Float[T
         for count, size in ((height, rows), (width, columns))
     )
     return depth[y[:, None], x]
+
+
+def neighbour_order(views: list[SweepView], best_angle: float) -> list[list[int]]:
+    """Return for every view all others that see what it looks at, the most useful for matching first.
+
+    A neighbour is the less useful the farther its angle (at the middle of the view's depth range) is from the best
+    one, and four times so below it: too small an angle measures no depth.
+    """
+    w2c = torch.stack([view.w2c for view in views]).cpu()
+    centres = camera_centres(w2c)
+    orders = []
+    for index, view in enumerate(views):
+        middle = 2 / (1 / view.near + 1 / view.far)
+        target = centres[index] + middle * w2c[index, 2, :3]
+        rays = torch.nn.functional.normalize(centres - target, dim=-1)
+        angle = torch.rad2deg(torch.arccos((rays @ rays[index]).clamp(-1, 1)))
+        excess = angle - best_angle
+        penalty = torch.where(excess < 0, -4 * excess, excess)
+        sees = (w2c[:, 2, :3] @ target + w2c[:, 2, 3] > 0) & (angle < 90)
+        orders.append([other for other in penalty.argsort(stable=True).tolist() if other != index and sees[other]])
+    return orders
+
+
+def spread_views(views: list[SweepView], count: int) -> list[int]:
+    """Choose up to `count` views with a background, each the farthest from those before it."""
+    candidates = [index for index, view in enumerate(views) if not view.mask.all()]
+    if len(candidates) <= count:
+        return candidates
+    centres = camera_centres(torch.stack([views[index].w2c for index in candidates])).cpu()
+    chosen = [0]
+    while len(chosen) < count:
+        chosen.append(int(torch.cdist(centres, centres[chosen]).min(1).values.argmax()))
+    return [candidates[place] for place in chosen[:count]]
+
+
+def foreground_box(view: SweepView, margin: int = 2) -> tuple[slice, slice] | None:
+    """Return rows and columns that hold the foreground and a margin; None if there is no foreground."""
+    rows, columns = view.mask.any(1).nonzero(), view.mask.any(0).nonzero()
+    if len(rows) == 0:
+        return None
+    return tuple(slice(max(int(lines.min()) - margin, 0), int(lines.max()) + 1 + margin) for lines in (rows, columns))
+
+
+def crop(view: SweepView, box: tuple[slice, slice]) -> SweepView:
+    """Cut a view to a box; its principal point moves along."""
+    K = view.K.clone()
+    K[0, 2] -= box[1].start
+    K[1, 2] -= box[0].start
+    return replace(view, image=view.image[(slice(None), *box)], mask=view.mask[box], K=K)
+
+
+def halved(view: SweepView) -> SweepView:
+    """Halve a view (rounded up): colours averaged, foreground where any of the four pixels is."""
+    height, width = view.mask.shape
+    odd = (0, width % 2, 0, height % 2)
+    K = view.K.clone()
+    K[:2, 2] -= 0.5  # the centre of four pixels lies half a pixel beyond that of the first
+    K[:2] /= 2
+    image = avg_pool2d(pad(view.image, odd, mode="replicate"), 2)
+    mask = max_pool2d(pad(view.mask[None].float(), odd), 2)[0] > 0
+    return replace(view, image=image, mask=mask, K=K)

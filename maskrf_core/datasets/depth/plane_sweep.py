@@ -14,15 +14,14 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
-from maskrf_core.datasets.depth.semi_global_matching import minimum_place, smooth_costs
-from maskrf_core.datasets.depth.window_correlation import WindowCorrelation, window_minimum
+from maskrf_core.datasets.depth.matching_costs import WindowCorrelation, minimum_place, smooth_costs, window_minimum
 
 WORST_COST = 1.0
 """Cost of a plane on which a neighbour shows nothing; correlation 1 costs 0, correlation -1 costs 1."""
 PIXELS_AT_A_TIME = (4_000_000, 50_000)
 """Over planes, on an accelerator and on a CPU: bounds the memory; what is at hand stays in a CPU's cache."""
 GRID_ROUNDING = 1e-5
-"""How far outside an image (half its side is 1) rounding may put a pixel of its border."""
+"""Distance outside an image (half its side is 1) at which rounding may put a pixel of its border."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,13 @@ class SweepView:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """How the sweep is done; the defaults were chosen on scenes whose depth is known."""
+    """Settings of the sweep; the defaults were chosen on scenes whose depth is known."""
 
     planes: int = 64
     window: int = 3
     """Side of the correlation window in pixels, odd."""
     best_sources: int = 2
-    """How many of the best-correlated neighbours count on each plane."""
+    """Best-correlated neighbours that count on each plane."""
     small_step_penalty: float = 0.01
     """Cost of a change by one plane between neighbouring pixels."""
     jump_penalty: float = 0.25
@@ -64,7 +63,7 @@ class SweepSettings:
 
 
 def inverse_depth_planes(near: float, far: float, count: int) -> Float[Tensor, "plane 1 1"]:
-    """`count` depths from near to far, end points included, uniform in inverse depth."""
+    """Return `count` depths from near to far, end points included, uniform in inverse depth."""
     return 1 / torch.linspace(1 / near, 1 / far, count)[:, None, None]
 
 
@@ -74,7 +73,7 @@ def sweep_depth(
     settings: SweepSettings,
     impossible: Bool[Tensor, "plane height width"] | None = None,
 ) -> Float[Tensor, "height width"]:
-    """z-depth of every foreground pixel of `reference`, 0 elsewhere. Planes marked impossible are avoided."""
+    """Find the z-depth of every foreground pixel of `reference`, 0 elsewhere; planes marked impossible are avoided."""
     planes = inverse_depth_planes(reference.near, reference.far, settings.planes).to(reference.image)
     costs = photometric_costs(reference, sources, planes, settings)
     if impossible is not None:
@@ -87,7 +86,7 @@ def sweep_depth(
 def sweep_around(
     reference: SweepView, sources: list[SweepView], surface: Float[Tensor, "height width"], settings: SweepSettings
 ) -> Float[Tensor, "height width"]:
-    """Like `sweep_depth`, over offsets from a `surface` (0 = none) in place of planes.
+    """Sweep as `sweep_depth`, over offsets from a `surface` (0 = none) in place of planes.
 
     The windows then lean as the surface does: parallel planes would blur and bias what is seen at a slant.
     """
@@ -104,14 +103,8 @@ def sweep_around(
 def _best_place(
     costs: Float[Tensor, "plane height width"], reference: SweepView, settings: SweepSettings
 ) -> Float[Tensor, "height width"]:
-    """Which plane costs least once neighbouring pixels have been heard, in fractions of a plane."""
-    smooth = smooth_costs(
-        costs,
-        reference.image,
-        reference.mask,
-        small_step_penalty=settings.small_step_penalty,
-        jump_penalty=settings.jump_penalty,
-    )
+    """Find the plane that costs least once neighbouring pixels have been heard, in fractions of a plane."""
+    smooth = smooth_costs(costs, reference.image, reference.mask, settings.small_step_penalty, settings.jump_penalty)
     return minimum_place(smooth)
 
 
@@ -121,7 +114,7 @@ def photometric_costs(
     planes: Float[Tensor, "plane #height #width"],
     settings: SweepSettings,
 ) -> Float[Tensor, "plane height width"]:
-    """(1 - correlation)/2, averaged over the best sources, of every pixel on every plane."""
+    """Return (1 - correlation)/2, averaged over the best sources, of every pixel on every plane."""
     height, width = reference.mask.shape
     kept = min(settings.best_sources, len(sources))
     costs = planes.new_empty(len(planes), height, width)
@@ -145,7 +138,7 @@ def photometric_costs(
 def warp_to_planes(
     reference: SweepView, source: SweepView, planes: Float[Tensor, "plane #height #width"]
 ) -> tuple[Float[Tensor, "plane 3 height width"], Bool[Tensor, "plane height width"]]:
-    """The source image as each plane of the reference camera would show it, and where it does."""
+    """Warp the source image to each plane of the reference camera, and tell where it shows something."""
     height, width = source.mask.shape
     to_grid = source.K.new_tensor([[2 / max(width - 1, 1), 0, -1], [0, 2 / max(height - 1, 1), -1], [0, 0, 1]])
     grid, depth = project_planes(reference, replace(source, K=to_grid @ source.K), planes)
@@ -166,7 +159,7 @@ def warp_to_planes(
 def project_planes(
     reference: SweepView, source: SweepView, planes: Float[Tensor, "plane #height #width"]
 ) -> tuple[Float[Tensor, "plane height width 2"], Float[Tensor, "plane height width"]]:
-    """Source pixel (x, y) and source depth of every reference pixel at every depth: `K_s (z R K_r⁻¹ p + t)`."""
+    """Return source pixel (x, y) and depth of every reference pixel at every depth: `K_s (z R K_r⁻¹ p + t)`."""
     height, width = reference.mask.shape
     x, y = torch.arange(width).to(planes), torch.arange(height).to(planes)[:, None]
     return carry(x, y, planes, reference, source)
@@ -179,7 +172,7 @@ def carry(
     start: SweepView,
     end: SweepView,
 ) -> tuple[Float[Tensor, "*point 2"], Float[Tensor, "*point"]]:
-    """Pixels of one camera at given depths, as pixels (x, y) and depths of another."""
+    """Carry pixels of one camera at given depths to pixels (x, y) and depths of another."""
     rotation = end.w2c[:, :3] @ start.w2c[:, :3].T
     offset = end.K @ (end.w2c[:, 3] - rotation @ start.w2c[:, 3])
     direction = end.K @ rotation @ torch.linalg.inv(start.K)

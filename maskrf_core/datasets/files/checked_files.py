@@ -1,4 +1,4 @@
-"""Reading the small files beside the images, checking what they hold, and refusing paths that leave their scene."""
+"""Reading of the small files beside the images: contents are checked, paths that leave their scene refused."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,13 @@ from jaxtyping import Float
 from maskrf_core.support.errors import DatasetError
 
 ROTATION_TOLERANCE = 1e-3
-"""How far `R Rᵀ` may be from the identity, by element; published poses are within 1e-5."""
+"""Largest distance of `R Rᵀ` from the identity, by element; published poses are within 1e-5."""
 LONGEST_NAME, LONGEST_PATH = 250, 1000
 """Bytes of a file's name, to which a suffix may still come, and signs of a path: what file systems can look for."""
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file; `DatasetError` if it is missing or cannot be read."""
+    """Read the whole file; `DatasetError` if it is missing or cannot be read."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise DatasetError(f"{path}: is no file. Download or unpack the data set again.")
     try:
@@ -31,32 +31,28 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file whose top level is an object; `DatasetError` if it is anything else."""
-    content = _read_any_json(path)
-    if not isinstance(content, dict):
-        raise DatasetError(
-            f"{path}: holds a JSON {type(content).__name__}, an object was expected. Unpack or export it again."
-        )
-    return content
+    """Read a JSON file whose top level is an object; `DatasetError` if it is anything else."""
+    return _read_json(path, dict, "an object")
 
 
 def read_json_list(path: Path) -> list[Any]:
-    """A JSON file whose top level is a list; `DatasetError` if it is anything else."""
-    content = _read_any_json(path)
-    if not isinstance(content, list):
-        raise DatasetError(f"{path}: holds a JSON {type(content).__name__}, a list was expected. Unpack it again.")
+    """Read a JSON file whose top level is a list; `DatasetError` if it is anything else."""
+    return _read_json(path, list, "a list")
+
+
+def _read_json(path: Path, kind: type, called: str) -> Any:
+    try:
+        content = json.loads(read_bytes(path).decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: not valid JSON ({error}). Download or unpack the data set again.") from error
+    if not isinstance(content, kind):
+        found = type(content).__name__
+        raise DatasetError(f"{path}: holds a JSON {found}, {called} was expected. Unpack or export it again.")
     return content
 
 
-def _read_any_json(path: Path) -> Any:
-    try:
-        return json.loads(read_bytes(path).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not valid JSON ({error}). Download or unpack the data set again.") from error
-
-
 def read_text(path: Path) -> str:
-    """A text file of ASCII characters, as camera files are; `DatasetError` if it is missing or anything else."""
+    """Read a text file of ASCII characters, as camera files are; `DatasetError` if it is missing or anything else."""
     try:
         return read_bytes(path).decode("ascii")
     except UnicodeDecodeError as error:
@@ -64,7 +60,7 @@ def read_text(path: Path) -> str:
 
 
 def parse_numbers(words: Sequence[str], where: str) -> Float[np.ndarray, "number"]:
-    """Finite numbers written as decimals; `DatasetError` naming `where` for anything else."""
+    """Parse finite numbers written as decimals; `DatasetError` naming `where` for anything else."""
     try:
         numbers = np.array([float(word) for word in words])
     except ValueError as error:
@@ -75,7 +71,7 @@ def parse_numbers(words: Sequence[str], where: str) -> Float[np.ndarray, "number
 
 
 def read_matrix(path: Path, rows: int, columns: int) -> Float[np.ndarray, "{rows} {columns}"]:
-    """A matrix written as text, row by row, however it is broken into lines.
+    """Read a matrix written as text, row by row, however it is broken into lines.
 
     Raises:
         DatasetError: the file is missing, no text, or does not hold exactly rows × columns finite numbers.
@@ -89,7 +85,7 @@ def read_matrix(path: Path, rows: int, columns: int) -> Float[np.ndarray, "{rows
 
 
 def read_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "..."]:
-    """A finite numeric `.npy` array as float64 of the given shape (None = any length of at least 1).
+    """Read a finite numeric `.npy` array as float64 of the given shape (None = any length of at least 1).
 
     Raises:
         DatasetError: the file is missing, not an array, pickled, of another shape, or holds NaN or infinity.
@@ -115,7 +111,7 @@ def read_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "
 
 
 def path_inside(root: Path, relative: str) -> Path:
-    """`root / relative`, refusing what could lead outside (absolute paths, `..`) and names too long.
+    """Return `root / relative`, refusing what could lead outside (absolute paths, `..`) and names too long.
 
     Links within the root are followed: they are the user's own arrangement, unlike what a data file lists.
     """
@@ -128,7 +124,7 @@ def path_inside(root: Path, relative: str) -> Path:
 
 
 def folder_contents(folder: Path) -> list[Path]:
-    """What is in a folder, by name, without hidden files; `DatasetError` if it is missing or cannot be listed."""
+    """List a folder by name, without hidden files; `DatasetError` if it is missing or cannot be listed."""
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -139,12 +135,12 @@ def folder_contents(folder: Path) -> list[Path]:
 
 
 def scene_folders(parents: Iterable[Path]) -> list[Path]:
-    """The folders in `parents`, parent by parent, each by name; hidden ones and absent parents are passed over."""
+    """List the folders in `parents`, parent by parent, each by name; hidden ones and absent parents are passed over."""
     return [folder for parent in parents if parent.is_dir() for folder in folder_contents(parent) if folder.is_dir()]
 
 
 def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:
-    """The first of `parents` that has a folder `scene`.
+    """Find the first of `parents` that has a folder `scene`.
 
     Raises:
         DatasetError: there is none; the message lists the scenes that exist and the nearest name.

@@ -1,4 +1,4 @@
-"""Reading PNG and JPEG files strictly: what is cut short or mistaken is an error, never a partly grey picture."""
+"""Strict reading of PNG and JPEG files: one that is cut short or mistaken is an error, never a partly grey picture."""
 
 import contextlib
 import warnings
@@ -14,7 +14,7 @@ from maskrf_core.support.errors import DatasetError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
-"""What Pillow calls a PNG of one channel of 16 bits, by its version."""
+"""Pillow's names for a PNG of one channel of 16 bits, by its version."""
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 ORIENTATION = 0x0112
 """The EXIF tag."""
@@ -22,7 +22,7 @@ REMEDY = "Download or unpack the data set again."
 
 
 def image_size(path: Path, *, upright: bool = False) -> tuple[int, int]:
-    """(height, width) from the header alone, so that a whole scene is checked without decoding it.
+    """Read (height, width) from the header alone, so that a whole scene is checked without decoding it.
 
     `upright`: as the camera's orientation tag (EXIF) turns it; else as the pixels are stored.
 
@@ -55,7 +55,7 @@ def read_image(path: Path, *, upright: bool = False) -> UInt8[np.ndarray, "heigh
 
 
 def orientation_tag(image: Image.Image) -> int:
-    """How the camera was held (EXIF): 1 upright, 2 to 4 mirrored or upside down, 5 to 8 with the sides swapped."""
+    """Read from EXIF how the camera was held: 1 upright, 2 to 4 mirrored or upside down, 5 to 8 with sides swapped."""
     tag = image.getexif().get(ORIENTATION, 1)
     return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
 
@@ -72,7 +72,7 @@ def read_rgb(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarra
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
-    """True where any colour channel of an 8-bit image is above 0.
+    """Read a mask: True where any colour channel of an 8-bit image is above 0.
 
     Raises:
         DatasetError: as `read_image`, or the image is not of `size` (height, width).
@@ -100,7 +100,7 @@ def read_sixteen_bits(path: Path, size: tuple[int, int]) -> UInt16[np.ndarray, "
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The PNG and JPEG files in `folder` by name, at least one; hidden files are passed over.
+    """List the PNG and JPEG files in `folder` by name, at least one; hidden files are passed over.
 
     Raises:
         DatasetError: the folder is missing or has no images, or two of them differ in their suffix only.
@@ -122,7 +122,7 @@ def _check_size(path: Path, found: tuple[int, ...], wanted: tuple[int, int] | No
 
 
 def shared_image_size(paths: list[Path]) -> tuple[int, int]:
-    """(height, width) of all the images, which must agree.
+    """Read (height, width) of all the images, which must agree.
 
     Raises:
         DatasetError: an image cannot be read, or its size differs from the first one's.
@@ -139,7 +139,7 @@ def shared_image_size(paths: list[Path]) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """An image whose faults, on opening and on decoding, are `DatasetError`s."""
+    """Open an image; faults on opening and on decoding are `DatasetError`s."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise DatasetError(f"{path}: is no file. {REMEDY}")
     try:

@@ -11,14 +11,14 @@ from jaxtyping import Float, Shaped, UInt8
 
 
 def downscaled_size(height: int, width: int, ratio: float) -> tuple[int, int]:
-    """(height, width) after downscaling by `ratio` in (0, 1], rounded, at least one pixel."""
+    """Return (height, width) after downscaling by `ratio` in (0, 1], rounded, at least one pixel."""
     if not 0 < ratio <= 1:
         raise ValueError(f"ratio {ratio} is not in (0, 1]: images are never enlarged")
     return max(1, round(height * ratio)), max(1, round(width * ratio))
 
 
 def blur_kernel_size(sigma: float) -> int:
-    """Odd width of the Gaussian kernel, `⌈((σ - 0.8)/0.3 + 1)·2 + 1⌉` made odd, at least 1."""
+    """Return the odd width of the Gaussian kernel, `⌈((σ - 0.8)/0.3 + 1)·2 + 1⌉` made odd, at least 1."""
     size = math.ceil(((sigma - 0.8) / 0.3 + 1) * 2 + 1)
     return max(1, size + 1 - size % 2)
 
@@ -36,7 +36,7 @@ def downscale_image(
 def blur_against_aliasing(
     image: UInt8[np.ndarray, "height width channel"], ratio: float
 ) -> UInt8[np.ndarray, "height width channel"]:
-    """The Gaussian blur that comes before downscaling by `ratio`; the border is reflected without its last pixel."""
+    """Blur as before downscaling by `ratio`, by a Gaussian; the border is reflected without its last pixel."""
     sigma = 1 / (3 * ratio)
     size = blur_kernel_size(sigma)
     return cv2.GaussianBlur(image, (size, size), sigma, sigma, borderType=cv2.BORDER_REFLECT_101)
@@ -45,7 +45,7 @@ def blur_against_aliasing(
 def downscale_nearest(
     values: Shaped[np.ndarray, "height width"], ratio: float
 ) -> Shaped[np.ndarray, "new_height new_width"]:
-    """Masks and depth maps: no value that was not there before."""
+    """Downscale masks and depth maps: no value that was not there before."""
     height, width = downscaled_size(*values.shape, ratio)
     if ratio == 1:
         return values
@@ -54,5 +54,5 @@ def downscale_nearest(
 
 
 def scale_intrinsics(K: Float[np.ndarray, "3 3"], ratio: float) -> Float[np.ndarray, "3 3"]:
-    """Rows 0 and 1 times `ratio`; no half-pixel shift, because checkpoints were trained without it."""
+    """Multiply rows 0 and 1 by `ratio`; no half-pixel shift, because checkpoints were trained without it."""
     return np.diag([ratio, ratio, 1.0]) @ K

@@ -1,1 +1,1 @@
-"""How the demo scenes were made: shapes, textures, arrangement, cameras, rendering. Needs the extra `demo`."""
+"""Making of the demo scenes: shapes, textures, arrangement, cameras, rendering. Needs the extra `demo`."""

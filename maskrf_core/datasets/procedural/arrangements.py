@@ -1,4 +1,4 @@
-"""Where the objects of a demo scene stand: each arrangement turns shapes into placed meshes, z up, ground at z = 0."""
+"""Arrangements of the objects of a demo scene: shapes become placed meshes, z up, ground at z = 0."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from maskrf_core.datasets.procedural.shapes import Mesh, make_shape, mesh_of, pr
 
 GROUND_RADIUS = 1.0
 Draw = Callable[[], Mesh]
-"""Gives the next shape of the scene, of unit radius."""
+"""A function that returns the next shape of the scene, of unit radius."""
 
 
 def _about_z(angle: float) -> Float[np.ndarray, "3 3"]:
@@ -24,7 +24,7 @@ def _any_rotation(rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
 
 
 def _stand(mesh: Mesh, x: float, y: float, size: float, floor: float, rotation: np.ndarray) -> Mesh:
-    """The mesh with radius `size`, its lowest point on height `floor` above (x, y)."""
+    """Give the mesh radius `size`, and put its lowest point on height `floor` above (x, y)."""
     mesh = mesh.moved(size, rotation)
     return mesh.moved(offset=np.array([x, y, floor - mesh.vertices[:, 2].min()]))
 
@@ -46,7 +46,7 @@ def _plate() -> Mesh:
 def _scatter(
     draw: Draw, count: int, sizes: tuple[float, float], taken: list, reach: float, rng: np.random.Generator
 ) -> list[Mesh]:
-    """Up to `count` shapes side by side on the ground, clear of the circles (x, y, radius) in `taken`."""
+    """Place up to `count` shapes side by side on the ground, clear of the circles (x, y, radius) in `taken`."""
     placed: list[Mesh] = []
     for _ in range(200):
         if len(placed) == count:
@@ -62,12 +62,12 @@ def _scatter(
 
 
 def table(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
-    """Many objects close together on a disc."""
+    """Set many objects close together on a disc."""
     return [_disc(), *_scatter(draw, 8, (0.26, 0.46), [], 0.97, rng)]
 
 
 def towers(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
-    """Three towers of shrinking objects on a square plate, small ones between."""
+    """Build three towers of shrinking objects on a square plate, small ones between."""
     placed, taken = [_plate()], []
     start = rng.uniform(0, 2 * np.pi)
     for k in range(3):
@@ -81,7 +81,7 @@ def towers(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
 
 
 def floating(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
-    """A loose swarm without ground, turned every way."""
+    """Let a loose swarm float without ground, turned every way."""
     placed, taken = [], []
     for _ in range(400):
         size, centre = rng.uniform(0.3, 0.46), rng.normal(size=3)
@@ -93,7 +93,7 @@ def floating(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
 
 
 def court(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
-    """One tall object in the middle, six around it at the rim."""
+    """Set one tall object in the middle, six around it at the rim."""
     middle = draw()
     placed = [_disc(), _stand(middle, 0, 0, min(0.6, 0.36 / _footprint(middle)), 0.0, np.eye(3))]
     start = rng.uniform(0, 2 * np.pi)
@@ -105,7 +105,7 @@ def court(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
 
 
 def basin(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
-    """A wide bowl heaped with small objects."""
+    """Heap small objects in a wide bowl."""
     bowl = make_shape("bowl", rng=rng)
     placed = [_stand(bowl, 0, 0, 1.0, 0.0, np.eye(3))]
     for x, y, size in [(0, 0, 0.42), (0.5, 0.12, 0.3), (-0.12, 0.52, 0.3), (-0.5, -0.14, 0.32), (0.12, -0.52, 0.3)]:
@@ -115,7 +115,7 @@ def basin(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
 
 
 def corner(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
-    """Two walls meeting at a right angle on a plate, objects before and behind them."""
+    """Set objects before and behind two walls that meet at a right angle on a plate."""
     wall = mesh_of(prism(np.array([[0.75, 0.03], [-0.75, 0.03], [-0.75, -0.03], [0.75, -0.03]]), 0.62))
     walls = [
         wall.moved(rotation=_about_z(angle), offset=np.array([*offset, 0.31]))
@@ -126,7 +126,7 @@ def corner(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
 
 
 def temple(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
-    """Six columns carry a roof over two objects; more stand outside."""
+    """Let six columns carry a roof over two objects; more stand outside."""
     shaft = make_shape("cylinder", rng=rng)
     placed, taken = [_disc()], [(0, 0, 0.62)]
     columns = np.diag([0.32, 0.32, 1.0])
@@ -144,12 +144,6 @@ def temple(draw: Draw, rng: np.random.Generator) -> list[Mesh]:
 
 
 ARRANGEMENTS: dict[str, Callable[[Draw, np.random.Generator], list[Mesh]]] = {
-    "table": table,
-    "towers": towers,
-    "floating": floating,
-    "court": court,
-    "basin": basin,
-    "corner": corner,
-    "temple": temple,
+    arrange.__name__: arrange for arrange in (table, towers, floating, court, basin, corner, temple)
 }
 """Name of an arrangement → its function."""

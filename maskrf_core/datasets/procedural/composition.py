@@ -1,4 +1,4 @@
-"""What is in each demo scene: which shapes, textures, materials and light, all from the scene's name."""
+"""Contents of each demo scene: shapes, textures, materials and light, all from the scene's name."""
 
 from dataclasses import dataclass
 from itertools import cycle
@@ -22,7 +22,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Item:
-    """One object: mesh, colours (linear RGB) with their number of repeats, and how it reflects."""
+    """One object: mesh, colours (linear RGB) with their number of repeats, material and roughness."""
 
     mesh: Mesh
     texture: Float[np.ndarray, "height width 3"]
@@ -74,13 +74,13 @@ _SPLIT_SEEDS = {"train": 1, "validation": 2, "test": 3}
 
 
 def scene_generator(scene: str) -> np.random.Generator:
-    """The generator everything in a scene is drawn from, fixed by its name (`train_07`)."""
+    """Return the generator that everything in a scene is drawn from, fixed by its name (`train_07`)."""
     split, _, number = scene.partition("_")
     return np.random.default_rng([2304_04962, _SPLIT_SEEDS[split], int(number)])
 
 
 def compose(scene: str, *, rng: np.random.Generator) -> Composition:
-    """Objects and light of a scene."""
+    """Draw objects and light of a scene."""
     recipe = RECIPES[scene]
     shapes, textures = recipe.shapes.split(), recipe.textures.split()
     kinds = cycle(rng.permutation(shapes).tolist())
@@ -100,7 +100,7 @@ def _dress(mesh: Mesh, picture: str, hue: float, rng: np.random.Generator) -> It
 
 
 def _environment(rng: np.random.Generator) -> Float[np.ndarray, "height width 3"]:
-    """A studio: dim tinted surroundings, one strong soft box and two weak ones. Level white is a little overexposed."""
+    """Light a studio: dim tinted surroundings, a strong soft box and two weak ones; level white is overexposed."""
     height, width = 64, 128
     polar, azimuth = np.meshgrid(
         (np.arange(height) + 0.5) * np.pi / height, (np.arange(width) + 0.5) * 2 * np.pi / width, indexing="ij"

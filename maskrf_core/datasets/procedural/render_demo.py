@@ -16,15 +16,20 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from tqdm import tqdm
 
 from maskrf_core.datasets.demo import DATA_FOLDER, TILES_PER_ROW, encode_depth
-from maskrf_core.datasets.procedural.composition import RECIPES, compose, scene_generator
-from maskrf_core.datasets.procedural.path_tracing import build_scene, cast_depth, make_sensor, render_image
-from maskrf_core.datasets.procedural.viewpoints import dome_cameras
+from maskrf_core.datasets.procedural.composition import RECIPES, Composition, Item, compose, scene_generator
+from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.support.errors import MaskrfError
 
 IMAGE_SIZE = 96
 VIEW_COUNT = 20
 SAMPLES_PER_PIXEL = 121
 """The square of a prime, as mitsuba's orthogonal sampler wants it."""
 DEPTH_MARGIN = 0.03
+BLOCK = 16
+"""Tile size in pixels. Fixed because each tile has its own random numbers and mitsuba else chooses by core count."""
+AZIMUTH_STEP = np.radians(55)
+"""Spreads 20 views almost as evenly as the golden angle (neighbours 23° to 27° apart, more without ground), and unlike
+it puts every fifth view on another side of the scene, so that the query views surround it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,45 @@ class StagedScene:
     K: Float[np.ndarray, "view 3 3"]
     w2c: Float[np.ndarray, "view 3 4"]
     depth_ranges: Float[np.ndarray, "view 2"]
+
+
+def dome_cameras(
+    vertices: Float[np.ndarray, "vertex 3"], count: int, image_size: int, *, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "view 3 3"], Float[np.ndarray, "view 3 4"]]:
+    """Place `count` cameras on a spiral around `vertices` (z up): K and w2c, the first pixel's centre at (0, 0).
+
+    All look near the scene's middle, which just fills each frame. A scene that reaches below z = -0.2 has no ground and
+    is also seen from below.
+    """
+    target = 0.5 * (vertices.min(0) + vertices.max(0))
+    reach = np.linalg.norm(vertices - target, axis=1).max()
+    lowest, highest = (-30, 60) if vertices[:, 2].min() < -0.2 else (12, 68)
+    heights = np.linspace(np.sin(np.radians(lowest)), np.sin(np.radians(highest)), count)
+    start = rng.uniform(0, 2 * np.pi)
+    K, w2c = np.zeros((count, 3, 3)), np.zeros((count, 3, 4))
+    for view, height in enumerate(heights):
+        azimuth = start + view * AZIMUTH_STEP + rng.uniform(-0.12, 0.12)
+        elevation = np.arcsin(height) + np.radians(rng.uniform(-4, 4))
+        distance = rng.uniform(2.6, 3.4) * reach
+        across = np.cos(elevation)
+        outward = np.array([across * np.cos(azimuth), across * np.sin(azimuth), np.sin(elevation)])
+        aim = target + rng.uniform(-0.05, 0.05, 3)
+        w2c[view] = _look_at(aim + distance * outward, aim, roll=np.radians(rng.uniform(-6, 6)))
+        x, y, z = w2c[view, :, :3] @ vertices.T + w2c[view, :, 3:]
+        filled = max(np.abs(x / z).max(), np.abs(y / z).max())
+        focal, centre = rng.uniform(0.92, 1.04) * image_size / 2 / filled, (image_size - 1) / 2
+        K[view] = [[focal, 0, centre], [0, focal, centre], [0, 0, 1]]
+    return K, w2c
+
+
+def _look_at(position: Float[np.ndarray, "3"], aim: Float[np.ndarray, "3"], roll: float) -> Float[np.ndarray, "3 4"]:
+    forward = (aim - position) / np.linalg.norm(aim - position)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    down = np.cross(forward, right)
+    right, down = np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right
+    rotation = np.stack([right, down, forward])
+    return np.column_stack([rotation, -rotation @ position])
 
 
 def stage_scene(scene: str) -> StagedScene:
@@ -52,21 +96,116 @@ def stage_scene(scene: str) -> StagedScene:
 def photograph(
     staged: StagedScene, view: int, samples: int = SAMPLES_PER_PIXEL
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Float32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
-    """Image, exact z-depth (0 on the background) and mask of one view."""
+    """Take image, exact z-depth (0 on the background) and mask of one view."""
     K, w2c = staged.K[view], staged.w2c[view]
     image = render_image(staged.mitsuba_scene, make_sensor(K, w2c, IMAGE_SIZE), samples, seed=view)
     return image, *cast_depth(staged.mitsuba_scene, K, w2c, IMAGE_SIZE)
 
 
+def load_mitsuba() -> Any:
+    """Import mitsuba, and set its variant.
+
+    Raises:
+        MaskrfError: mitsuba is not installed.
+    """
+    try:
+        import mitsuba
+    except ImportError as error:
+        raise MaskrfError(
+            "Rendering the demo scenes needs mitsuba, which is not installed (reading them does not). "
+            "Install the extra: python -m pip install 'maskrf-core[demo]'."
+        ) from error
+    mitsuba.set_variant("scalar_rgb")
+    return mitsuba
+
+
+def build_scene(composition: Composition) -> Any:
+    """Build the mitsuba scene of a composition, world coordinates unchanged."""
+    mi = load_mitsuba()
+    upright = mi.ScalarTransform4f().rotate([1, 0, 0], 90)
+    sky = mi.Bitmap(composition.environment.astype(np.float32))
+    light = {"type": "envmap", "bitmap": sky, "to_world": upright}
+    integrator = {"type": "path", "max_depth": 4, "hide_emitters": True, "block_size": BLOCK}
+    items = {f"item_{k}": _mitsuba_mesh(mi, item) for k, item in enumerate(composition.items)}
+    return mi.load_dict({"type": "scene", "integrator": integrator, "light": light, **items})
+
+
+def _mitsuba_mesh(mi: Any, item: Item) -> Any:
+    properties = mi.Properties()
+    properties["mesh_bsdf"] = mi.load_dict(_material(mi, item))
+    sizes, parts = (len(item.mesh.vertices), len(item.mesh.triangles)), ("has_vertex_normals", "has_vertex_texcoords")
+    mesh = mi.Mesh("item", *sizes, props=properties, **dict.fromkeys(parts, True))
+    parameters = mi.traverse(mesh)
+    parameters["vertex_positions"] = item.mesh.vertices.astype(np.float32).ravel()
+    parameters["vertex_normals"] = item.mesh.normals.astype(np.float32).ravel()
+    parameters["vertex_texcoords"] = item.mesh.uv.astype(np.float32).ravel()
+    parameters["faces"] = item.mesh.triangles.astype(np.uint32).ravel()
+    parameters.update()
+    return mesh
+
+
+def _material(mi: Any, item: Item) -> dict:
+    texture = {
+        "type": "bitmap",
+        "bitmap": mi.Bitmap(item.texture.astype(np.float32)),
+        "to_uv": mi.ScalarTransform4f().scale([item.repeats[0], item.repeats[1], 1]),
+    }
+    kinds = {
+        "diffuse": {"type": "diffuse", "reflectance": texture},
+        "plastic": {"type": "roughplastic", "diffuse_reflectance": texture, "alpha": item.roughness},
+        "metal": {"type": "principled", "base_color": texture, "metallic": 0.75, "roughness": item.roughness},
+    }
+    return {"type": "twosided", "bsdf": kinds[item.material]}
+
+
+def make_sensor(K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], image_size: int) -> Any:
+    """Make the mitsuba sensor of one of our cameras, whose principal point must be the image's centre.
+
+    Mitsuba's camera looks along z with x to the left and y up, and its first pixel's centre is (0.5, 0.5).
+    """
+    mi = load_mitsuba()
+    c2w = np.eye(4)
+    c2w[:3, :3], c2w[:3, 3] = w2c[:, :3].T, -w2c[:, :3].T @ w2c[:, 3]
+    film = {"width": image_size, "height": image_size, "pixel_format": "rgb", "rfilter": {"type": "box"}}
+    return mi.load_dict(
+        {
+            "type": "perspective",
+            "fov": float(np.degrees(2 * np.arctan(image_size / 2 / K[0, 0]))),
+            "to_world": mi.ScalarTransform4f(c2w @ np.diag([-1.0, -1.0, 1.0, 1.0])),
+            "near_clip": 0.01,
+            "film": {"type": "hdrfilm", **film},
+            "sampler": {"type": "orthogonal"},  # least noise of all for the time, measured on test_02,
+        }
+    )
+
+
+def render_image(scene: Any, sensor: Any, samples: int, seed: int) -> UInt8[np.ndarray, "height width 3"]:
+    """Render an sRGB picture on black; edges are blended with the background as in a photograph."""
+    mi = load_mitsuba()
+    linear = np.clip(np.asarray(mi.render(scene, sensor=sensor, spp=samples, seed=seed), dtype=np.float64), 0, 1)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.round(255 * encoded).astype(np.uint8)
+
+
+def cast_depth(
+    scene: Any, K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], image_size: int
+) -> tuple[Float32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
+    """Cast rays for the z-depth at every pixel's centre, 0 where nothing is hit, and the mask of what is hit."""
+    mi = load_mitsuba()
+    x, y = np.meshgrid(np.arange(image_size), np.arange(image_size))
+    in_camera = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(K).T
+    cosine = 1 / np.linalg.norm(in_camera, axis=-1)
+    directions = (in_camera * cosine[..., None] @ w2c[:, :3]).reshape(-1, 3)
+    origin = mi.Point3f(-w2c[:, :3].T @ w2c[:, 3])
+    hits = [scene.ray_intersect(mi.Ray3f(origin, mi.Vector3f(direction))).t for direction in directions]
+    depth = np.reshape(hits, (image_size, image_size)) * cosine
+    mask = np.isfinite(depth)
+    return np.where(mask, depth, 0).astype(np.float32), mask
+
+
 def _tiled(pictures: list[np.ndarray]) -> np.ndarray:
     rows = [np.hstack(pictures[i : i + TILES_PER_ROW]) for i in range(0, len(pictures), TILES_PER_ROW)]
     return np.vstack(rows)
-
-
-def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    beside.replace(path)
 
 
 def write_scene(scene: str, output: Path, samples: int = SAMPLES_PER_PIXEL) -> None:
@@ -80,18 +219,20 @@ def write_scene(scene: str, output: Path, samples: int = SAMPLES_PER_PIXEL) -> N
         depths.append(encode_depth(depth, (near, far)))
         matrices = {"K": staged.K[view].tolist(), "w2c": staged.w2c[view].tolist()}
         cameras[f"view_{view:02d}"] = {**matrices, "depth_range": [near, far]}
-    folder = output / scene
-    folder.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(f"{json.dumps(image_id)}: {json.dumps(camera)}" for image_id, camera in cameras.items())
-    _write(folder / "cameras.json", f"{{\n{lines}\n}}\n".encode())
     lossless = [cv2.IMWRITE_WEBP_QUALITY, 101]
-    _write(folder / "images.webp", cv2.imencode(".webp", _tiled(images), lossless)[1].tobytes())
     smallest = [cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
-    _write(folder / "depths.png", cv2.imencode(".png", _tiled(depths), smallest)[1].tobytes())
+    contents = {
+        "cameras.json": f"{{\n{lines}\n}}\n".encode(),
+        "images.webp": cv2.imencode(".webp", _tiled(images), lossless)[1].tobytes(),
+        "depths.png": cv2.imencode(".png", _tiled(depths), smallest)[1].tobytes(),
+    }
+    for name, content in contents.items():
+        write_atomically(output / scene / name, lambda file, content=content: file.write(content))
 
 
 def main() -> None:
-    """Command line."""
+    """Render the scenes that the command line names."""
     parser = argparse.ArgumentParser(description="Render the demo scenes with mitsuba.")
     parser.add_argument("--scene", nargs="+", default=list(RECIPES), choices=list(RECIPES), help="default: all")
     parser.add_argument(

@@ -30,7 +30,7 @@ class Mesh:
         rotation: Float[np.ndarray, "3 3"] | None = None,
         offset: Float[np.ndarray, "3"] | None = None,
     ) -> "Mesh":
-        """Scaled, then rotated, then shifted."""
+        """Scale, then rotate, then shift."""
         rotation = np.eye(3) if rotation is None else rotation
         offset = np.zeros(3) if offset is None else offset
         vertices = scale * self.vertices @ rotation.T + offset
@@ -74,7 +74,7 @@ def revolve(profile: list | np.ndarray, ripple: float = 0.0, waves: int = 0, twi
 
 
 def tube(curve: Float[np.ndarray, "row 3"], radius: float | Float[np.ndarray, "row"]) -> Patch:
-    """A round tube along a curve that circles the z axis (its frame is taken from the direction to the origin)."""
+    """Lay a round tube along a curve that circles the z axis (its frame is taken from the direction to the origin)."""
     tangent = np.gradient(curve, axis=0)
     if np.allclose(curve[0], curve[-1]):
         tangent[0] = tangent[-1] = curve[1] - curve[-2]
@@ -88,7 +88,7 @@ def tube(curve: Float[np.ndarray, "row 3"], radius: float | Float[np.ndarray, "r
 
 
 def prism(polygon: Float[np.ndarray, "corner 2"], height: float) -> list[Patch]:
-    """A straight prism over a polygon that is star-shaped about the origin; every side is a patch of its own."""
+    """Raise a straight prism over a polygon that is star-shaped about the origin; every side is a patch of its own."""
     closed = np.concatenate([polygon, polygon[:1]])
     low, high = (np.column_stack([closed, np.full(len(closed), z)]) for z in (-height / 2, height / 2))
     sides = [np.stack([low[i : i + 2], high[i : i + 2]]) for i in range(len(polygon))]
@@ -107,7 +107,7 @@ def _capped(side: Patch) -> list[Patch]:
 
 
 def _hollow(outer: np.ndarray, wall: float, floor: float) -> list[Patch]:
-    """A vessel from its outer profile (bottom to lip): bottom, outside, lip, inside."""
+    """Make a vessel from its outer profile (bottom to lip): bottom, outside, lip, inside."""
     inner = outer[outer[:, 1] > floor] - [wall, 0]
     inner = np.concatenate([inner[::-1], [[inner[0, 0], floor], [0, floor]]])
     bottom = revolve([[0, outer[0, 1]], outer[0]])
@@ -115,7 +115,7 @@ def _hollow(outer: np.ndarray, wall: float, floor: float) -> list[Patch]:
 
 
 def _smooth_profile(radii: list[float], rows: int = 48) -> np.ndarray:
-    """A smooth (radius, height) profile from z = -1 to 1 through evenly spaced radii."""
+    """Fit a smooth (radius, height) profile from z = -1 to 1 through evenly spaced radii."""
     coefficients = np.polyfit(np.linspace(-1, 1, len(radii)), radii, len(radii) - 1)
     height = np.linspace(-1, 1, rows)
     return np.stack([np.polyval(coefficients, height), height], -1)
@@ -127,16 +127,7 @@ def _superquadric(sharpness: float) -> list[Patch]:
 
     v, u = np.linspace(-np.pi / 2, np.pi / 2, SEGMENTS)[:, None], np.linspace(0, 2 * np.pi, 2 * SEGMENTS + 1)[None]
     ring = power(np.cos(v))
-    return [
-        np.stack(
-            [
-                ring * power(np.cos(u)),
-                ring * power(np.sin(u)),
-                np.broadcast_to(power(np.sin(v)), (SEGMENTS, 2 * SEGMENTS + 1)),
-            ],
-            -1,
-        )
-    ]
+    return [np.stack(np.broadcast_arrays(ring * power(np.cos(u)), ring * power(np.sin(u)), power(np.sin(v))), -1)]
 
 
 def _sphere(scale: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> list[Patch]:
@@ -145,7 +136,7 @@ def _sphere(scale: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> list[Patch]:
 
 
 def _blob(rng: np.random.Generator) -> list[Patch]:
-    """A sphere pushed in and out by a few smooth waves."""
+    """Push a sphere in and out by a few smooth waves."""
     (unit,) = _sphere()
     bump = np.zeros(unit.shape[:2])
     for _ in range(5):
@@ -204,10 +195,10 @@ SHAPES: dict[str, Callable[[np.random.Generator], list[Patch]]] = {
     "burr": lambda rng: _superquadric(1.8),
     "blob": _blob,
 }
-"""Name of a shape → what makes its patches; some draw their proportions."""
+"""Name of a shape → the function that makes its patches; some draw their proportions."""
 
 
 def make_shape(kind: str, *, rng: np.random.Generator) -> Mesh:
-    """The mesh of one shape, scaled to a bounding radius of exactly 1."""
+    """Make the mesh of one shape, scaled to a bounding radius of exactly 1."""
     mesh = mesh_of(SHAPES[kind](rng))
     return mesh.moved(scale=1 / float(np.linalg.norm(mesh.vertices, axis=1).max()))

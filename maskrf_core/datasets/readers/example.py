@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth
-from maskrf_core.datasets.depth.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.files.checked_files import check_depth_range, find_scene_folder, scene_folders
 from maskrf_core.datasets.files.image_files import read_image, shared_image_size
 from maskrf_core.datasets.files.resize import downscale_image, downscaled_size

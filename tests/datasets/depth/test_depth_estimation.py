@@ -5,8 +5,14 @@ import pytest
 import torch
 
 from maskrf_core.datasets.depth.depth_estimation import each_depth_map, estimate_depth_maps
-from maskrf_core.datasets.depth.depth_neighbours import crop, foreground_box, halved, neighbour_order, spread_views
-from maskrf_core.datasets.depth.depth_passes import DepthSettings
+from maskrf_core.datasets.depth.depth_passes import (
+    DepthSettings,
+    crop,
+    foreground_box,
+    halved,
+    neighbour_order,
+    spread_views,
+)
 from maskrf_core.datasets.depth.plane_sweep import SweepView, project_planes
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.support.errors import DatasetError

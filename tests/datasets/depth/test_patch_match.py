@@ -4,10 +4,9 @@ import numpy as np
 import pycolmap
 import pytest
 
-from maskrf_core.datasets.depth import patch_match as module
 from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
+from maskrf_core.datasets.depth.depth_estimation import patch_match_depth_maps, patch_match_is_possible, write_workspace
 from maskrf_core.datasets.depth.depth_passes import DepthSettings
-from maskrf_core.datasets.depth.patch_match import patch_match_depth_maps, patch_match_is_possible, write_workspace
 from maskrf_core.datasets.files.image_files import read_image
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.traced_scene import TracedScene
@@ -72,6 +71,6 @@ def test_one_view_is_too_few(scene):
     (False, True, "cuda", False), (True, False, "auto", False), (True, True, "auto", True), (True, True, "cpu", False),
 ])  # fmt: skip
 def test_where_it_can_run(monkeypatch, built, sees, device, possible):
-    monkeypatch.setattr(module.pycolmap, "has_cuda", built)
+    monkeypatch.setattr(pycolmap, "has_cuda", built)
     monkeypatch.setattr("torch.cuda.is_available", lambda: sees)
     assert patch_match_is_possible(device) == possible

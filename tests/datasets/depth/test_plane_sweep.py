@@ -5,6 +5,14 @@ import pytest
 import torch
 
 from maskrf_core.cameras import back_project, project
+from maskrf_core.datasets.depth.matching_costs import (
+    EDGE_WEIGHT,
+    WindowCorrelation,
+    minimum_place,
+    smooth_costs,
+    window_minimum,
+    window_sum,
+)
 from maskrf_core.datasets.depth.plane_sweep import (
     SweepSettings,
     SweepView,
@@ -15,8 +23,6 @@ from maskrf_core.datasets.depth.plane_sweep import (
     sweep_depth,
     warp_to_planes,
 )
-from maskrf_core.datasets.depth.semi_global_matching import EDGE_WEIGHT, minimum_place, smooth_costs
-from maskrf_core.datasets.depth.window_correlation import WindowCorrelation, window_minimum, window_sum
 from tests.benchmarks import straightforward_depth
 
 K = torch.tensor([[30.0, 0, 12], [0, 30, 10], [0, 0, 1]])

@@ -9,7 +9,7 @@ import pytest
 from maskrf_core.datasets import demo
 from maskrf_core.datasets.demo import DemoScene
 from maskrf_core.datasets.procedural import render_demo
-from maskrf_core.datasets.procedural.path_tracing import load_mitsuba, make_sensor
+from maskrf_core.datasets.procedural.render_demo import load_mitsuba, make_sensor
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.support.errors import MaskrfError
 

@@ -2,8 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.captures.lens_camera import LensCamera
-from maskrf_core.datasets.captures.undistortion import pinhole_view, undistort
+from maskrf_core.datasets.captures.lens_camera import LensCamera, pinhole_view, undistort
 from maskrf_core.support.errors import DatasetError
 
 HEIGHT, WIDTH = 120, 160

@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.captures.capture_depth_ranges import ranges_from_sweep, wide_ranges
+from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths, ranges_from_sweep, wide_ranges
 from maskrf_core.datasets.captures.prepared_capture import PreparedView
-from maskrf_core.datasets.depth.depth_ranges import depths_in, range_from_depths
 from tests.datasets.traced_scene import TracedScene, dome_camera
 
 

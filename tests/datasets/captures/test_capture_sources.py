@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.captures.transforms_json import source_from_transforms
+from maskrf_core.datasets.captures.capture_sources import source_from_transforms
 from maskrf_core.support.errors import DatasetError
 
 FRAMES = ("c", "a", "b", "d")

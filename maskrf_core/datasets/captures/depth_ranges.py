@@ -1,0 +1,121 @@
+"""Depth ranges of views: from points, or where there are none wide ones from the cameras, narrowed by a plane sweep."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from maskrf_core.datasets.captures.prepared_capture import PreparedCapture, PreparedView
+from maskrf_core.datasets.files.checked_files import check_depth_range
+from maskrf_core.support.errors import DatasetError
+
+PERCENTILES = (2, 98)
+NEAR_MARGIN, FAR_MARGIN = 0.8, 1.2
+LEAST_SEEN = 10
+"""Points that a view must see for its depth range to come from these alone."""
+WIDE = 5.0
+"""The wide range is from the guessed distance over this to the guessed distance times this."""
+PARALLEL_DISTANCE = 4.0
+"""Guessed distance, in diameters of the cameras' places, where the cameras look in parallel or outwards."""
+LEAST_PARALLAX = 0.01
+"""Smallest eigenvalue of mean(I - a aᵀ), a the optical axes, from which on their nearest point is one: 0.01 is axes
+that differ by some 6 degrees."""
+SWEPT_VIEWS, SWEPT_SIDE = 16, 128
+"""Views that are swept, and the pixels of their longer side."""
+POINTS_PER_VIEW = 2000
+LEAST_SWEPT = 30
+"""Points from the sweep in a view from which a range is taken."""
+
+
+def range_from_depths(depths: Float[np.ndarray, "point"]) -> tuple[float, float]:
+    """Return (near, far) from z-depths > 0: their 2nd and 98th percentile, with a fifth of margin on both sides."""
+    near, far = np.percentile(depths, PERCENTILES)
+    return float(near) * NEAR_MARGIN, float(far) * FAR_MARGIN
+
+
+def depths_in(w2c: Float[np.ndarray, "3 4"], points: Float[np.ndarray, "point 3"]) -> Float[np.ndarray, "point"]:
+    """Return the z-depth of points in a camera, negative behind it."""
+    return points @ w2c[2, :3] + w2c[2, 3]
+
+
+def ranges_from_points(
+    name: str, views: Sequence[PreparedView], seen: Sequence[Float[np.ndarray, "_point 3"]]
+) -> list[PreparedView]:
+    """Give each view a range from the points that it sees or, where these are few, from all points.
+
+    Raises:
+        DatasetError: fewer than 10 points are in front of a view.
+    """
+    everything = np.concatenate(seen)
+    ranged = []
+    for view, points in zip(views, seen, strict=True):
+        in_front = (depths[depths > 0] for depths in (depths_in(view.w2c, some) for some in (points, everything)))
+        depths = next((depths for depths in in_front if len(depths) >= LEAST_SEEN), None)
+        if depths is None:
+            raise DatasetError(
+                f"{name}: the model has fewer than {LEAST_SEEN} points in front of {view.image_id}, so its depth "
+                "range is unknown. Give a model with its points, or remove this image from it."
+            )
+        near, far = range_from_depths(depths)
+        check_depth_range(near, far, f"{name}, points before {view.image_id}")
+        ranged.append(replace(view, depth_range=(near, far)))
+    return ranged
+
+
+def wide_ranges(w2c: Float[np.ndarray, "view 3 4"]) -> list[tuple[float, float]]:
+    """Return a (near, far) per camera that surely holds the scene.
+
+    It is about the point nearest to all optical axes, where they meet in front of the cameras; otherwise it comes from
+    the distance between the cameras.
+    """
+    centres = -np.einsum("vji,vj->vi", w2c[:, :, :3], w2c[:, :, 3])
+    axes = w2c[:, 2, :3]
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    extent = np.linalg.norm(centres.max(0) - centres.min(0)) or 1.0
+    if np.linalg.eigvalsh(across.mean(0))[0] > LEAST_PARALLAX:
+        focus = np.linalg.solve(across.sum(0), np.einsum("vij,vj->i", across, centres))
+        distances = w2c[:, 2, :3] @ focus + w2c[:, 2, 3]
+        if np.median(distances) > 0 and np.mean(distances > 0) > 0.9:
+            floor = np.median(distances) / 4
+            return [(distance / WIDE, distance * WIDE) for distance in np.maximum(distances, floor).tolist()]
+    guess = PARALLEL_DISTANCE * extent
+    return [(guess / WIDE**2, guess * WIDE)] * len(w2c)
+
+
+def ranges_from_sweep(
+    name: str, folder: Path, size: tuple[int, int], views: list[PreparedView], device: str = "cpu"
+) -> list[PreparedView]:
+    """Give each view a range from depths that a coarse plane sweep over the wide ranges confirms.
+
+    A view in which too few confirmed points lie keeps its wide range.
+    """
+    from maskrf_core.datasets.depth.depth_estimation import DepthSettings, estimate_depth_maps  # torch is heavy
+
+    scene = PreparedCapture(name, folder, size, views)
+    chosen = np.unique(np.linspace(0, len(views) - 1, min(len(views), SWEPT_VIEWS)).round().astype(int))
+    swept = [views[index] for index in chosen]
+    settings = DepthSettings(longest_side=SWEPT_SIDE)
+    maps = estimate_depth_maps(scene, [view.image_id for view in swept], device=device, settings=settings)
+    points = np.concatenate([_unprojected(view, maps[view.image_id]) for view in swept])
+    return [_with_range(view, points, size) for view in views]
+
+
+def _unprojected(view: PreparedView, depth: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "point 3"]:
+    """Return the world points of at most `POINTS_PER_VIEW` evenly chosen pixels of known depth."""
+    y, x = np.nonzero(depth)
+    step = max(1, len(x) // POINTS_PER_VIEW)
+    y, x = y[::step], x[::step]
+    z = depth[y, x].astype(np.float64)
+    rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(view.K).T
+    return (rays * z[:, None] - view.w2c[:, 3]) @ view.w2c[:, :3]
+
+
+def _with_range(view: PreparedView, points: Float[np.ndarray, "point 3"], size: tuple[int, int]) -> PreparedView:
+    depths = depths_in(view.w2c, points)
+    in_front = depths > 0
+    pixels = (points[in_front] @ view.w2c[:, :3].T + view.w2c[:, 3]) @ view.K.T
+    inside = ((pixels[:, :2] >= 0) & (pixels[:, :2] < pixels[:, 2:] * size[::-1])).all(axis=1)
+    seen = depths[in_front][inside]
+    return replace(view, depth_range=range_from_depths(seen)) if len(seen) >= LEAST_SWEPT else view
