@@ -28,10 +28,8 @@ TAR_STREAMS: dict[str, Callable[..., Any]] = {
 }
 SUFFIXES = (".zip", *TAR_STREAMS)
 ZIP_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others a few hundred bytes can fill the memory
-LARGEST_RATIO = 200
-"""Unpacked to packed bytes; photographs and depth maps stay below 20, text below 50."""
-ALWAYS_ALLOWED = 2**26
-"""Bytes that may be unpacked whatever the ratio: small archives of empty maps are no attack."""
+LARGEST_RATIO = 200  # unpacked to packed bytes; photographs and depth maps stay below 20, text below 50
+ALWAYS_ALLOWED = 2**26  # bytes that may be unpacked whatever the ratio: small archives of empty maps are no attack
 LARGEST_PIECE, CHUNK, HEADER_BYTES = 2**20, 2**18, 512
 """Bytes of a header at most, of a piece of contents, and that a member counts beside its contents."""
 NAME_FAULTS = {

@@ -22,12 +22,9 @@ from maskrf_core.datasets.archives.archive_members import (
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.progress import ByteProgress
 
-LEFT_OUT = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
-"""Names that systems add to archives by themselves."""
-STAGING = ".unpacking"
-"""Folder in the destination that holds the one file being written; what is elsewhere is whole."""
-LONGEST_CHAIN = 40
-"""Links to links that are followed."""
+LEFT_OUT = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")  # names that systems add to archives by themselves
+STAGING = ".unpacking"  # folder in the destination that holds the one file being written; what is elsewhere is whole
+LONGEST_CHAIN = 40  # links to links that are followed
 
 
 @dataclass

@@ -34,10 +34,8 @@ from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked
 
 FORM, EXAMPLE = "capture/<name>/<raw|size>", "capture/fox/800"
-CAPTURES = "captures"
-"""Folder below the data root, and below the cache folder."""
-VERSION = 1
-"""A number to be raised with every change of what the preparation makes: older results are then not used."""
+CAPTURES = "captures"  # folder below the data root, and below the cache folder
+VERSION = 1  # A number to be raised with every change of what the preparation makes: older results are then not used
 
 
 def prepare_capture(name: str, data_root: str | Path, *, find_cameras: bool = True) -> Path:

@@ -19,8 +19,7 @@ from maskrf_core.support.errors import DatasetError
 
 LEAST_VIEWS = 3
 OTHER_FORMATS = (".heic", ".heif", ".avif", ".webp", ".tif", ".tiff", ".bmp", ".dng", ".cr2", ".nef", ".arw")
-LISTED = 5
-"""Names that a message lists."""
+LISTED = 5  # names that a message lists
 SHAPE_TOLERANCE = 0.01
 """Relative difference between the shapes of a photograph and of its camera; rounded sides differ by less."""
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])

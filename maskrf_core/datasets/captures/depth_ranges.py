@@ -13,20 +13,16 @@ from maskrf_core.support.errors import DatasetError
 
 PERCENTILES = (2, 98)
 NEAR_MARGIN, FAR_MARGIN = 0.8, 1.2
-LEAST_SEEN = 10
-"""Points that a view must see for its depth range to come from these alone."""
-WIDE = 5.0
-"""The wide range is from the guessed distance over this to the guessed distance times this."""
+LEAST_SEEN = 10  # points that a view must see for its depth range to come from these alone
+WIDE = 5.0  # the wide range is from the guessed distance over this to the guessed distance times this
 PARALLEL_DISTANCE = 4.0
 """Guessed distance, in diameters of the cameras' places, where the cameras look in parallel or outwards."""
 LEAST_PARALLAX = 0.01
 """Smallest eigenvalue of mean(I - a aᵀ), a the optical axes, from which on their nearest point is one: 0.01 is axes
 that differ by some 6 degrees."""
-SWEPT_VIEWS, SWEPT_SIDE = 16, 128
-"""Views that are swept, and the pixels of their longer side."""
+SWEPT_VIEWS, SWEPT_SIDE = 16, 128  # views that are swept, and the pixels of their longer side
 POINTS_PER_VIEW = 2000
-LEAST_SWEPT = 30
-"""Points from the sweep in a view from which a range is taken."""
+LEAST_SWEPT = 30  # points from the sweep in a view from which a range is taken
 
 
 def range_from_depths(depths: Float[np.ndarray, "point"]) -> tuple[float, float]:

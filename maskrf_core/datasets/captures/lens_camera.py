@@ -13,8 +13,7 @@ from maskrf_core.datasets.files.resize import blur_against_aliasing
 from maskrf_core.support.errors import DatasetError
 
 UNDISTORTED_MODELS = ("SIMPLE_PINHOLE", "PINHOLE")
-LARGEST_SIDE = 100_000
-"""Pixels; more is taken for damage."""
+LARGEST_SIDE = 100_000  # pixels; more is taken for damage
 WIDEST, NARROWEST, ZOOM_STEP = 0.5, 4.0, 0.995
 """Zooms that are tried, from the narrowest on: their factors to the lens's focal length."""
 

@@ -23,13 +23,10 @@ from maskrf_core.support.progress import Progress
 
 EXHAUSTIVE_UP_TO = 150
 """Photographs; beyond, each is matched with its neighbours in the order of names, 20 to a side and at powers of two."""
-LARGEST_SIDE = 2000
-"""Pixels at which features are sought in larger photographs."""
-EXTRACTION_THREADS = 8
-"""Each takes about a gigabyte at the largest side."""
+LARGEST_SIDE = 2000  # pixels at which features are sought in larger photographs
+EXTRACTION_THREADS = 8  # each takes about a gigabyte at the largest side
 LEAST_REGISTERED = 1 / 3
-REFINED_FROM = 20
-"""Registered photographs that determine the principal point, too; with fewer it stays in the middle."""
+REFINED_FROM = 20  # registered photographs that determine the principal point, too; with fewer it stays in the middle
 ADVICE = (
     "Photograph a scene that does not move, with texture and without mirrors, from 20 or more places around it, each "
     "photograph overlapping the one before by two thirds, sharp, evenly lit and with the zoom unchanged."

@@ -10,10 +10,8 @@ from maskrf_core.datasets.files.checked_files import read_bytes
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 
-LARGEST_SIDE = 100_000
-"""Pixels; a header that says more is taken for damage."""
-SHAPE_TOLERANCE = 0.02
-"""Relative difference between the shapes of a map and its image, beside that of rounded sides."""
+LARGEST_SIDE = 100_000  # pixels; a header that says more is taken for damage
+SHAPE_TOLERANCE = 0.02  # relative difference between the shapes of a map and its image, beside that of rounded sides
 
 
 def kept_colmap_depth(

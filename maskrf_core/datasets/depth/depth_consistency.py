@@ -10,12 +10,9 @@ from torch.nn.functional import max_pool2d, pad
 from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
 from maskrf_core.datasets.depth.plane_sweep import SweepView, carry, inverse_depth_planes, project_planes
 
-UNCONFIRMED_WEIGHT = 0.1
-"""Weight in a smoothed surface of a depth that no other view confirms."""
-SPECK_LEVELS = 16
-"""Parts of a step of inverse depth where specks are looked for."""
-LARGEST_INTEGER = 32_000
-"""Below that of 16 bits, with room for rounding."""
+UNCONFIRMED_WEIGHT = 0.1  # weight in a smoothed surface of a depth that no other view confirms
+SPECK_LEVELS = 16  # parts of a step of inverse depth where specks are looked for
+LARGEST_INTEGER = 32_000  # below that of 16 bits, with room for rounding
 
 
 def off_silhouettes(

@@ -22,8 +22,7 @@ from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.progress import tracked
 from maskrf_core.support.threads import one_thread
 
-PIXEL_CENTRE = 0.5
-"""COLMAP's coordinates of the centre of the first pixel; ours are 0."""
+PIXEL_CENTRE = 0.5  # COLMAP's coordinates of the centre of the first pixel; ours are 0
 
 
 def estimate_depth_maps(

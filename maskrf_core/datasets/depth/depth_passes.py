@@ -21,8 +21,7 @@ from maskrf_core.datasets.depth.depth_consistency import (
 )
 from maskrf_core.datasets.depth.plane_sweep import SweepSettings, SweepView, sweep_around, sweep_depth
 
-SURFACE_STEPS = 4.0
-"""Steps in depth between pixels of one surface, in distances between planes."""
+SURFACE_STEPS = 4.0  # steps in depth between pixels of one surface, in distances between planes
 SPECK_STEPS = 2.0
 """The same where specks are told from a surface: less, since what is wrong but near the surface is a speck."""
 
@@ -31,22 +30,16 @@ SPECK_STEPS = 2.0
 class DepthSettings:
     """Settings of depth estimation and of the pixels that are kept; chosen on training scenes of the demo."""
 
-    longest_side: int = 512
-    """Larger images are estimated at this size in pixels, and the map is enlarged by nearest."""
+    longest_side: int = 512  # larger images are estimated at this size in pixels, and the map is enlarged by nearest
     sweep_side: int = 256
     """Planes are swept at this size or less, by halving; only the surface found is refined at the larger size."""
-    sources: int = 6
-    """Neighbours that a view is matched with."""
+    sources: int = 6  # neighbours that a view is matched with
     best_angle: float = 10.0
     """Angle in degrees, between two views of the middle of the scene, that serves matching best."""
-    silhouettes: int = 12
-    """Views whose masks forbid depths that would put a foreground pixel on their background."""
-    confirming_views: int = 1
-    """Neighbours that must agree with a depth for it to be kept..."""
-    asked_views: int = 8
-    """...out of how many."""
-    depth_tolerance: float = 0.015
-    """Relative difference of depth at which two views still agree."""
+    silhouettes: int = 12  # views whose masks forbid depths that would put a foreground pixel on their background
+    confirming_views: int = 1  # neighbours that must agree with a depth for it to be kept...
+    asked_views: int = 8  # ...out of how many
+    depth_tolerance: float = 0.015  # relative difference of depth at which two views still agree
     pixel_tolerance: float = 1.0
     """Pixels (at the size estimated) within which a point comes back from a neighbour's depth map."""
     largest_speck: int = 10

@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-EDGE_WEIGHT = 20.0
-"""Factor by which a step in colour (of 1) eases a jump in depth."""
+EDGE_WEIGHT = 20.0  # factor by which a step in colour (of 1) eases a jump in depth
 
 
 class WindowCorrelation:

@@ -16,12 +16,10 @@ from torch.nn.functional import grid_sample
 from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
 from maskrf_core.datasets.depth.matching_costs import WindowCorrelation, minimum_place, smooth_costs, window_minimum
 
-WORST_COST = 1.0
-"""Cost of a plane on which a neighbour shows nothing; correlation 1 costs 0, correlation -1 costs 1."""
+WORST_COST = 1.0  # cost of a plane on which a neighbour shows nothing; correlation 1 costs 0, correlation -1 costs 1
 PIXELS_AT_A_TIME = (4_000_000, 50_000)
 """Over planes, on an accelerator and on a CPU: bounds the memory; what is at hand stays in a CPU's cache."""
-GRID_ROUNDING = 1e-5
-"""Distance outside an image (half its side is 1) at which rounding may put a pixel of its border."""
+GRID_ROUNDING = 1e-5  # distance outside an image (half its side is 1) at which rounding may put a pixel of its border
 
 
 @dataclass(frozen=True)
@@ -44,22 +42,16 @@ class SweepSettings:
     """Settings of the sweep; the defaults were chosen on scenes whose depth is known."""
 
     planes: int = 64
-    window: int = 3
-    """Side of the correlation window in pixels, odd."""
-    best_sources: int = 2
-    """Best-correlated neighbours that count on each plane."""
-    small_step_penalty: float = 0.01
-    """Cost of a change by one plane between neighbouring pixels."""
+    window: int = 3  # side of the correlation window in pixels, odd
+    best_sources: int = 2  # best-correlated neighbours that count on each plane
+    small_step_penalty: float = 0.01  # cost of a change by one plane between neighbouring pixels
     jump_penalty: float = 0.25
     """Cost of a larger change between neighbouring pixels of one colour; less across an edge in the image."""
     shift: int = 1
     """Pixels by which a window may be moved off its pixel to where it correlates best: keeps depth edges in place."""
-    offsets: int = 8
-    """Steps to either side when a first estimate is refined."""
-    offset_step: float = 0.5
-    """Their size, in distances between planes."""
-    texture_floor: float = 0.01
-    """Standard deviation (colours in [0, 1]) below which a window is thought to be noise."""
+    offsets: int = 8  # steps to either side when a first estimate is refined
+    offset_step: float = 0.5  # their size, in distances between planes
+    texture_floor: float = 0.01  # standard deviation (colours in [0, 1]) below which a window is thought to be noise
 
 
 def inverse_depth_planes(near: float, far: float, count: int) -> Float[Tensor, "plane 1 1"]:

@@ -11,8 +11,7 @@ from jaxtyping import Float
 
 from maskrf_core.support.errors import DatasetError
 
-ROTATION_TOLERANCE = 1e-3
-"""Largest distance of `R Rᵀ` from the identity, by element; published poses are within 1e-5."""
+ROTATION_TOLERANCE = 1e-3  # largest distance of `R Rᵀ` from the identity, by element; published poses are within 1e-5
 LONGEST_NAME, LONGEST_PATH = 250, 1000
 """Bytes of a file's name, to which a suffix may still come, and signs of a path: what file systems can look for."""
 

@@ -13,11 +13,9 @@ from maskrf_core.datasets.files.checked_files import folder_contents
 from maskrf_core.support.errors import DatasetError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")
-"""Pillow's names for a PNG of one channel of 16 bits, by its version."""
+SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")  # pillow's names for a PNG of one channel of 16 bits, by its version
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-ORIENTATION = 0x0112
-"""The EXIF tag."""
+ORIENTATION = 0x0112  # the EXIF tag
 REMEDY = "Download or unpack the data set again."
 
 

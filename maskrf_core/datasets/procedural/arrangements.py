@@ -8,8 +8,7 @@ from jaxtyping import Float
 from maskrf_core.datasets.procedural.shapes import Mesh, make_shape, mesh_of, prism, revolve
 
 GROUND_RADIUS = 1.0
-Draw = Callable[[], Mesh]
-"""A function that returns the next shape of the scene, of unit radius."""
+Draw = Callable[[], Mesh]  # A function that returns the next shape of the scene, of unit radius
 
 
 def _about_z(angle: float) -> Float[np.ndarray, "3 3"]:

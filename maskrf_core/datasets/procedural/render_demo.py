@@ -22,8 +22,7 @@ from maskrf_core.support.errors import MaskrfError
 
 IMAGE_SIZE = 96
 VIEW_COUNT = 20
-SAMPLES_PER_PIXEL = 121
-"""The square of a prime, as mitsuba's orthogonal sampler wants it."""
+SAMPLES_PER_PIXEL = 121  # the square of a prime, as mitsuba's orthogonal sampler wants it
 DEPTH_MARGIN = 0.03
 BLOCK = 16
 """Tile size in pixels. Fixed because each tile has its own random numbers and mitsuba else chooses by core count."""

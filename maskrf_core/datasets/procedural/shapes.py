@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-Patch = Float[np.ndarray, "_row _column 3"]
-"""The underscores let the patches of one shape differ in size."""
-SEGMENTS = 96
-"""Steps around an axis: at 96×96 pixels the facets are far below a pixel."""
+Patch = Float[np.ndarray, "_row _column 3"]  # the underscores let the patches of one shape differ in size
+SEGMENTS = 96  # steps around an axis: at 96×96 pixels the facets are far below a pixel
 
 
 @dataclass(frozen=True)

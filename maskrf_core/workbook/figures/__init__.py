@@ -17,8 +17,7 @@ from PIL import Image as Picture
 from maskrf_core.support.atomic_files import write_atomically
 
 DOTS_PER_INCH = 72
-COLOURS = 256
-"""Both are enough to look at, and keep a notebook of ten figures under 300 kB."""
+COLOURS = 256  # both are enough to look at, and keep a notebook of ten figures under 300 kB
 
 
 def new_figure(width: float | int, height: float | int) -> Figure:

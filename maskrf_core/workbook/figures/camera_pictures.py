@@ -12,10 +12,8 @@ from maskrf_core.workbook.figures import draw_picture, new_figure
 Segment = tuple[Float[np.ndarray, "_ 2"], Float[np.ndarray, "_"]]
 """Pixels xy of an epipolar line, NaN behind the camera, and the z-depths in the first view that they stand for."""
 REFERENCE, QUERY = "tab:blue", "tab:orange"
-MOST_FRUSTA = 40
-"""More cameras than these are drawn as points, between frusta."""
-SHOWN_RANGES = 3
-"""Cameras whose space between near and far is drawn."""
+MOST_FRUSTA = 40  # more cameras than these are drawn as points, between frusta
+SHOWN_RANGES = 3  # cameras whose space between near and far is drawn
 REACH_OF_NEAR, REACH_OF_SPREAD = 5, 2
 """Largest depth that is drawn: the larger of these multiples of near and of the cameras' distance from their middle."""
 LINE, POINT = "yellow", "red"

@@ -10,8 +10,7 @@ from matplotlib.image import AxesImage
 
 from maskrf_core.workbook.figures import draw_picture, new_figure
 
-DEPTH_COLOURS = "viridis_r"
-"""Near is bright."""
+DEPTH_COLOURS = "viridis_r"  # near is bright
 
 
 def contact_sheet(images: Mapping[str, UInt8[np.ndarray, "_ _ 3"]], title: str, columns: int = 8) -> Figure:

@@ -21,8 +21,7 @@ TERMS = {
     "masked_colour": "colour, predicted where masked",
 }
 LEGEND_ENTRIES = 12
-Runs = Mapping[str, tuple[pd.DataFrame, int]]
-"""Metrics of runs by name, and the steps before them."""
+Runs = Mapping[str, tuple[pd.DataFrame, int]]  # metrics of runs by name, and the steps before them
 
 
 def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Figure:

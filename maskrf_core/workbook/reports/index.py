@@ -17,8 +17,7 @@ from maskrf_core.runs.found import CONFIG_FILE, folders_below
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.workbook.reports.page import TEMPLATES, read_dict
 
-THUMBNAIL = (320, 65)
-"""Longest side in pixels, and JPEG quality."""
+THUMBNAIL = (320, 65)  # longest side in pixels, and JPEG quality
 
 
 def write_index(runs_root: Path) -> Path:

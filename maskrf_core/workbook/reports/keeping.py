@@ -14,10 +14,8 @@ from maskrf_core.workbook.recording import ExecutedCell, executed_cells
 from maskrf_core.workbook.reports.index import write_index
 from maskrf_core.workbook.reports.page import report_page
 
-LARGEST = 5_000_000
-"""Bytes of a page."""
-INJECTED = "# Parameters"
-"""First line of the cell in which papermill sets parameters."""
+LARGEST = 5_000_000  # bytes of a page
+INJECTED = "# Parameters"  # first line of the cell in which papermill sets parameters
 SAVE_FIRST = (
     "no report was kept: {count} cells of {name} did not run as they are saved, or not in their order. Save the "
     "notebook and run this cell again; if it still says so, run all cells."
