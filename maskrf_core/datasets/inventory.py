@@ -9,8 +9,8 @@ import numpy as np
 
 from maskrf_core.datasets.batches.scene_views import expand_scene_names
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_w2c
-from maskrf_core.datasets.records import DATA_SETS
-from maskrf_core.datasets.scene import LAYOUTS, Scene, open_scene, scene_names
+from maskrf_core.datasets.records import DATA_SETS, record_of
+from maskrf_core.datasets.scene import Scene, open_scene, scene_names
 from maskrf_core.support.errors import DatasetError, NotPreparedError
 from maskrf_core.support.progress import tracked
 
@@ -55,7 +55,7 @@ class DataSetReport:
     def state(self) -> State:
         """`broken` if anything is, `part` if all is whole but fewer scenes are there than were published; `to prepare`
         where photographs have no cameras yet."""
-        published = DATA_SETS[self.data_set].scenes if self.data_set in DATA_SETS else None
+        published = record_of(self.data_set).scenes
         if self.first_fault is not None:
             faulty = [scene.unprepared for scene in self.scenes if scene.fault is not None]
             return "to prepare" if self.fault is None and all(faulty) else "broken"
@@ -86,8 +86,8 @@ class DataSetReport:
     @property
     def test_scenes_found(self) -> list[str]:
         """Scenes that show what a test set shows, though the data set is trained on."""
-        known = DATA_SETS[self.data_set].test_scenes if self.data_set in DATA_SETS else ()
-        return [scene.name for scene in self.scenes if scene.name.split("/")[1] in known]
+        held_out = record_of(self.data_set).held_out
+        return [scene.name for scene in self.scenes if scene.name.split("/")[1] in held_out]
 
     @property
     def first_fault(self) -> str | None:
@@ -109,7 +109,7 @@ def inspect(
     """
     listed: dict[str, list[str]] = {}
     faults: dict[str, str | None] = {}
-    for data_set in LAYOUTS if data_sets is None else data_sets:
+    for data_set in DATA_SETS if data_sets is None else data_sets:
         listed[data_set], faults[data_set] = _attempt(lambda name=data_set: scene_names(name, data_root), data_root, [])
     chosen = [name for names in listed.values() for name in spread(names, limit)]
     looked = iter(inspect_scenes(chosen, data_root, depth))
@@ -178,7 +178,7 @@ def named_scenes(names: Iterable[str], data_root: str | Path) -> list[str]:
     for name in names:
         found = scene_names(name, data_root) if "/" not in name else expand_scene_names([name])
         if not found:
-            folders = " or ".join(DATA_SETS[name].folders) if name in DATA_SETS else name
+            folders = " or ".join(record_of(name).folders) or name
             raise DatasetError(f"{name}: no scenes in {folders} below {data_root}. Unpack the data set there.")
         scenes += found
     return list(dict.fromkeys(scenes))

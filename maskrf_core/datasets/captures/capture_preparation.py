@@ -30,7 +30,7 @@ from maskrf_core.datasets.depth.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.files.checked_files import check_depth_range, find_scene_folder
 from maskrf_core.datasets.files.image_files import read_image
 from maskrf_core.datasets.files.resize import downscaled_size
-from maskrf_core.datasets.readers.scene_names import misnamed, name_parts
+from maskrf_core.datasets.files.scene_names import misnamed, name_parts
 from maskrf_core.support.errors import DatasetError, NotPreparedError, printable
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked

@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets import scene as scene_module
 from maskrf_core.datasets.batches.one_scene import OneScene
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.batches.view_pools import draw_views_of_one_scene
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError
-from tests.datasets.memory_scene import MemoryScene, folder_layouts, make_scenes
+from tests.datasets.memory_scene import MemoryScene, make_scenes, use_folders
 
 
 def settings(**changes) -> DataSettings:
@@ -59,7 +58,7 @@ def test_the_query_is_among_the_16_nearest_as_often_as_asked():
 @pytest.fixture
 def one_scene(tmp_path, monkeypatch):
     """Function from settings to the scene `space/hall` of 7 views, whose views are cropped in other trainings."""
-    monkeypatch.setattr(scene_module, "LAYOUTS", scene_module.LAYOUTS | folder_layouts())
+    use_folders(monkeypatch)
     make_scenes(tmp_path, "space/hall", "space/room", views=7)
 
     def make(*scenes, **changes):
