@@ -54,7 +54,7 @@ def read_folder(asked: NamedScene) -> list[Frame]:
     """Read a scene of any data set: a folder `<data set>/<scene>` below the data root, which may hold a file `views`
     (how many) or `broken`. Its images are in memory."""
     if (asked.folder / "broken").is_file():
-        raise DatasetError(f"{asked.folder}: broken. Unpack it again.")
+        raise DatasetError(f"{asked.folder}: missing or broken. Unpack it again.")
     views = asked.folder / "views"
     scene = MemoryScene(int(views.read_text()) if views.is_file() else 6, name=asked.name)
     return [

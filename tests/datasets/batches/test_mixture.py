@@ -63,7 +63,7 @@ def test_what_is_absent_is_left_out_with_one_line(data_root):
 def test_nothing_present_is_an_error_and_so_is_a_missing_scene(tmp_path):
     with pytest.raises(DatasetError, match=r"gso, space are not below .*01_data_prep"):
         mixture(tmp_path, "gso", "space")
-    with pytest.raises(DatasetError, match=r"gso/teapot: no scene 'teapot'"):
+    with pytest.raises(DatasetError, match=r"gso/teapot: no scene"):
         mixture(tmp_path, "gso/teapot")
     with pytest.raises(DatasetError, match=r"unknown data set 'gsso'.* Did you mean 'gso'"):
         mixture(tmp_path, "gsso")
@@ -77,7 +77,7 @@ def test_scenes_of_whole_data_sets_are_opened_when_drawn(data_root, monkeypatch)
     drawn = mixture(data_root, "gso", "space/hall")
     assert opened == ["space/hall"]
     assert [views.scene.name for views in drawn.first_scenes()] == ["gso/object_0", "space/hall"]
-    with pytest.raises(DatasetError, match="object_3: broken"):
+    with pytest.raises(DatasetError, match="object_3: missing or broken"):
         drawn_names(drawn, 200)
     assert len(opened) == len(set(opened))  # kept open
 
