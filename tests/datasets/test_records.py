@@ -4,7 +4,7 @@ import re
 from importlib import import_module
 
 from maskrf_core.datasets.files.scene_names import name_parts
-from maskrf_core.datasets.records import DATA_SETS, markdown_table
+from maskrf_core.datasets.records import DATA_SETS, markdown_table, published_weights
 
 
 def test_every_record_is_whole():
@@ -36,3 +36,7 @@ def test_markdown_has_one_whole_row_each():
     assert columns == {8}
     assert not re.search("<", re.sub("`[^`]*`", "", "".join(rows)))  # it would be taken for a tag
     assert r"`nerf_synthetic/<scene>/<black\|white>_<width>`" in markdown_table(["nerf_synthetic"])
+
+
+def test_the_published_mixture():
+    assert published_weights() == {"gso": 80, "dtu_train": 20, "real_iconic": 10, "space": 20, "real_estate": 40}
