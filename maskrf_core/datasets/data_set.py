@@ -15,7 +15,7 @@ mirrored; noisy_depth: of rendered objects, ranges shrink, the input depth gets 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set can be had, in words and as a link."""
+    """Place where a data set can be had, in words and as a link."""
 
     text: str
     link: str
@@ -54,7 +54,7 @@ class ColmapDepth:
 
     files: tuple[str, ...]
     ends_at_far: bool = False
-    """What lies beyond far is put there, as published."""
+    """Depth beyond far is put there, as published."""
     within_mask: bool = False
     """Depth outside the mask is taken for unknown."""
     any_shape: bool = False
@@ -68,7 +68,7 @@ class DataSet:
     name: str
     """First word of its scenes' names."""
     pattern: str
-    """How its scenes are called for `open_scene`; `maskrf_core.datasets.files.scene_names` takes names apart by it."""
+    """Form of its scenes' names for `open_scene`; `maskrf_core.datasets.files.scene_names` takes names apart by it."""
     example: str
     folders: tuple[str, ...]
     """Below the data root, the first one preferred; none for what comes with the package."""
@@ -89,13 +89,13 @@ class DataSet:
     used_for: str = "your own"
     sources: tuple[Source, ...] = ()
     size: str = ""
-    """Of the download, as its page states it."""
+    """Size of the download, as its page states it."""
     scenes: int | None = None
-    """How many scenes were published, where their publication says so."""
+    """Number of scenes that were published, where their publication says so."""
     caution: str = ""
 
     weight: float | None = None
-    """How often the published mixture draws it, relative to others; where it is in none, 1 is taken."""
+    """Weight in the published mixture, relative to others; where it is not in it, 1 is taken."""
     view_pool: NearestViews | FrameWindow | None = None
     """Published rule for drawing working views; none: `data.view_pool` times as many of the nearest."""
     augmentation: tuple[Augmentation, ...] = ()
@@ -117,7 +117,7 @@ class DataSet:
     archive_rank: int = 0
     """Patterns of lower rank are tried first: each scene of dtu_test looks like one of dtu_train, not conversely."""
     checkpoint_folders: tuple[str, ...] = ()
-    """What its folder of published per-scene checkpoints may be called, beside its own name, most likely first."""
+    """Names that its folder of published per-scene checkpoints may have, beside its own name, most likely first."""
 
     def parents(self, data_root: Path) -> list[Path]:
         """Return the folders that hold its scenes' folders, there or not."""

@@ -1,4 +1,4 @@
-"""What is there: every data set below the data root, scene by scene, and the first thing that is wrong with each."""
+"""Inventory of the data root: every data set, scene by scene, and the first thing that is wrong with each."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ class SceneReport:
     fault: str | None = None
     """The first thing that is wrong: which file, what was found and what to do."""
     unprepared: bool = False
-    """What is wrong is only that it was not prepared yet."""
+    """Nothing is wrong but that it was not prepared yet."""
 
     @property
     def state(self) -> str:
-        """In a word."""
+        """Return `whole`, `to prepare` or `broken`."""
         return "whole" if self.fault is None else "to prepare" if self.unprepared else "broken"
 
 
@@ -49,49 +49,48 @@ class DataSetReport:
     found: int
     scenes: tuple[SceneReport, ...]
     fault: str | None = None
-    """What kept the scenes from being listed."""
+    """Reason that kept the scenes from being listed."""
 
     @property
     def state(self) -> State:
-        """`broken` if anything is, `part` if all is whole but fewer scenes are there than were published; `to prepare`
-        where photographs have no cameras yet."""
-        published = record_of(self.data_set).scenes
+        """Return `broken` if anything is, `part` if all is whole but fewer scenes are there than were published;
+        `to prepare` where photographs have no cameras yet."""
         if self.first_fault is not None:
             faulty = [scene.unprepared for scene in self.scenes if scene.fault is not None]
             return "to prepare" if self.fault is None and all(faulty) else "broken"
         if not self.found:
             return "absent"
-        return "part" if published is not None and self.found < published else "complete"
+        return "part" if self.found < (record_of(self.data_set).scenes or 0) else "complete"
 
     @property
     def whole(self) -> int:
-        """Scenes looked at in which nothing was wrong."""
+        """Count the scenes looked at in which nothing was wrong."""
         return sum(scene.fault is None for scene in self.scenes)
 
     @property
     def images(self) -> int:
-        """Of all the scenes looked at that could be opened."""
+        """Count the images of all the scenes looked at that could be opened."""
         return sum(scene.images for scene in self.scenes)
 
     @property
     def looked_at(self) -> int:
-        """Images that were decoded."""
+        """Count the images that were decoded."""
         return sum(scene.looked_at for scene in self.scenes)
 
     @property
     def with_depth(self) -> int:
-        """Those of them whose depth is known."""
+        """Count those of them whose depth is known."""
         return sum(scene.with_depth for scene in self.scenes)
 
     @property
     def test_scenes_found(self) -> list[str]:
-        """Scenes that show what a test set shows, though the data set is trained on."""
+        """List scenes that show what a test set shows, though the data set is trained on."""
         held_out = record_of(self.data_set).held_out
         return [scene.name for scene in self.scenes if scene.name.split("/")[1] in held_out]
 
     @property
     def first_fault(self) -> str | None:
-        """The first thing that is wrong."""
+        """Return the first thing that is wrong."""
         return self.fault or next((scene.fault for scene in self.scenes if scene.fault is not None), None)
 
 
@@ -169,7 +168,7 @@ def read_view(scene: Scene, image_id: str) -> bool:
 
 
 def named_scenes(names: Iterable[str], data_root: str | Path) -> list[str]:
-    """Scenes by name; the name of a data set stands for all of its scenes, `demo/train` and the like for their own.
+    """List scenes by name; the name of a data set stands for all of its scenes, `demo/train` and the like for their own.
 
     Raises:
         DatasetError: no such data set, or none of its scenes is there.
@@ -185,21 +184,21 @@ def named_scenes(names: Iterable[str], data_root: str | Path) -> list[str]:
 
 
 def spread(names: Sequence[str], limit: int | None) -> list[str]:
-    """At most `limit` of the names, evenly spread, the first one always among them."""
+    """Return at most `limit` of the names, evenly spread, the first one always among them."""
     if limit is None or len(names) <= limit:
         return list(names)
     return [names[index * len(names) // limit] for index in range(limit)]
 
 
 def without_root(message: str, data_root: str | Path) -> str:
-    """A message whose paths are those below the data root."""
+    """Return a message with its paths as they are below the data root."""
     for root in {str(data_root), str(Path(data_root).resolve())}:
         message = message.replace(f"{root}/", "")
     return message
 
 
 def _attempt(read: Callable, data_root: str | Path, otherwise) -> tuple:
-    """(what `read` returns, None), or (`otherwise`, what went wrong): one broken scene does not stop the check."""
+    """Return (what `read` returns, None), or (`otherwise`, what went wrong): one broken scene does not stop the check."""
     try:
         return read(), None
     except NotPreparedError:

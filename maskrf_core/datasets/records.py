@@ -165,7 +165,7 @@ _RECORDS = (
         scenes=4,
         also_called=("DTU",),
         reader=f"{READERS}.dtu:read_test_scan",
-        names=f"{READERS}.dtu:test_scan_names",
+        names=f"{READERS}.dtu:scan_names",
         split=EveryNth(slice(3, -3, 8), trains_on_all=False),
         colmap_depth=ColmapDepth((IN_SCENE % "jpg",), within_mask=True),
         aliases={"birds": "scan106", "bricks": "scan40", "snowman": "scan69", "tools": "scan37"},

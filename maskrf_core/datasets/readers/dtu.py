@@ -19,7 +19,7 @@ PUBLISHED_TEST_WIDTH = 800
 TURNED = np.diag([1.0, -1.0, -1.0])
 """Turns the scans' world so that it has y up."""
 LARGEST_CONDITION = 1e8
-"""Of a projection's left 3×3; focal lengths of thousands of pixels make it about their square over a few."""
+"""Largest condition of a projection's left 3×3; focal lengths of thousands of pixels make it about their square over a few."""
 LARGEST_MATRIX = 1 << 16
 """Bytes that one array of cameras.npz takes at most, for a damaged or hostile file; a 4×4 of float64 takes 256."""
 
@@ -82,7 +82,7 @@ def read_test_scan(asked: NamedScene) -> list[Frame]:
     return [frame(row) for row in range(len(images))]
 
 
-def test_scan_names(folders: list[Path]) -> list[str]:
+def scan_names(folders: list[Path]) -> list[str]:
     """List scans at the published width, 800, or at their own where that is smaller."""
     return [f"dtu_test/{path.name}/black_{listed_width(path / 'image', PUBLISHED_TEST_WIDTH)}" for path in folders]
 

@@ -26,7 +26,7 @@ class NamedScene:
     """Words of the name that fill the placeholders of its data set's pattern; the first one is the scene's own."""
     data_root: Path
     folder: Path
-    """Of the scene, which is there; the data root itself where the data set has no folders."""
+    """Folder of the scene, which is there; the data root itself where the data set has no folders."""
 
 
 @dataclass(frozen=True)
