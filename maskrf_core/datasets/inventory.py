@@ -168,7 +168,7 @@ def read_view(scene: Scene, image_id: str) -> bool:
 
 
 def named_scenes(names: Iterable[str], data_root: str | Path) -> list[str]:
-    """List scenes by name; the name of a data set stands for all of its scenes, `demo/train` and the like for their own.
+    """List scenes by name; the name of a data set stands for all of its scenes, `demo/train` for those of its own.
 
     Raises:
         DatasetError: no such data set, or none of its scenes is there.
@@ -198,7 +198,7 @@ def without_root(message: str, data_root: str | Path) -> str:
 
 
 def _attempt(read: Callable, data_root: str | Path, otherwise) -> tuple:
-    """Return (what `read` returns, None), or (`otherwise`, what went wrong): one broken scene does not stop the check."""
+    """Return (what `read` returns, None), or (`otherwise`, what went wrong): one broken scene stops no check."""
     try:
         return read(), None
     except NotPreparedError:

@@ -20,10 +20,9 @@ def draw_views(views: SceneViews, settings: DataSettings, *, generator: np.rando
     """
     pool, queries = views.scene.split("train")
     rule = record_of(views.scene.name).view_pool
-    if isinstance(rule, FrameWindow):
-        return _draw_from_video(views, pool, queries, rule, settings, generator)
-    query_id = queries[generator.integers(len(queries))]
-    return query_id, _draw_from_nearest(views, query_id, pool, rule, settings, generator)
+    if isinstance(rule, FrameWindow) and len(queries) > 2 * rule.ends:
+        queries = queries[rule.ends : -rule.ends]
+    return _draw(views, pool, queries, rule, settings, generator)
 
 
 def draw_views_of_one_scene(
@@ -34,56 +33,41 @@ def draw_views_of_one_scene(
     Raises:
         DatasetError: the scene has too few views.
     """
-    query_id = views.training_ids[generator.integers(len(views.training_ids))]
-    return query_id, _draw_from_nearest(views, query_id, views.training_ids, None, settings, generator)
+    return _draw(views, views.training_ids, views.training_ids, None, settings, generator)
 
 
-def _draw_from_nearest(
-    views: SceneViews,
-    query_id: str,
-    pool: list[str],
-    rule: NearestViews | None,
-    settings: DataSettings,
-    generator: np.random.Generator,
-) -> list[str]:
-    candidates = _candidates(query_id, pool, settings, generator)
-    count, available = settings.working_views, len(candidates)
-    if rule is None:
-        size = math.ceil(count * settings.view_pool)
-    elif not rule.times:
-        size = available
-    else:
-        # Where there is no choice nothing is drawn, so that the numbers after it stay the published ones.
-        times = rule.times[generator.integers(len(rule.times))] if len(rule.times) > 1 else rule.times[0]
-        size = min(times * count, rule.at_most)
-    return _some(views.nearest(query_id, candidates, max(count, min(size, available))), count, generator)
-
-
-def _draw_from_video(
+def _draw(
     views: SceneViews,
     pool: list[str],
     queries: list[str],
-    rule: FrameWindow,
+    rule: NearestViews | FrameWindow | None,
     settings: DataSettings,
     generator: np.random.Generator,
 ) -> tuple[str, list[str]]:
-    if len(queries) > 2 * rule.ends:
-        queries = queries[rule.ends : -rule.ends]
     query_id = queries[generator.integers(len(queries))]
-    candidates = _candidates(query_id, pool, settings, generator)
-    shift = int(generator.integers(-rule.shift, rule.shift + 1))
-    nearer = frame_window(pool, query_id, candidates, rule.frames, shift)
-    views.check_enough(query_id, nearer, settings.working_views)
-    return query_id, _some(nearer, settings.working_views, generator)
-
-
-def _candidates(query_id: str, pool: list[str], settings: DataSettings, generator: np.random.Generator) -> list[str]:
     others = [image_id for image_id in pool if image_id != query_id]
-    return [query_id, *others] if generator.random() < settings.query_kept else others
+    candidates = [query_id, *others] if generator.random() < settings.query_kept else others
+    count, available = settings.working_views, len(candidates)
+    if isinstance(rule, FrameWindow):
+        shift = int(generator.integers(-rule.shift, rule.shift + 1))
+        nearer = frame_window(pool, query_id, candidates, rule.frames, shift)
+        views.check_enough(query_id, nearer, count)
+    else:
+        size = _pool_size(rule, settings, available, generator)
+        nearer = views.nearest(query_id, candidates, max(count, min(size, available)))
+    return query_id, [nearer[index] for index in generator.permutation(len(nearer))[:count]]
 
 
-def _some(image_ids: list[str], count: int, generator: np.random.Generator) -> list[str]:
-    return [image_ids[index] for index in generator.permutation(len(image_ids))[:count]]
+def _pool_size(
+    rule: NearestViews | None, settings: DataSettings, available: int, generator: np.random.Generator
+) -> int:
+    if rule is None:
+        return math.ceil(settings.working_views * settings.view_pool)
+    if not rule.times:
+        return available
+    # Where there is no choice nothing is drawn, so that the numbers after it stay those of earlier runs.
+    times = rule.times[generator.integers(len(rule.times))] if len(rule.times) > 1 else rule.times[0]
+    return min(times * settings.working_views, rule.at_most)
 
 
 def frame_window(frames: list[str], query_id: str, candidates: list[str], reach: int, shift: int) -> list[str]:

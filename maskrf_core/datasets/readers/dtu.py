@@ -19,7 +19,7 @@ PUBLISHED_TEST_WIDTH = 800
 TURNED = np.diag([1.0, -1.0, -1.0])
 """Turns the scans' world so that it has y up."""
 LARGEST_CONDITION = 1e8
-"""Largest condition of a projection's left 3×3; focal lengths of thousands of pixels make it about their square over a few."""
+"""Largest condition of a projection's left 3×3; focal lengths of thousands of pixels give their square over a few."""
 LARGEST_MATRIX = 1 << 16
 """Bytes that one array of cameras.npz takes at most, for a damaged or hostile file; a 4×4 of float64 takes 256."""
 
