@@ -151,16 +151,17 @@ def check_weights(settings: DataSettings) -> None:
 def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
     """Find the scenes that `train_scenes` names, by data set in order of naming, and whole data sets that are absent.
 
-    Scans of DTU that are held out for tests are not among those of the whole data set.
+    Scenes that are held out for tests are not among those of a whole data set.
 
     Raises:
         DatasetError: no data set is there, or a data set is unknown.
     """
     names: dict[str, dict[str, bool]] = {}
-    absent = []
+    absent, held_out = [], held_out_places()
     for entry in expand_scene_names(settings.train_scenes):
         data_set, _, scene = entry.partition("/")
-        found = [entry] if scene else usable_scene_names(data_set, settings.data_root)
+        listed = [entry] if scene else scene_names(data_set, settings.data_root)
+        found = [name for name in listed if scene or place_of(name) not in held_out]
         if not found:
             absent.append(data_set)
             continue
@@ -177,12 +178,6 @@ def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
         for data_set, scenes in names.items()
     ]
     return groups, absent
-
-
-def usable_scene_names(data_set: str, data_root: str | Path) -> list[str]:
-    """List all scenes of a data set that may be trained on."""
-    held_out = held_out_places()
-    return [name for name in scene_names(data_set, data_root) if place_of(name) not in held_out]
 
 
 def _absence(absent: Sequence[str], groups: Sequence[SceneGroup], data_root: str) -> list[str]:

@@ -29,7 +29,7 @@ def test_functions_are_called_when_asked_for_and_once():
 
 @pytest.mark.parametrize("frames", [[], [FRAME, FRAME]])
 def test_no_frames_and_two_of_one_id_are_refused(frames):
-    with pytest.raises(DatasetError, match="space/hall: holds no images, or two of one id. Unpack"):
+    with pytest.raises(DatasetError, match=r"space/hall: holds no images, or two of one id\. Unpack"):
         FrameScene(ASKED, frames)
 
 
