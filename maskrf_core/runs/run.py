@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from maskrf_core.datasets.records import published_weights
 from maskrf_core.runs.provenance import provenance
 from maskrf_core.runs.status import TrainingStatus, read_status
 from maskrf_core.settings.config import Config, may_differ, read_config, to_yaml
@@ -143,8 +144,15 @@ class Run:
 
 def differing_settings(first: Config, second: Config) -> dict[str, tuple[Any, Any]]:
     """Dotted name → the two values, for every setting in which two configs differ."""
-    one, other = flat(first.model_dump()), flat(second.model_dump())
-    return {name: (one[name], other[name]) for name in one if one[name] != other[name]}
+    one, other = settings_by_name(first), settings_by_name(second)
+    return {name: (one.get(name), other.get(name)) for name in one | other if one.get(name) != other.get(name)}
+
+
+def settings_by_name(config: Config) -> dict[str, Any]:
+    """Return settings by dotted name, with the published weights of data sets, which older configs write out."""
+    values = config.model_dump()
+    values["data"]["data_set_weights"] = published_weights() | values["data"]["data_set_weights"]
+    return flat(values)
 
 
 def _left_by_an_interrupted_start(path: Path) -> bool:

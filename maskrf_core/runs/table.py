@@ -12,7 +12,7 @@ import pandas as pd
 from maskrf_core.runs.cost import COSTS, cost, provenance_of
 from maskrf_core.runs.found import run_folders
 from maskrf_core.runs.lock import is_owned
-from maskrf_core.runs.run import Run, differing_settings, flat
+from maskrf_core.runs.run import Run, differing_settings, flat, settings_by_name
 from maskrf_core.settings.config import Config
 from maskrf_core.support.errors import MaskrfError, RunError, SettingsError
 
@@ -42,7 +42,7 @@ def table(root: str | Path, where: Mapping[str, Any] | None = None, sort: str | 
     root = Path(root)
     rows = {str(folder.relative_to(root)): _row(folder) for folder in run_folders(root)}
     frame = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
-    known = flat(Config(stage="pretrain").model_dump())
+    known = settings_by_name(Config(stage="pretrain"))
     settings = [name for name in dict.fromkeys([*known, *frame.columns]) if name not in COLUMNS]
     frame = frame.reindex(columns=[*COLUMNS, *settings])
     frame.index.name = "run"
@@ -83,7 +83,7 @@ def _row(folder: Path) -> dict[str, Any]:
         metrics = _whole_rows(run)
         state, step, reason = _state(run, config.training.steps, metrics)
         own = {"state": state, "step": step, "steps": config.training.steps, "reason": reason}
-        settings = flat(config.model_dump())  # the stage among them
+        settings = settings_by_name(config)  # the stage among them
         return own | _scores(metrics[metrics["phase"] == judged]) | cost(folder) | settings
     except (MaskrfError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return {"state": UNREADABLE, "reason": f"{type(error).__name__}: {error}".splitlines()[0]}

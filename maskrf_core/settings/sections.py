@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Stage = Literal["pretrain", "finetune", "per_scene"]
 Preset = Literal["demo", "paper"]
@@ -22,7 +22,6 @@ PathKind = Literal["auto", "spiral", "circle", "interpolate", "orbit", "none"]
 PathFrames = Annotated[int, Field(ge=2, le=10_000, description="pictures of a camera path")]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 CropSide = Annotated[int, Field(ge=32, le=8192)]
-PUBLISHED_WEIGHTS = {"gso": 80.0, "dtu_train": 20.0, "real_iconic": 10.0, "space": 20.0, "real_estate": 40.0}
 
 
 class Settings(BaseModel):
@@ -121,8 +120,9 @@ class DataSettings(Settings):
     train_scenes: list[str] = Field(["demo/train"], min_length=1)
     validation_scenes: list[str] = Field(["demo/validation"], min_length=1)
     data_set_weights: dict[str, Weight] = Field(
-        PUBLISHED_WEIGHTS,
-        description="how often a data set is drawn, relative to the others that are there; 1 where none is given",
+        {},
+        description="how often a data set is drawn, relative to the others that are there; where none is given, as "
+        "published, or 1",
     )
     crop_height: CropSide | None = Field(None, description="pixels; of forward-facing data sets, none: the whole side")
     crop_width: CropSide | None = Field(None, description="likewise")
@@ -145,11 +145,6 @@ class DataSettings(Settings):
     unknown_depth_is_near: bool = Field(
         True, description="supervise unknown depth (0) as near, as published; False leaves it out"
     )
-
-    @field_validator("data_set_weights")
-    @classmethod
-    def _others_keep_their_weights(cls, weights: dict[str, float]) -> dict[str, float]:
-        return PUBLISHED_WEIGHTS | weights
 
 
 class TrainingSettings(Settings):

@@ -8,7 +8,7 @@ from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.batches.one_scene import OneScene
 from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes
-from maskrf_core.datasets.places import HELD_OUT, is_among, place_of
+from maskrf_core.datasets.records import held_out_places, is_among, place_of
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.model.masking.strategies import masked_count
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
@@ -159,7 +159,7 @@ def _origins(config: Config) -> Iterator[tuple[str, Config]]:
 def check_places(train_scenes: Iterable[str], config: Config) -> None:
     """Raise `DatasetError` if a place is used for more than one of training, validation and test.
 
-    Places that published models are tested on (`places.HELD_OUT`) count as tested, whatever is tested here.
+    Places that published models are tested on (`records.held_out_places`) count as tested, whatever is tested here.
     """
     trained = {place_of(name) for name in train_scenes}
     validated, tested = (
@@ -170,7 +170,7 @@ def check_places(train_scenes: Iterable[str], config: Config) -> None:
         (trained & validated, "trained on and validated on"),
         (trained & tested, "trained on and tested on"),
         (validated & tested, "validated on and tested on"),
-        (trained & HELD_OUT, "trained on, though held out for tests of published models"),
+        (trained & held_out_places(), "trained on, though held out for tests of published models"),
     ):
         if both:
             raise DatasetError(f"{', '.join(sorted(both))}: {uses}. Choose different scenes for each.")

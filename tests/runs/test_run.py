@@ -6,7 +6,7 @@ import pytest
 
 from maskrf_core.runs import Run, differing_settings
 from maskrf_core.runs.log import RunLog, latest
-from maskrf_core.settings.config import load_config
+from maskrf_core.settings.config import load_config, to_yaml
 from maskrf_core.support.errors import RunError
 
 
@@ -43,6 +43,23 @@ def test_another_number_of_processes_is_another_run(tmp_path, config):
     Run.start(tmp_path, load_config("pretrain", "demo", {"hardware.device": "cpu"}))
     with pytest.raises(RunError, match=r"hardware\.devices: 1 there, 2 asked for"):
         Run.start(tmp_path, load_config("pretrain", "demo", {"hardware.devices": 2}))
+
+
+def test_a_run_whose_config_writes_the_published_weights_out_goes_on(tmp_path, config):
+    """As those of earlier versions do, whose settings held them."""
+    run = Run.start(tmp_path, config)
+    published = {"gso": 80.0, "dtu_train": 20.0, "real_iconic": 10.0, "space": 20.0, "real_estate": 40.0}
+    assert "data_set_weights: {}" in run.config_path.read_text()
+    older = load_config(
+        "pretrain", "demo", {f"data.data_set_weights.{name}": value for name, value in published.items()}
+    )
+    run.config_path.write_text(to_yaml(older))
+    assert differing_settings(Run.open(tmp_path).config, config) == {}
+    assert Run.start(tmp_path, config).config == config
+    with pytest.raises(RunError, match=r"data\.data_set_weights\.space: 20\.0 there, 5\.0 asked for"):
+        Run.start(tmp_path, load_config("pretrain", "demo", {"data.data_set_weights.space": 5.0}))
+    with pytest.raises(RunError, match=r"data\.data_set_weights\.demo: None there, 2\.0 asked for"):
+        Run.start(tmp_path, load_config("pretrain", "demo", {"data.data_set_weights.demo": 2.0}))
 
 
 def test_other_config_is_refused_and_nothing_changes(tmp_path, config):

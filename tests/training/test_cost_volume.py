@@ -8,7 +8,7 @@ from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.checkpoints.published_checkpoints import load_renderer
 from maskrf_core.datasets.batches import scene_views as views_module
 from maskrf_core.datasets.batches.batch import ModelInputs
-from maskrf_core.datasets.demo import DemoScene
+from maskrf_core.datasets.readers.frames import FrameScene
 from maskrf_core.rendering.evaluation import evaluate
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config, load_config
@@ -37,7 +37,7 @@ def no_depth(*_, **__):
 @pytest.fixture
 def without_depth(monkeypatch):
     """Neither a scene's own depth nor an estimate, in data workers too: they are forks."""
-    monkeypatch.setattr(DemoScene, "depth", no_depth)
+    monkeypatch.setattr(FrameScene, "depth", no_depth)
     monkeypatch.setattr(views_module, "depth_maps", no_depth)
 
 
@@ -63,7 +63,7 @@ def pretrained(data_root, tmp_path_factory):
     """Its folder of data is gone afterwards, as far as others are told."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKRF_SMOKE", "1")
-        patch.setattr(DemoScene, "depth", no_depth)
+        patch.setattr(FrameScene, "depth", no_depth)
         patch.setattr(views_module, "depth_maps", no_depth)
         run = Run.start(tmp_path_factory.mktemp("runs") / "pretrained", config_of(data_root))
         fit(run)

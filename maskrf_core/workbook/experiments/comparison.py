@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from maskrf_core.datasets.batches.scene_views import expand_scene_names
-from maskrf_core.datasets.places import is_among, place_of
+from maskrf_core.datasets.records import is_among, place_of
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import load, nearest_view_copy, open_for_evaluation
 from maskrf_core.runs import Run
