@@ -11,7 +11,7 @@ from maskrf_core.checkpoints.checkpoint_files import load_weights
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.losses import Objective, weighted_sum
+from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import validate
 from maskrf_core.runs import Run
@@ -21,6 +21,7 @@ from maskrf_core.support.errors import RunError
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.first_weights import renderer_of_run
 from maskrf_core.training.metric_averager import MetricAverager, check_finite
+from maskrf_core.training.objective import Objective, masked_weight
 from maskrf_core.training.preflight import open_checked_scenes, prepare_depths
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, rank, start_fabric
 from maskrf_core.training.process.stopping import TrainingStopped, asked_to_stop
@@ -153,7 +154,7 @@ class Trainer:
 
         self.model.train()
         terms = self.model(draw.batch.to(self.fabric.device), generator=generator)
-        total = weighted_sum(terms, config.masking, self.step)
+        total = weighted_sum(terms, masked_weight(config.masking, self.step))
         values = {name: float(term.detach()) for name, term in {"total": total, **terms}.items()}
         check_finite(values, f"{self.run.folder}: the loss is not finite at step {self.step}", draw.origin)
         self.optimiser.zero_grad()
