@@ -23,6 +23,10 @@ from maskrf_core.support.errors import SettingsError
 Strategy = Callable[..., Bool[Tensor, "view ray sample"]]
 OF_NOTEBOOK = "__main__"
 """Module of functions that a notebook's own cells define: no other process has them."""
+REMEDY = (
+    "Only the notebook whose cells define it has it. Train it there, by train(run, here=True), or put it into a module "
+    "and name that one."
+)
 
 
 def ray_and_view(
@@ -81,14 +85,18 @@ def find_strategy(name: str) -> Strategy:
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
-        remedy = "Put it into a module that can be imported here, below the folder that this was started in."
-        if module == OF_NOTEBOOK:
-            remedy = "Only the notebook that defines it has it: train it there, train(run, here=True), or put it into "
-            remedy += "a module and name that one."
+        elsewhere = "Put it into a module that can be imported here, below the folder that this was started in."
+        remedy = REMEDY if module == OF_NOTEBOOK else elsewhere
         raise SettingsError(f"masking.strategy={name!r}: cannot be imported ({error}). {remedy}") from error
     if not callable(found):
         raise SettingsError(f"masking.strategy={name!r}: is of type {type(found).__name__}, not a function.")
     return found
+
+
+def check_other_process_has(masking: MaskingSettings) -> None:
+    """Raise `SettingsError` if a training that masks needs a function of this notebook, which no other process has."""
+    if masking.masks and masking.strategy.startswith(f"{OF_NOTEBOOK}:"):
+        raise SettingsError(f"masking.strategy={masking.strategy!r}: another process cannot import it. {REMEDY}")
 
 
 def draw_mask(
