@@ -5,12 +5,12 @@ import torch
 
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import colour_loss, consistency_loss, feature_alignment_loss, ramp, weighted_sum
-from maskrf_core.model.gathering import ReferenceFeatures
+from maskrf_core.model.gathering import ReferenceFeatures, query_colours
 from maskrf_core.model.renderer import Renderer, RenderPass
 from maskrf_core.model.rendering import MaskedFeatures
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import FreeMapSettings, ModelSettings
-from maskrf_core.training.objective import Objective, draw_depth_pixels, masked_weight, query_colours
+from maskrf_core.training.objective import Objective, draw_depth_pixels, masked_weight
 from tests.model.tiny import depth_term, fill_by_formula, tiny_batch, tiny_renderer, tiny_views
 
 

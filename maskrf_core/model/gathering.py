@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from maskrf_core.cameras import camera_centres, pixel_rays, project, towards_camera
@@ -58,9 +58,14 @@ def rays_of(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> QueryRays:
     return QueryRays(*pixel_rays(query.K[0], query.w2c[0], pixels_xy), query.depth_range[0])
 
 
+def query_colours(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> Float[Tensor, "ray 3"]:
+    """Return the true colours of query pixels: bilinear, zero outside the image."""
+    return sample_map(query.images, pixels_xy[None], *query.image_size, padding="zeros")[0]
+
+
 def towards_query(rays: QueryRays) -> Float[Tensor, "ray 3"]:
     """Return the unit vectors from the samples of each ray to the query camera."""
-    return -nn.functional.normalize(rays.directions, dim=-1)
+    return -functional.normalize(rays.directions, dim=-1)
 
 
 class ViewSamples(NamedTuple):

@@ -23,7 +23,7 @@ from maskrf_core.model.image_encoder import image_encoder
 from maskrf_core.model.layers import with_modules
 from maskrf_core.model.masking.prediction import MaskedModelling
 from maskrf_core.model.masking.strategies import draw_mask
-from maskrf_core.model.rendering import PassRendering, PointPrediction, Rendering, concatenate, volume_render
+from maskrf_core.model.rendering import PassRendering, PointPrediction, Rendering, concatenate, hit_probability_of
 from maskrf_core.model.sampling import RaySamples, coarse_depths, draw_fine_depths, merge_depths
 from maskrf_core.model.visibility import (
     DistributionDecoder,
@@ -106,6 +106,22 @@ class RenderPass(nn.Module):
         return nullcontext() if precision is None else torch.autocast(device.type, precision, cache_enabled=False)
 
 
+def volume_render(
+    points: PointPrediction,
+    depths: Float[Tensor, "ray sample"],
+    ray_mask: Bool[Tensor, "ray"],
+    direct_rgb: Float[Tensor, "ray 3"] | None = None,
+) -> PassRendering:
+    """Alpha-composite the samples from front to back; `ray_mask` and `direct_rgb` are handed through.
+
+    alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained.
+    """
+    hit_probability = hit_probability_of(1 - torch.exp(-points.density))
+    rgb = (hit_probability[..., None] * points.colours).sum(dim=1)
+    depth = (hit_probability * depths).sum(dim=1)
+    return PassRendering(rgb, depth, hit_probability, depths, ray_mask, direct_rgb)
+
+
 class Renderer(nn.Module):
     """A generalizable neural radiance field: renders a query view of any scene from a few reference views."""
 
@@ -170,13 +186,12 @@ class Renderer(nn.Module):
         coarse, points = self.render_coarse(features, rays)
         depths, fine_samples = coarse.sample_depths, self.settings.fine_samples
         new = draw_fine_depths(depths, coarse.hit_probability, rays.depth_range, fine_samples, generator=generator)
-        merged = merge_depths(depths, new)
-        mask = self._drawn_mask(len(features.views), merged.depths, mask_ratio, generator)
-        samples = RaySamples.at(merged.depths, rays.depth_range)
+        samples, coarse_positions = merge_depths(depths, new, rays.depth_range)
+        mask = self._drawn_mask(len(features.views), samples, mask_ratio, generator)
         fine, fine_points = self.render_fine(features, rays, samples, coarse.ray_mask, mask=mask)
         if mask is None:
             return Rendering(coarse, fine)
-        return Rendering(coarse, fine, self.masked_modelling(mask, fine_points, points, merged.coarse_positions))
+        return Rendering(coarse, fine, self.masked_modelling(mask, fine_points, points, coarse_positions))
 
     def render_coarse(self, features: ReferenceFeatures, rays: QueryRays) -> tuple[PassRendering, PointPrediction]:
         """Render the coarse pass alone, and return its predictions too."""
@@ -199,14 +214,14 @@ class Renderer(nn.Module):
         return volume_render(points, samples.depths, ray_mask, direct_rgb), points
 
     def _drawn_mask(
-        self, views: int, depths: Float[Tensor, "ray sample"], mask_ratio: float, generator: torch.Generator | None
+        self, views: int, samples: RaySamples, mask_ratio: float, generator: torch.Generator | None
     ) -> Bool[Tensor, "view ray sample"] | None:
         if mask_ratio == 0:
             return None
         if generator is None:
             raise ValueError("masking draws at random: pass a generator, or mask_ratio=0")
-        strategy = self.masked_modelling.settings.strategy
-        return draw_mask(strategy, views, *depths.shape, mask_ratio, generator=generator).to(depths.device)
+        shape, strategy = (views, *samples.depths.shape), self.masked_modelling.settings.strategy
+        return draw_mask(strategy, *shape, mask_ratio, generator=generator).to(samples.depths.device)
 
     def render_chunks(
         self, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int, map_chunks: MapFunction = map

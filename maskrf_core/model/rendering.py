@@ -1,4 +1,4 @@
-"""Volume rendering, and the types of what comes out of the networks and of the renderer."""
+"""The types of what comes out of the networks and of the renderer."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -63,22 +63,6 @@ def hit_probability_of(alpha: Float[Tensor, "ray sample"]) -> Float[Tensor, "ray
     """Multiply each alpha by the product of 1 - alpha + 1e-10 over the samples before it (front to back)."""
     passes = torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha[:, :-1] + 1e-10], dim=1)
     return alpha * passes.cumprod(dim=1)
-
-
-def volume_render(
-    points: PointPrediction,
-    depths: Float[Tensor, "ray sample"],
-    ray_mask: Bool[Tensor, "ray"],
-    direct_rgb: Float[Tensor, "ray 3"] | None = None,
-) -> PassRendering:
-    """Alpha-composite the samples from front to back; `ray_mask` and `direct_rgb` are handed through.
-
-    alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained.
-    """
-    hit_probability = hit_probability_of(1 - torch.exp(-points.density))
-    rgb = (hit_probability[..., None] * points.colours).sum(dim=1)
-    depth = (hit_probability * depths).sum(dim=1)
-    return PassRendering(rgb, depth, hit_probability, depths, ray_mask, direct_rgb)
 
 
 def concatenate(renderings: list[Rendering]) -> Rendering:

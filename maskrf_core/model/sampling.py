@@ -105,15 +105,17 @@ def draw_fine_depths(
     return depth_from_normalised(inverse_transform_sample(edges, hit_probability.detach(), u), near, far)
 
 
-class MergedDepths(NamedTuple):
-    """Coarse and new depths, in order along each ray."""
+class MergedSamples(NamedTuple):
+    """Coarse and new samples, in order along each ray."""
 
-    depths: Float[Tensor, "ray sample"]
+    samples: RaySamples
     coarse_positions: Int64[Tensor, "ray coarse_sample"]
     """Place of each coarse sample in the sorted list."""
 
 
-def merge_depths(coarse: Float[Tensor, "ray coarse_sample"], new: Float[Tensor, "ray new"]) -> MergedDepths:
-    """Sort coarse and new depths into one list."""
+def merge_depths(
+    coarse: Float[Tensor, "ray coarse_sample"], new: Float[Tensor, "ray new"], depth_range: Float[Tensor, "2"]
+) -> MergedSamples:
+    """Sort coarse and new depths into one list of samples."""
     depths, order = torch.sort(torch.cat([coarse, new], dim=1), dim=1)
-    return MergedDepths(depths, order.argsort(dim=1)[:, : coarse.shape[1]])
+    return MergedSamples(RaySamples.at(depths, depth_range), order.argsort(dim=1)[:, : coarse.shape[1]])

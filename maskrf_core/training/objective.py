@@ -8,7 +8,7 @@ from maskrf_core.datasets.batches.augment import pad_by_reflection
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.datasets.batches.scene_views import ENCODER_MULTIPLE
 from maskrf_core.losses import DepthSupervision, StepResult, ramp, raw_terms
-from maskrf_core.model.gathering import ReferenceFeatures, query_rays, sample_map
+from maskrf_core.model.gathering import ReferenceFeatures, query_colours, query_rays, sample_map
 from maskrf_core.model.masking.strategies import draw_mask_ratio
 from maskrf_core.model.renderer import Renderer, RenderPass
 from maskrf_core.model.rendering import Rendering
@@ -37,10 +37,10 @@ class Objective(nn.Module):
 
     def forward(self, batch: SceneBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Render the batch's pixels, masked by a ratio drawn anew, and compute all terms (`losses.TERMS`)."""
-        features = self.prepared.encode(batch.references, batch.sources)
+        rays, colours = query_rays(batch), query_colours(batch.query, batch.pixels_xy)
         mask_ratio = draw_mask_ratio(self.config.masking, generator=generator)
-        rendering = self.prepared.render_rays(features, query_rays(batch), mask_ratio=mask_ratio, generator=generator)
-        colours = query_colours(batch.query, batch.pixels_xy)
+        features = self.prepared.encode(batch.references, batch.sources)
+        rendering = self.prepared.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
         depth = self._depth(features, generator) if self.config.supervises_depth else None
         own = self._own_hits(batch, rendering) if self.config.stage == "per_scene" else (None, None)
         return raw_terms(StepResult(rendering, colours, depth, *own))
@@ -71,11 +71,6 @@ def as_hardware_says(renderer: Renderer, hardware: HardwareSettings, rays: int) 
     from maskrf_core.model.fast.pass_variants import prepared_for_training
 
     return prepared_for_training(renderer, hardware, rays)
-
-
-def query_colours(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> Float[Tensor, "ray 3"]:
-    """Return the true colours of query pixels: bilinear, zero outside the image."""
-    return sample_map(query.images, pixels_xy[None], *query.image_size, padding="zeros")[0]
 
 
 def draw_depth_pixels(views: Views, count: int, *, generator: torch.Generator) -> Float[Tensor, "{count} 2"]:

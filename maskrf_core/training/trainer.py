@@ -64,7 +64,6 @@ class Trainer:
         self.config = run.config
         self.report = report or StatusReport(run)
         self.mixture, self.validation_scenes = open_checked_scenes(self.config)
-
         self.fabric = start_fabric(self.config.hardware)
         self.together = ProcessGroup(self.fabric)
         checkpoint = read_newest(run, first=self.together.is_first)
@@ -96,16 +95,16 @@ class Trainer:
             self._do_the_rest(RunLog(self.run, self.step) if first else None)
 
     def _do_the_rest(self, log: RunLog | None) -> None:
-        title = f"{self.config.stage} {self.run.folder.name}"
+        total, title = self.config.training.steps, f"{self.config.stage} {self.run.folder.name}"
         with (
             closing(log) if log else nullcontext(),
-            closing(Progress(self.config.training.steps, self.step, title)) as progress,
+            closing(Progress(total, self.step, title)) as progress,
             closing(self.batches()) as batches,
         ):
             self._fit(batches, log, progress)
 
     def batches(self) -> Iterator[TrainingDraw]:
-        """This process's batches of the remaining steps, made ahead by the config's data workers."""
+        """Make this process's batches of the remaining steps, made ahead by the config's data workers."""
         return training_batches(
             self.mixture,
             seed=(self.config.training.seed, FIRST_STREAM),
@@ -145,7 +144,7 @@ class Trainer:
             self.interval.resume()
 
     def _train_step(self, draw: TrainingDraw) -> dict[str, float]:
-        """One optimiser step; the raw terms and their weighted sum."""
+        """Do one optimiser step and return the raw terms and their weighted sum."""
         config = self.config
         seed = stream_seed(config.training.seed, self.step, self.together.rank)
         generator = torch.Generator(self.fabric.device).manual_seed(seed)
@@ -165,7 +164,7 @@ class Trainer:
         return values
 
     def _next(self, batches: Iterator[TrainingDraw]) -> TrainingDraw:
-        """The next batch. Data workers may have been ended by the very signal that asks this process to stop."""
+        """Return the next batch. Data workers may have been ended by the very signal that asks this process to stop."""
         try:
             return next(batches)
         except RunError:
@@ -183,7 +182,7 @@ class Trainer:
             self._save()
 
     def _judge(self, split: SplitKind) -> dict[str, float]:
-        """Mean metrics over the validation views; the weights are kept if they are the best so far.
+        """Average metrics over the validation views; the weights are kept if they are the best so far.
 
         By test views, which those of a per-scene training are, nothing is chosen: they are only logged.
         """
@@ -239,7 +238,7 @@ class Trainer:
             save(renderer=self.renderer, step=self.step, state={"optimiser": self.optimiser.state_dict(), **state})
 
     def _restored(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
-        """The state besides the weights, of which the first checkpoints hold less."""
+        """Load the weights and return the rest of the state, of which the first checkpoints hold less."""
         load_weights(self.renderer, checkpoint["weights"], self.run.last_checkpoint)
         state = checkpoint["state"]
         self.step, self.best = checkpoint["step"], state["best"]

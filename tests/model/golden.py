@@ -14,11 +14,10 @@ from torch import Tensor
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import colour_loss, feature_alignment_loss
 from maskrf_core.model import renderer as renderer_module
-from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.gathering import query_colours, query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering
 from maskrf_core.model.sampling import draw_fine_depths
-from maskrf_core.training.objective import query_colours
 from tests.model.tiny import depth_term, scattered, tiny_batch, tiny_renderer
 
 PATH = Path(__file__).resolve().parents[1] / "data" / "golden.npz"

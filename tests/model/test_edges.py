@@ -7,11 +7,10 @@ import torch
 
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import colour_loss
-from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.gathering import query_colours, query_rays
 from maskrf_core.model.masking.strategies import STRATEGIES
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
-from maskrf_core.training.objective import query_colours
 from tests.model.tiny import depth_term, fill_by_formula, masked_terms, tiny_batch, tiny_renderer
 
 

@@ -6,9 +6,8 @@ import torch
 from maskrf_core.checkpoints.published_names import our_name
 from maskrf_core.losses import colour_loss, feature_alignment_loss, ramp
 from maskrf_core.model import renderer as renderer_module
-from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.gathering import query_colours, query_rays
 from maskrf_core.model.masking.prediction import MaskedModelling
-from maskrf_core.training.objective import query_colours
 from tests.model.tiny import depth_term
 
 STEPS = [19_999, 25_000, 400_000]

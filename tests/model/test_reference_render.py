@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.gathering import query_colours, query_rays
 from maskrf_core.model.sampling import RaySamples
-from maskrf_core.training.objective import query_colours
 
 
 @torch.no_grad()

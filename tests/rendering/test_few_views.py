@@ -11,13 +11,13 @@ from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.scene import open_scene
+from maskrf_core.model.gathering import query_colours
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import evaluate
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import DatasetError, SettingsError
-from maskrf_core.training.objective import query_colours
 from maskrf_core.training.trainer import fit
 from tests.model.tiny import fill_by_formula, tiny_batch, tiny_views
 

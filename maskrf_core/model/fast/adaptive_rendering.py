@@ -17,7 +17,7 @@ from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering, Rendering
-from maskrf_core.model.sampling import MergedDepths, RaySamples, draw_fine_depths, merge_depths
+from maskrf_core.model.sampling import MergedSamples, RaySamples, draw_fine_depths, merge_depths
 from maskrf_core.support.threads import MapFunction
 
 NEW_COUNTS = 2.0
@@ -144,8 +144,8 @@ def thinned_fine_pass(
     new = draw_fine_depths(
         coarse.sample_depths, coarse.hit_probability, rays.depth_range, renderer.settings.fine_samples
     )
-    samples = thin(merge_depths(coarse.sample_depths, new), rays.depth_range, samples)
-    return renderer.render_fine(features, rays, samples, coarse.ray_mask)[0]
+    thinned = thin(merge_depths(coarse.sample_depths, new, rays.depth_range), samples)
+    return renderer.render_fine(features, rays, thinned, coarse.ray_mask)[0]
 
 
 @dataclass(frozen=True)
@@ -163,26 +163,26 @@ class ThinnedSamples(RaySamples):
     """Number of samples of the full list that it stands for."""
 
 
-def thin(merged: MergedDepths, depth_range: Float[Tensor, "2"], kept: int) -> ThinnedSamples:
+def thin(merged: MergedSamples, kept: int) -> ThinnedSamples:
     """Choose the middle samples of `kept` blocks of consecutive ones; all samples where there are fewer.
 
     All blocks have about equal room, so that they are shorter where samples were drawn than between surfaces.
     """
-    begin, end = blocks(merged, min(kept, merged.depths.shape[1]))
+    every = merged.samples
+    begin, end = blocks(merged, min(kept, every.depths.shape[1]))
     index = (begin + end) // 2
-    every = RaySamples.at(merged.depths, depth_range)
     parts = (part.gather(1, index) for part in (every.depths, every.half_before, every.half_behind))
-    return ThinnedSamples(*parts, index, (end - begin).to(merged.depths.dtype))
+    return ThinnedSamples(*parts, index, (end - begin).to(every.depths.dtype))
 
 
-def blocks(merged: MergedDepths, count: int) -> tuple[Int64[Tensor, "ray {count}"], Int64[Tensor, "ray {count}"]]:
+def blocks(merged: MergedSamples, count: int) -> tuple[Int64[Tensor, "ray {count}"], Int64[Tensor, "ray {count}"]]:
     """Return begin and end of `count` blocks, none of them empty, that together are the merged list."""
-    rays, full = merged.depths.shape
+    rays, full = merged.samples.depths.shape
     coarse = merged.coarse_positions.shape[1]
     total = coarse + NEW_COUNTS * (full - coarse)
     # A sample with more room than a block has would leave one empty.
     new_counts, total = (NEW_COUNTS, total) if NEW_COUNTS * count <= total else (1.0, full)
-    room = torch.full_like(merged.depths, new_counts).scatter(1, merged.coarse_positions, 1.0)
+    room = torch.full_like(merged.samples.depths, new_counts).scatter(1, merged.coarse_positions, 1.0)
     middle = room.cumsum(dim=1) - room / 2
     bounds = torch.arange(1, count, dtype=middle.dtype, device=middle.device) * (total / count)
     inner = torch.searchsorted(middle, bounds.expand(rays, -1).contiguous())

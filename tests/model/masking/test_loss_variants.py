@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from maskrf_core.losses import masked_colour_loss, weighted_sum
+from maskrf_core.model.gathering import query_colours
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import MaskedColours
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
-from maskrf_core.training.objective import Objective, masked_weight, query_colours
+from maskrf_core.training.objective import Objective, masked_weight
 from tests.model.tiny import tiny_batch
 
 
