@@ -1,4 +1,4 @@
-"""What training minimises: pure terms of tensors, each weighted once, one sum.
+"""Terms of the loss: pure functions of tensors, each weighted once, one sum.
 
 A new term is a function and a line of `TERMS`: it is computed, logged and summed from then on.
 """
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from maskrf_core.model.rendering import MaskedColours, MaskedFeatures, PassRendering, Rendering
+from maskrf_core.model.rendering import MaskedColours, MaskedFeatures, PassRendering
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class DepthSupervision:
 class StepResult:
     """All that the terms of a training step are computed from."""
 
-    rendering: Rendering
+    coarse: PassRendering
+    fine: PassRendering
+    masked: MaskedFeatures | MaskedColours | None
     colours: Float[Tensor, "ray 3"]
     """True colours of the query rays."""
     depth: DepthSupervision | None = None
@@ -40,18 +42,6 @@ class StepResult:
     own_coarse_hits: Float[Tensor, "ray sample"] | None = None
     own_fine_hits: Float[Tensor, "ray fine_sample"] | None = None
     """Hit probabilities of the samples by the query's own map, in a per-scene training."""
-
-    @property
-    def coarse(self) -> PassRendering:
-        return self.rendering.coarse
-
-    @property
-    def fine(self) -> PassRendering:
-        return self.rendering.fine
-
-    @property
-    def masked(self) -> MaskedFeatures | MaskedColours | None:
-        return self.rendering.masked
 
 
 def colour_loss(

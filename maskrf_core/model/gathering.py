@@ -69,7 +69,7 @@ def towards_query(rays: QueryRays) -> Float[Tensor, "ray 3"]:
 
 
 class ViewSamples(NamedTuple):
-    """What the reference views contribute at every sample of every query ray."""
+    """Contributions of the reference views at every sample of every query ray."""
 
     colours: Float[Tensor, "view ray sample 3"]
     image_features: Float[Tensor, "view ray sample 32"]

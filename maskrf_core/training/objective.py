@@ -43,7 +43,7 @@ class Objective(nn.Module):
         rendering = self.prepared.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
         depth = self._depth(features, generator) if self.config.supervises_depth else None
         own = self._own_hits(batch, rendering) if self.config.stage == "per_scene" else (None, None)
-        return raw_terms(StepResult(rendering, colours, depth, *own))
+        return raw_terms(StepResult(rendering.coarse, rendering.fine, rendering.masked, colours, depth, *own))
 
     def _depth(self, features: ReferenceFeatures, generator: torch.Generator) -> DepthSupervision:
         data, passes = self.config.data, (self.renderer.coarse, self.renderer.fine)

@@ -114,17 +114,14 @@ def test_a_strategy_from_anywhere_is_trained_with(tmp_path):
 
 def test_a_term_of_the_loss_is_one_entry(tmp_path, monkeypatch):
     """A made-up term and its weight are computed, logged and summed."""
-    plain = start(tmp_path / "plain", "finetune", training__steps=1, training__log_every=1)
-    fit(plain)
     spread = Term(lambda step: step.fine.hit_probability.square().sum(dim=1).mean(), weight=0.5)
     monkeypatch.setitem(TERMS, "spread", spread)
     run = start(tmp_path / "run", "finetune", training__steps=1, training__log_every=1)
     fit(run)
-    without, trained = (each.metrics().query("phase == 'train'").iloc[0] for each in (plain, run))
-    assert trained["spread"] > 0
-    assert trained["colour_fine"] == without["colour_fine"]
-    assert trained["total"] == pytest.approx(without["total"] + 0.5 * trained["spread"], rel=1e-5)
-    assert any((run.folder / "tensorboard").iterdir())
+    logged = run.metrics().query("phase == 'train'").iloc[0]
+    others = logged[["colour_coarse", "colour_fine", "depth_coarse", "depth_fine"]].sum()
+    assert logged["spread"] > 0
+    assert logged["total"] == pytest.approx(others + 0.5 * logged["spread"], rel=1e-5)
 
 
 PLAIN = """
@@ -138,7 +135,6 @@ with tempfile.TemporaryDirectory() as folder:
     fit(Run.start(Path(folder) / "run", load_config("pretrain", "demo", {"training.steps": 1})))
 found = [name for name in sys.modules if name.startswith("maskrf_core.model.fast")]
 assert not found, found
-assert not any(name.startswith("torch._inductor") for name in sys.modules)
 """
 
 

@@ -55,7 +55,7 @@ def shrink_depth_ranges(
 
 
 def jitter_depth_ranges(ranges: Float[Tensor, "view 2"], *, generator: np.random.Generator) -> Float[Tensor, "view 2"]:
-    """With probability 0.05, change near by up to ±5 %, of each view by its own factor; likewise far.
+    """Change near by up to ±5 % with probability 0.05, of each view by its own factor; likewise far.
 
     The two ends are drawn for themselves, each for all views at once (our reading of the published rule). A range
     that would become empty stays as it is.

@@ -32,7 +32,7 @@ PR_SET_PDEATHSIG = 1
 
 @runtime_checkable  # so that the tests' type checker can check arguments
 class Drawn(Protocol):
-    """What batches are drawn from: a `Mixture` of scenes, or `OneScene`."""
+    """Source of batches: a `Mixture` of scenes, or `OneScene`."""
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
         """Draw a batch that depends on nothing but the generator."""

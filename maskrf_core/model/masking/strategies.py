@@ -20,6 +20,7 @@ from torch import Tensor
 from maskrf_core.settings.sections import MaskingSettings
 from maskrf_core.support.errors import SettingsError
 
+Mask = Bool[Tensor, "{views} {rays} {samples}"]
 Strategy = Callable[..., Bool[Tensor, "view ray sample"]]
 OF_NOTEBOOK = "__main__"
 """Module of functions that a notebook's own cells define: no other process has them."""
@@ -29,9 +30,7 @@ REMEDY = (
 )
 
 
-def ray_and_view(
-    views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator
-) -> Bool[Tensor, "{views} {rays} {samples}"]:
+def ray_and_view(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> Mask:
     """Choose `int(samples * mask_ratio)` samples on each ray, and at each of them 1 to all views, to be masked.
 
     Samples are chosen uniformly without replacement; the number of views is uniform in 1 … views, and then which ones.
@@ -39,24 +38,18 @@ def ray_and_view(
     return _in_some_views(_scattered(rays, samples, mask_ratio, generator), views, generator)
 
 
-def ray(
-    views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator
-) -> Bool[Tensor, "{views} {rays} {samples}"]:
+def ray(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> Mask:
     """Choose samples as `ray_and_view` does, and mask them in all views: nothing shows what is there."""
     return _scattered(rays, samples, mask_ratio, generator).expand(views, -1, -1)
 
 
-def view(
-    views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator
-) -> Bool[Tensor, "{views} {rays} {samples}"]:
+def view(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> Mask:
     """Choose `int(views * mask_ratio)` views for each ray, uniformly without replacement, and mask all its samples."""
     order = torch.rand(views, rays, generator=generator, device=generator.device).argsort(dim=0)
     return (order < int(views * mask_ratio))[..., None].expand(-1, -1, samples)
 
 
-def block(
-    views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator
-) -> Bool[Tensor, "{views} {rays} {samples}"]:
+def block(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> Mask:
     """Mask as `ray_and_view` samples of a ray that follow one another; each possible first one is as likely."""
     length, device = int(samples * mask_ratio), generator.device
     first = torch.randint(samples - length + 1, (rays, 1), generator=generator, device=device)
@@ -101,7 +94,7 @@ def check_other_process_has(masking: MaskingSettings) -> None:
 
 def draw_mask(
     strategy: str, views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator
-) -> Bool[Tensor, "{views} {rays} {samples}"]:
+) -> Mask:
     """Draw the mask of a strategy.
 
     Raises:
