@@ -14,8 +14,8 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.rendering.render_cache import RenderCache
 from maskrf_core.rendering.render_keys import render_key, renderer_digest
 from maskrf_core.settings.sections import EXACT, RenderingSettings

@@ -6,6 +6,7 @@ import io
 import pandas as pd
 from torch.utils.tensorboard import SummaryWriter
 
+from maskrf_core.losses import TERMS
 from maskrf_core.runs import Run
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import RunError
@@ -19,9 +20,8 @@ SHOWN = {
     "test": ["coarse_psnr", "fine_psnr", "fine_ssim"],
 }  # fmt: skip
 """What a line shows of a phase; metrics.csv holds everything."""
-COLUMNS = [
-    "step", "phase", "total", "colour_coarse", "colour_fine", "colour_direct_coarse", "colour_direct_fine",
-    "depth_coarse", "depth_fine", "consistency_coarse", "consistency_fine", "feature_alignment", "masked_colour",
+BEFORE_TERMS = ["step", "phase", "total"]
+AFTER_TERMS = [
     "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim",
     "direct_psnr", "direct_ssim",
 ]  # fmt: skip
@@ -32,20 +32,21 @@ class RunLog:
 
     def __init__(self, run: Run, step: int):
         self._path = run.metrics_path
+        self._columns = [*BEFORE_TERMS, *TERMS, *AFTER_TERMS]
         kept = run.metrics()
         # Where nothing was done, all is about to be done again: what is logged before the first step, too.
         whole = kept["phase"].isin(SHOWN)  # a kill may have cut the last row
-        kept = kept[whole & (kept["step"] <= step) & (step > 0)].reindex(columns=COLUMNS)
+        kept = kept[whole & (kept["step"] <= step) & (step > 0)].reindex(columns=self._columns)
         write_text(self._path, kept.to_csv(index=False))
         self._events = SummaryWriter(run.folder / "tensorboard", purge_step=step + 1)
 
     def write(self, step: int, phase: str, numbers: dict[str, float]) -> str:
         """Log one row and return its line for people."""
-        unknown = numbers.keys() - set(COLUMNS)
+        unknown = numbers.keys() - set(self._columns)
         if unknown:
             raise ValueError(f"metrics without a column: {sorted(unknown)}")
         row = io.StringIO()
-        csv.DictWriter(row, COLUMNS, lineterminator="\n").writerow({"step": step, "phase": phase, **numbers})
+        csv.DictWriter(row, self._columns, lineterminator="\n").writerow({"step": step, "phase": phase, **numbers})
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(row.getvalue())

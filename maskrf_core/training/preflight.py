@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import torch
+
 from maskrf_core.datasets.batches.batch import ModelInputs
 from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.mixture import Mixture
@@ -10,7 +12,7 @@ from maskrf_core.datasets.batches.one_scene import OneScene
 from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes
 from maskrf_core.datasets.records import held_out_places, is_among, place_of
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.model.masking.strategies import masked_count
+from maskrf_core.model.masking.strategies import draw_mask, find_strategy, masked_count, unit_of
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
@@ -82,15 +84,22 @@ def check_supervision(config: Config) -> None:
 
 
 def check_masking(config: Config) -> None:
-    """Raise `SettingsError` if a training that shall mask could never mask anything, its counts being cut to 0."""
+    """Raise `SettingsError` if there is no such strategy, or a training that shall mask could never mask anything, its
+    counts being cut to 0. One mask is drawn, so that a strategy that returns something else is told now."""
     masking, model, views = config.masking, config.model, config.data.working_views
+    if not masking.masks:
+        if ":" not in masking.strategy:
+            find_strategy(masking.strategy)
+        return
     samples = model.coarse_samples + model.fine_samples
-    if masking.masks and masked_count(masking.strategy, views, samples, masking.largest) == 0:
-        of = f"data.working_views={views}" if masking.strategy == "view" else f"{samples} samples a ray"
+    if masked_count(masking.strategy, views, samples, masking.largest) == 0:
+        by_view = unit_of(masking.strategy) == "view"
+        of = f"data.working_views={views}" if by_view else f"{samples} samples a ray"
         raise SettingsError(
             f"masking.strategy={masking.strategy}, a mask ratio of {masking.largest:g} and {of}: less than one would "
             "be masked, so nothing ever would. Set the ratio higher, or to 0 to train without masks"
         )
+    draw_mask(masking.strategy, views, 2, samples, masking.largest, generator=torch.Generator().manual_seed(0))
 
 
 def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> None:

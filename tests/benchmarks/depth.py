@@ -16,7 +16,7 @@ from maskrf_core.datasets.depth import plane_sweep
 from maskrf_core.datasets.depth.depth_estimation import chosen_device, estimate_depth_maps
 from maskrf_core.datasets.scene import Scene, open_scene
 from maskrf_core.support.measuring import comparison, in_turn, spread, timed
-from tests.benchmarks import straightforward_depth
+from tests.benchmarks import reference_depth
 from tests.benchmarks.measuring import keep, options
 from tests.datasets.traced_scene import TracedScene
 
@@ -53,7 +53,7 @@ class Estimation:
 
     def straightforward(self) -> None:
         """With every plane and neighbour compared on its own."""
-        with patch.object(plane_sweep, "photometric_costs", straightforward_depth.photometric_costs):
+        with patch.object(plane_sweep, "photometric_costs", reference_depth.photometric_costs):
             self.plain_maps = self._estimate()
 
     def agreement(self) -> float:

@@ -12,9 +12,9 @@ from functools import partial
 
 import torch
 
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
 from maskrf_core.support.measuring import (

@@ -23,10 +23,11 @@ from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
-from maskrf_core.losses import Objective, weighted_sum
+from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.measuring import comparison, in_turn, spread
+from maskrf_core.training.objective import Objective, masked_weight
 from tests.benchmarks.measuring import chosen, keep, options
 
 HEIGHT, WIDTH, VIEWS, SCENES = 756, 1008, 30, 3
@@ -82,7 +83,7 @@ def waiting(data_root: Path, workers: int, cache_mib: float, steps: int) -> dict
             waited.append(time.perf_counter() - begun)
             terms = objective(draw.batch, generator=torch.Generator().manual_seed(step))
             optimiser.zero_grad()
-            weighted_sum(terms, config.masking, step).backward()
+            weighted_sum(terms, masked_weight(config.masking, step)).backward()
             optimiser.step()
             stepped.append(time.perf_counter() - begun)
     return {

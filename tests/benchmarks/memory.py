@@ -16,8 +16,8 @@ from functools import partial
 
 import torch
 
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import query_rays
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.runs.machine import peak_memory_mib
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.measuring import comparison, spread

@@ -18,11 +18,11 @@ from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import Rendering
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
-from tests.straightforward import StraightforwardRenderer
+from tests.reference import ReferenceRenderer
 
 WIDTH, HEIGHT, VIEWS = 400, 304, 8
 RAYS_PER_CHUNK = 256
-KINDS = {"here": Renderer, "straightforward": StraightforwardRenderer}
+KINDS = {"here": Renderer, "straightforward": ReferenceRenderer}
 
 
 def image_size(text: str) -> tuple[int, int]:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
 from maskrf_core.support.measuring import (
     PRODUCT,

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.losses import Objective, weighted_sum
+from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import Config, load_config
 from maskrf_core.support.measuring import (
@@ -26,6 +26,7 @@ from maskrf_core.support.measuring import (
     spread,
     timed,
 )
+from maskrf_core.training.objective import Objective, masked_weight
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import add_sizes, batch_of_size, twins
 
@@ -58,7 +59,7 @@ def step_of(renderer: Renderer, config: Config, batch: SceneBatch) -> Callable[[
     def step() -> None:
         terms = objective(batch, generator=torch.Generator().manual_seed(0))
         optimiser.zero_grad()
-        weighted_sum(terms, config.masking, late).backward()
+        weighted_sum(terms, masked_weight(config.masking, late)).backward()
         optimiser.step()
         renderer.masked_modelling.update_target()
 

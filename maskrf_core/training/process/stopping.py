@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -47,6 +49,19 @@ def hear_signals() -> None:
     """
     for number in SIGNALS:
         signal.signal(number, _note)
+
+
+@contextmanager
+def signals_heard() -> Iterator[None]:
+    """Hear signals meanwhile, as `hear_signals` does; afterwards they do what they did before."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    hear_signals()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _received.clear()
 
 
 def _note(number: int, _frame: object) -> None:

@@ -7,7 +7,6 @@ import pandas as pd
 
 from maskrf_core.checkpoints.mvsnet_weights import check_mvsnet_is_there
 from maskrf_core.checkpoints.published_checkpoints import steps_of
-from maskrf_core.model.fast.pass_variants import check_compiler
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
 from maskrf_core.runs.initial_weights import hold_to_weights
@@ -91,6 +90,8 @@ def weights_across_scenes(parameters: FinetuneParameters) -> Path:
 def checked_start(folder: Path, config: Config) -> Run:
     """`Run.start`, after looking for scenes, MVSNet and a compiler: what cannot be trained leaves no folder behind."""
     if config.hardware.compile:
+        from maskrf_core.model.fast.pass_variants import check_compiler
+
         check_compiler(resolve_device(config.hardware.device), "hardware.compile")
     open_checked_scenes(config)
     if not Run(folder).last_checkpoint.is_file():

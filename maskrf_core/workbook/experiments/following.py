@@ -6,10 +6,13 @@ from collections.abc import Callable
 import ipywidgets
 from IPython.display import display
 
+from maskrf_core.model.masking.strategies import check_other_process_has
+from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
 from maskrf_core.runs.lock import is_owned
 from maskrf_core.support.paths import display_path
 from maskrf_core.support.progress import Progress, someone_watches
+from maskrf_core.training.process.stopping import signals_heard
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done, steps_done
 from maskrf_core.workbook.figures import png_of
@@ -20,8 +23,11 @@ SECONDS_BETWEEN_PLOTS = 5.0
 SECONDS_TO_SAVE = 600.0
 
 
-def train(run: Run) -> None:
+def train(run: Run, *, here: bool = False) -> Renderer | None:
     """Train what is left of a run in a process of its own, and follow it to its end.
+
+    `here` trains in this process instead, and returns the renderer: for short experiments with what a notebook's own
+    cells define. Interrupting the cell then saves and stops; the training ends with the kernel.
 
     If a process is training the run already, that one is followed: closing a notebook and running its cells again takes
     up where it is. Interrupting the cell leaves the process running in an open notebook, with a button to stop it;
@@ -30,7 +36,11 @@ def train(run: Run) -> None:
     Raises:
         TrainingStopped: it was asked to stop, and has saved.
         RunError: it failed; with the reason and its last lines.
+        SettingsError: its masking strategy is a function of this notebook, and it is not to be trained `here`.
     """
+    if here:
+        return _trained_here(run)
+    check_other_process_has(run.config.masking)
     if not is_owned(run.folder) and is_done(run):
         print(f"{run.folder.name}: all {steps_done(run)} steps were done before", flush=True)
     while is_owned(run.folder) or not is_done(run):  # one that is found may have begun when fewer steps were asked for
@@ -43,6 +53,14 @@ def train(run: Run) -> None:
             _interrupted(process)
             raise
         process.check_end()
+    return None
+
+
+def _trained_here(run: Run) -> Renderer:
+    from maskrf_core.training.trainer import fit  # before signals are heard: pycolmap's log takes SIGTERM for itself
+
+    with signals_heard():
+        return fit(run)
 
 
 def follow(process: TrainingProcess) -> None:

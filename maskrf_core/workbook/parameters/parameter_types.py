@@ -2,12 +2,10 @@
 
 import re
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
-
-from maskrf_core.settings.sections import MaskStrategy
 
 
 def _as_text(value: Any) -> Any:
@@ -45,11 +43,13 @@ def _listed(kind: type, within: str, low: int, high: int):
 
 
 def _strategies(text: Any) -> Any:
-    """Let pass different names of strategies."""
+    """Let pass different names of strategies; any `module:function` is looked for later."""
+    from maskrf_core.model.masking.strategies import STRATEGIES as known  # noqa: N811 - torch, which takes seconds
+
     parts = split_list(text) if isinstance(text, str) else []
-    known = get_args(MaskStrategy)
-    if not parts or not set(parts) <= set(known) or len(set(parts)) < len(parts):
-        nearest = [match for part in parts or [] for match in get_close_matches(part, known, n=1) if part not in known]
+    unknown = [part for part in parts if part not in known and ":" not in part]
+    if not parts or unknown or len(set(parts)) < len(parts):
+        nearest = [match for part in unknown for match in get_close_matches(part, known, n=1)]
         hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
         within = f"different ones of {', '.join(known)}, separated by commas{hint}"
         raise PydanticCustomError("listed", "{within}", {"within": within})

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskrf_core.losses import Objective
-from maskrf_core.model.fast.training_modes import InBfloat16, encoding_in_bfloat16, prepared_for_training
+from maskrf_core.model.fast.pass_variants import InBfloat16, encoding_in_bfloat16, prepared_for_training
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import HardwareSettings, ModelSettings
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import ROOT
+from maskrf_core.training.objective import Objective, as_hardware_says
 from tests.model.source_cases import tiny_sources
 from tests.model.tiny import tiny_batch
 
@@ -91,7 +91,7 @@ def test_weights_and_mode_are_the_renderers_own():
 
 def test_as_it_is_by_default_it_is_the_renderer_itself():
     renderer = new_renderer()
-    assert prepared_for_training(renderer, HardwareSettings(), 7) is renderer
+    assert as_hardware_says(renderer, HardwareSettings(), 7) is renderer
 
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch):
@@ -117,7 +117,7 @@ def test_float32_inside_bfloat16_is_what_it_was():
 COMPILED = """
 import torch
 from torch._dynamo.utils import counters
-from tests.model.fast.test_training_modes import gradients_and_terms
+from tests.model.fast.test_training_variants import gradients_and_terms
 
 (plain, terms), (compiled, same) = (gradients_and_terms(compile=on, recomputed_rays=4) for on in (False, True))
 assert counters["stats"]["unique_graphs"] == 2, counters  # one of each pass, for 4 rays, the last 2 filled up

@@ -1,4 +1,4 @@
-"""Rendering as `RenderingSettings` say: exactly or adaptively, in which precision, compiled or not."""
+"""Rendering of many pixels, as `RenderingSettings` say: exactly or adaptively, in which precision, compiled or not."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,8 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
-from maskrf_core.model.fast.adaptive_rendering import ADAPTIVE_SETTINGS, AdaptiveSettings, render_chunks_adaptively
-from maskrf_core.model.fast.pass_variants import CompiledPass, check_compiler, in_bfloat16
 from maskrf_core.model.gathering import ReferenceFeatures, rays_of
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import Rendering
@@ -25,7 +23,7 @@ VECTOR = 16
 
 
 def rays_of_a_thread(rays_per_chunk: int, samples: int, threads: int) -> int:
-    """How many rays, of so many samples, each of several threads renders at once.
+    """Return how many rays, of so many samples, each of several threads renders at once.
 
     All threads together render `rays_per_chunk`, or fewer; some have nothing to do where there are too few for all.
     """
@@ -49,24 +47,31 @@ class ChunkRenderer:
         renderer: Renderer,
         settings: RenderingSettings = EXACT,
         rays_per_chunk: int = 256,
-        saving: AdaptiveSettings = ADAPTIVE_SETTINGS,
+        saving: tuple[int, int] | None = None,
     ):
-        self.settings, self.saving = settings, saving
+        self.settings = settings
+        self.saving = saving
+        """Settings of the adaptive mode (`AdaptiveSettings`), where they are not the usual ones."""
         self.rays_per_chunk, self.threads = rays_per_chunk, 1
         self.compiled_for: set[torch.Size] = set()
         """Shapes of the views' maps."""
         device, threads = next(renderer.parameters()).device, torch.get_num_threads()
         if settings.compile:
+            from maskrf_core.model.fast.pass_variants import check_compiler
+
             check_compiler(device, "rendering.compile")
         if device.type == "cpu" and threads > 1:
             samples = renderer.settings.coarse_samples + renderer.settings.fine_samples
             rays = rays_of_a_thread(rays_per_chunk, samples, threads)
             if rays_per_chunk >= 2 * rays:
                 self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
-        self.renderer = renderer.with_passes(self._variant)
+        plain = settings.precision == "32-true" and not settings.compile
+        self.renderer = renderer if plain else renderer.with_passes(self._variant)
         """With the weights of the one that was given; compiled on its first use."""
 
     def _variant(self, render_pass: nn.Module) -> nn.Module:
+        from maskrf_core.model.fast.pass_variants import CompiledPass, in_bfloat16
+
         made = in_bfloat16(render_pass) if self.settings.precision == "bf16-mixed" else render_pass
         if not self.settings.compile:
             return made
@@ -89,7 +94,10 @@ class ChunkRenderer:
             map_chunks = partial(map_in_threads, threads=self.threads, first_alone=new)
             self.compiled_for.add(features.maps.shape)
         if self.settings.mode == "adaptive":
+            from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings, render_chunks_adaptively
+
+            saving = AdaptiveSettings(*self.saving or ())
             return render_chunks_adaptively(
-                self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks
+                self.renderer, features, query, pixels_xy, self.rays_per_chunk, saving, map_chunks
             )
         return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
-from maskrf_core.datasets.depth.plane_sweep import GRID_ROUNDING, WORST_COST, SweepSettings, SweepView
+from maskrf_core.cameras import GRID_ROUNDING, SMALLEST_PROJECTED_DEPTH
+from maskrf_core.datasets.depth.plane_sweep import WORST_COST, SweepSettings, SweepView
 
 
 def photometric_costs(

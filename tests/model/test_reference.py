@@ -5,13 +5,13 @@ import torch
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from tests.model.tiny import tiny_batch
-from tests.straightforward import StraightforwardRenderer
+from tests.reference import ReferenceRenderer
 
 
 def test_rendering_and_gradients_of_both():
     settings, masking = ModelSettings(coarse_samples=12, fine_samples=6), MaskingSettings()
     torch.manual_seed(0)
-    fast, plain = Renderer(settings, masking).train(), StraightforwardRenderer(settings, masking).train()
+    fast, plain = Renderer(settings, masking).train(), ReferenceRenderer(settings, masking).train()
     plain.load_state_dict(fast.state_dict())
     totals = []
     for renderer in (fast, plain):

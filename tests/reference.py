@@ -6,28 +6,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from maskrf_core.cameras import camera_centres, project, towards_camera
-from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention, ViewSamples
-from maskrf_core.model.fast.thinning import ThinnedSamples
-from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, towards_query
+from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples, towards_query
 from maskrf_core.model.layers import weighted_mean_and_variance
-from maskrf_core.model.render_pass import RenderPass
-from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.sampling import intervals, normalised_inverse_depth
+from maskrf_core.model.renderer import Renderer, RenderPass
+from maskrf_core.model.sampling import RaySamples, normalised_inverse_depth
 from maskrf_core.model.visibility import PointVisibility, visibility_of_samples
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 
 
-class StraightforwardRenderer(Renderer):
+class ReferenceRenderer(Renderer):
     """A renderer with the same weights by the same names."""
 
     def __init__(self, settings: ModelSettings | None = None, masking: MaskingSettings | None = None):
         super().__init__(settings, masking)
-        self.coarse, self.fine = (
-            StraightforwardPass(direct_rendering=self.settings.direct_rendering) for _ in range(2)
-        )
+        self.coarse, self.fine = (ReferencePass(direct_rendering=self.settings.direct_rendering) for _ in range(2))
 
 
-class StraightforwardAttention(RayAttention):
+class ReferenceAttention(RayAttention):
     """All scores of all rays are there at once."""
 
     def _attended(self, query: Tensor, key: Tensor, value: Tensor, added: Tensor | None) -> Tensor:
@@ -35,12 +31,12 @@ class StraightforwardAttention(RayAttention):
         return torch.softmax(scores if added is None else scores + added, dim=-1) @ value
 
 
-class StraightforwardAggregation(AggregationNetwork):
+class ReferenceAggregation(AggregationNetwork):
     """The statistics over views are repeated for each view, and multiplied once a view."""
 
     def __init__(self):
         super().__init__()
-        self.ray_attention = StraightforwardAttention()
+        self.ray_attention = ReferenceAttention()
 
     def _aggregate(
         self,
@@ -58,23 +54,18 @@ class StraightforwardAggregation(AggregationNetwork):
         return x, self.visibility(x * (torch.sigmoid(logit) * valid)) * valid
 
 
-class StraightforwardPass(RenderPass):
+class ReferencePass(RenderPass):
     """Colours, image features and ray features are sampled one after the other."""
 
     def __init__(self, *, direct_rendering: bool = False):
         super().__init__(direct_rendering=direct_rendering)
-        self.aggregation = StraightforwardAggregation()
+        self.aggregation = ReferenceAggregation()
 
     def look(
-        self,
-        features: ReferenceFeatures,
-        rays: QueryRays,
-        depths: Float[Tensor, "ray sample"],
-        *,
-        chosen: ThinnedSamples | None = None,
+        self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples
     ) -> tuple[ViewSamples, PointVisibility]:
         views = features.views
-        points = rays.origin + depths[..., None] * rays.directions[:, None]
+        points = rays.origin + samples.depths[..., None] * rays.directions[:, None]
         projection = project(views.K, views.w2c, points, *views.image_size)
         valid, pixels = projection.valid, projection.pixels_xy
         colours, image_features, ray_features = (
@@ -87,8 +78,7 @@ class StraightforwardPass(RenderPass):
         near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
         position = normalised_inverse_depth(projection.depth, near, far)
         distribution = self.distribution_decoder(ray_features)
-        lengths = intervals(depths, rays.depth_range)
-        visibility = visibility_of_samples(distribution, position, lengths, valid, chosen=chosen)
+        visibility = visibility_of_samples(distribution, position, samples, valid)
         return ViewSamples(colours, image_features, ray_features, difference, valid), visibility
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from maskrf_core.model.fast import rendering_modes
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer, rays_of_a_thread
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import Rendering, concatenate
+from maskrf_core.rendering import chunk_renderer
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer, rays_of_a_thread
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings, RenderingSettings
 from tests.model.tiny import tiny_batch
 
@@ -31,8 +31,8 @@ def test_rays_of_a_thread(rays_per_chunk: int, samples: int, threads: int, expec
 @pytest.fixture
 def several_threads(monkeypatch: pytest.MonkeyPatch):
     """Three, each of which may have as few rays as they come to."""
-    monkeypatch.setattr(rendering_modes, "VECTOR", 1)
-    monkeypatch.setattr(rendering_modes, "FEWEST_SAMPLES_OF_A_THREAD", 1)
+    monkeypatch.setattr(chunk_renderer, "VECTOR", 1)
+    monkeypatch.setattr(chunk_renderer, "FEWEST_SAMPLES_OF_A_THREAD", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
