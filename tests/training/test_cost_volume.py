@@ -19,7 +19,7 @@ from maskrf_core.training.preflight import training_inputs
 from maskrf_core.training.trainer import fit
 from maskrf_core.workbook.experiments import comparison, experiments
 from maskrf_core.workbook.experiments.mask_demonstration import mask_of_one_ray
-from maskrf_core.workbook.parameters.parameters import PretrainParameters
+from maskrf_core.workbook.parameters import PretrainParameters
 from tests.model.source_cases import write_mvsnet
 
 MVSNET = "visibility_init.mvsnet."

@@ -6,7 +6,7 @@ import pytest
 
 from maskrf_core.runs import Run
 from maskrf_core.workbook.experiments import experiments
-from maskrf_core.workbook.parameters.parameters import FinetuneParameters
+from maskrf_core.workbook.parameters import FinetuneParameters
 
 
 def small_finetuning(runs_root: Path) -> tuple[FinetuneParameters, Run]:

@@ -15,7 +15,7 @@ from maskrf_core.settings.config import Config
 from maskrf_core.training.first_weights import random_renderer
 from maskrf_core.workbook.experiments.experiments import finetuned_runs
 from maskrf_core.workbook.experiments.scoring import scores
-from maskrf_core.workbook.parameters.parameters import EvaluateParameters
+from maskrf_core.workbook.parameters import EvaluateParameters
 
 NEAREST, UNTRAINED = "nearest-view copy", "untrained"
 

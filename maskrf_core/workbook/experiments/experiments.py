@@ -16,9 +16,9 @@ from maskrf_core.training.preflight import open_checked_scenes
 from maskrf_core.training.saved_states import is_done, steps_done
 from maskrf_core.workbook.experiments.following import train
 from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
-from maskrf_core.workbook.parameters.parameters import (
+from maskrf_core.workbook.parameters.parameter_cells import Parameters
+from maskrf_core.workbook.parameters import (
     FinetuneParameters,
-    Parameters,
     PretrainParameters,
 )
 

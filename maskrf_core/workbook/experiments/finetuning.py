@@ -15,7 +15,7 @@ from maskrf_core.runs import Run
 from maskrf_core.workbook.experiments import experiments
 from maskrf_core.workbook.experiments.following import train
 from maskrf_core.workbook.figures import training_curves as training
-from maskrf_core.workbook.parameters.parameters import FinetuneParameters
+from maskrf_core.workbook.parameters import FinetuneParameters
 
 FINETUNED, SCRATCH = "masked-pretrained, then finetuned", "from scratch"
 BEFORE, AFTER = "before: trained across scenes", "after: finetuned on the scene"

@@ -12,7 +12,7 @@ from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.settings.readable_errors import readable
 from maskrf_core.support.errors import RunError
 from maskrf_core.workbook.experiments.small_measurement import small_measurement
-from maskrf_core.workbook.parameters.parameters import PerformanceParameters
+from maskrf_core.workbook.parameters import PerformanceParameters
 
 
 class Numbers(BaseModel):

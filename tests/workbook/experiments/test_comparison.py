@@ -9,7 +9,7 @@ from maskrf_core.settings.config import load_config
 from maskrf_core.workbook.experiments import comparison
 from maskrf_core.workbook.experiments.comparison import NEAREST, UNTRAINED, Method
 from maskrf_core.workbook.experiments.tables import summary_of
-from maskrf_core.workbook.parameters.parameters import EvaluateParameters
+from maskrf_core.workbook.parameters import EvaluateParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
 

@@ -7,7 +7,7 @@ import pytest
 from maskrf_core.runs import Run
 from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.workbook.experiments import experiments
-from maskrf_core.workbook.parameters.parameters import (
+from maskrf_core.workbook.parameters import (
     EvaluateParameters,
     FinetuneParameters,
     PretrainParameters,

@@ -11,7 +11,7 @@ from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.workbook.execution import NOTEBOOKS, QUIET_KERNEL
 from maskrf_core.workbook.experiments import experiments, finetuning
 from maskrf_core.workbook.experiments.scoring import scores
-from maskrf_core.workbook.parameters.parameters import FinetuneParameters, check_parameters
+from maskrf_core.workbook.parameters import FinetuneParameters, check_parameters
 from tests.workbook.small_trainings import small_finetuning
 
 pytestmark = pytest.mark.usefixtures("smoke")

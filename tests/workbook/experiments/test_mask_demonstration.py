@@ -13,7 +13,7 @@ from maskrf_core.workbook.experiments.mask_demonstration import (
     masks_of_strategies,
 )
 from maskrf_core.workbook.experiments.results_folder import record, results_folder
-from maskrf_core.workbook.parameters.parameters import DataParameters
+from maskrf_core.workbook.parameters import DataParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
 

@@ -10,8 +10,8 @@ from maskrf_core.support import measuring
 from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.workbook.experiments import performance
 from maskrf_core.workbook.experiments.small_measurement import small_measurement
-from maskrf_core.workbook.parameters import parameters as models
-from maskrf_core.workbook.parameters.parameters import PerformanceParameters, check_parameters
+from maskrf_core.workbook.parameters import parameters_by_notebook as models
+from maskrf_core.workbook.parameters import PerformanceParameters, check_parameters
 
 ABOUT = {"machine": "2 × a CPU", "torch": "2", "date": "2026-11-24", "repeats": 3}
 

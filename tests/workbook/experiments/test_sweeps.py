@@ -16,7 +16,7 @@ from maskrf_core.support.errors import RunError
 from maskrf_core.training.process import training_process as child
 from maskrf_core.training.process.stopping import ExitCode, TrainingStopped
 from maskrf_core.workbook.experiments import grid, sweeps
-from maskrf_core.workbook.parameters.parameters import AblationParameters
+from maskrf_core.workbook.parameters import AblationParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
 
