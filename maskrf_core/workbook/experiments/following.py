@@ -1,4 +1,4 @@
-"""Trainings as notebooks see them: a process of its own, which a cell starts or finds, and follows."""
+"""Training from a cell: in a process of its own, which the cell starts or finds, and follows."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from maskrf_core.support.progress import Progress, someone_watches
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done, steps_done
 from maskrf_core.workbook.figures import png_of
-from maskrf_core.workbook.figures import training_curves as training
+from maskrf_core.workbook.figures.training_curves import loss_curves
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_PLOTS = 5.0
@@ -46,7 +46,7 @@ def train(run: Run) -> None:
 
 
 def follow(process: TrainingProcess) -> None:
-    """Show how it goes until it ends: bar and plot if someone watches, else the lines that it prints."""
+    """Show the process until it ends: bar and plot if someone watches, else the lines that it prints."""
     show = _Watched(process.run) if someone_watches() else _Lines()
     try:
         while process.runs():
@@ -58,7 +58,7 @@ def follow(process: TrainingProcess) -> None:
 
 
 class _Lines:
-    """What the process prints, as it comes."""
+    """The lines that the process prints, as they come."""
 
     def update(self, process: TrainingProcess) -> None:
         text = process.new_text()
@@ -93,7 +93,7 @@ class _Watched:
         metrics = self._run.metrics()
         if (metrics["phase"] == "train").sum() > 1 and len(metrics) != self._rows:
             self._rows = len(metrics)
-            self._plot.value = png_of(training.loss_curves(metrics))
+            self._plot.value = png_of(loss_curves(metrics))
 
     def close(self) -> None:
         self._draw()
@@ -113,7 +113,7 @@ def _interrupted(process: TrainingProcess) -> None:
 
 
 def stop_button(stop: Callable[[], None]) -> ipywidgets.Button:
-    """A button that has a training save and stop."""
+    """Make a button that has a training save and stop."""
     button = ipywidgets.Button(description="save and stop", icon="stop")
 
     def pressed(_) -> None:

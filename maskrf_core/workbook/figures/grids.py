@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from maskrf_core.workbook.experiments.statistics import OF_MASKING, finding, varied_columns
+from maskrf_core.workbook.experiments.grid_statistics import OF_MASKING, finding, varied_columns
 from maskrf_core.workbook.figures import new_figure
 
 LEGEND_ENTRIES = 12

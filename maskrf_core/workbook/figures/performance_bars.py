@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from maskrf_core.workbook.experiments.performance import Arithmetic, Comparison, Growth, Spread
+from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Growth, Spread
 from maskrf_core.workbook.figures import new_figure
 
 LABEL_WIDTH = 34

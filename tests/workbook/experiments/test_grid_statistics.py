@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from maskrf_core.support.errors import RunError
-from maskrf_core.workbook.experiments import statistics
+from maskrf_core.workbook.experiments import grid_statistics as statistics
 from maskrf_core.workbook.figures import grids
 
 T_2, T_1 = 4.302652729911275, 12.706204736432095  # 97.5 % of Student's t with 2 and 1 degrees of freedom
