@@ -17,7 +17,7 @@ from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.settings.config import load_config
 from maskrf_core.workbook.experiments.measurements import Growth, in_turn
-from tests.benchmarks.measuring import chosen, keep, options
+from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.training_steps import drawn, take, trainer_of
 
 QUANTITIES = ("rays", "views", "samples", "pixels")
@@ -94,11 +94,10 @@ def base() -> dict[str, object]:
 def main() -> None:
     """Measure, print, keep each part in runs/benchmarks/."""
     parts = {"training": training, "rendering": rendering}
-    parser = options("Measure how the cost grows.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default: all")
+    parser = options("Measure how the cost grows.", parts)
     parser.add_argument("--steps", type=int, default=4, help="of each measurement")
     arguments = parser.parse_args()
-    for name in chosen(parser, arguments.parts, list(parts)):
+    for name in arguments.parts:
         torch.manual_seed(0)
         with tempfile.TemporaryDirectory() as folder:
             measured = growth(parts[name], Path(folder), arguments.steps, arguments.repeats)

@@ -27,7 +27,7 @@ from maskrf_core.losses import Objective, weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.workbook.experiments.measurements import Comparison, Spread, turns
-from tests.benchmarks.measuring import chosen, keep, options
+from tests.benchmarks.measuring import keep, options
 
 HEIGHT, WIDTH, VIEWS, SCENES = 756, 1008, 30, 3
 SPEED_BATCHES, SPEED_WARM_UP = 30, 10
@@ -139,8 +139,7 @@ def memory(data_root: Path) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Measure, print, keep each part in runs/benchmarks/."""
-    parser = options("Measure the loader at the published size.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="of speed, waiting, memory; default: all")
+    parser = options("Measure the loader at the published size.", ("speed", "waiting", "memory"))
     parser.add_argument("--steps", type=int, default=8, help="training steps of `waiting`")
     parser.add_argument("--batches", type=int, default=SPEED_BATCHES, help="of each measurement of `speed`")
     arguments = parser.parse_args()
@@ -152,7 +151,7 @@ def main() -> None:
             "waiting": lambda: {name: waiting(data_root, *way, arguments.steps) for name, way in WAYS.items()},
             "memory": lambda: memory(data_root),
         }
-        for name in chosen(parser, arguments.parts, list(parts)):
+        for name in arguments.parts:
             keep(f"loading_{name}", arguments.repeats, parts[name]())
 
 

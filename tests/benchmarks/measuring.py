@@ -1,6 +1,7 @@
 """What benchmarks share: their options, where results are kept, and a table of them."""
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 from pydantic_core import to_jsonable_python
@@ -12,18 +13,20 @@ from maskrf_core.workbook.experiments.measurements import made_here
 REPEATS = 5
 
 
-def options(description: str) -> argparse.ArgumentParser:
-    """Make a command line that takes how often everything is measured."""
+def options(description: str, parts: Collection[str] = ()) -> argparse.ArgumentParser:
+    """Make a command line that takes how often everything is measured, and which parts if there are any."""
+
+    def known(part: str) -> str:
+        if part not in parts:
+            raise argparse.ArgumentTypeError(f"unknown part {part!r}; known: {', '.join(parts)}")
+        return part
+
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--repeats", type=int, default=REPEATS, help="measurements of each case")
+    if parts:
+        about = f"of {', '.join(parts)}; default: all"
+        parser.add_argument("parts", nargs="*", type=known, default=list(parts), metavar="PART", help=about)
     return parser
-
-
-def chosen(parser: argparse.ArgumentParser, given: list[str], known: list[str]) -> list[str]:
-    """Return the parts of a benchmark that were asked for, or all; end with a message if one is unknown."""
-    if unknown := set(given) - set(known):
-        parser.error(f"unknown parts: {', '.join(sorted(unknown))}; known: {', '.join(known)}")
-    return given or known
 
 
 def keep(name: str, repeats: int, measured: dict) -> None:

@@ -22,7 +22,7 @@ from maskrf_core.runs.machine import peak_memory_mib
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.experiments.measurements import Comparison, Spread, turns
-from tests.benchmarks.measuring import chosen, keep, options
+from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import KINDS, RAYS_PER_CHUNK, batch_of_size, colours, image_size, rendered, twins
 from tests.benchmarks.training_step import LEAN, steps
 
@@ -82,20 +82,17 @@ def compared(part: str, size: str, rays: int, repeats: int) -> dict:
 
 def main() -> None:
     """Measure, print, keep it in runs/benchmarks/; or be one of the processes."""
-    parser = options("Measure the most memory that rendering and training hold.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(WORKS)}; default: all")
+    parser = options("Measure the most memory that rendering and training hold.", WORKS)
     parser.add_argument("--size", help="of reference images: width x height; default: as published")
     parser.add_argument("--rays", type=int, help="default: 4 chunks, and 512 of a training step")
     parser.add_argument("--alone", choices=KINDS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    parts = chosen(parser, arguments.parts, list(WORKS))
-    sizes = {part: (arguments.size or SIZES[part][0], arguments.rays or SIZES[part][1]) for part in parts}
-    if arguments.alone:
-        size, rays = sizes[parts[0]]
-        print(json.dumps(WORKS[parts[0]](arguments.alone, image_size(size), rays)))
-        return
-    for part in parts:
-        keep(f"memory_{part}", arguments.repeats, compared(part, *sizes[part], arguments.repeats))
+    for part in arguments.parts:
+        size, rays = arguments.size or SIZES[part][0], arguments.rays or SIZES[part][1]
+        if arguments.alone:
+            print(json.dumps(WORKS[part](arguments.alone, image_size(size), rays)))
+        else:
+            keep(f"memory_{part}", arguments.repeats, compared(part, size, rays, arguments.repeats))
 
 
 if __name__ == "__main__":

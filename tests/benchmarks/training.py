@@ -30,7 +30,7 @@ from maskrf_core.training.process.command import training_command, training_envi
 from maskrf_core.training.saved_states import read_newest
 from maskrf_core.workbook.experiments.grid_statistics import estimate
 from maskrf_core.workbook.experiments.measurements import Spread, in_turn
-from tests.benchmarks.measuring import chosen, keep, options
+from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.training_steps import ENDLESS, drawn, take, trainer_of
 
 FOLLOW = "import sys; from maskrf_core.runs import Run; from maskrf_core.workbook.experiments.following import train; "
@@ -144,11 +144,10 @@ def scaling(folder: Path, steps: int, repeats: int) -> dict:
 def main() -> None:
     """Measure, print, keep each part in runs/benchmarks/."""
     parts = {"overhead": overhead, "checkpoint": checkpoint, "scaling": scaling}
-    parser = options("Measure training at the demo's size.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default: all")
+    parser = options("Measure training at the demo's size.", parts)
     parser.add_argument("--steps", type=int, default=40, help="of each run")
     arguments = parser.parse_args()
-    for name in chosen(parser, arguments.parts, list(parts)):
+    for name in arguments.parts:
         torch.manual_seed(0)
         with tempfile.TemporaryDirectory() as folder:
             measured = parts[name](Path(folder), arguments.steps, arguments.repeats)

@@ -178,17 +178,9 @@ def _features(scene: Scene, image_id: str) -> _Features:
 
 def _matched(here: _Features, there: _Features) -> tuple[Float[np.ndarray, "match 2"], Float[np.ndarray, "match 2"]]:
     """Pair the pixels of features that are each other's best match, clearly better than the second best."""
+    from skimage.feature import match_descriptors
+
     if min(len(here.xy), len(there.xy)) < 2:
         return np.zeros((0, 2)), np.zeros((0, 2))
-    forth, back = (
-        cv2.BFMatcher().knnMatch(a.descriptors.astype(np.float32), b.descriptors.astype(np.float32), k=2)
-        for a, b in [(here, there), (there, here)]
-    )
-    best_back = {best.queryIdx: best.trainIdx for best, _ in back}
-    kept = [
-        (best.queryIdx, best.trainIdx)
-        for best, second in forth
-        if best.distance < LARGEST_RATIO * second.distance and best_back.get(best.trainIdx) == best.queryIdx
-    ]
-    rows = np.array(kept, int).reshape(-1, 2)
-    return here.xy[rows[:, 0]], there.xy[rows[:, 1]]
+    pairs = match_descriptors(here.descriptors, there.descriptors, max_ratio=LARGEST_RATIO)
+    return here.xy[pairs[:, 0]], there.xy[pairs[:, 1]]

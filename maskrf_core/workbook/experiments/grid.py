@@ -37,34 +37,34 @@ class GridPoint:
 
     @property
     def pretrained(self) -> Run:
-        """The run with masks."""
+        """Return the run with masks."""
         return Run(self.folder / "pretrain")
 
     @property
     def finetuned(self) -> Run:
-        """The run after it."""
+        """Return the run after it."""
         return Run(self.folder / "finetune")
 
     @property
     def runs(self) -> tuple[Run, Run]:
-        """Both, in the order that they are trained in."""
+        """Return both, in the order that they are trained in."""
         return self.pretrained, self.finetuned
 
     @property
     def steps(self) -> tuple[int, int]:
-        """The steps of pretraining and finetuning that are asked for."""
+        """Return the steps of pretraining and finetuning that are asked for."""
         return tuple(config.training.steps for config in self.configs)
 
     @property
     def name(self) -> str:
-        """The point for people to read."""
+        """Spell the point for people."""
         strategy = [] if self.strategy in (NONE, USUAL_STRATEGY) else [self.strategy]
         varied = [f"{name}={value}" for name, value in self.varied.items()]
         return ", ".join([f"ratio {self.mask_ratio:g}", *strategy, f"seed {self.seed}", *varied])
 
     @property
     def described(self) -> dict[str, Any]:
-        """The point as columns of a table."""
+        """Return the point as columns of a table."""
         return {"mask_ratio": self.mask_ratio, "strategy": self.strategy, "seed": self.seed, **self.varied}
 
     def done(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.batches.training_views import draw_from_scene
 from maskrf_core.model.masking.strategies import STRATEGIES, draw_mask_ratio, masked_count
 from maskrf_core.settings.config import Config
+from maskrf_core.settings.sections import MaskStrategy
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.training.first_weights import initial_renderer
 from maskrf_core.training.preflight import training_inputs
@@ -51,8 +52,8 @@ def masks_of_strategies(config: Config, ray: int = 0) -> dict[str, RayMask]:
     }
 
 
-def has_its_share(ray: RayMask, strategy: str) -> bool:
-    """Say whether as much of the ray is masked as the ratio asks for."""
+def has_its_share(ray: RayMask, strategy: MaskStrategy) -> bool:
+    """Whether as many samples (of `view`: views) of the ray are masked as the ratio asks for."""
     views, samples = ray.mask.shape
     found = ray.mask.any(axis=1 if strategy == "view" else 0).sum()
     return bool(found == masked_count(strategy, views, samples, ray.ratio))

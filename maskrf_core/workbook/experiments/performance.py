@@ -119,7 +119,11 @@ def fractions(measurements: Iterable[Measurement]) -> pd.Series:
 
 def exponents(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """Tabulate the exponent of each quantity (row) of what was grown (column)."""
-    return pd.DataFrame(_exponents(measurements), dtype=float)
+    found = {
+        name: {quantity: growth.exponent for quantity, growth in each.items()}
+        for name, each in grown(measurements).items()
+    }
+    return pd.DataFrame(found, dtype=float)
 
 
 def plain(measurements: Sequence[Measurement]) -> dict[str, Any]:
@@ -128,14 +132,7 @@ def plain(measurements: Sequence[Measurement]) -> dict[str, Any]:
         "measured": {each.name: {"machine": each.machine, "date": each.date} for each in measurements},
         "ratios": {title: part.ratio.median for title, part in parts(measurements, "comparisons").items()},
         "fractions_of_the_ceiling": fractions(measurements).to_dict(),
-        "exponents": _exponents(measurements),
-    }
-
-
-def _exponents(measurements: Iterable[Measurement]) -> dict[str, dict[str, float]]:
-    return {
-        name: {quantity: growth.exponent for quantity, growth in each.items()}
-        for name, each in grown(measurements).items()
+        "exponents": {name: column.dropna().to_dict() for name, column in exponents(measurements).items()},
     }
 
 

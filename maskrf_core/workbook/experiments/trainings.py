@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from maskrf_core.checkpoints.mvsnet_weights import check_mvsnet_is_there
 from maskrf_core.checkpoints.published_checkpoints import steps_of
-from maskrf_core.model.fast.pass_variants import check_compiler
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
 from maskrf_core.runs.initial_weights import hold_to_weights
@@ -85,6 +84,8 @@ def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
 def checked_start(folder: Path, config: Config) -> Run:
     """Start a run after looking for scenes, MVSNet and a compiler: what cannot be trained leaves no folder behind."""
     if config.hardware.compile:
+        from maskrf_core.model.fast.pass_variants import check_compiler
+
         check_compiler(resolve_device(config.hardware.device), "hardware.compile")
     open_checked_scenes(config)
     if not Run(folder).last_checkpoint.is_file():

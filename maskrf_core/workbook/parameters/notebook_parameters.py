@@ -136,7 +136,7 @@ class NotebookParameters(Settings):
 
     @property
     def sizes(self) -> Preset:
-        """The preset whose sizes count."""
+        """Return the preset whose sizes count."""
         return self.preset
 
     def _refuse_own(self, settings: Iterable[str], asked_in: str) -> None:
@@ -164,12 +164,12 @@ class NotebookParameters(Settings):
 
     @property
     def data_folder(self) -> Path:
-        """The folder of the data sets, whatever folder the notebook was started from."""
+        """Return the folder of the data sets, whatever folder the notebook was started from."""
         return resolve(self.data_root).resolve()
 
     @property
     def runs(self) -> Path:
-        """The folder of the run folders."""
+        """Return the folder of the run folders."""
         default = self.runs_root == NotebookParameters.model_fields["runs_root"].default
         if default and os.environ.get(RUNS_VARIABLE):
             return ROOT / os.environ[RUNS_VARIABLE]

@@ -83,22 +83,22 @@ class AblationParameters(NotebookParameters):
 
     @property
     def ratios(self) -> list[float]:
-        """The mask ratios of the grid, rising."""
+        """Return the mask ratios of the grid, rising."""
         return sorted(float(part) for part in split_list(self.mask_ratios))
 
     @property
     def strategy_list(self) -> list[str]:
-        """The masking strategies of the grid."""
+        """Return the masking strategies of the grid."""
         return split_list(self.strategies)
 
     @property
     def seed_list(self) -> list[int]:
-        """The seeds of each point's repetitions."""
+        """Return the seeds of each point's repetitions."""
         return [int(part) for part in split_list(self.seeds)]
 
     @property
     def combinations(self) -> list[dict[str, Any]]:
-        """Every combination of the values of `vary`, by dotted name of the setting; one without any if it is empty.
+        """Return every combination of the values of `vary`, by dotted name of the setting; one, without any, if empty.
 
         Raises:
             SettingsError: an entry is no list of different values, or its setting is not to be varied.
@@ -195,7 +195,7 @@ class EvaluateParameters(NotebookParameters):
 
     @property
     def sizes(self) -> Preset:
-        """The preset whose sizes count; of a published checkpoint `paper`: 8 working views, all test views."""
+        """Return the preset whose sizes count; of a published checkpoint `paper`: 8 working views, all test views."""
         published = self.checkpoint is not None and self.weights_path(self.checkpoint).suffix == PUBLISHED_ENDING
         return "paper" if published else self.preset
 
@@ -214,7 +214,7 @@ class PerformanceParameters(NotebookParameters):
 
     @property
     def measurements_folder(self) -> Path | None:
-        """The folder to read measurements from; None where there are none, and in tests of the notebooks.
+        """Return the folder to read measurements from; None where there are none, and in tests of the notebooks.
 
         Raises:
             SettingsError: `measurements` is given, and no folder with JSON files in it.

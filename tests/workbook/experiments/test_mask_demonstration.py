@@ -12,7 +12,7 @@ from maskrf_core.workbook.experiments.mask_demonstration import (
     mask_of_one_ray,
     masks_of_strategies,
 )
-from maskrf_core.workbook.experiments.recording import record
+from maskrf_core.workbook.experiments.recorded_results import record
 from maskrf_core.workbook.parameters import DataParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
