@@ -40,7 +40,7 @@ def train(run: Run) -> None:
         try:
             follow(process)
         except KeyboardInterrupt:
-            _interrupted(process)
+            leave_the_choice(display_path(run.folder), process.ask_to_stop, process.runs)
             raise
         process.check_end()
 
@@ -100,16 +100,17 @@ class _Watched:
         self._bar.close()
 
 
-def _interrupted(process: TrainingProcess) -> None:
-    """Leave the choice to who watches; nobody else could make it."""
-    folder = display_path(process.run.folder)
-    if not someone_watches():
-        process.ask_to_stop()
-        print(f"{folder}: asked to save and stop", flush=True)
-        process.wait(SECONDS_TO_SAVE)
+def leave_the_choice(what: str, ask_to_stop: Callable[[], None], saves: Callable[[], bool]) -> None:
+    """After an interrupt, offer a button to who watches; where nobody does, ask to stop and wait while it `saves`."""
+    if someone_watches():
+        print(f"{what}: training goes on. Run this cell again to follow it, or stop it:", flush=True)
+        display(stop_button(ask_to_stop))
         return
-    print(f"{folder} is still being trained. Run this cell again to follow it, or stop it:", flush=True)
-    display(stop_button(process.ask_to_stop))
+    ask_to_stop()
+    print(f"{what}: asked to save and stop", flush=True)
+    until = time.monotonic() + SECONDS_TO_SAVE
+    while saves() and time.monotonic() < until:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def stop_button(stop: Callable[[], None]) -> ipywidgets.Button:

@@ -6,17 +6,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from IPython.display import display
-
 from maskrf_core.runs.lock import is_owned
 from maskrf_core.runs.log import latest
 from maskrf_core.support.errors import MaskrfError, RunError
 from maskrf_core.support.paths import display_path
-from maskrf_core.support.progress import Progress, someone_watches
+from maskrf_core.support.progress import Progress
 from maskrf_core.training.process.stopping import ExitCode, TrainingStopped, asked_to_stop
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done
-from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, SECONDS_TO_SAVE, stop_button
+from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, leave_the_choice
 from maskrf_core.workbook.experiments.grid import GridPoint, begin
 from maskrf_core.workbook.parameters import AblationParameters
 
@@ -107,6 +105,7 @@ class Sweep:
     def run(self) -> None:
         """Train as `train_grid` says."""
         stop_file = self.left[0].folder.parent / "stop"
+        folder = display_path(stop_file.parent)
         stop_file.unlink(missing_ok=True)  # whoever starts a grid wants it to go on
         self._progress = Progress(self.points, self.points - len(self.left), stop_file.parent.name)
         waiting, environment, asked = deque(self.left), shared_threads(self.processes), None
@@ -120,13 +119,12 @@ class Sweep:
                 self.running = [chain for chain in self.running if self._goes_on(chain, asked)]
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:
-            self._interrupted()
+            leave_the_choice(folder, self._ask_to_stop, self._saves)
             raise
         finally:
             self._progress.close()
         if asked is not None:
             stop_file.unlink(missing_ok=True)
-            folder = display_path(stop_file.parent)
             raise TrainingStopped(f"{folder}: stopped by {asked.said}; all has been saved.", asked)
         if self.failures:
             listed = "\n".join(f"  {name}: {reason}" for name, reason in self.failures.items())
@@ -153,17 +151,8 @@ class Sweep:
         for chain in self.running:
             chain.ask_to_stop()
 
-    def _interrupted(self) -> None:
-        """Leave the choice to who watches; nobody else could make it."""
-        if someone_watches():
-            print("The trainings that were begun go on. Run this cell again to follow them, or stop them:", flush=True)
-            display(stop_button(self._ask_to_stop))
-            return
-        self._ask_to_stop()
-        print(f"{len(self.running)} trainings were asked to save and stop", flush=True)
-        until = time.monotonic() + SECONDS_TO_SAVE
-        while any(chain.still_saves() for chain in self.running) and time.monotonic() < until:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+    def _saves(self) -> bool:
+        return any(chain.still_saves() for chain in self.running)
 
 
 def _train_on_slurm(points: Sequence[GridPoint], parameters: AblationParameters) -> None:

@@ -208,6 +208,14 @@ def test_weights_are_a_run_folder_or_a_file(tmp_path):
 
 
 def test_checking_parameters_imports_nothing_heavy():
-    code = "import sys, maskrf_core.workbook.parameters; print({'torch', 'numpy', 'pandas'} & set(sys.modules))"
+    code = (
+        "import sys; from maskrf_core.workbook.parameters import AblationParameters, check_parameters; "
+        "check_parameters(AblationParameters, {'strategies': 'ray_and_view', 'seeds': '0, 1'}); "
+        "print({'torch', 'numpy', 'pandas'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_strategy_of_ones_own_is_named_by_its_module():
+    assert AblationParameters(strategies="block, my_masks:stripes").strategy_list == ["block", "my_masks:stripes"]
