@@ -21,7 +21,6 @@ HEADINGS = {
     "wall_seconds": ("time [min]", 1 / 60),
     "peak_memory_mib": ("memory [GiB]", 1 / 1024),
     "gpu_peak_memory_mib": ("GPU memory [GiB]", 1 / 1024),
-    "energy_joules": ("energy [kJ]", 1e-3),
 }
 """Costs as a table shows them: heading, and by what a value is multiplied."""
 
@@ -79,7 +78,7 @@ def differences(scores: pd.DataFrame) -> pd.Series:
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """Estimate PSNR, SSIM and the PSNR gained against no mask over the seeds of each ratio, strategy and combination;
-    and what one point costs: mean seconds and joules, largest MiB.
+    and what one point costs: mean seconds, largest MiB.
 
     Raises:
         RunError: as `differences`.
