@@ -10,7 +10,7 @@ from maskrf_core.slurm.slurm_settings import SlurmSettings, parse_slurm
 from maskrf_core.slurm.submission import submit_notebook, submit_trainings
 from maskrf_core.slurm.waiting import wait
 from maskrf_core.support.errors import MaskrfError
-from maskrf_core.support.paths import RUNS
+from maskrf_core.support.paths import RUNS, display_path
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from maskrf_core.datasets.depth.plane_sweep import WORST_COST, SweepSettings, Sw
 def photometric_costs(
     reference: SweepView, sources: list[SweepView], planes: Tensor, settings: SweepSettings
 ) -> Tensor:
-    """What `maskrf_core.datasets.depth.plane_sweep.photometric_costs` says, (plane, height, width)."""
+    """Compute what `maskrf_core.datasets.depth.plane_sweep.photometric_costs` says, (plane, height, width)."""
     kept = min(settings.best_sources, len(sources))
     costs = []
     for plane in planes:
@@ -26,7 +26,7 @@ def photometric_costs(
 
 
 def warp(reference: SweepView, source: SweepView, plane: Tensor) -> tuple[Tensor, Tensor]:
-    """The source image as the reference camera would show it at these depths (3, height, width), and where it does."""
+    """Warp the source image to the reference camera at these depths (3, height, width), and say where it is seen."""
     height, width = reference.mask.shape
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     pixels = torch.stack([x, y, torch.ones_like(x)], dim=-1).to(reference.image)
@@ -43,7 +43,7 @@ def warp(reference: SweepView, source: SweepView, plane: Tensor) -> tuple[Tensor
 
 
 def correlation(reference: SweepView, other: Tensor, settings: SweepSettings) -> Tensor:
-    """Zero-mean normalised cross-correlation of the foreground windows (height, width)."""
+    """Compute the zero-mean normalised cross-correlation of the foreground windows (height, width)."""
     weight = reference.mask.to(other)
     share = average(weight[None], settings.window).clamp(min=1e-6 / settings.window**2)
 
@@ -59,5 +59,5 @@ def correlation(reference: SweepView, other: Tensor, settings: SweepSettings) ->
 
 
 def average(values: Tensor, side: int) -> Tensor:
-    """Of the squares of this side about each pixel; zero outside of the image."""
+    """Average the squares of this side about each pixel; zero outside of the image."""
     return functional.avg_pool2d(values, side, stride=1, padding=side // 2)

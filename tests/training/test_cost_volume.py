@@ -17,9 +17,9 @@ from maskrf_core.support.errors import CheckpointError
 from maskrf_core.training.first_weights import initial_renderer
 from maskrf_core.training.preflight import training_inputs
 from maskrf_core.training.trainer import fit
-from maskrf_core.workbook.experiments import comparison, experiments
+from maskrf_core.workbook.experiments import comparison, trainings
 from maskrf_core.workbook.experiments.mask_demonstration import mask_of_one_ray
-from maskrf_core.workbook.parameters.parameters import PretrainParameters
+from maskrf_core.workbook.parameters import PretrainParameters
 from tests.model.source_cases import write_mvsnet
 
 MVSNET = "visibility_init.mvsnet."
@@ -138,7 +138,7 @@ def test_a_missing_file_stops_before_anything_is_written(tmp_path):
         data_root=str(tmp_path), runs_root=str(tmp_path / "runs"), overrides="model.visibility_init=cost_volume"
     )
     with pytest.raises(CheckpointError, match="no such file"):
-        experiments.pretraining(asked)
+        trainings.pretraining(asked)
     assert not list((tmp_path / "runs").rglob("config.yaml"))
 
 

@@ -20,7 +20,7 @@ from maskrf_core.training.preflight import check_choice, check_origin, open_chec
 from maskrf_core.training.schedule import FIRST_STREAM
 from maskrf_core.training.trainer import Trainer, fit
 from maskrf_core.workbook.experiments.comparison import methods_to_compare, seen_in_training
-from maskrf_core.workbook.parameters.parameters import EvaluateParameters
+from maskrf_core.workbook.parameters import EvaluateParameters
 
 SCENE = "demo/test_00"
 

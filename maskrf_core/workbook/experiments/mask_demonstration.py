@@ -24,7 +24,7 @@ class RayMask(NamedTuple):
 
 
 def mask_of_one_ray(config: Config, ray: int = 0) -> RayMask:
-    """What a training step masks on a ray of its first scene; the weights it begins with place the samples."""
+    """Draw what a training step masks on a ray of its first scene; the weights it begins with place the samples."""
     inputs = training_inputs(config)
     mixture = Mixture(config.data, cache_folder(config.data.data_root), inputs=inputs)
     views = mixture.first_scenes()[0]
@@ -42,7 +42,7 @@ def mask_of_one_ray(config: Config, ray: int = 0) -> RayMask:
 
 
 def masks_of_strategies(config: Config, ray: int = 0) -> dict[str, RayMask]:
-    """What each strategy would mask on the same ray, by name."""
+    """Draw what each strategy would mask on the same ray, by name."""
     return {
         strategy: mask_of_one_ray(
             config.model_copy(update={"masking": config.masking.model_copy(update={"strategy": strategy})}), ray

@@ -129,7 +129,7 @@ def test_an_interrupt_leaves_the_choice_to_who_watches(tmp_path, monkeypatch, ca
     assert process.asked == asked
     said = capsys.readouterr().out
     if watched:
-        assert "is still being trained" in said
+        assert "training goes on. Run this cell again" in said
         assert isinstance(shown[-1], ipywidgets.Button)
         shown[-1].click()
         assert process.asked == 1
