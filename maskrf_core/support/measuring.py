@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from maskrf_core.runs.machine import processor_name
+from maskrf_core.support.machine import processor_name
 
 MATRIX_SIDE = 3072
 """Rows and columns of the matrices whose product is the ceiling: 58 GFLOP each, which caches and threads fill."""

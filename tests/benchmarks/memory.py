@@ -18,8 +18,8 @@ import torch
 
 from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import query_rays
-from maskrf_core.runs.machine import peak_memory_mib
 from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.support.machine import peak_memory_mib
 from maskrf_core.support.measuring import comparison, spread
 from maskrf_core.support.paths import ROOT
 from tests.benchmarks.measuring import chosen, keep, options

@@ -21,13 +21,12 @@ from pathlib import Path
 import torch
 
 from maskrf_core.runs import Run
-from maskrf_core.runs.lock import owned
-from maskrf_core.runs.log import RunLog
+from maskrf_core.runs.log import MetricAverager, RunLog
+from maskrf_core.runs.status import owned
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.measuring import spread, timed
 from maskrf_core.support.progress import Progress
-from maskrf_core.training.metric_averager import MetricAverager
-from maskrf_core.training.process.command import training_command, training_environment
+from maskrf_core.training.process.protocol import training_command, training_environment
 from maskrf_core.training.saved_states import read_newest
 from maskrf_core.workbook.experiments.statistics import estimate
 from tests.benchmarks.measuring import chosen, keep, options

@@ -12,7 +12,7 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import load, nearest_view_copy, open_for_evaluation
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
-from maskrf_core.training.first_weights import random_renderer
+from maskrf_core.training.saved_states import random_renderer
 from maskrf_core.workbook.experiments.experiments import finetuned_runs
 from maskrf_core.workbook.experiments.scoring import scores
 from maskrf_core.workbook.parameters.parameters import EvaluateParameters

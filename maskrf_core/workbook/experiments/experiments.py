@@ -10,7 +10,7 @@ from maskrf_core.checkpoints.published_checkpoints import steps_of
 from maskrf_core.model.fast.pass_variants import check_compiler
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
-from maskrf_core.runs.initial_weights import hold_to_weights
+from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.settings.config import Config
 from maskrf_core.training.preflight import open_checked_scenes
 from maskrf_core.training.saved_states import is_done, steps_done

@@ -7,7 +7,7 @@ import ipywidgets
 from IPython.display import display
 
 from maskrf_core.runs import Run
-from maskrf_core.runs.lock import is_owned
+from maskrf_core.runs.status import is_owned
 from maskrf_core.support.paths import display_path
 from maskrf_core.support.progress import Progress, someone_watches
 from maskrf_core.training.process.training_process import TrainingProcess

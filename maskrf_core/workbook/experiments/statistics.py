@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from maskrf_core.runs.cost import COSTS, MERGED
+from maskrf_core.runs.provenance import COSTS, MERGED
 from maskrf_core.support.errors import RunError
 from maskrf_core.workbook.parameters.grid_parameters import OF_MASKING
 
@@ -107,7 +107,6 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
         ("wall_seconds", "time [min]", 1 / 60),
         ("peak_memory_mib", "memory [GiB]", 1 / 1024),
         ("gpu_peak_memory_mib", "GPU memory [GiB]", 1 / 1024),
-        ("energy_joules", "energy [kJ]", 1e-3),
     ):
         if name == "gpu_peak_memory_mib" and table[name].isna().all():
             continue  # no GPU had a part in it

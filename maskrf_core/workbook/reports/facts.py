@@ -73,11 +73,6 @@ def _costs(sessions: list[dict[str, Any]]) -> dict[str, str]:
         costs["peak memory"] = f"{max(memory):.0f} MiB"
     if memory := numbers("gpu_peak_memory_mib"):
         costs["peak memory of the GPU"] = f"{max(memory):.0f} MiB"
-    energy = numbers("energy_joules")
-    told = f"{sum(energy) / 3600:.2f} Wh"
-    costs["energy"] = (
-        (told if len(energy) == len(sessions) else f"{told} at least") if energy else ("not told by the driver")
-    )
     return costs
 
 

