@@ -1,11 +1,10 @@
-"""The published weights of the MVSNet that cost volumes are made with. A training from random weights begins with them;
-checkpoints of ours hold them."""
+"""The published weights of the MVSNet that makes cost volumes: a training from random weights begins with them."""
 
 from pathlib import Path
 
 from torch import Tensor
 
-from maskrf_core.checkpoints.checkpoint_files import read_checkpoint
+from maskrf_core.checkpoints.checkpoint_files import load_all, read_checkpoint
 from maskrf_core.checkpoints.published_names import our_name
 from maskrf_core.model.mvsnet import MVSNet
 from maskrf_core.settings.config import Config
@@ -23,7 +22,7 @@ HERE, THERE = "visibility_init.mvsnet.", "init_net.mvsnet."
 
 
 def mvsnet_path(data: DataSettings) -> Path:
-    """Where the weights are sought: `mvsnet_weights`, or `model/mvsnet_pl.ckpt` below the data root."""
+    """Return the file of the weights: `mvsnet_weights`, or `model/mvsnet_pl.ckpt` below the data root."""
     return Path(data.data_root) / PLACE if data.mvsnet_weights is None else resolve(data.mvsnet_weights)
 
 
@@ -44,18 +43,10 @@ def load_mvsnet(mvsnet: MVSNet, data: DataSettings) -> None:
     published = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
     if not isinstance(published, dict) or not all(isinstance(value, Tensor) for value in published.values()):
         raise CheckpointError(f"{path}: has no 'state_dict' of tensors, so it is no MVSNet. Use another copy.")
+    # Counters of training are not saved by everyone.
+    counters = {name: value for name, value in mvsnet.state_dict().items() if name.endswith("num_batches_tracked")}
     weights = {our_mvsnet_name(name): value for name, value in published.items()}
-    own = mvsnet.state_dict()
-    counters = {name for name in own if name.endswith("num_batches_tracked")}  # of training; not everyone saves them
-    faults = {
-        "missing": own.keys() - weights.keys() - counters,
-        "left over": weights.keys() - own.keys(),
-        "of another shape": {name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape},
-    }
-    if any(faults.values()):
-        listed = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in faults.items() if names)
-        raise CheckpointError(f"{path}: is not the MVSNet that is meant. Weights {listed}.")
-    mvsnet.load_state_dict({name: own[name] for name in counters} | weights)
+    load_all(mvsnet, counters | weights, f"{path}: is not the MVSNet that is meant.")
 
 
 def _existing_path(data: DataSettings) -> Path:
@@ -71,5 +62,5 @@ def _existing_path(data: DataSettings) -> Path:
 
 
 def our_mvsnet_name(published: str) -> str:
-    """Our name, within `MVSNet`, of a weight of the published file."""
+    """Return our name, within `MVSNet`, of a weight of the published file."""
     return our_name(THERE + published.removeprefix(PREFIX), "cost_volume").removeprefix(HERE).removeprefix(THERE)

@@ -29,10 +29,10 @@ MASKED = ("mask_token", "masked_modelling.")
 
 
 def load_renderer(path: str | Path) -> Renderer:
-    """The renderer of any checkpoint, ours or published, in evaluation mode.
+    """Make the renderer of any checkpoint, ours or published, in evaluation mode.
 
     Raises:
-        CheckpointError: as `checkpoints.read_checkpoint`, or the weights belong to another model.
+        CheckpointError: as `read_checkpoint`, or the weights belong to another model.
     """
     checkpoint = read_checkpoint(path)
     if isinstance(checkpoint, dict) and checkpoint.get("format") == OUR_FORMAT:
@@ -43,9 +43,9 @@ def load_renderer(path: str | Path) -> Renderer:
 
 
 def load_published(path: str | Path) -> Renderer:
-    """The renderer of a published checkpoint, in evaluation mode: depth or cost-volume initialisation, or per scene.
+    """Make the renderer of a published checkpoint (depth, cost volumes or per scene), in evaluation mode.
 
-    What of masked modelling a file lacks is as at the beginning of a training with seed 0.
+    Weights of masked modelling that a file lacks are as at the beginning of a training with seed 0.
 
     Raises:
         CheckpointError: the file is missing, cut short, holds anything but tensors and plain values, or has weights
@@ -68,10 +68,10 @@ def load_published(path: str | Path) -> Renderer:
 
 
 def steps_of(path: str | Path) -> int:
-    """Optimiser steps behind a checkpoint, ours or published; 0 where it does not say.
+    """Return the optimiser steps behind a checkpoint, ours or published; 0 where it does not say.
 
     Raises:
-        CheckpointError: as `checkpoints.read_checkpoint`.
+        CheckpointError: as `read_checkpoint`.
     """
     checkpoint = read_checkpoint(path)
     step = checkpoint.get("step") if isinstance(checkpoint, dict) else None
@@ -79,7 +79,7 @@ def steps_of(path: str | Path) -> int:
 
 
 def to_published(renderer: Renderer) -> dict[str, Tensor]:
-    """The renderer's weights by published name and in published shape: what `load_published` read, to the bit."""
+    """Return the renderer's weights by published name and shape: as `load_published` read them, to the bit."""
     init = _init_of(renderer.settings)
     published = {RIDGE: RIDGE_OF_DEGREES.clone()}
     for name, value in renderer.state_dict().items():
@@ -110,7 +110,7 @@ def _published_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def _settings_of(published: dict[str, Tensor], path: str | Path) -> ModelSettings:
-    """What the renderer has to be made of for these weights."""
+    """Return the settings of the model that these weights belong to."""
     init: VisibilityInit | None = None
     if any(name.startswith(COST_VOLUME_NAMES) for name in published):
         init = "cost_volume"
@@ -139,7 +139,7 @@ def _is_free_map(name: str) -> bool:
 
 
 def _init_of(settings: ModelSettings) -> VisibilityInit:
-    """Which init network's names; that of a renderer with free maps alone makes no difference."""
+    """Return the init network whose names are meant; with free maps alone it makes no difference."""
     return settings.visibility_init or "depth"
 
 
@@ -148,7 +148,7 @@ def _in_float32(value: Tensor) -> Tensor:
 
 
 def _is_ours_alone(name: str) -> bool:
-    """Of our names: the head that predicts colours, and a counter of batch norms that are never trained."""
+    """Tell whether one of our names is published nowhere: colour head, counters of batch norms never trained."""
     of_frozen = name.startswith("visibility_init.mvsnet.") and name.endswith(".num_batches_tracked")
     return of_frozen or name.startswith("masked_modelling.colour_head.")
 

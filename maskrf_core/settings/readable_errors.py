@@ -1,4 +1,4 @@
-"""What is wrong with settings, in words: one line each, with the name, the value, and what would be right."""
+"""Faults of settings in words: one line each, with the name, the value, and what would be right."""
 
 from difflib import get_close_matches
 from typing import Any, get_args
@@ -19,7 +19,7 @@ KINDS = {
 
 
 def readable(error: ValidationError, model: type[BaseModel], noun: str = "setting") -> str:
-    """All faults of a validation of `model`, one a line: `mask_ratio=1.5: must be ≥ 0 and < 1`."""
+    """List all faults of a validation of `model`, one a line: `mask_ratio=1.5: must be ≥ 0 and < 1`."""
     return "\n".join(_fault(fault, model, noun) for fault in error.errors())
 
 
@@ -60,7 +60,7 @@ def _expectation(fault: dict[str, Any], model: type[BaseModel]) -> str:
 
 
 def _bounds(model: type[BaseModel], location: tuple) -> str:
-    """All bounds of a field, e.g. `≥ 0 and < 1`."""
+    """Write all bounds of a field, e.g. `≥ 0 and < 1`."""
     owner = _model_at(model, location[:-1])
     field = owner.model_fields.get(str(location[-1]))
     if field is None:
