@@ -1,4 +1,4 @@
-"""Checkpoints of the published system: generalisation with depth or cost volumes, and per-scene files; both ways."""
+"""Checkpoints of the published system, read and written: depth, cost volumes, per scene; and of its MVSNet."""
 
 from pathlib import Path
 
@@ -7,16 +7,20 @@ from torch import Tensor
 
 from maskrf_core.checkpoints.checkpoint_files import (
     OUR_FORMAT,
+    load_all,
     load_weights,
     read_checkpoint,
     read_our_checkpoint,
     renderer_of,
 )
 from maskrf_core.checkpoints.published_names import our_name, published_name
+from maskrf_core.model.mvsnet import MVSNet
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings.sections import FreeMapSettings, ModelSettings, VisibilityInit
+from maskrf_core.settings.config import Config
+from maskrf_core.settings.sections import DataSettings, FreeMapSettings, ModelSettings, VisibilityInit
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import CheckpointError
+from maskrf_core.support.paths import resolve
 
 RIDGE = "sph_fitter.regs"
 """Buffer of the direct-rendering head that every published file holds: a constant."""
@@ -26,6 +30,12 @@ COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")
 FREE_MAP = "ray_feats."
 MASKED = ("mask_token", "masked_modelling.")
 """In our names: what masked pretraining adds. NeuRay's own files, which MRVM's are finetuned from, have none of it."""
+MVSNET_FILE = "model/mvsnet_pl.ckpt"
+"""Below the data root."""
+MVSNET_PREFIX = "model."
+"""Of names in that file."""
+OUR_MVSNET, PUBLISHED_MVSNET = "visibility_init.mvsnet.", "init_net.mvsnet."
+"""Of names in a renderer with cost volumes."""
 
 
 def load_renderer(path: str | Path) -> Renderer:
@@ -93,6 +103,52 @@ def save_published(path: Path, renderer: Renderer, step: int) -> None:
     """Write a renderer as the published system reads it; atomically."""
     checkpoint = {"step": step, "best_para": 0.0, "network_state_dict": to_published(renderer)}
     write_atomically(path, lambda file: torch.save(checkpoint, file))
+
+
+def mvsnet_path(data: DataSettings) -> Path:
+    """Return the file of the weights: `mvsnet_weights`, or `model/mvsnet_pl.ckpt` below the data root."""
+    return Path(data.data_root) / MVSNET_FILE if data.mvsnet_weights is None else resolve(data.mvsnet_weights)
+
+
+def check_mvsnet_is_there(config: Config) -> None:
+    """Raise `CheckpointError` if a training of this config begins with MVSNet's weights, and they are missing."""
+    if config.model.visibility_init == "cost_volume" and config.training.initial_weights is None:
+        _existing_mvsnet(config.data)
+
+
+def load_mvsnet(mvsnet: MVSNet, data: DataSettings) -> None:
+    """Put the published weights into `mvsnet`.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds something else.
+    """
+    path = _existing_mvsnet(data)
+    checkpoint = read_checkpoint(path)
+    published = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(published, dict) or not all(isinstance(value, Tensor) for value in published.values()):
+        raise CheckpointError(f"{path}: has no 'state_dict' of tensors, so it is no MVSNet. Use another copy.")
+    # Counters of training are not saved by everyone.
+    counters = {name: value for name, value in mvsnet.state_dict().items() if name.endswith("num_batches_tracked")}
+    weights = {our_mvsnet_name(name): value for name, value in published.items()}
+    load_all(mvsnet, counters | weights, f"{path}: is not the MVSNet that is meant.")
+
+
+def _existing_mvsnet(data: DataSettings) -> Path:
+    path = mvsnet_path(data)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file. Training with model.visibility_init=cost_volume from random weights begins with a "
+            "pretrained MVSNet: mvsnet_pl.ckpt, made with MVSNet_pl by kwea123, which NeuRay's download page offers. "
+            f"Put it at {MVSNET_FILE} below data.data_root, name another place in data.mvsnet_weights, or start from a "
+            "checkpoint with cost volumes, which holds these weights."
+        )
+    return path
+
+
+def our_mvsnet_name(published: str) -> str:
+    """Return our name, within `MVSNet`, of a weight of the published file."""
+    name = our_name(PUBLISHED_MVSNET + published.removeprefix(MVSNET_PREFIX), "cost_volume")
+    return name.removeprefix(OUR_MVSNET).removeprefix(PUBLISHED_MVSNET)
 
 
 def _published_weights(path: str | Path) -> dict[str, Tensor]:

@@ -27,11 +27,25 @@ INITIAL_WEIGHTS = "initial_weights"
 """Name of the results that say what a run began from."""
 
 
+def _file(name: str, about: str) -> property:
+    """Make a property that is the path of a file in the run folder."""
+    return property(lambda run: run.folder / name, doc=about)
+
+
 @dataclass(frozen=True)
 class Run:
     """A run folder. It alone says what the run is; starting it twice continues it."""
 
     folder: Path
+
+    config_path = _file(CONFIG_FILE, "The resolved config.")
+    last_checkpoint = _file("checkpoints/last.pt", "Weights, optimiser and step to continue from.")
+    previous_checkpoint = _file("checkpoints/previous.pt", "The checkpoint before, kept in case the last is damaged.")
+    best_checkpoint = _file("checkpoints/best.pt", "The weights with the best fine PSNR on the validation scenes.")
+    metrics_path = _file("metrics.csv", "A row an interval: step, phase (train, validation or test), and the numbers.")
+    log_path = _file("training.log", "All that the training processes of this run printed, one after the other.")
+    stop_path = _file("stop", "A file that people or programs create to have the training save and end.")
+    renders = _file("renders", "The folder in which evaluations of this run leave pictures and tables.")
 
     @staticmethod
     def start(folder: str | Path, config: Config) -> "Run":
@@ -68,26 +82,6 @@ class Run:
         return read_config(self.config_path)
 
     @property
-    def config_path(self) -> Path:
-        """Return the file of the resolved config."""
-        return self.folder / CONFIG_FILE
-
-    @property
-    def last_checkpoint(self) -> Path:
-        """Return the file of the weights, optimiser and step to continue from."""
-        return self.folder / "checkpoints" / "last.pt"
-
-    @property
-    def previous_checkpoint(self) -> Path:
-        """Return the file of the checkpoint before the last one, kept in case that is damaged."""
-        return self.folder / "checkpoints" / "previous.pt"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        """Return the file of the weights with the best fine PSNR on the validation scenes."""
-        return self.folder / "checkpoints" / "best.pt"
-
-    @property
     def weights(self) -> Path:
         """Return the file of the checkpoint that counts: the best one, of a per-scene training the last one.
 
@@ -96,29 +90,9 @@ class Run:
         return self.last_checkpoint if self.config.stage == "per_scene" else self.best_checkpoint
 
     @property
-    def metrics_path(self) -> Path:
-        """Return the file with one row an interval: step, phase (train, validation or test), and the numbers."""
-        return self.folder / "metrics.csv"
-
-    @property
-    def log_path(self) -> Path:
-        """Return the file with what the training processes of this run printed, one after the other."""
-        return self.folder / "training.log"
-
-    @property
-    def stop_path(self) -> Path:
-        """Return the file that people or programs create to have the training save and end."""
-        return self.folder / "stop"
-
-    @property
     def status(self) -> TrainingStatus | None:
         """Read how the last training went or goes, as far as that was written; none before the first."""
         return read_status(self.folder)
-
-    @property
-    def renders(self) -> Path:
-        """Return the folder in which evaluations of this run leave pictures and tables."""
-        return self.folder / "renders"
 
     def metrics(self) -> "pd.DataFrame":
         """Read `metrics.csv` as far as it was written whole; empty before the first interval."""

@@ -1,5 +1,6 @@
 """Tables of runs, made anew each time from the run folders, which alone say what a run is."""
 
+import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -165,6 +166,6 @@ def _made_by(run: Run) -> dict[str, Any]:
 
 def _names(first: Path, second: Path) -> list[str]:
     """Return the paths of two folders, from where they part."""
-    one, other = first.resolve().parts, second.resolve().parts
-    common = next((k for k, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
-    return ["/".join(one[common:]), "/".join(other[common:])]
+    paths = [first.resolve(), second.resolve()]
+    common = os.path.commonpath(paths)
+    return [path.relative_to(common).as_posix() for path in paths]

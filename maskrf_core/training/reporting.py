@@ -104,11 +104,9 @@ def record_session(
         print(f"{name}: is not what it was when this run began; it is trained on as it is now", flush=True)
     try:
         yield
-    except TrainingStopped as stopped:
-        session.end(to_step=done(), exit="stopped", reason=str(stopped))
-        raise
     except BaseException as error:
-        session.end(to_step=done(), exit="failed", reason=_reason_of(error))
+        ended = "stopped" if isinstance(error, TrainingStopped) else "failed"
+        session.end(to_step=done(), exit=ended, reason=_reason_of(error))
         raise
     session.end(to_step=done(), exit="finished")
 

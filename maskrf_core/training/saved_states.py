@@ -6,9 +6,8 @@ from typing import Any
 import torch
 
 from maskrf_core.checkpoints.checkpoint_files import check_model, load_weights, newest_checkpoint, save_checkpoint
-from maskrf_core.checkpoints.mvsnet_weights import load_mvsnet
 from maskrf_core.checkpoints.per_scene_renderer import for_one_scene
-from maskrf_core.checkpoints.published_checkpoints import load_renderer
+from maskrf_core.checkpoints.published_checkpoints import load_mvsnet, load_renderer
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.batches.one_scene import OneScene
 from maskrf_core.model.renderer import Renderer

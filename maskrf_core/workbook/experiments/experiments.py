@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from maskrf_core.checkpoints.mvsnet_weights import check_mvsnet_is_there
-from maskrf_core.checkpoints.published_checkpoints import steps_of
+from maskrf_core.checkpoints.published_checkpoints import check_mvsnet_is_there, steps_of
 from maskrf_core.model.fast.pass_variants import check_compiler
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
