@@ -61,7 +61,7 @@ class CameraRig:
 
 
 def rig_of(scene: Scene, image_ids: Sequence[str]) -> CameraRig:
-    """The cameras of these views; one image is read, for its size.
+    """Gather the cameras of these views; one image is read, for its size.
 
     Raises:
         DatasetError: there are no views, or reading them says so.
