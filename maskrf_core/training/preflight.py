@@ -1,4 +1,4 @@
-"""The scenes of a training, looked at before anything is trained or written."""
+"""Checks of a training's config and scenes, before anything is trained or written."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ from maskrf_core.support.paths import cache_folder
 
 
 def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneViews]]:
-    """The scenes to train and to validate on, fit for what the config asks.
+    """Open the scenes to train and to validate on, and check that they are fit for what the config asks.
 
     Of a data set that is named as a whole, only the first scene is opened. A per-scene training is judged by the test
     views of its own scene, and `validation_scenes` has no part in it. The memory for decoded images is shared out
@@ -49,7 +49,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
 
 
 def prepare_depths(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> None:
-    """Have the depth maps of all scenes that are named singly before the first step, where any are needed.
+    """Prepare the depth maps of all scenes that are named singly, where any are needed.
 
     Those of whole data sets are prepared when a scene is drawn: there may be thousands.
     """
@@ -62,7 +62,7 @@ def prepare_depths(scenes: Mixture | OneScene, validation_scenes: Iterable[Scene
 
 
 def training_inputs(config: Config) -> ModelInputs:
-    """What training batches must have, for the model or to supervise it; known without the model.
+    """Return what training batches must hold, for the model or to supervise it; known without the model.
 
     Free maps, which all per-scene trainings have, stand in for what an init network looks at.
     """
@@ -155,7 +155,7 @@ def check_choice(views: SceneViews, config: Config) -> None:
 
 
 def _origins(config: Config) -> Iterator[tuple[str, Config]]:
-    """The weights that a training begins from and the config of the run that made them, and so on before that."""
+    """Follow the weights that a training begins from, with the config of the run that made them, back to the first."""
     weights = config.training.initial_weights
     while weights is not None:
         run = Run(Path(weights).parent.parent)

@@ -15,20 +15,17 @@ from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import validate
 from maskrf_core.runs import Run
-from maskrf_core.runs.lock import owned
-from maskrf_core.runs.log import RunLog
+from maskrf_core.runs.log import MetricAverager, RunLog, check_finite
+from maskrf_core.runs.status import owned
 from maskrf_core.support.errors import RunError
 from maskrf_core.support.progress import Progress
-from maskrf_core.training.first_weights import renderer_of_run
-from maskrf_core.training.metric_averager import MetricAverager, check_finite
 from maskrf_core.training.objective import Objective, masked_weight
 from maskrf_core.training.preflight import open_checked_scenes, prepare_depths
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, rank, start_fabric
-from maskrf_core.training.process.stopping import TrainingStopped, asked_to_stop
-from maskrf_core.training.saved_states import read_newest, remove_leftovers, save_best, save_last
+from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop
+from maskrf_core.training.reporting import StatusReport, record_session, status_report
+from maskrf_core.training.saved_states import read_newest, remove_leftovers, renderer_of_run, save_best, save_last
 from maskrf_core.training.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
-from maskrf_core.training.session_record import record_session
-from maskrf_core.training.status_report import StatusReport, status_report
 
 
 def fit(run: Run) -> Renderer:

@@ -18,8 +18,8 @@ import torch
 
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
-from maskrf_core.runs.machine import peak_memory_mib
 from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.support.machine import peak_memory_mib
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.experiments.measurements import Comparison, Spread, turns
 from tests.benchmarks.measuring import keep, options

@@ -21,12 +21,11 @@ from pathlib import Path
 import torch
 
 from maskrf_core.runs import Run
-from maskrf_core.runs.lock import owned
-from maskrf_core.runs.log import RunLog
+from maskrf_core.runs.log import MetricAverager, RunLog
+from maskrf_core.runs.status import owned
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.progress import Progress
-from maskrf_core.training.metric_averager import MetricAverager
-from maskrf_core.training.process.command import training_command, training_environment
+from maskrf_core.training.process.protocol import training_command, training_environment
 from maskrf_core.training.saved_states import read_newest
 from maskrf_core.workbook.experiments.grid_statistics import estimate
 from maskrf_core.workbook.experiments.measurements import Spread, in_turn

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskrf_core.checkpoints.mvsnet_weights import load_mvsnet
+from maskrf_core.checkpoints.published_checkpoints import load_mvsnet
 from maskrf_core.datasets.batches.batch import SourceViews, Views
 from maskrf_core.model.mvsnet import MVSNet, feature_network, plane_depths, softmax_over_planes
 from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse_depth

@@ -14,8 +14,8 @@ from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config, load_config
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from maskrf_core.support.errors import CheckpointError
-from maskrf_core.training.first_weights import initial_renderer
 from maskrf_core.training.preflight import training_inputs
+from maskrf_core.training.saved_states import initial_renderer
 from maskrf_core.training.trainer import fit
 from maskrf_core.workbook.experiments import comparison, trainings
 from maskrf_core.workbook.experiments.mask_demonstration import mask_of_one_ray

@@ -17,7 +17,7 @@ from maskrf_core.rendering.path_rendering import RenderedPath, render_path
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
 from maskrf_core.support.paths import display_path
-from maskrf_core.training.first_weights import random_renderer
+from maskrf_core.training.saved_states import random_renderer
 from maskrf_core.workbook.experiments.trainings import finetuned_runs
 from maskrf_core.workbook.figures import show
 from maskrf_core.workbook.figures.results import frame_strip

@@ -9,10 +9,10 @@ from IPython.display import display
 from maskrf_core.model.masking.strategies import check_other_process_has
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
-from maskrf_core.runs.lock import is_owned
+from maskrf_core.runs.status import is_owned
 from maskrf_core.support.paths import display_path
 from maskrf_core.support.progress import Progress, someone_watches
-from maskrf_core.training.process.stopping import signals_heard
+from maskrf_core.training.process.protocol import signals_heard
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done, steps_done
 from maskrf_core.workbook.figures import png_of

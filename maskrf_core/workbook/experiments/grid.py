@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from maskrf_core.runs import Run
-from maskrf_core.runs.cost import MERGED, cost
-from maskrf_core.runs.initial_weights import hold_to_weights
 from maskrf_core.runs.log import latest
+from maskrf_core.runs.provenance import MERGED, cost
+from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.settings.config import Config
 from maskrf_core.training.preflight import check_masking
 from maskrf_core.training.saved_states import is_done, steps_done

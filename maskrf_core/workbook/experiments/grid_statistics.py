@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from maskrf_core.runs.cost import COSTS, MERGED
+from maskrf_core.runs.provenance import COSTS, MERGED
 from maskrf_core.support.errors import RunError
 from maskrf_core.workbook.parameters.parameters_by_notebook import OF_MASKING
 

@@ -11,8 +11,8 @@ from maskrf_core.datasets.batches.training_views import draw_from_scene
 from maskrf_core.model.masking.strategies import STRATEGIES, draw_mask_ratio, masked_count, unit_of
 from maskrf_core.settings.config import Config
 from maskrf_core.support.paths import cache_folder
-from maskrf_core.training.first_weights import initial_renderer
 from maskrf_core.training.preflight import training_inputs
+from maskrf_core.training.saved_states import initial_renderer
 
 
 class RayMask(NamedTuple):

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
-from maskrf_core.runs.machine import processor_name
+from maskrf_core.support.machine import processor_name
 
 MATRIX_SIDE = 3072
 """Rows and columns of the matrices whose product is the ceiling: 58 GFLOP each, which caches and threads fill."""

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from maskrf_core.runs.lock import is_owned
 from maskrf_core.runs.log import latest
+from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import MaskrfError, RunError
 from maskrf_core.support.paths import display_path
 from maskrf_core.support.progress import Progress
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped, asked_to_stop
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, asked_to_stop
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done
 from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, leave_the_choice

@@ -8,11 +8,10 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from maskrf_core.checkpoints.mvsnet_weights import check_mvsnet_is_there
-from maskrf_core.checkpoints.published_checkpoints import steps_of
+from maskrf_core.checkpoints.published_checkpoints import check_mvsnet_is_there, steps_of
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
-from maskrf_core.runs.initial_weights import hold_to_weights
+from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.settings.config import Config
 from maskrf_core.support.paths import display_path
 from maskrf_core.training.preflight import open_checked_scenes

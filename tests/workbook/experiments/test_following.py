@@ -10,9 +10,9 @@ import ipywidgets
 import pytest
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
-from maskrf_core.runs.lock import AlreadyTrained, is_owned, owned
+from maskrf_core.runs.status import AlreadyTrained, is_owned, owned
 from maskrf_core.support.errors import RunError
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 from maskrf_core.training.process.training_process import KILLED, TrainingProcess
 from maskrf_core.training.trainer import fit
 from maskrf_core.workbook.experiments import following

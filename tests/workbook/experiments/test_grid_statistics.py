@@ -20,7 +20,6 @@ def points(*rows, **more):
         "wall_seconds": 90.0,
         "peak_memory_mib": 512.0,
         "gpu_peak_memory_mib": None,
-        "energy_joules": None,
     }
     return pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows]).assign(**(costs | more))
 

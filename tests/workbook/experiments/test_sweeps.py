@@ -14,7 +14,7 @@ from maskrf_core.runs import Run
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import RunError
 from maskrf_core.training.process import training_process as child
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 from maskrf_core.workbook.experiments import following, grid, sweeps
 from maskrf_core.workbook.parameters import AblationParameters
 

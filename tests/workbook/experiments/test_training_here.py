@@ -9,7 +9,7 @@ import torch
 
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.support.errors import SettingsError
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 from maskrf_core.training.trainer import fit
 from maskrf_core.workbook.experiments.following import train
 from tests.training.processes import assert_same_bits, started_run

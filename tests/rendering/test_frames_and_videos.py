@@ -1,11 +1,19 @@
-"""Frames of a path: a file is the frame that is asked for, whole, or it does not count."""
+"""Frames and videos: a file is the frame that is asked for, whole; videos play anywhere and are never half a file."""
 
+import imageio
 import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from maskrf_core.rendering.path_frames import as_bytes, depth_colours, read_frame, remove_frames_from, write_frame
+from maskrf_core.rendering.path_rendering import (
+    as_bytes,
+    depth_colours,
+    read_frame,
+    remove_frames_from,
+    write_frame,
+    write_video,
+)
 
 
 @pytest.fixture
@@ -59,7 +67,7 @@ def test_only_frames_beyond_the_path_are_removed(tmp_path):
     ]
     for name in names:
         (tmp_path / name).touch()
-    remove_frames_from(tmp_path, ("colour", "depth"), 1)
+    remove_frames_from(tmp_path, 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["colour_0000.png", "colour_x.png", "other_0009.png"]
 
 
@@ -75,3 +83,59 @@ def test_depth_is_coloured_by_inverse_depth_in_a_fixed_range():
     np.testing.assert_allclose(colours[2], [68, 1, 84], atol=3)
     np.testing.assert_array_equal(colours[4], colours[2])
     assert colours[3].tolist() == colours[5].tolist() == [0, 0, 0]
+
+
+def grey_frames(count=5, height=37, width=51):
+    return [np.full((height, width, 3), 40 * index, np.uint8) for index in range(count)]
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(37, 51, (52, 38)), (48, 64, (64, 48)), (32, 33, (34, 32))])
+def test_videos_read_back(tmp_path, height, width, size):
+    path = tmp_path / "below" / "a.mp4"
+    write_video(path, iter(grey_frames(5, height, width)), 12)
+    with imageio.get_reader(path) as reader:
+        about = reader.get_meta_data()
+        shades = [frame.mean() for frame in reader]
+    assert (about["codec"], about["fps"], about["size"]) == ("h264", 12, size)
+    assert about["pix_fmt"].startswith("yuv420p")
+    np.testing.assert_allclose(shades, [0, 40, 80, 120, 160], atol=3)
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.mp4"]
+
+
+def test_the_index_stands_in_front(tmp_path):
+    write_video(tmp_path / "a.mp4", grey_frames(), 12)
+    data = (tmp_path / "a.mp4").read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+
+
+def test_the_same_frames_make_the_same_file(tmp_path):
+    for name in ("a", "b"):
+        write_video(tmp_path / f"{name}.mp4", grey_frames(), 12)
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_a_failure_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.mp4"
+    write_video(path, grey_frames(), 12)
+    before = path.read_bytes()
+
+    def breaks():
+        yield from grey_frames(3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_video(path, breaks(), 12)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_odd_sides_are_filled_with_a_copy(tmp_path):
+    frame = np.full((33, 31, 3), 20, np.uint8)
+    frame[-1] = frame[:, -1] = 200
+    write_video(tmp_path / "a.mp4", [frame], 5)
+    with imageio.get_reader(tmp_path / "a.mp4") as reader:
+        seen = reader.get_data(0)
+    assert seen.shape == (34, 32, 3)
+    assert seen[-2:].min() > 150
+    assert seen[:, -2:].min() > 150
+    assert seen[:28, :28].max() < 80

@@ -1,4 +1,4 @@
-"""The process that a job starts for its work, and watches."""
+"""The node of a job: where a task is, how the nodes find each other, and the child process that does the work."""
 
 import os
 import signal
@@ -10,9 +10,48 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+LOWEST_PORT, PORTS = 20_000, 10_000
+"""Of rendezvous: below those that systems hand out by themselves. The job's number chooses."""
 LAST_LINES = 20
 POLL = 0.1
-"""Seconds between two looks at it."""
+"""Seconds between two looks at a child."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A task of a job: one a node."""
+
+    job_id: str
+    """As people see it, `12_3` in an array."""
+    rank: int
+    host: str
+    first_host: str
+    port: int
+    folder: Path
+    """The folder of the job's logs and results."""
+    result_of_first: Path
+    """A file that is there once the first task has ended for good."""
+
+    @staticmethod
+    def here() -> "Place":
+        """Return the place of this process, from the environment that Slurm gave it."""
+        from submitit import JobEnvironment
+
+        job = JobEnvironment()
+        first = job.paths.result_pickle.with_name(f"{job.job_id}_0_result.pkl")
+        port = LOWEST_PORT + int(job.raw_job_id) % PORTS
+        return Place(job.job_id, job.global_rank, job.hostname, job.hostnames[0], port, job.paths.folder, first)
+
+    def torchrun_options(self, nodes: int) -> list[str]:
+        """Return the options by which torchrun on all nodes meets: on the first node, at a port of the job's own."""
+        address = [f"--master-addr={self.first_host}", f"--master-port={self.port}"]
+        return [f"--nnodes={nodes}", f"--node-rank={self.rank}", *address]
+
+    def wait_for_the_end(self, seconds: float) -> None:
+        """Give Slurm time to end this process; return where it does not, or where the first task has failed."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not (self.rank > 0 and self.result_of_first.exists()):
+            time.sleep(0.5)
 
 
 @dataclass
@@ -41,7 +80,7 @@ class Child:
         return Child(log, process)
 
     def wait(self, patience: int | None = None) -> int | None:
-        """Exit code, or none where it has not ended after `patience` seconds."""
+        """Wait for its end, and return the exit code, or none where it has not ended after `patience` seconds."""
         until = None if patience is None else time.monotonic() + patience
         while self.process.returncode is None:
             if until is not None and time.monotonic() >= until:
@@ -56,6 +95,6 @@ class Child:
         self.wait()
 
     def last_lines(self) -> str:
-        """The end of its output, for messages."""
+        """Read the end of its output, for messages."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-LAST_LINES:])

@@ -1,20 +1,49 @@
-"""How a training is asked to save and end: SIGTERM, SIGUSR1, Ctrl-C, or a file `stop`. Nothing here imports torch."""
+"""The protocol of a training process: its command and environment, how it is asked to end, and its exit codes.
+
+Nothing here imports torch: a process has to hear signals before the seconds that this takes.
+"""
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
 from maskrf_core.support.errors import MaskrfError
 
+ALLOCATOR = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": "8589934592",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "MALLOC_TOP_PAD_": "1073741824",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+"""As in the Makefile: glibc keeps what was freed, for whatever thread needs it next, instead of paying for each page of
+large temporaries again, and asks for huge pages, of which there are fewer to pay for."""
 STOP_VARIABLE = "MASKRF_STOP"
 """Environment variable: a file that, once it is there, stops every training started with it; for launchers of jobs."""
 
 
+def training_command(folders: Sequence[str | Path]) -> list[str]:
+    """Return the command that trains the runs in these folders, one after the other."""
+    return [sys.executable, "-u", "-m", "maskrf_core.training", *(str(Path(folder).resolve()) for folder in folders)]
+
+
+def several_processes(devices: int, *, options: Sequence[str] = ("--standalone",)) -> list[str]:
+    """Return the command that trains in several processes of this node, without the run folders."""
+    launcher = ["torch.distributed.run", *options, f"--nproc-per-node={devices}"]
+    return [sys.executable, "-u", "-m", *launcher, "-m", "maskrf_core.training"]
+
+
+def training_environment() -> dict[str, str]:
+    """Return this process's environment, with the allocator's settings where none are given."""
+    return ALLOCATOR | os.environ
+
+
 class ExitCode(IntEnum):
-    """Of a training process. Those that stopped were saved: the same command goes on."""
+    """Exit codes of a training process. Those that stopped were saved: the same command goes on."""
 
     FINISHED = 0
     FAILED = 1
@@ -26,7 +55,7 @@ class ExitCode(IntEnum):
 
     @property
     def said(self) -> str:
-        """For people."""
+        """Return the code's name in a sentence."""
         return "a file named stop" if self is ExitCode.STOP_FILE else self.name
 
 
@@ -43,7 +72,7 @@ class TrainingStopped(MaskrfError):  # noqa: N818 - nothing went wrong
 
 
 def hear_signals() -> None:
-    """From now on, SIGTERM, SIGUSR1 and Ctrl-C are noted, and the training ends after the step that it is in.
+    """Note SIGTERM, SIGUSR1 and Ctrl-C from now on; the training ends after the step that it is in.
 
     A second Ctrl-C ends it at once.
     """
@@ -71,7 +100,7 @@ def _note(number: int, _frame: object) -> None:
 
 
 def asked_to_stop(stop_file: Path) -> ExitCode | None:
-    """What asked for it first, if anything has: a signal, the run's own file, or the one of `MASKRF_STOP`."""
+    """Return what asked for a stop first, if anything has: a signal, the run's own file, or that of `MASKRF_STOP`."""
     if _received:
         return _received[0]
     of_all = os.environ.get(STOP_VARIABLE)

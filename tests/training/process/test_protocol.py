@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped, asked_to_stop
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, asked_to_stop
 from maskrf_core.training.trainer import Trainer, fit
 from tests.training.processes import PATIENCE, assert_same_bits, has_done, spawn, started_run, wait_until
 

@@ -1,21 +1,30 @@
-"""What a training says of itself in its run folder while it goes: `training.json`."""
+"""Reports of a training in its run folder: `training.json` while it goes, its entry in `provenance.json` at the end."""
 
 import contextlib
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 
+import torch
+
+from maskrf_core.datasets.batches.fingerprint import fingerprints
+from maskrf_core.datasets.batches.mixture import Mixture
+from maskrf_core.datasets.batches.one_scene import OneScene
+from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.runs import Run, TrainingStatus
+from maskrf_core.runs.run import hold_to_weights
+from maskrf_core.runs.sessions import begin_session
 from maskrf_core.runs.status import State, write_status
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 
 SECONDS_BETWEEN = 1.0
 
 
 class StatusReport:
-    """Writes the status of one training process. A disk that is full or slow does not stop a training by this."""
+    """The status of one training process, written to its run. A disk that is full or slow stops no training by this."""
 
     def __init__(self, run: Run, processes: int = 1):
         self._run = run
@@ -24,13 +33,13 @@ class StatusReport:
         self.step, self.steps = 0, run.config.training.steps
 
     def at(self, step: int) -> None:
-        """So many steps are done; written at most once a second."""
+        """Write that so many steps are done, at most once a second."""
         self.step = step
         if self._state != "training" or time.monotonic() - self._written >= SECONDS_BETWEEN:
             self.write("training")
 
     def write(self, state: State, reason: str | None = None, code: ExitCode | None = None) -> None:
-        """Write now."""
+        """Write the status now."""
         self._written, self._state = time.monotonic(), state
         status = TrainingStatus(
             state=state, step=self.step, steps=self.steps, reason=reason, exit_code=code, updated=_now(), **self._fixed
@@ -47,7 +56,7 @@ class StatusReport:
 
 @contextlib.contextmanager
 def status_report(run: Run, *, first: bool = True) -> Iterator[StatusReport]:
-    """A report that says at the end how it ended. Only the `first` process says anything but why it failed."""
+    """Report the status, and at the end how it ended. Only the `first` process writes more than why it failed."""
     report = StatusReport(run, run.config.hardware.processes)
     if first:
         report.write("starting")
@@ -62,14 +71,48 @@ def status_report(run: Run, *, first: bool = True) -> Iterator[StatusReport]:
             report.write("stopped", "interrupted; the steps since the last checkpoint are lost")
         raise
     except BaseException as error:
-        report.failed(reason_of(error))
+        report.failed(_reason_of(error))
         raise
     if first:
         report.write("finished", None, ExitCode.FINISHED)
 
 
-def reason_of(error: BaseException) -> str:
-    """One error, said to people; of a lost connection, what that means."""
+@contextlib.contextmanager
+def record_session(
+    run: Run,
+    scenes: Mixture | OneScene,
+    validation_scenes: Iterable[SceneViews],
+    *,
+    device: torch.device,
+    done: Callable[[], int],
+) -> Iterator[None]:
+    """Record in the provenance the steps done meanwhile, by `done`, their cost, and the data they were done on.
+
+    Data that have changed since the run began are told, and trained on all the same.
+    """
+    weights = run.config.training.initial_weights
+    if weights is not None and done() == 0:  # later, they are not needed any more
+        hold_to_weights(run, Path(weights))
+    session = begin_session(
+        run,
+        from_step=done(),
+        processes=run.config.hardware.processes,
+        device=device,
+        data=fingerprints(scenes, validation_scenes),
+    )
+    for name in session.changed_data:
+        print(f"{name}: is not what it was when this run began; it is trained on as it is now", flush=True)
+    try:
+        yield
+    except BaseException as error:
+        ended = "stopped" if isinstance(error, TrainingStopped) else "failed"
+        session.end(to_step=done(), exit=ended, reason=_reason_of(error))
+        raise
+    session.end(to_step=done(), exit="finished")
+
+
+def _reason_of(error: BaseException) -> str:
+    """Return the text of an error for people; of a lost connection, what that means."""
     text = str(error).strip() or type(error).__name__
     if isinstance(error, RuntimeError) and any(word in text for word in ("gloo", "Connection", "NCCL", "nccl")):
         return f"another process of this training ended, and this one cannot go on alone ({text.splitlines()[0]})"

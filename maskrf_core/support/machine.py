@@ -1,5 +1,6 @@
-"""What numbers and their cost depend on besides the code: processor, GPU, versions, and how much memory was used."""
+"""The machine: its processor and GPUs, the versions of libraries, and the memory that a process has used."""
 
+import contextlib
 import os
 import platform
 import resource
@@ -28,7 +29,7 @@ VERSIONS_OF = (
 
 
 def machine() -> dict[str, Any]:
-    """The computer as torch sees it."""
+    """Return host, platform, processor, GPU and thread counts, as torch sees them."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return {
         "host": platform.node(),
@@ -44,7 +45,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The model of the CPU, as far as the system tells."""
+    """Return the model name of the CPU, or the architecture where the system does not tell it."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -54,14 +55,18 @@ def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def versions() -> dict[str, str | None]:
-    """Package → its version, None where it is not installed; and of CUDA and cuDNN as torch was built."""
+    """Return the version of each package, None where it is not installed, and of CUDA and cuDNN as torch was built."""
     cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
     built_with = {"cuda": torch.version.cuda, "cudnn": cudnn and str(cudnn)}
-    return {name: _version(name) for name in VERSIONS_OF} | built_with
+    installed: dict[str, str | None] = dict.fromkeys(VERSIONS_OF)
+    for name in VERSIONS_OF:
+        with contextlib.suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed | built_with
 
 
 def peak_memory_mib() -> float:
-    """The most memory that this process has held so far, MiB.
+    """Return the most memory that this process has held so far, in MiB.
 
     Linux counts in `ru_maxrss` what the process held before it became another program, which is what its parent held:
     the kernel of a notebook, say. `VmHWM` is this program's alone.
@@ -74,16 +79,9 @@ def peak_memory_mib() -> float:
 
 
 def children_peak_memory_mib() -> float:
-    """The most memory that any one child process, of those that have ended, had held, MiB."""
+    """Return the most memory that any one child process, of those that have ended, had held, in MiB."""
     return _mib(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def _mib(maxrss: int) -> float:
     return maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
