@@ -53,45 +53,35 @@ class ColmapDepth:
     """
 
     files: tuple[str, ...]
-    ends_at_far: bool = False
-    """Depth beyond far is put there, as published."""
-    within_mask: bool = False
-    """Depth outside the mask is taken for unknown."""
-    any_shape: bool = False
-    """The images are stretched themselves, so a map of another shape is too."""
+    ends_at_far: bool = False  # depth beyond far is put there, as published
+    within_mask: bool = False  # depth outside the mask is taken for unknown
+    any_shape: bool = False  # the images are stretched themselves, so a map of another shape is too
 
 
 @dataclass(frozen=True)
 class DataSet:
     """All that is said of one data set. A new one needs `name`, `pattern`, `example`, `folders` and `reader`."""
 
-    name: str
-    """First word of its scenes' names."""
+    name: str  # first word of its scenes' names
     pattern: str
     """Form of its scenes' names for `open_scene`; `maskrf_core.datasets.files.scene_names` takes names apart by it."""
     example: str
-    folders: tuple[str, ...]
-    """Below the data root, the first one preferred; none for what comes with the package."""
+    folders: tuple[str, ...]  # below the data root, the first one preferred; none for what comes with the package
     reader: str | Callable
     """`module:function`, or the function itself: `NamedScene` → `Frame`s (`maskrf_core.datasets.readers.frames`)."""
     title: str = ""
-    scenes_in: str = "."
-    """Folder that holds the scenes' folders, below each of `folders`."""
-    listed_size: str = ""
-    """Last word of the names of its scenes where they are listed: the published size, for example."""
+    scenes_in: str = "."  # folder that holds the scenes' folders, below each of `folders`
+    listed_size: str = ""  # last word of the names of its scenes where they are listed: the published size, for example
     names: str | Callable = ""
     """`module:function`, or the function: the scenes' folders → their names, where `listed_size` does not suffice."""
     split: SplitRule = field(default_factory=EveryNth)
 
-    needed: str = ""
-    """Files without which a scene cannot be opened, relative to its folder."""
+    needed: str = ""  # files without which a scene cannot be opened, relative to its folder
     optional: str = ""
     used_for: str = "your own"
     sources: tuple[Source, ...] = ()
-    size: str = ""
-    """Size of the download, as its page states it."""
-    scenes: int | None = None
-    """Number of scenes that were published, where their publication says so."""
+    size: str = ""  # size of the download, as its page states it
+    scenes: int | None = None  # number of scenes that were published, where their publication says so
     caution: str = ""
 
     weight: float | None = None
@@ -99,19 +89,15 @@ class DataSet:
     view_pool: NearestViews | FrameWindow | None = None
     """Published rule for drawing working views; none: `data.view_pool` times as many of the nearest."""
     augmentation: tuple[Augmentation, ...] = ()
-    colmap_depth: ColmapDepth | None = None
-    """None: depth is the frames' own, or none."""
+    colmap_depth: ColmapDepth | None = None  # none: depth is the frames' own, or none
 
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other names of its scenes → the names that tell places apart; a scene's folder may bear either."""
-    same_places_as: str | None = None
-    """Data set that shows the same places under the same names."""
-    held_out: tuple[str, ...] = ()
-    """Scenes that are never trained on: published models are tested on what they show."""
+    same_places_as: str | None = None  # data set that shows the same places under the same names
+    held_out: tuple[str, ...] = ()  # scenes that are never trained on: published models are tested on what they show
     lists_held_out: bool = True
 
-    also_called: tuple[str, ...] = ()
-    """Names that its folder has in other people's archives."""
+    also_called: tuple[str, ...] = ()  # names that its folder has in other people's archives
     archive_pattern: str = ""
     """File of a scene that gives the data set away in an archive (a regular expression), `<scene>/` its folder."""
     archive_rank: int = 0

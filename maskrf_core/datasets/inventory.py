@@ -16,8 +16,7 @@ from maskrf_core.support.progress import tracked
 
 State = Literal["absent", "complete", "broken", "part", "to prepare"]
 Thoroughness = Literal["quick", "thorough"]
-QUICK_LIMIT = 200
-"""Scenes of a data set that a quick look opens by default, spread over all of them."""
+QUICK_LIMIT = 200  # scenes of a data set that a quick look opens by default, spread over all of them
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,10 @@ class SceneReport:
 
     name: str
     images: int
-    looked_at: int
-    """Images that were decoded."""
-    with_depth: int
-    """Those of them whose depth is known: the data set's own, or COLMAP's where it is kept."""
-    fault: str | None = None
-    """The first thing that is wrong: which file, what was found and what to do."""
-    unprepared: bool = False
-    """Nothing is wrong but that it was not prepared yet."""
+    looked_at: int  # images that were decoded
+    with_depth: int  # those of them whose depth is known: the data set's own, or COLMAP's where it is kept
+    fault: str | None = None  # the first thing that is wrong: which file, what was found and what to do
+    unprepared: bool = False  # nothing is wrong but that it was not prepared yet
 
     @property
     def state(self) -> str:
@@ -48,8 +43,7 @@ class DataSetReport:
     data_set: str
     found: int
     scenes: tuple[SceneReport, ...]
-    fault: str | None = None
-    """Reason that kept the scenes from being listed."""
+    fault: str | None = None  # reason that kept the scenes from being listed
 
     @property
     def state(self) -> State:

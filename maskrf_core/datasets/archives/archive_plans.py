@@ -12,10 +12,8 @@ from maskrf_core.datasets.archives.unpacking import LEFT_OUT
 from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.support.errors import DatasetError
 
-DOWNLOADS = "downloads"
-"""Folder below the data root where archives are looked for, beside the data root itself."""
-LOOKED_AT = 5000
-"""Members that are read to tell what an archive is: all of a compressed tar would take minutes."""
+DOWNLOADS = "downloads"  # folder below the data root where archives are looked for, beside the data root itself
+LOOKED_AT = 5000  # members that are read to tell what an archive is: all of a compressed tar would take minutes
 
 
 @dataclass(frozen=True)
@@ -23,12 +21,10 @@ class UnpackingPlan:
     """Archive and where it is to be unpacked: `unpacking.unpack(archive, destination, strip=strip)`."""
 
     archive: Path
-    data_set: str | None
-    """Folder that it belongs in, None where it looks like none of the known ones."""
+    data_set: str | None  # folder that it belongs in, None where it looks like none of the known ones
     destination: Path | None
     strip: str = ""
-    fault: str | None = None
-    """Why it cannot be unpacked."""
+    fault: str | None = None  # why it cannot be unpacked
 
 
 def find_archives(data_root: str | Path) -> list[Path]:

@@ -17,10 +17,8 @@ from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError, SettingsError
 
-OPEN_SCENES = 128
-"""Scenes of whole data sets that are kept open: their lists and cameras, not their images."""
-ATTEMPTS = 100
-"""Scenes with too few views that are passed over before the data set is given up."""
+OPEN_SCENES = 128  # scenes of whole data sets that are kept open: their lists and cameras, not their images
+ATTEMPTS = 100  # scenes with too few views that are passed over before the data set is given up
 LOOKED_AT_FIRST = 5
 
 

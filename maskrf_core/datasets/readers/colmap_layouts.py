@@ -17,8 +17,7 @@ from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.paths import cache_folder
 
-LLFF_SIZES = {"high": (756, 1008), "low": (378, 504)}
-"""(height, width)"""
+LLFF_SIZES = {"high": (756, 1008), "low": (378, 504)}  # (height, width)
 
 
 def read_example(asked: NamedScene) -> list[Frame]:

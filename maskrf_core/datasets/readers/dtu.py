@@ -16,8 +16,7 @@ from maskrf_core.support.errors import DatasetError
 
 TRAINING_RANGE = (0.8, 4.0)
 PUBLISHED_TEST_WIDTH = 800
-TURNED = np.diag([1.0, -1.0, -1.0])
-"""Turns the scans' world so that it has y up."""
+TURNED = np.diag([1.0, -1.0, -1.0])  # turns the scans' world so that it has y up
 LARGEST_CONDITION = 1e8
 """Largest condition of a projection's left 3×3; focal lengths of thousands of pixels give their square over a few."""
 LARGEST_MATRIX = 1 << 16

@@ -25,8 +25,7 @@ class NamedScene:
     words: tuple[str, ...]
     """Words of the name that fill the placeholders of its data set's pattern; the first one is the scene's own."""
     data_root: Path
-    folder: Path
-    """Folder of the scene, which is there; the data root itself where the data set has no folders."""
+    folder: Path  # folder of the scene, which is there; the data root itself where the data set has no folders
 
 
 @dataclass(frozen=True)
@@ -40,20 +39,14 @@ class Frame:
     image_id: str
     image: Path | Callable[[], UInt8[np.ndarray, "height width 3"]]
     """RGB; of a file as it is, which must have the frame's size, the path."""
-    K: Any
-    """3×3 intrinsics of the image as returned, in pixels; the centre of the first pixel is (0, 0)."""
-    w2c: Any
-    """3×4 world to camera, OpenCV axes."""
-    depth_range: Any
-    """(near, far) in scene units, 0 < near < far."""
-    size: Any
-    """(height, width) of the image as returned."""
-    mask: Callable[[], Bool[np.ndarray, "height width"]] | None = None
-    """True on the foreground; None: everywhere."""
+    K: Any  # 3×3 intrinsics of the image as returned, in pixels; the centre of the first pixel is (0, 0)
+    w2c: Any  # 3×4 world to camera, OpenCV axes
+    depth_range: Any  # (near, far) in scene units, 0 < near < far
+    size: Any  # (height, width) of the image as returned
+    mask: Callable[[], Bool[np.ndarray, "height width"]] | None = None  # true on the foreground; None: everywhere
     depth: Callable[[], Float32[np.ndarray, "height width"] | None] | None = None
     """z-depth, 0 where unknown; None: COLMAP's, where the data set's record says where that is kept."""
-    file: str = ""
-    """Name of the image's file, where depth maps are called after it."""
+    file: str = ""  # name of the image's file, where depth maps are called after it
 
 
 class FrameScene:

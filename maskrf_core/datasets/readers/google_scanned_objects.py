@@ -22,8 +22,7 @@ PARTS = {"rgb": ".png", "mask": ".png", "depth": ".png", "intrinsics": ".txt", "
 PUBLISHED_WIDTH = 400
 OBJECT_RADIUS = 0.5 * 2**0.5 * 1.1
 """Scene units around the world's origin: half a unit square's diagonal, and a tenth more."""
-DEPTH_UNITS = 1000
-"""Steps of the depth files in one scene unit."""
+DEPTH_UNITS = 1000  # steps of the depth files in one scene unit
 
 
 def read_object(asked: NamedScene) -> list[Frame]:

@@ -16,8 +16,7 @@ from maskrf_core.datasets.files.image_files import list_images, shared_image_siz
 from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.support.errors import DatasetError, printable
 
-BOUND_AFTER_SCALING = 1 / 0.75
-"""Poses are scaled so that the smallest bound becomes this."""
+BOUND_AFTER_SCALING = 1 / 0.75  # poses are scaled so that the smallest bound becomes this
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.support.errors import DatasetError
 
 DEPTH_RANGE = (1.0, 100.0)
-LARGEST_SIDE = 9999
-"""Frames are brought to any size that is asked for; more pixels would fill the memory."""
+LARGEST_SIDE = 9999  # frames are brought to any size that is asked for; more pixels would fill the memory
 NUMBERS_IN_A_LINE = 19
 
 

@@ -24,8 +24,7 @@ from maskrf_core.workbook.figures.results import frame_strip
 from maskrf_core.workbook.parameters import EvaluateParameters
 
 NEAREST, UNTRAINED = "nearest-view copy", "untrained"
-LARGEST_EMBEDDED = 60_000
-"""Bytes of a video on a page; larger ones are named only."""
+LARGEST_EMBEDDED = 60_000  # bytes of a video on a page; larger ones are named only
 NO_PATH = 'No path is asked for: `path = "none"`, or the preset\'s.'
 
 

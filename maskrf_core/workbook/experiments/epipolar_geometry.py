@@ -11,22 +11,18 @@ from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.workbook.experiments.preparation import nearest_views
 
-LARGEST_RATIO = 0.75
-"""Of the best to the second best match's distance (Lowe, IJCV 2004): above it a match is no match."""
-ENOUGH_MATCHES = 30
-"""Fewer say nothing about the cameras."""
+LARGEST_RATIO = 0.75  # of the best to the second best match's distance (Lowe, IJCV 2004): above it a match is no match
+ENOUGH_MATCHES = 30  # fewer say nothing about the cameras
 LARGEST_MEDIAN, LARGEST_QUARTILE = 2.0, 1.0
 """Pixels. Of small images with repeated patterns half of the matches may be wrong; the other half then tells."""
-WORKING_SIDE = 256
-"""Smaller images are enlarged to this before features are sought in them: they find hardly any below."""
+WORKING_SIDE = 256  # smaller images are enlarged to this before features are sought in them: they find hardly any below
 
 
 class Segment(NamedTuple):
     """The epipolar line of a pixel of one view in another one, between near and far."""
 
     pixels_xy: Float[np.ndarray, "sample 2"]
-    depths: Float[np.ndarray, "sample"]
-    """z-depth in the first view."""
+    depths: Float[np.ndarray, "sample"]  # z-depth in the first view
     is_in_front: Bool[np.ndarray, "sample"]
     """True where the point lies before the second camera; elsewhere its pixel means nothing."""
 
@@ -34,10 +30,8 @@ class Segment(NamedTuple):
 class EpipolarErrors(NamedTuple):
     """Distances of matched features from the epipolar lines of their partners."""
 
-    median: float
-    """Pixels of the photographs as they are; NaN where there are too few matches."""
-    quartile: float
-    """The lower one."""
+    median: float  # pixels of the photographs as they are; NaN where there are too few matches
+    quartile: float  # the lower one
     matches: int
     pairs: int
     chance: float

@@ -32,8 +32,7 @@ class GridPoint:
     varied: dict[str, Any]
     """Dotted name → value of the settings that are varied; without masking's where nothing is masked."""
     folder: Path
-    configs: tuple[Config, Config]
-    """Of pretraining and finetuning."""
+    configs: tuple[Config, Config]  # of pretraining and finetuning
 
     @property
     def pretrained(self) -> Run:

@@ -13,8 +13,7 @@ from maskrf_core.workbook.parameters.parameters_by_notebook import OF_MASKING
 
 CONFIDENCE = 0.95
 NOT_AVAILABLE = "n/a"
-NONE = "none"
-"""Strategy of a point that masks nothing."""
+NONE = "none"  # strategy of a point that masks nothing
 OF_POINT = ("mask_ratio", "strategy")
 OF_SEED = ("seed", "steps", "psnr", "ssim", *COSTS)
 HEADINGS = {

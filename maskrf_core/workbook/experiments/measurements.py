@@ -17,8 +17,7 @@ from maskrf_core.support.machine import processor_name
 MATRIX_SIDE = 3072
 """Rows and columns of the matrices whose product is the ceiling: 58 GFLOP each, which caches and threads fill."""
 PRECISIONS = ("float32", "bfloat16")
-PRODUCT = "matrix product, {}"
-"""Name of the case that multiplies matrices of a precision."""
+PRODUCT = "matrix product, {}"  # name of the case that multiplies matrices of a precision
 
 
 class Numbers(BaseModel):

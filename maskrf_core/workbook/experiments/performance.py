@@ -34,8 +34,7 @@ from maskrf_core.workbook.experiments.measurements import (
 from maskrf_core.workbook.parameters import PerformanceParameters
 
 SCENE, MOST_RAYS, FACTORS, CHUNKS = "demo/test_00", 128, (1, 2, 4), 4
-MATRIX_SIDE = 1024
-"""For 2 GFLOP, a few hundredths of a second."""
+MATRIX_SIDE = 1024  # for 2 GFLOP, a few hundredths of a second
 
 
 def measurements_of(parameters: PerformanceParameters) -> list[Measurement]:

@@ -25,8 +25,7 @@ from maskrf_core.support.progress import tracked
 
 CAPTURE = "capture"
 """First word of the names of one's own photographs, which are made into a scene before they can be opened."""
-SAME_SURFACE = 0.02
-"""Relative difference of depth up to which two views are taken to see the same surface."""
+SAME_SURFACE = 0.02  # relative difference of depth up to which two views are taken to see the same surface
 
 
 def found_archives(data_root: Path, *, unpack_them: bool) -> pd.DataFrame:
@@ -104,10 +103,8 @@ def _prepared(name: str, data_root: Path, device: str, estimate: Callable) -> di
 class DepthQuality(NamedTuple):
     """The quality of estimated depth maps."""
 
-    median_error: float
-    """Median of |estimate - truth| / truth over the pixels where both are known."""
-    kept: float
-    """Share of the foreground whose depth is known."""
+    median_error: float  # median of |estimate - truth| / truth over the pixels where both are known
+    kept: float  # share of the foreground whose depth is known
 
     def __str__(self) -> str:
         known = f"median error {self.median_error:.2%} of the depth"
@@ -119,8 +116,7 @@ class Carried(NamedTuple):
     """Another view's colours, seen from here."""
 
     colours: Float[np.ndarray, "height width 3"]
-    visible: Bool[np.ndarray, "height width"]
-    """True where the depth is known and the other view sees the same surface."""
+    visible: Bool[np.ndarray, "height width"]  # true where the depth is known and the other view sees the same surface
 
 
 class StackedCameras(NamedTuple):

@@ -96,8 +96,7 @@ class Sweep:
     """The trainings of a grid on this computer, at most `processes` of them at a time."""
 
     left: Sequence[GridPoint]
-    points: int
-    """Of the whole grid, those included that were finished before."""
+    points: int  # of the whole grid, those included that were finished before
     processes: int
     running: list[Chain] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)

@@ -112,10 +112,8 @@ class NotebookParameters(Settings):
         "num_nodes": "hardware.num_nodes",
     }
     """Parameter → the setting that it is."""
-    not_in_names: ClassVar[tuple[str, ...]] = ()
-    """Parameters of this notebook that have no part in a training."""
-    names_weights: ClassVar[str | None] = None
-    """Parameter that names a run folder or checkpoint."""
+    not_in_names: ClassVar[tuple[str, ...]] = ()  # parameters of this notebook that have no part in a training
+    names_weights: ClassVar[str | None] = None  # parameter that names a run folder or checkpoint
 
     def config(self, stage: Stage, asked: Mapping[str, Any] | None = None) -> Config:
         """Load the config of a stage: preset, then these parameters, then `asked`, then `overrides`.

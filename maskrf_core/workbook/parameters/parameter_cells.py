@@ -15,8 +15,7 @@ from maskrf_core.settings.readable_errors import readable
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
 
-INJECTED = "# Parameters"
-"""First line of the cell that papermill injects."""
+INJECTED = "# Parameters"  # first line of the cell that papermill injects
 Parameters = TypeVar("Parameters", bound=NotebookParameters)
 
 
