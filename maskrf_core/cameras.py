@@ -11,12 +11,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-SMALLEST_PROJECTED_DEPTH = 1e-4
-"""Closer to the camera plane than this (in scene units) a point has no projection."""
-SUBSTITUTE_DEPTH = 1e-3
-"""Replaces such a depth before the division, so that the pixel stays finite."""
-GRID_ROUNDING = 1e-5
-"""How far outside an image (half its side is 1) rounding may put a pixel of its border."""
+SMALLEST_PROJECTED_DEPTH = 1e-4  # closer to the camera plane than this (in scene units) a point has no projection
+SUBSTITUTE_DEPTH = 1e-3  # replaces such a depth before the division, so that the pixel stays finite
+GRID_ROUNDING = 1e-5  # how far outside an image (half its side is 1) rounding may put a pixel of its border
 
 
 class Projection(NamedTuple):

@@ -22,10 +22,8 @@ class DepthSupervision:
     coarse: Float[Tensor, "view pixel"]
     fine: Float[Tensor, "view pixel"]
     target: Float[Tensor, "view pixel"]
-    counts: Bool[Tensor, "view pixel"] | None = None
-    """None: all pixels count."""
-    each_view_alike: bool = False
-    """However many of its pixels count."""
+    counts: Bool[Tensor, "view pixel"] | None = None  # none: all pixels count
+    each_view_alike: bool = False  # however many of its pixels count
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,8 @@ class StepResult:
     coarse: PassRendering
     fine: PassRendering
     masked: MaskedFeatures | MaskedColours | None
-    colours: Float[Tensor, "ray 3"]
-    """True colours of the query rays."""
-    depth: DepthSupervision | None = None
-    """Where depth is supervised."""
+    colours: Float[Tensor, "ray 3"]  # true colours of the query rays
+    depth: DepthSupervision | None = None  # where depth is supervised
     own_coarse_hits: Float[Tensor, "ray sample"] | None = None
     own_fine_hits: Float[Tensor, "ray fine_sample"] | None = None
     """Hit probabilities of the samples by the query's own map, in a per-scene training."""
@@ -86,11 +82,9 @@ def masked_colour_loss(masked: MaskedColours) -> Float[Tensor, ""]:
 class Term(NamedTuple):
     """One raw term of the loss."""
 
-    of: Callable[[StepResult], Float[Tensor, ""] | None]
-    """None where the step has nothing that it is of."""
+    of: Callable[[StepResult], Float[Tensor, ""] | None]  # none where the step has nothing that it is of
     weight: float = 1.0
-    of_masked: bool = False
-    """Weighted by λ and its ramp as well: what masked features predict."""
+    of_masked: bool = False  # weighted by λ and its ramp as well: what masked features predict
 
 
 def _direct(rendered: PassRendering, truth: Float[Tensor, "ray 3"]) -> Float[Tensor, ""] | None:

@@ -22,20 +22,16 @@ from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import CheckpointError
 from maskrf_core.support.paths import resolve
 
-RIDGE = "sph_fitter.regs"
-"""Buffer of the direct-rendering head that every published file holds: a constant."""
+RIDGE = "sph_fitter.regs"  # buffer of the direct-rendering head that every published file holds: a constant
 RIDGE_OF_DEGREES = torch.tensor([0.0] + [0.001] * 3 + [0.005] * 5 + [0.05] * 7)
 COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")
 """Weights that only checkpoints with cost volumes have."""
 FREE_MAP = "ray_feats."
 MASKED = ("mask_token", "masked_modelling.")
 """In our names: what masked pretraining adds. NeuRay's own files, which MRVM's are finetuned from, have none of it."""
-MVSNET_FILE = "model/mvsnet_pl.ckpt"
-"""Below the data root."""
-MVSNET_PREFIX = "model."
-"""Of names in that file."""
-OUR_MVSNET, PUBLISHED_MVSNET = "visibility_init.mvsnet.", "init_net.mvsnet."
-"""Of names in a renderer with cost volumes."""
+MVSNET_FILE = "model/mvsnet_pl.ckpt"  # below the data root
+MVSNET_PREFIX = "model."  # of names in that file
+OUR_MVSNET, PUBLISHED_MVSNET = "visibility_init.mvsnet.", "init_net.mvsnet."  # of names in a renderer with cost volumes
 
 
 def load_renderer(path: str | Path) -> Renderer:

@@ -13,12 +13,10 @@ from maskrf_core.model.rendering import hit_probability_of
 from maskrf_core.model.sampling import RaySamples
 from maskrf_core.model.visibility import PointVisibility
 
-INVALID_LOGIT = -15.0
-"""Alpha logit of a view that the sample does not project into."""
+INVALID_LOGIT = -15.0  # alpha logit of a view that the sample does not project into
 RIDGE = (0.0, *[0.001] * 3, *[0.005] * 5, *[0.05] * 7)
 """Penalty on the square of each harmonic's coefficient, by degree: 0 to 3."""
-SMALLEST_WEIGHT = 1e-4
-"""Added to the weight of each view where all weights together are less than this."""
+SMALLEST_WEIGHT = 1e-4  # added to the weight of each view where all weights together are less than this
 
 
 def direct_colours_of_rays(

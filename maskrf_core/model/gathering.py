@@ -43,8 +43,7 @@ class QueryRays(NamedTuple):
     """Rays of one query view."""
 
     origin: Float[Tensor, "3"]
-    directions: Float[Tensor, "ray 3"]
-    """Not normalised: `origin + z * direction` is at depth z."""
+    directions: Float[Tensor, "ray 3"]  # not normalised: `origin + z * direction` is at depth z
     depth_range: Float[Tensor, "2"]
 
 
@@ -76,8 +75,7 @@ class ViewSamples(NamedTuple):
     ray_features: Float[Tensor, "view ray sample 32"]
     direction_difference: Float[Tensor, "view ray sample 4"]
     """View direction minus query direction, and their dot product."""
-    valid: Bool[Tensor, "view ray sample"]
-    """The sample projects into the view."""
+    valid: Bool[Tensor, "view ray sample"]  # the sample projects into the view
 
 
 def gather_samples(

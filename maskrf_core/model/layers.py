@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-SHORT_ROW = 16
-"""Values that a processor computes at once."""
+SHORT_ROW = 16  # values that a processor computes at once
 
 
 class Linear(nn.Linear):

@@ -17,10 +17,8 @@ from maskrf_core.model.sampling import coarse_depths
 
 PLANES_AT_ONCE = 4
 """Planes that are warped together: all of them at once would take several times the memory of the volume itself."""
-PLANES = 64
-"""Depths before a view at which its features are compared with those of its neighbours."""
-SLOPE = 0.01
-"""Of the leaky ReLU below zero."""
+PLANES = 64  # depths before a view at which its features are compared with those of its neighbours
+SLOPE = 0.01  # of the leaky ReLU below zero
 
 
 class MVSNet(nn.Module):

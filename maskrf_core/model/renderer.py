@@ -51,11 +51,9 @@ maps would differ in size. Multiples of 16 are best (see `ResidualUNet`)."""
 class PassPrediction(NamedTuple):
     """Predictions of one pass for its samples."""
 
-    valid: Bool[Tensor, "view ray sample"]
-    """The sample projects into the view."""
+    valid: Bool[Tensor, "view ray sample"]  # the sample projects into the view
     points: PointPrediction
-    direct_rgb: Float[Tensor, "ray 3"] | None
-    """Colours of the rays by the direct head, where it is on."""
+    direct_rgb: Float[Tensor, "ray 3"] | None  # colours of the rays by the direct head, where it is on
 
 
 class RenderPass(nn.Module):

@@ -22,8 +22,7 @@ class PassRendering:
     """One pass, coarse or fine, over the query rays."""
 
     rgb: Float[Tensor, "ray 3"]
-    depth: Float[Tensor, "ray"]
-    """Expected z-depth: 0 where the ray hits nothing."""
+    depth: Float[Tensor, "ray"]  # expected z-depth: 0 where the ray hits nothing
     hit_probability: Float[Tensor, "ray sample"]
     sample_depths: Float[Tensor, "ray sample"]
     ray_mask: Bool[Tensor, "ray"]

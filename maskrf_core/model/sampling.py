@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-SMALLEST_DEPTH = 1e-5
-"""Depths are clamped to this before they are inverted, in scene units."""
+SMALLEST_DEPTH = 1e-5  # depths are clamped to this before they are inverted, in scene units
 LAST_INTERVAL = 1e6
 """Length of the last sample's interval, in normalised inverse depth: everything behind it belongs to it."""
 
@@ -48,10 +47,8 @@ class RaySamples:
     half_before: Float[Tensor, "ray sample"]
     """In the query's normalised inverse depth: half the interval before the sample; the first one uses its own."""
     half_behind: Float[Tensor, "ray sample"]
-    index: ClassVar[Tensor | None] = None
-    """Place among all samples of the ray; None: these are all."""
-    weight: ClassVar[Tensor | None] = None
-    """Number of samples of the ray that each stands for; None: each for itself."""
+    index: ClassVar[Tensor | None] = None  # place among all samples of the ray; None: these are all
+    weight: ClassVar[Tensor | None] = None  # number of samples of the ray that each stands for; None: each for itself
 
     @classmethod
     def at(cls, depths: Float[Tensor, "ray sample"], depth_range: Float[Tensor, "2"]) -> "RaySamples":
@@ -109,8 +106,7 @@ class MergedSamples(NamedTuple):
     """Coarse and new samples, in order along each ray."""
 
     samples: RaySamples
-    coarse_positions: Int64[Tensor, "ray coarse_sample"]
-    """Place of each coarse sample in the sorted list."""
+    coarse_positions: Int64[Tensor, "ray coarse_sample"]  # place of each coarse sample in the sorted list
 
 
 def merge_depths(

@@ -30,8 +30,7 @@ class SurfaceDistribution(NamedTuple):
 
     means: Float[Tensor, "*points 2"]
     sharpness: Float[Tensor, "*points 2"]
-    mixing_weight: Float[Tensor, "*points 1"]
-    """Of the first component; the second has the rest."""
+    mixing_weight: Float[Tensor, "*points 1"]  # of the first component; the second has the rest
 
     def cdf(self, position: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
         """Return the probability that the surface lies before `position`."""
@@ -45,10 +44,8 @@ class SurfaceDistribution(NamedTuple):
 class PointVisibility(NamedTuple):
     """Visibility of each query sample in each reference view; 0 where the sample does not project into the view."""
 
-    visibility: Float[Tensor, "view ray sample"]
-    """Probability that nothing stands before the sample's interval."""
-    hit_probability: Float[Tensor, "view ray sample"]
-    """Probability that the surface lies within the interval."""
+    visibility: Float[Tensor, "view ray sample"]  # probability that nothing stands before the sample's interval
+    hit_probability: Float[Tensor, "view ray sample"]  # probability that the surface lies within the interval
 
 
 class DistributionDecoder(nn.Module):

@@ -19,16 +19,13 @@ from maskrf_core.support.errors import DatasetError
 
 PIXELS_AT_ONCE = 2**16
 """Pixels of a view that are looked at in all views together: what they need stays in a processor's cache."""
-LARGEST_DEPTH_DIFFERENCE = 1.5
-"""In lengths of the inverse depth range: a larger disagreement says nothing more."""
+LARGEST_DEPTH_DIFFERENCE = 1.5  # in lengths of the inverse depth range: a larger disagreement says nothing more
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of red, green and blue in [0, 1]: MVSNet's images are normalised by them."""
+IMAGENET_STD = (0.229, 0.224, 0.225)  # of red, green and blue in [0, 1]: MVSNet's images are normalised by them
 MATCHED_AT = {(768, 1024): (576, 768), (800, 800): (640, 640)}
 """(height, width) of images, padded ones included → the size at which they are matched at evaluation, as published.
 LLFF's 1008×756 are padded to 1024×768 and so are among them."""
-FEATURE_STRIDE = 4
-"""Image pixels to a feature pixel."""
+FEATURE_STRIDE = 4  # image pixels to a feature pixel
 
 
 class DepthVisibilityInit(nn.Module):

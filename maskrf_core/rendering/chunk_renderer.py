@@ -16,8 +16,7 @@ from maskrf_core.support.threads import map_in_threads
 
 MOST_SAMPLES_OF_A_THREAD = 6144
 """At once: what networks make of them (in 8 views) is still in a core's cache when it is read again."""
-FEWEST_SAMPLES_OF_A_THREAD = 1536
-"""At once: fewer are not worth calling every operation for."""
+FEWEST_SAMPLES_OF_A_THREAD = 1536  # at once: fewer are not worth calling every operation for
 VECTOR = 16
 """Floats that a processor computes at once: where rays fill them, sums are rounded as for any other such number."""
 
@@ -50,11 +49,9 @@ class ChunkRenderer:
         saving: tuple[int, int] | None = None,
     ):
         self.settings = settings
-        self.saving = saving
-        """Settings of the adaptive mode (`AdaptiveSettings`), where they are not the usual ones."""
+        self.saving = saving  # settings of the adaptive mode (`AdaptiveSettings`), where they are not the usual ones
         self.rays_per_chunk, self.threads = rays_per_chunk, 1
-        self.compiled_for: set[torch.Size] = set()
-        """Shapes of the views' maps."""
+        self.compiled_for: set[torch.Size] = set()  # shapes of the views' maps
         device, threads = next(renderer.parameters()).device, torch.get_num_threads()
         if settings.compile:
             from maskrf_core.model.fast.pass_variants import check_compiler

@@ -34,10 +34,8 @@ from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked
 
 KINDS = ("colour", "depth")
-FORMAT = "maskrf path 1"
-"""Part of every frame's key: to be changed with how frames are coloured and written."""
-NOTE = "maskrf"
-"""Name of the text in a PNG file that holds the frame's key and a hash of its pixels."""
+FORMAT = "maskrf path 1"  # part of every frame's key: to be changed with how frames are coloured and written
+NOTE = "maskrf"  # name of the text in a PNG file that holds the frame's key and a hash of its pixels
 
 
 @dataclass(frozen=True)

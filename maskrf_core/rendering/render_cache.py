@@ -32,8 +32,7 @@ RENDERING_SOURCES = (
     "rendering/render_cache.py",
     "support/threads.py",
 )
-OUR_MODULES = ("maskrf_core.model.", "torch.nn.")
-"""Networks from elsewhere have code that no digest here knows."""
+OUR_MODULES = ("maskrf_core.model.", "torch.nn.")  # networks from elsewhere have code that no digest here knows
 STORE_OPTIONS: dict[str, Any] = {
     "eviction_policy": "least-recently-used",
     "cull_limit": 2,

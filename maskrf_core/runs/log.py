@@ -78,8 +78,7 @@ class MetricAverager:
     """Mean loss terms since the last row; with `state`, a training that is continued writes the same row."""
 
     def __init__(self, begun_at: int, sums: Mapping[str, float] | None = None):
-        self.begun_at = begun_at
-        """Steps done when the interval began."""
+        self.begun_at = begun_at  # steps done when the interval began
         self._sums = defaultdict(float, sums or {})
         self._seconds, self._steps, self._since = 0.0, 0, time.perf_counter()
 

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.yaml"
 FOLDERS_WITHOUT_RUNS = ("checkpoints", "tensorboard", "renders", "figures", "cache")
 """Parts of a run folder, and the cache beside run folders: many files, and no runs."""
-INITIAL_WEIGHTS = "initial_weights"
-"""Name of the results that say what a run began from."""
+INITIAL_WEIGHTS = "initial_weights"  # name of the results that say what a run began from
 
 
 def _file(name: str, about: str) -> property:

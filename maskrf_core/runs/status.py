@@ -23,8 +23,7 @@ from maskrf_core.support.errors import RunError
 
 STATUS_FILE = "training.json"
 LOCK_FILE = "training.lock"
-PATIENCE = 2.0
-"""Seconds for which a lock is tried again: those who only look at one hold it for an instant."""
+PATIENCE = 2.0  # seconds for which a lock is tried again: those who only look at one hold it for an instant
 State = Literal["starting", "training", "finished", "stopped", "failed"]
 _held: set[Path] = set()
 """Of this process, in which a lock never keeps anyone out, and closing any file of the same name would free it."""
@@ -34,19 +33,14 @@ class TrainingStatus(Settings):
     """The newest state of a run's training. One that was killed never wrote its end: `is_owned` tells."""
 
     state: State
-    step: int
-    """Steps done."""
-    steps: int
-    """Steps in all."""
-    reason: str | None = None
-    """Why it stopped or failed."""
-    exit_code: int | None = None
-    """`maskrf_core.training.process.protocol.ExitCode`, once it has ended."""
+    step: int  # steps done
+    steps: int  # steps in all
+    reason: str | None = None  # why it stopped or failed
+    exit_code: int | None = None  # `maskrf_core.training.process.protocol.ExitCode`, once it has ended
     pid: int
     host: str
     processes: int
-    started: str
-    """When this process began, ISO 8601 in UTC."""
+    started: str  # when this process began, ISO 8601 in UTC
     updated: str
 
 

@@ -6,8 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-"""The same in JSON schemas."""
+LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}  # the same in JSON schemas
 KINDS = {
     "float": "a number",
     "int": "a whole number",

@@ -26,11 +26,9 @@ from maskrf_core.training.process.protocol import (
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
-TO_BE_ENDED = 300.0
-"""Seconds in which Slurm is expected to end a job whose work it has told to stop."""
+TO_BE_ENDED = 300.0  # seconds in which Slurm is expected to end a job whose work it has told to stop
 SECONDS_BETWEEN_LOOKS = 1.0
-STATUS_PATIENCE = 10
-"""Seconds until all nodes see what the first one wrote."""
+STATUS_PATIENCE = 10  # seconds until all nodes see what the first one wrote
 
 
 @dataclass
@@ -40,8 +38,7 @@ class Job(ABC):
     Stopping is asked for by a file, which all nodes of a job see: it has to lie on a file system that they share.
     """
 
-    patience: int
-    """Seconds that the work has to save and end; then it is killed, and goes on from what it saved last."""
+    patience: int  # seconds that the work has to save and end; then it is killed, and goes on from what it saved last
     _child: Child | None = field(default=None, init=False, repr=False, compare=False)
     _stop_file: Path | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -154,8 +151,7 @@ class NotebookJob(Job):
 
     notebook: Path
     output: Path
-    parameters: Mapping[str, Any]
-    """As text what `papermill -p` would be given; all else as it is."""
+    parameters: Mapping[str, Any]  # as text what `papermill -p` would be given; all else as it is
 
     def work(self, place: Place) -> str:
         """Execute the notebook by papermill, and return the path of the executed one.

@@ -13,24 +13,20 @@ from pathlib import Path
 LOWEST_PORT, PORTS = 20_000, 10_000
 """Of rendezvous: below those that systems hand out by themselves. The job's number chooses."""
 LAST_LINES = 20
-POLL = 0.1
-"""Seconds between two looks at a child."""
+POLL = 0.1  # seconds between two looks at a child
 
 
 @dataclass(frozen=True)
 class Place:
     """A task of a job: one a node."""
 
-    job_id: str
-    """As people see it, `12_3` in an array."""
+    job_id: str  # as people see it, `12_3` in an array
     rank: int
     host: str
     first_host: str
     port: int
-    folder: Path
-    """The folder of the job's logs and results."""
-    result_of_first: Path
-    """A file that is there once the first task has ended for good."""
+    folder: Path  # the folder of the job's logs and results
+    result_of_first: Path  # A file that is there once the first task has ended for good
 
     @staticmethod
     def here() -> "Place":

@@ -17,8 +17,7 @@ from maskrf_core.support.errors import SettingsError, SlurmError
 if TYPE_CHECKING:
     import submitit
 
-MARGIN = 10
-"""Seconds of the delay between signal and kill that are kept for queueing again."""
+MARGIN = 10  # seconds of the delay between signal and kill that are kept for queueing again
 
 
 class SlurmSettings(Settings):

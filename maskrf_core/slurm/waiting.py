@@ -22,8 +22,7 @@ ENDED = {
 FORGOTTEN = "no longer known to Slurm"
 RESULT_PATIENCE = 20
 """Seconds that an ended job's result may need to be seen, or that a job may take from its end to the queue again."""
-SILENCE = 300
-"""Seconds that a controller may not answer."""
+SILENCE = 300  # seconds that a controller may not answer
 LAST_CHARACTERS = 3000
 
 

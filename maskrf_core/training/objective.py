@@ -17,8 +17,7 @@ from maskrf_core.model.visibility import SurfaceDistribution, own_hit_probabilit
 from maskrf_core.settings.config import Config
 from maskrf_core.settings.sections import HardwareSettings, MaskingSettings
 
-AGREES_WITHIN = 0.02
-"""Normalised inverse depth up to which a noisy input depth is taken to agree with the truth."""
+AGREES_WITHIN = 0.02  # normalised inverse depth up to which a noisy input depth is taken to agree with the truth
 
 
 class Objective(nn.Module):

@@ -4,8 +4,7 @@ import numpy as np
 
 from maskrf_core.settings.sections import TrainingSettings
 
-FIRST_STREAM = 0
-"""Numbers of the independent random streams that a seed is split into: data, and rays and masks."""
+FIRST_STREAM = 0  # numbers of the independent random streams that a seed is split into: data, and rays and masks
 SECOND_STREAM = 1
 
 

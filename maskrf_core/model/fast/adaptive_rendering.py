@@ -28,8 +28,7 @@ Without a difference surfaces suffer first when blocks grow."""
 class AdaptiveSettings(NamedTuple):
     """Extent of what is left out. A grid of 1 and as many samples as there are leave out nothing."""
 
-    grid: int = 2
-    """Pixels between the rays of the coarse pass, in x and y."""
+    grid: int = 2  # pixels between the rays of the coarse pass, in x and y
     samples: int = 32
     """Samples of the fine pass that are looked at on each ray: they stand for coarse and new ones together."""
 
@@ -42,10 +41,8 @@ class Nodes(NamedTuple):
 
     pixels_xy: Float[Tensor, "node 2"]
     """Every node that is needed, once. Some may lie beyond the image: rays go there as well."""
-    corners: Int64[Tensor, "ray 4"]
-    """The nodes around each pixel."""
-    weights: Float[Tensor, "ray 4"]
-    """Bilinear; they sum to 1."""
+    corners: Int64[Tensor, "ray 4"]  # the nodes around each pixel
+    weights: Float[Tensor, "ray 4"]  # bilinear; they sum to 1
 
 
 def render_chunks_adaptively(
@@ -157,10 +154,8 @@ class ThinnedSamples(RaySamples):
     its block: as many equal keys of attention, as many times the density.
     """
 
-    index: Int64[Tensor, "ray sample"] = field()
-    """Place in the full list, rising along the ray."""
-    weight: Float[Tensor, "ray sample"] = field()
-    """Number of samples of the full list that it stands for."""
+    index: Int64[Tensor, "ray sample"] = field()  # place in the full list, rising along the ray
+    weight: Float[Tensor, "ray sample"] = field()  # number of samples of the full list that it stands for
 
 
 def thin(merged: MergedSamples, kept: int) -> ThinnedSamples:

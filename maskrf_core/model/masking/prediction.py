@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from maskrf_core.model.rendering import MaskedColours, MaskedFeatures, PointPrediction
 from maskrf_core.settings.sections import MaskingSettings
 
-EMA_DECAY = 0.99
-"""Share of itself that the target projector keeps in a step."""
+EMA_DECAY = 0.99  # share of itself that the target projector keeps in a step
 
 
 class MaskedModelling(nn.Module):

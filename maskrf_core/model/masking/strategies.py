@@ -22,8 +22,7 @@ from maskrf_core.support.errors import SettingsError
 
 Mask = Bool[Tensor, "{views} {rays} {samples}"]
 Strategy = Callable[..., Bool[Tensor, "view ray sample"]]
-OF_NOTEBOOK = "__main__"
-"""Module of functions that a notebook's own cells define: no other process has them."""
+OF_NOTEBOOK = "__main__"  # module of functions that a notebook's own cells define: no other process has them
 REMEDY = (
     "Only the notebook whose cells define it has it. Train it there, by train(run, here=True), or put it into a module "
     "and name that one."

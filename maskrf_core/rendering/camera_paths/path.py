@@ -11,8 +11,7 @@ from maskrf_core.rendering.camera_paths.trajectories import circle, interpolatio
 from maskrf_core.settings.sections import PathKind, PathSettings
 from maskrf_core.support.errors import DatasetError, SettingsError
 
-ONE_WAY = np.radians(30)
-"""Cameras look one way where nine tenths of them look within this angle of the mean direction."""
+ONE_WAY = np.radians(30)  # cameras look one way where nine tenths of them look within this angle of the mean direction
 PATHS = {"spiral": spiral, "circle": circle, "orbit": orbit, "interpolate": interpolation}
 
 

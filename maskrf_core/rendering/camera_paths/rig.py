@@ -14,8 +14,7 @@ SMALLEST_MEAN_AXIS = 0.1
 SMALLEST_CONVERGENCE = 1e-3
 """Smallest eigenvalue of the mean of I - f fᵀ over viewing axes f, about the square of the sine of their angles to each
 other (2° here), below which they are parallel: the point nearest to all of them is anywhere along them."""
-IN_FRONT = 0.9
-"""Share of the cameras that must have the object before them."""
+IN_FRONT = 0.9  # share of the cameras that must have the object before them
 ROLL = 0.2
 """The cameras' right axes lie in a plane where their smallest second moment is below this share of the next one."""
 NEIGHBOURS = 4

@@ -17,15 +17,13 @@ SPREAD_QUANTILE = 0.9
 """Of the cameras' distances from their mean: where a spiral goes, a tenth of the cameras went further."""
 RADIUS_WITHOUT_SPREAD = 0.05
 """Radius where all cameras stand in one place, as a share of the depth of what is looked at."""
-LARGEST_APPROACH = 0.5
-"""A spiral moves forward by at most this share of the depth of what it looks at."""
+LARGEST_APPROACH = 0.5  # A spiral moves forward by at most this share of the depth of what it looks at
 STEEPEST_ELEVATION = np.radians(85)
 """Beyond, the up axis and the viewing direction no longer say how a camera is rolled."""
 GAP_OF_AN_ARC = np.radians(120)
 """Where no camera stands over this angle, an orbit swings to and fro over the rest: nobody saw the other side."""
 SMALLEST_ARC = np.radians(20)
-CHOSEN_VIEWS = 8
-"""As many are chosen where nobody says which; the shortest tour of them is found by trying all."""
+CHOSEN_VIEWS = 8  # as many are chosen where nobody says which; the shortest tour of them is found by trying all
 
 
 def look_at(
