@@ -17,19 +17,16 @@ from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import CheckpointError
 
 OUR_FORMAT = "maskrf checkpoint 1"
-ADDED_SINCE = "masked_modelling.colour_head."
-"""Weights that the first checkpoints of this format lack; they begin at zero, whatever else a file holds."""
+ADDED_SINCE = "masked_modelling.colour_head."  # the first checkpoints of this format lack these: they begin at zero
 
 _SCALAR = np.float64(0).__reduce__()[0]
-NUMPY_NUMBERS = [
+NUMPY_NUMBERS = [  # not arrays: numbers of numpy, one of which is the best score in a published file
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
     (codecs.encode, "_codecs.encode"),
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32")),
 ]
-"""Parts of a number of numpy in a file: they are plain values too, and the published training keeps its best score as
-one. Arrays are not among them."""
 
 
 def save_checkpoint(
@@ -114,15 +111,14 @@ def renderer_of(checkpoint: dict[str, Any], path: str | Path) -> Renderer:
         CheckpointError: there are no settings of a model that is known here, or the weights do not fit them.
     """
     weights = checkpoint.get("weights")
+    fault = None if isinstance(weights, dict) else "no weights"
     try:
         settings = ModelSettings.model_validate(checkpoint.get("model_settings"))
     except ValidationError as error:
-        settings = None
-        reason = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors())
-    if settings is None or not isinstance(weights, dict):
+        fault = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors())
+    if fault:
         raise CheckpointError(
-            f"{path}: holds no model that this version knows ({'no weights' if settings else reason}). Use the version "
-            "that wrote it, or another copy."
+            f"{path}: holds no model that this version knows ({fault}). Use the version that wrote it, or another copy."
         )
     renderer = Renderer(settings)
     load_weights(renderer, weights, path)
@@ -142,8 +138,8 @@ def check_model(there: ModelSettings, asked: ModelSettings, path: str | Path) ->
             f"{path}: is a model of one scene, with its free visibility maps. Begin from the checkpoint across scenes "
             "that its training began from."
         )
-    differing = [name for name in ModelSettings.model_fields if getattr(there, name) != getattr(asked, name)]
-    differing = [name for name in differing if name != "direct_rendering"]
+    compared = [name for name in ModelSettings.model_fields if name != "direct_rendering"]
+    differing = [name for name in compared if getattr(there, name) != getattr(asked, name)]
     if differing:
         needed, given = (", ".join(f"model.{name}={getattr(of, name)}" for name in differing) for of in (there, asked))
         raise CheckpointError(

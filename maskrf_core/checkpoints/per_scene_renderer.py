@@ -11,8 +11,7 @@ from maskrf_core.settings.sections import FreeMapSettings
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.progress import tracked
 
-VIEWS_AT_ONCE = 8
-"""A training view's map is what the init network makes of the view and its nearest ones, so many together."""
+VIEWS_AT_ONCE = 8  # a training view's map is what the init network makes of the view and its nearest ones
 
 
 def for_one_scene(renderer: Renderer, views: SceneViews) -> Renderer:
@@ -56,8 +55,8 @@ def initial_maps(renderer: Renderer, views: SceneViews) -> list[Float[Tensor, "1
     sizes = {tuple(each.shape[2:]) for each in maps}
     if len(sizes) > 1:
         raise DatasetError(
-            f"{views.scene.name}: its training views are of unequal sizes, for which there are no free visibility "
-            "maps. Bring its images to one size, or take another scene."
+            f"{views.scene.name}: its training views are of unequal sizes, so they have no free visibility maps. Bring "
+            "them to one size, or take another scene."
         )
     return maps
 

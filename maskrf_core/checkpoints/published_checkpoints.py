@@ -24,13 +24,9 @@ from maskrf_core.support.paths import resolve
 
 RIDGE = "sph_fitter.regs"  # buffer of the direct-rendering head that every published file holds: a constant
 RIDGE_OF_DEGREES = torch.tensor([0.0] + [0.001] * 3 + [0.005] * 5 + [0.05] * 7)
-COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")
-"""Weights that only checkpoints with cost volumes have."""
+COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")  # only checkpoints with cost volumes have them
 FREE_MAP = "ray_feats."
-MASKED = ("mask_token", "masked_modelling.")
-"""In our names: what masked pretraining adds. NeuRay's own files, which MRVM's are finetuned from, have none of it."""
 MVSNET_FILE = "model/mvsnet_pl.ckpt"  # below the data root
-MVSNET_PREFIX = "model."  # of names in that file
 OUR_MVSNET, PUBLISHED_MVSNET = "visibility_init.mvsnet.", "init_net.mvsnet."  # of names in a renderer with cost volumes
 
 
@@ -62,12 +58,17 @@ def load_published(path: str | Path) -> Renderer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         renderer = Renderer(settings)
-    init = _init_of(settings)
-    weights = {our_name(name, init): _in_float32(value) for name, value in published.items() if name != RIDGE}
-    own = renderer.state_dict()
-    weights |= {name: value for name, value in own.items() if name not in weights and _may_be_absent(name, weights)}
+    init, own = settings.visibility_init or "depth", renderer.state_dict()
+    weights = {
+        our_name(name, init): value.to(torch.float32) if value.is_floating_point() else value
+        for name, value in published.items()
+        if name != RIDGE
+    }
+    unmasked = not any(map(_is_masked, weights))
     for name, value in own.items():
-        if name.endswith("mask_token") and name in weights and weights[name].numel() == value.numel():
+        if name not in weights and (_is_ours_alone(name) or (unmasked and _is_masked(name))):
+            weights[name] = value
+        elif name.endswith("mask_token") and name in weights and weights[name].numel() == value.numel():
             weights[name] = weights[name].reshape(value.shape)  # published with axes of length one
     load_weights(renderer, weights, path)
     return renderer.eval()
@@ -86,7 +87,7 @@ def steps_of(path: str | Path) -> int:
 
 def to_published(renderer: Renderer) -> dict[str, Tensor]:
     """Return the renderer's weights by published name and shape: as `load_published` read them, to the bit."""
-    init = _init_of(renderer.settings)
+    init = renderer.settings.visibility_init or "depth"  # with free maps alone it makes no difference
     published = {RIDGE: RIDGE_OF_DEGREES.clone()}
     for name, value in renderer.state_dict().items():
         if not _is_ours_alone(name):
@@ -99,11 +100,6 @@ def save_published(path: Path, renderer: Renderer, step: int) -> None:
     """Write a renderer as the published system reads it; atomically."""
     checkpoint = {"step": step, "best_para": 0.0, "network_state_dict": to_published(renderer)}
     write_atomically(path, lambda file: torch.save(checkpoint, file))
-
-
-def mvsnet_path(data: DataSettings) -> Path:
-    """Return the file of the weights: `mvsnet_weights`, or `model/mvsnet_pl.ckpt` below the data root."""
-    return Path(data.data_root) / MVSNET_FILE if data.mvsnet_weights is None else resolve(data.mvsnet_weights)
 
 
 def check_mvsnet_is_there(config: Config) -> None:
@@ -130,20 +126,20 @@ def load_mvsnet(mvsnet: MVSNet, data: DataSettings) -> None:
 
 
 def _existing_mvsnet(data: DataSettings) -> Path:
-    path = mvsnet_path(data)
+    path = Path(data.data_root) / MVSNET_FILE if data.mvsnet_weights is None else resolve(data.mvsnet_weights)
     if not path.is_file():
         raise CheckpointError(
-            f"{path}: no such file. Training with model.visibility_init=cost_volume from random weights begins with a "
-            "pretrained MVSNet: mvsnet_pl.ckpt, made with MVSNet_pl by kwea123, which NeuRay's download page offers. "
-            f"Put it at {MVSNET_FILE} below data.data_root, name another place in data.mvsnet_weights, or start from a "
-            "checkpoint with cost volumes, which holds these weights."
+            f"{path}: no such file. Training with model.visibility_init=cost_volume from random weights begins with an "
+            "MVSNet by kwea123, mvsnet_pl.ckpt, which NeuRay's download page offers. Put it at "
+            f"{MVSNET_FILE} below data.data_root, name another place in data.mvsnet_weights, or start from another "
+            "checkpoint with cost volumes."
         )
     return path
 
 
 def our_mvsnet_name(published: str) -> str:
     """Return our name, within `MVSNet`, of a weight of the published file."""
-    name = our_name(PUBLISHED_MVSNET + published.removeprefix(MVSNET_PREFIX), "cost_volume")
+    name = our_name(PUBLISHED_MVSNET + published.removeprefix("model."), "cost_volume")
     return name.removeprefix(OUR_MVSNET).removeprefix(PUBLISHED_MVSNET)
 
 
@@ -163,18 +159,14 @@ def _published_weights(path: str | Path) -> dict[str, Tensor]:
 
 def _settings_of(published: dict[str, Tensor], path: str | Path) -> ModelSettings:
     """Return the settings of the model that these weights belong to."""
+    maps = {name.removeprefix(FREE_MAP): value for name, value in published.items() if name.startswith(FREE_MAP)}
     init: VisibilityInit | None = None
     if any(name.startswith(COST_VOLUME_NAMES) for name in published):
         init = "cost_volume"
-    elif any(name.startswith("init_net.") for name in published) or not any(map(_is_free_map, published)):
+    elif any(name.startswith("init_net.") for name in published) or not maps:
         init = "depth"
-    return ModelSettings(visibility_init=init, free_maps=_free_maps_of(published, path))
-
-
-def _free_maps_of(published: dict[str, Tensor], path: str | Path) -> FreeMapSettings | None:
-    maps = {name.removeprefix(FREE_MAP): value for name, value in published.items() if _is_free_map(name)}
     if not maps:
-        return None
+        return ModelSettings(visibility_init=init)
     shapes = {tuple(value.shape) for value in maps.values()}
     if set(maps) != {str(index) for index in range(len(maps))} or len(shapes) > 1 or len(min(shapes)) != 4:
         listed = ", ".join(f"{FREE_MAP}{name} {tuple(value.shape)}" for name, value in maps.items())
@@ -183,30 +175,16 @@ def _free_maps_of(published: dict[str, Tensor], path: str | Path) -> FreeMapSett
             f"{listed}. Use another copy."
         )
     _, _, height, width = min(shapes)
-    return FreeMapSettings(views=len(maps), height=height, width=width)
-
-
-def _is_free_map(name: str) -> bool:
-    return name.startswith(FREE_MAP)
-
-
-def _init_of(settings: ModelSettings) -> VisibilityInit:
-    """Return the init network whose names are meant; with free maps alone it makes no difference."""
-    return settings.visibility_init or "depth"
-
-
-def _in_float32(value: Tensor) -> Tensor:
-    return value.to(torch.float32) if value.is_floating_point() else value
+    free_maps = FreeMapSettings(views=len(maps), height=height, width=width)
+    return ModelSettings(visibility_init=init, free_maps=free_maps)
 
 
 def _is_ours_alone(name: str) -> bool:
     """Tell whether one of our names is published nowhere: colour head, counters of batch norms never trained."""
-    of_frozen = name.startswith("visibility_init.mvsnet.") and name.endswith(".num_batches_tracked")
+    of_frozen = name.startswith(OUR_MVSNET) and name.endswith(".num_batches_tracked")
     return of_frozen or name.startswith("masked_modelling.colour_head.")
 
 
-def _may_be_absent(name: str, weights: dict[str, Tensor]) -> bool:
-    if _is_ours_alone(name):
-        return True
-    masked = [given for given in weights if given.startswith(MASKED[1]) or given.endswith(MASKED[0])]
-    return not masked and (name.startswith(MASKED[1]) or name.endswith(MASKED[0]))
+def _is_masked(name: str) -> bool:
+    """Tell whether masked pretraining adds this weight of ours: NeuRay's files, which MRVM's began from, lack it."""
+    return name.startswith("masked_modelling.") or name.endswith("mask_token")

@@ -14,11 +14,9 @@ from maskrf_core.model.rendering import Rendering
 from maskrf_core.settings.sections import EXACT, RenderingSettings
 from maskrf_core.support.threads import map_in_threads
 
-MOST_SAMPLES_OF_A_THREAD = 6144
-"""At once: what networks make of them (in 8 views) is still in a core's cache when it is read again."""
+MOST_SAMPLES_OF_A_THREAD = 6144  # at once: what networks make of them (in 8 views) is still in a core's cache
 FEWEST_SAMPLES_OF_A_THREAD = 1536  # at once: fewer are not worth calling every operation for
-VECTOR = 16
-"""Floats that a processor computes at once: where rays fill them, sums are rounded as for any other such number."""
+VECTOR = 16  # floats computed at once: where rays fill them, sums are rounded as for any other such number
 
 
 def rays_of_a_thread(rays_per_chunk: int, samples: int, threads: int) -> int:
@@ -63,8 +61,7 @@ class ChunkRenderer:
             if rays_per_chunk >= 2 * rays:
                 self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
         plain = settings.precision == "32-true" and not settings.compile
-        self.renderer = renderer if plain else renderer.with_passes(self._variant)
-        """With the weights of the one that was given; compiled on its first use."""
+        self.renderer = renderer if plain else renderer.with_passes(self._variant)  # the same weights
 
     def _variant(self, render_pass: nn.Module) -> nn.Module:
         from maskrf_core.model.fast.pass_variants import CompiledPass, in_bfloat16

@@ -10,11 +10,12 @@ import torch
 from maskrf_core.checkpoints.per_scene_renderer import check_scene
 from maskrf_core.checkpoints.published_checkpoints import load_renderer
 from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
+from maskrf_core.datasets.inventory import spread
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.metrics import lpips_vgg, psnr, ssim
-from maskrf_core.rendering.render_cache import open_render_cache
-from maskrf_core.rendering.rendered_views import RenderedView, as_picture, rendered_views, spread, write_pictures
+from maskrf_core.rendering.render_cache import RenderCache
+from maskrf_core.rendering.rendered_views import RenderedView, as_picture, rendered_views, write_pictures
 from maskrf_core.runs import Run
 from maskrf_core.settings.sections import EXACT, RenderingSettings
 from maskrf_core.support.atomic_files import write_text
@@ -44,26 +45,24 @@ def evaluate(
 ) -> "pd.DataFrame":
     """Return metrics of every query view of `scenes`: one row a view, columns scene, image_id, {coarse,fine}_{metric}.
 
-    `source` is a run (the weights that count), a checkpoint file of ours or a published one, or a renderer. Where
-    `pictures` is given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv.
-    Memory is bounded by `rays_per_chunk` whatever the size of the query image (in adaptive mode, but for a few hundred
-    bytes for every fourth pixel). What was rendered before in the same way by the same weights, code and device from
-    the same views is read from the data root's cache of up to `render_cache_mib`, unless `cache` is False; the numbers
-    are the same to the last bit.
+    `source` is a run (its best weights), a checkpoint file, ours or published, or a renderer. Where `pictures` is
+    given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv. Memory is bounded
+    by `rays_per_chunk` whatever the size of the query image (in adaptive mode, but for a few hundred bytes for every
+    fourth pixel). What was rendered before in the same way is read from the data root's cache of up to
+    `render_cache_mib`, unless `cache` is False; the numbers are the same to the last bit.
 
     Raises:
-        CheckpointError, DatasetError: as reading them does, or a scene is not the one that a per-scene renderer is of;
-            before anything is rendered.
+        CheckpointError, DatasetError: they cannot be read, or fit not each other; before anything is rendered.
     """
     opened = open_for_evaluation(scenes, data_root, split, working_views, device)
     renderer = load(source).to(resolve_device(device)).eval()
     for views in opened:
         check_scene(renderer, views)
-    renders = open_render_cache(data_root, render_cache_mib) if cache else None
+    kept = cache and render_cache_mib > 0
+    renders = RenderCache(cache_folder(data_root) / "renders", render_cache_mib) if kept else None
+    asked = (split, working_views, views_per_scene, rays_per_chunk, renders)
     rows = []
-    for view in rendered_views(
-        renderer, opened, split, working_views, views_per_scene, rays_per_chunk, renders, rendering=rendering
-    ):
+    for view in rendered_views(renderer, opened, *asked, rendering=rendering):
         rows.append({"scene": view.scene, "image_id": view.image_id, **view_metrics(view)})
         if pictures is not None:
             write_pictures(view, pictures)

@@ -29,7 +29,7 @@ def ssim(rgb: Float[np.ndarray, "height width 3"], truth: Float[np.ndarray, "hei
 
 def lpips_vgg(rgb: Float[np.ndarray, "height width 3"], truth: Float[np.ndarray, "height width 3"]) -> float | None:
     """Return LPIPS with the VGG backbone, or None where `why_no_lpips` has a reason. Sides are at least 32 pixels."""
-    if why_no_lpips() is not None:
+    if why_no_lpips():
         return None
     pictures = [torch.from_numpy(2 * image.astype(np.float32) - 1).permute(2, 0, 1)[None] for image in (rgb, truth)]
     with torch.inference_mode():
@@ -43,10 +43,7 @@ def why_no_lpips() -> str | None:
         return "the package lpips is not installed"
     weights = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
     if not weights.is_file():
-        return (
-            f"the weights of its VGG backbone are not on this machine: put {LPIPS_BACKBONE} (torchvision's VGG16, "
-            "IMAGENET1K_V1) into the folder checkpoints of torch.hub.get_dir()"
-        )
+        return f"its backbone is not here: put torchvision's {LPIPS_BACKBONE} into torch.hub.get_dir()/checkpoints"
     try:
         import_torchvision()
     except (ImportError, RuntimeError) as error:

@@ -5,9 +5,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,13 +21,13 @@ from maskrf_core.datasets.batches.evaluation_batches import batch_of
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.rendering.camera_paths.path import CameraPath, PathCamera, camera_path
 from maskrf_core.rendering.camera_paths.rig import rig_of
+from maskrf_core.rendering.camera_paths.trajectories import PathCamera, camera_path
 from maskrf_core.rendering.evaluation import load, resolve_device
-from maskrf_core.rendering.rendered_views import PixelRenderer
+from maskrf_core.rendering.rendered_views import PixelRenderer, as_bytes
 from maskrf_core.runs import Run
 from maskrf_core.settings.sections import EXACT, PathKind, PathSettings, RenderingSettings
-from maskrf_core.support.atomic_files import write_atomically, write_json
+from maskrf_core.support.atomic_files import write_atomically, write_text
 from maskrf_core.support.digests import digest
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked
@@ -46,11 +45,11 @@ class RenderedPath:
     kind: PathKind
     cameras: list[PathCamera]
     folder: Path
-    rendered: int
+    rendered: int = 0
 
     def frames(self, kind: str) -> list[Path]:
         """Return the PNG files of `colour` or `depth`, in order."""
-        return [_frame_path(self.folder, kind, index) for index in range(len(self.cameras))]
+        return [self.folder / f"{kind}_{index:04d}.png" for index in range(len(self.cameras))]
 
     def video(self, kind: str) -> Path:
         """Return the mp4 file of `colour` or `depth`."""
@@ -80,7 +79,7 @@ def render_path(
     """
     views = SceneViews(open_scene(scene, data_root), cache_folder(data_root), device=device)
     references, _ = views.scene.split("test")
-    film = camera_path(rig_of(views.scene, references), path)
+    film = RenderedPath(scene, *camera_path(rig_of(views.scene, references), path), folder)
     views.check_enough("a camera path", references, working_views)
     renderer = load(source).to(resolve_device(device)).eval()
     check_scene(renderer, views)
@@ -90,42 +89,31 @@ def render_path(
     near = min(camera.depth_range[0] for camera in film.cameras)
     far = max(camera.depth_range[1] for camera in film.cameras)
     keys, rendered = [], 0
-    for index, camera in tracked(list(enumerate(film.cameras)), total=len(film.cameras), title="camera path"):
+    todo = list(zip(film.cameras, *map(film.frames, KINDS), strict=True))
+    for camera, colour, depth in tracked(todo, total=len(todo), title="camera path"):
         batch = path_batch(views, camera, references, working_views, renderer.inputs)
         keys.append(digest([FORMAT, render.key(batch), near, far]))
-        paths = [_frame_path(folder, kind, index) for kind in KINDS]
-        if any(read_frame(path, keys[-1]) is None for path in paths):
+        if any(read_frame(file, keys[-1]) is None for file in (colour, depth)):
             pictures = render(batch)
-            write_frame(paths[0], as_bytes(pictures["fine"]), keys[-1])
-            write_frame(paths[1], depth_colours(pictures["fine_depth"], near, far), keys[-1])
+            write_frame(colour, as_bytes(pictures["fine"]), keys[-1])
+            write_frame(depth, depth_colours(pictures["fine_depth"], near, far), keys[-1])
             rendered += 1
-    remove_frames_from(folder, len(keys))
-    result = RenderedPath(scene, film.kind, film.cameras, folder, rendered)
-    _write_videos(result, film, keys, path.frames_per_second)
-    return result
+    for kind in KINDS:  # what is left of a longer path
+        for file in set(folder.glob(f"{kind}_[0-9]*.png")) - set(film.frames(kind)):
+            file.unlink()
+    _write_videos(film, keys, path.frames_per_second)
+    return replace(film, rendered=rendered)
 
 
 def path_batch(
     views: SceneViews, camera: PathCamera, references: Sequence[str], working_views: int, inputs: ModelInputs
 ) -> SceneBatch:
     """Make a batch of all pixels of a camera that took no photograph, from the reference views nearest to it."""
-    K, w2c, depth_range = (
-        torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in (camera.K, camera.w2c, camera.depth_range)
-    )
-    query = Views(
-        images=torch.zeros(1, 3, *camera.size),
-        K=K[None],
-        w2c=w2c[None],
-        depth_range=depth_range[None],
-        training_index=torch.tensor([-1]),
-    )
+    K, w2c, depth_range = (torch.as_tensor(part, dtype=torch.float32) for part in camera[:3])
+    nothing, unseen = torch.zeros(1, 3, *camera.size), torch.tensor([-1])
+    query = Views(nothing, K[None], w2c[None], depth_range[None], training_index=unseen)
     nearest = views.nearest_to(w2c, references, working_views, "a camera path")
     return batch_of(views, query, nearest, references, inputs)
-
-
-def as_bytes(picture: Float[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
-    """Convert colours to bytes, clipped to [0, 1]."""
-    return (picture.clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def depth_colours(
@@ -150,23 +138,12 @@ def write_frame(path: Path, picture: UInt8[np.ndarray, "height width 3"], key: s
 
 def read_frame(path: Path, key: str) -> UInt8[np.ndarray, "height width 3"] | None:
     """Read the frame of that key; None where the file is missing, damaged, of another key, or was changed since."""
-    if not path.is_file():
-        return None
     try:
         with Image.open(path, formats=["PNG"]) as image:
             note, picture = image.info.get(NOTE), np.array(image.convert("RGB"))
-    except Exception:  # damage shows as one of many kinds
+    except Exception:  # a missing file is one kind, damage shows as many
         return None
     return picture if note == f"{key} {digest(picture)}" else None
-
-
-def remove_frames_from(folder: Path, first: int) -> None:
-    """Remove the frames of a longer path that was here before, from number `first` on."""
-    for kind in KINDS:
-        for path in folder.glob(f"{kind}_*.png"):
-            number = path.stem.removeprefix(f"{kind}_")
-            if number.isdigit() and int(number) >= first:
-                path.unlink()
 
 
 def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], frames_per_second: int) -> None:
@@ -201,38 +178,24 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
         beside.unlink(missing_ok=True)
 
 
-def _frame_path(folder: Path, kind: str, index: int) -> Path:
-    return folder / f"{kind}_{index:04d}.png"
-
-
-def _write_videos(result: RenderedPath, film: CameraPath, keys: list[str], frames_per_second: int) -> None:
+def _write_videos(film: RenderedPath, keys: list[str], frames_per_second: int) -> None:
     """Write both videos and, after them, path.json, which names their content; keep them where it names this one."""
-    about = result.folder / "path.json"
-    key = digest([FORMAT, keys, frames_per_second])
-    if _read(about).get("videos") == {"key": key, **_hashes(result)}:
-        return
-    for kind in KINDS:
-        frames = (read_frame(*frame) for frame in zip(result.frames(kind), keys, strict=True))
-        write_video(result.video(kind), frames, frames_per_second)
+    key, about = digest([FORMAT, keys, frames_per_second]), film.folder / "path.json"
     cameras = [
         {"K": camera.K.tolist(), "w2c": camera.w2c.tolist(), "depth_range": camera.depth_range, "size": camera.size}
         for camera in film.cameras
     ]
-    videos = {"key": key, **_hashes(result)}
-    write_json(about, {"scene": result.scene, "kind": film.kind, "videos": videos, "cameras": cameras})
 
+    def described() -> str:
+        files = {kind: film.video(kind) for kind in KINDS if film.video(kind).is_file()}
+        hashes = {kind: hashlib.sha256(file.read_bytes()).hexdigest() for kind, file in files.items()}
+        videos = {"key": key, **hashes}
+        about_it = {"scene": film.scene, "kind": film.kind, "videos": videos, "cameras": cameras}
+        return json.dumps(about_it, indent=2) + "\n"
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _hashes(result: RenderedPath) -> dict[str, str | None]:
-    """Return the SHA-256 of each video by its kind, None where it is missing."""
-    files = {kind: result.video(kind) for kind in KINDS}
-    return {
-        kind: hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None for kind, file in files.items()
-    }
+    if about.is_file() and about.read_bytes() == described().encode():
+        return
+    for kind in KINDS:
+        frames = (read_frame(*frame) for frame in zip(film.frames(kind), keys, strict=True))
+        write_video(film.video(kind), frames, frames_per_second)
+    write_text(about, described())

@@ -4,11 +4,11 @@ A key says too much rather than too little: the weights, the settings, the code,
 batch. So nothing kept ever becomes out of date; it is only no longer asked for, and goes when the room is needed.
 """
 
-import hashlib
 import io
 import platform
 import secrets
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,18 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import RenderingSettings
 from maskrf_core.support.digests import digest
-from maskrf_core.support.paths import cache_folder
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RENDERING_SOURCES = (
     "model/**/*.py",
     "cameras.py",
-    "rendering/evaluation.py",
+    "rendering/chunk_renderer.py",
     "rendering/rendered_views.py",
     "rendering/render_cache.py",
     "support/threads.py",
 )
 OUR_MODULES = ("maskrf_core.model.", "torch.nn.")  # networks from elsewhere have code that no digest here knows
+CHECKSUM = 64  # bytes before each entry's own
 STORE_OPTIONS: dict[str, Any] = {
     "eviction_policy": "least-recently-used",
     "cull_limit": 2,
@@ -77,7 +77,7 @@ def renderer_digest(renderer: Renderer) -> str:
 def render_key(of_renderer: str, batch: SceneBatch, rays_per_chunk: int, rendering: RenderingSettings) -> str:
     """Return the key of one rendering: equal keys mean equal pixels, bit for bit.
 
-    It is made of `renderer_digest`, the batch, how it is rendered, and the size of the chunks, which changes rounding.
+    The size of the chunks counts, because it changes rounding.
     """
     return digest({"renderer": of_renderer, "batch": batch, "rays_per_chunk": rays_per_chunk, "rendering": rendering})
 
@@ -110,67 +110,43 @@ class RenderCache:
     """
 
     def __init__(self, folder: Path, mib: float | int):
-        self.folder = folder
-        self.limit = int(mib * 2**20)
-        self._store: diskcache.Cache | None = None
+        self.folder, self.limit = folder, int(mib * 2**20)
         self._given_up = False
 
     def get(self, key: str) -> dict[str, Float32[np.ndarray, "..."]] | None:
         """Return the arrays that were kept under a key, exactly; None where there are none or they are damaged."""
         packed = self._tried(lambda store: store.get(key))
-        arrays = None if packed is None else _unpacked(key, packed)
-        if packed is not None and arrays is None:
+        if packed is None:
+            return None
+        if not isinstance(packed, bytes) or packed[:CHECKSUM] != _checksum(key, packed[CHECKSUM:]):
             print(f"{self.folder}: a rendering kept there is damaged, and is made again", flush=True)
-        return arrays
+            return None
+        with np.load(io.BytesIO(packed[CHECKSUM:]), allow_pickle=False) as file:
+            return dict(file)
 
     def put(self, key: str, arrays: Mapping[str, Float32[np.ndarray, "..."]]) -> None:
         """Keep arrays under a key, and throw away what was not used for longest where the room is exceeded."""
-        packed = _packed(key, arrays)
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        packed = _checksum(key, file.getvalue()) + file.getvalue()
         if len(packed) <= self.limit:
             self._tried(lambda store: (store.set(key, packed), store.cull()))
 
     def _tried(self, use: Callable[[diskcache.Cache], Any]) -> Any:
         """Return what `use` makes of the store; after a failure, say so and keep nothing any more."""
-        if self._given_up:
-            return None
         try:
-            if self._store is None:
-                self._store = self._opened()
-            return use(self._store)
+            return None if self._given_up else use(self._store)
         except Exception as error:  # damage shows as one of a dozen kinds, of SQLite, diskcache and the system
             print(f"{self.folder}: renderings are not kept ({error}). Delete that folder if this lasts.", flush=True)
             self._given_up = True
             return None
 
-    def _opened(self) -> diskcache.Cache:
+    @cached_property
+    def _store(self) -> diskcache.Cache:
         for left in self.folder.glob("??/*.npz*"):  # by earlier versions, which counted them themselves
             left.unlink(missing_ok=True)
         return diskcache.Cache(str(self.folder), disk=_BytesDisk, size_limit=self.limit, **STORE_OPTIONS)
 
 
-def open_render_cache(data_root: str | Path, mib: int) -> RenderCache | None:
-    """Return the cache that belongs to a data root, `<cache folder>/renders`; None where it has no room.
-
-    Raises:
-        DatasetError: as `cache_folder`.
-    """
-    return RenderCache(cache_folder(data_root) / "renders", mib) if mib > 0 else None
-
-
-def _packed(key: str, arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Return arrays as the bytes of an npz file after their checksum, of which the key is a part."""
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return _checksum(key, file.getvalue()) + file.getvalue()
-
-
-def _unpacked(key: str, packed: object) -> dict[str, np.ndarray] | None:
-    """Return the arrays that `_packed` packed under this key, None where the bytes are others."""
-    if not isinstance(packed, bytes) or packed[:32] != _checksum(key, packed[32:]):
-        return None
-    with np.load(io.BytesIO(packed[32:]), allow_pickle=False) as file:
-        return dict(file)
-
-
 def _checksum(key: str, data: bytes) -> bytes:
-    return hashlib.sha256(f"{key}\n".encode() + data).digest()
+    return digest([key, data]).encode()

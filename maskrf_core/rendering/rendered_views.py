@@ -1,18 +1,21 @@
 """Query views rendered pixel by pixel, as pictures; read from a cache where nothing has changed."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
+from maskrf_core.datasets.inventory import spread
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
@@ -34,8 +37,7 @@ class RenderedView:
     coarse_depth: Float[np.ndarray, "height width"]
     fine_depth: Float[np.ndarray, "height width"]
     depth_range: tuple[float, float]
-    direct: Float[np.ndarray, "height width 3"] | None = None
-    """The fine pass's picture by the direct head, where it is on."""
+    direct: Float[np.ndarray, "height width 3"] | None = None  # fine colours by the direct head, where it is on
 
 
 class PixelRenderer:
@@ -51,17 +53,15 @@ class PixelRenderer:
         cache: RenderCache | None = None,
         rendering: RenderingSettings = EXACT,
     ):
-        self.renderer = renderer
-        self.rendered_chunks = ChunkRenderer(renderer, rendering, rays_per_chunk)
-        self.rendering = rendering
-        self.rays_per_chunk = rays_per_chunk
-        self.cache = cache
-        self._digest: str | None = None
+        self.renderer, self.rendering, self.rays_per_chunk, self.cache = renderer, rendering, rays_per_chunk, cache
+        self.render_chunks = ChunkRenderer(renderer, rendering, rays_per_chunk)
+
+    @cached_property
+    def _digest(self) -> str:
+        return renderer_digest(self.renderer)
 
     def key(self, batch: SceneBatch) -> str:
         """Return the hash of everything that the batch's pixels depend on."""
-        if self._digest is None:
-            self._digest = renderer_digest(self.renderer)
         return render_key(self._digest, batch, self.rays_per_chunk, self.rendering)
 
     def __call__(self, batch: SceneBatch) -> dict[str, Float32[np.ndarray, "height width *channel"]]:
@@ -70,34 +70,27 @@ class PixelRenderer:
 
         `batch.pixels_xy` are all pixels of the query, row by row.
         """
-        if self.cache is None:
-            return self._render(batch)
-        key = self.key(batch)
-        pictures = self.cache.get(key)
+        key = "" if self.cache is None else self.key(batch)
+        pictures = None if self.cache is None else self.cache.get(key)
         if pictures is None:
             pictures = self._render(batch)
-            self.cache.put(key, pictures)
+            if self.cache is not None:
+                self.cache.put(key, pictures)
         return pictures
 
     def _render(self, batch: SceneBatch) -> dict[str, Float32[np.ndarray, "height width *channel"]]:
-        with closing(self.rendered_chunks(batch.to(self.device))) as chunks:
-            parts = [
-                {
-                    "coarse": chunk.coarse.rgb,
-                    "fine": chunk.fine.rgb,
-                    "coarse_depth": chunk.coarse.depth,
-                    "fine_depth": chunk.fine.depth,
-                    **({} if chunk.fine.direct_rgb is None else {"direct": chunk.fine.direct_rgb}),
-                }
-                for chunk in chunks
-            ]
-        columns = {name: torch.cat([part[name] for part in parts]).float().cpu().numpy() for name in parts[0]}
-        return {name: column.reshape(*batch.query.image_size, *column.shape[1:]) for name, column in columns.items()}
-
-    @property
-    def device(self) -> torch.device:
-        """Return the device of the renderer's weights."""
-        return next(self.renderer.parameters()).device
+        device = next(self.renderer.parameters()).device
+        columns = defaultdict(list)
+        with closing(self.render_chunks(batch.to(device))) as chunks:
+            for chunk in chunks:
+                columns["coarse"].append(chunk.coarse.rgb)
+                columns["fine"].append(chunk.fine.rgb)
+                columns["coarse_depth"].append(chunk.coarse.depth)
+                columns["fine_depth"].append(chunk.fine.depth)
+                if chunk.fine.direct_rgb is not None:
+                    columns["direct"].append(chunk.fine.direct_rgb)
+        whole = {name: torch.cat(parts).float().cpu().numpy() for name, parts in columns.items()}
+        return {name: column.reshape(*batch.query.image_size, *column.shape[1:]) for name, column in whole.items()}
 
 
 def rendered_views(
@@ -130,19 +123,9 @@ def rendered_views(
 
 def render_view(render: PixelRenderer, batch: SceneBatch, scene: str, image_id: str) -> RenderedView:
     """Render all pixels of a batch's query; the result holds the photograph as well."""
-    pictures = render(batch)
+    pictures = {name: part if "depth" in name else part.clip(0, 1) for name, part in render(batch).items()}
     near, far = batch.query.depth_range[0].tolist()
-    return RenderedView(
-        scene,
-        image_id,
-        as_picture(batch.query.images[0]),
-        pictures["coarse"].clip(0, 1),
-        pictures["fine"].clip(0, 1),
-        pictures["coarse_depth"],
-        pictures["fine_depth"],
-        (near, far),
-        pictures["direct"].clip(0, 1) if "direct" in pictures else None,
-    )
+    return RenderedView(scene, image_id, as_picture(batch.query.images[0]), depth_range=(near, far), **pictures)
 
 
 def write_pictures(view: RenderedView, folder: Path) -> None:
@@ -158,17 +141,15 @@ def write_pictures(view: RenderedView, folder: Path) -> None:
     }
     stem = folder / view.scene.replace("/", "_") / view.image_id.replace("/", "_")
     for kind, picture in pictures.items():
-        data = cv2.imencode(".png", (picture[..., ::-1] * 255).round().astype(np.uint8))[1].tobytes()
+        data = cv2.imencode(".png", as_bytes(picture)[..., ::-1])[1].tobytes()
         write_atomically(stem.with_name(f"{stem.name}_{kind}.png"), lambda file, data=data: file.write(data))
-
-
-def spread(items: Sequence[str], count: int | None) -> list[str]:
-    """Return `count` items evenly spread over a list, the first always among them; all of them for None."""
-    if count is None or count >= len(items):
-        return list(items)
-    return [items[index * len(items) // count] for index in range(count)]
 
 
 def as_picture(image: torch.Tensor) -> Float[np.ndarray, "height width 3"]:
     """Convert a [3 height width] tensor to a picture."""
     return image.permute(1, 2, 0).cpu().numpy()
+
+
+def as_bytes(picture: Float[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
+    """Convert colours to bytes, clipped to [0, 1]."""
+    return (picture.clip(0, 1) * 255).round().astype(np.uint8)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +59,12 @@ class Config(Settings):
     hardware: HardwareSettings = HardwareSettings()
 
     @model_validator(mode="after")
-    def _finetuning_masks_nothing(self) -> "Config":
+    def _stage_fits(self) -> "Config":
         if self.stage != "pretrain" and self.masking.masks:
             largest = "" if self.masking.mask_ratio else " and largest_mask_ratio none or 0"
             raise ValueError(
                 f"masking.mask_ratio must be 0{largest} in the {self.stage} stage: finetuning masks nothing"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _free_maps_come_from_training(self) -> "Config":
         if self.model.free_maps is not None:
             raise ValueError("model.free_maps is not to be set: the per_scene stage makes the maps of its scene")
         return self
@@ -91,12 +88,14 @@ def load_config(stage: Stage, preset: Preset = "demo", overrides: dict[str, Any]
     Raises:
         SettingsError: an unknown name (with the nearest one), a wrong type or a value out of range.
     """
-    values = _merged(_read(CONFIG_FOLDER / f"{stage}.yaml"), _preset_values(stage, preset))
-    if os.environ.get(SMOKE):
-        values = _merged(values, _preset_values(stage, "smoke"))
+    values: dict[str, Any] = {}
+    for name in (stage, preset, *(["smoke"] if os.environ.get(SMOKE) else [])):
+        read = _read(CONFIG_FOLDER / f"{name}.yaml")
+        of_stage = read.pop("stages", {}).get(stage, {})
+        values = _merged(_merged(values, read), of_stage)
     for name, value in (overrides or {}).items():
         if value is not None:
-            values = _merged(values, _nested(name, value))
+            values = _merged(values, reduce(lambda inner, part: {part: inner}, reversed(name.split(".")), value))
     return validated({"stage": stage, "preset": preset, **values})
 
 
@@ -133,7 +132,10 @@ def parse_overrides(text: str) -> dict[str, Any]:
         name, equals, value = entry.partition("=")
         if not equals:
             raise SettingsError(f"overrides: {entry!r} is not of the form section.name=value")
-        overrides[name.strip()] = as_number(_scalar(value.strip()))
+        try:
+            overrides[name.strip()] = as_number(yaml.safe_load(value.strip()))
+        except yaml.YAMLError as error:
+            raise SettingsError(f"overrides: {value.strip()!r} is not a value") from error
     return overrides
 
 
@@ -149,26 +151,12 @@ def split_outside_brackets(text: str) -> list[str]:
     return parts
 
 
-def _scalar(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"overrides: {text!r} is not a value") from error
-
-
 def as_number(value: Any) -> Any:
     """Return `1e-3`, which YAML takes for text, as a number, and anything else as it is."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             return float(value)
     return value
-
-
-def _preset_values(stage: Stage, preset: str) -> dict[str, Any]:
-    """Read what a preset sets for all stages, and then for this one (its section `stages`)."""
-    values = _read(CONFIG_FOLDER / f"{preset}.yaml")
-    own = values.pop("stages", {}).get(stage, {})
-    return _merged(values, own)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -179,12 +167,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: holds no settings")
     return values
-
-
-def _nested(dotted: str, value: Any) -> dict[str, Any]:
-    for part in reversed(dotted.split(".")):
-        value = {part: value}
-    return value
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

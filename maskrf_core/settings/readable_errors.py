@@ -26,8 +26,11 @@ def readable(error: ValidationError, model: type[BaseModel], noun: str = "settin
 def _fault(fault: dict[str, Any], model: type[BaseModel], noun: str) -> str:
     name, kind, value = ".".join(map(str, fault["loc"])), fault["type"], fault["input"]
     if kind == "extra_forbidden":
-        siblings = _model_at(model, fault["loc"][:-1]).model_fields
-        return f"{name}: unknown {noun}{_suggestion(fault['loc'], siblings)}"
+        *parents, last = map(str, fault["loc"])
+        known = list(_model_at(model, fault["loc"][:-1]).model_fields)
+        nearest = [".".join([*parents, close]) for close in get_close_matches(last, known, n=1)]
+        hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
+        return f"{name}: unknown {noun}; {hint}"
     if kind == "missing":
         return f"{name}: is missing"
     if kind == "value_error":  # of a section or of everything as a whole: the message names the setting
@@ -36,34 +39,21 @@ def _fault(fault: dict[str, Any], model: type[BaseModel], noun: str) -> str:
     return f"{name}={value!r}: must be {_expectation(fault, model)}"
 
 
-def _suggestion(location: tuple, names: Any) -> str:
-    *parents, name = map(str, location)
-    nearest = get_close_matches(name, list(names), n=1)
-    return f"; did you mean {'.'.join([*parents, nearest[0]])}?" if nearest else f"; known are {', '.join(names)}"
-
-
 def _expectation(fault: dict[str, Any], model: type[BaseModel]) -> str:
     kind = fault["type"]
     if kind == "literal_error":
         choices = fault["ctx"]["expected"]
-        nearest = get_close_matches(
-            f"{fault['input']}", choices.replace("'", "").replace(" or ", ", ").split(", "), n=1
-        )
+        names = choices.replace("'", "").replace(" or ", ", ").split(", ")
+        nearest = get_close_matches(str(fault["input"]), names, n=1)
         return f"one of {choices}" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
     if kind.endswith(("_type", "_parsing", "_from_float")):
         return KINDS.get(kind.split("_")[0], fault["msg"])
-    bounds = _bounds(model, fault["loc"])
-    if not bounds:  # of a value inside a dict: what the fault itself says
-        broken = {name: limit for name, limit in fault.get("ctx", {}).items() if name in BOUNDS}
-        bounds = " and ".join(f"{BOUNDS[name]} {limit:g}" for name, limit in broken.items())
-    return bounds or fault["msg"]
-
-
-def _bounds(model: type[BaseModel], location: tuple) -> str:
-    """Write all bounds of a field, e.g. `≥ 0 and < 1`."""
-    schema = _model_at(model, location[:-1]).model_json_schema()["properties"].get(str(location[-1]), {})
+    schema = _model_at(model, fault["loc"][:-1]).model_json_schema()["properties"].get(str(fault["loc"][-1]), {})
     parts = [schema, *schema.get("anyOf", [])]  # those of `Annotated[...] | None` stand in the union's parts
-    return " and ".join(f"{sign} {part[name]}" for name, sign in LIMITS.items() for part in parts if name in part)
+    bounds = [f"{sign} {part[name]}" for name, sign in LIMITS.items() for part in parts if name in part]
+    if not bounds:  # of a value inside a dict: what the fault itself says
+        bounds = [f"{BOUNDS[name]} {limit:g}" for name, limit in fault.get("ctx", {}).items() if name in BOUNDS]
+    return " and ".join(bounds) or fault["msg"]
 
 
 def _model_at(model: type[BaseModel], location: tuple) -> type[BaseModel]:

@@ -6,10 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Stage = Literal["pretrain", "finetune", "per_scene"]
 Preset = Literal["demo", "paper"]
-MaskRatio = Annotated[
-    float,
-    Field(ge=0, lt=1, description="share of a ray's fine samples, or of what the strategy counts, that is masked"),
-]
+MaskRatio = Annotated[float, Field(ge=0, lt=1, description="masked share of a ray's samples, or the strategy's unit")]
 Steps = Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")]
 WorkingViews = Annotated[int, Field(ge=1, le=64, description="reference views of a query")]
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="of weights, data order, rays and masks")]
@@ -65,14 +62,10 @@ class MaskingSettings(Settings):
         None, description="each step draws its ratio uniformly from mask_ratio to this; none: it is always mask_ratio"
     )
     strategy: str = Field(
-        "ray_and_view",
-        description="a name of maskrf_core.model.masking.strategies (ray_and_view: chosen samples, each in 1 to all "
-        "views, the paper's), or module:function of one of your own",
+        "ray_and_view", description="a name of maskrf_core.model.masking.strategies, or module:function of your own"
     )
     target: Literal["scene_feature", "colour"] = Field(
-        "scene_feature",
-        description="what of the unmasked coarse samples is predicted; colour: by one linear layer of the features, "
-        "without projector and predictor",
+        "scene_feature", description="what of unmasked coarse samples is predicted; colour: by one linear layer"
     )
     ema_target: bool = Field(True, description="the target's projector follows by EMA; False: it is the projector")
     projector: bool = Field(True, description="project scene features before they are compared")
@@ -115,18 +108,13 @@ class DataSettings(Settings):
     train_scenes: list[str] = Field(["demo/train"], min_length=1)
     validation_scenes: list[str] = Field(["demo/validation"], min_length=1)
     data_set_weights: dict[str, Weight] = Field(
-        {},
-        description="how often a data set is drawn, relative to the others that are there; where none is given, as "
-        "published, or 1",
+        {}, description="how often a data set is drawn, relative to the others; by default as published, or 1"
     )
     crop_height: CropSide | None = Field(None, description="pixels; of forward-facing data sets, none: the whole side")
     crop_width: CropSide | None = Field(None, description="likewise")
     working_views: WorkingViews = 8
     view_pool: float = Field(
-        3.0,
-        ge=1,
-        description="training draws its working views from this many times as many, but where the data set has a "
-        "published rule of its own",
+        3.0, ge=1, description="working views are drawn from so many times as many, if the data set has no own rule"
     )
     query_kept: float = Field(0.02, ge=0, le=1, description="probability that the query may be its own reference")
     rays: int = Field(512, ge=2, description="query rays of a step, half of them on the foreground if there is a mask")
@@ -137,9 +125,7 @@ class DataSettings(Settings):
     mvsnet_weights: str | None = Field(
         None, description="file of the cost volumes' pretrained MVSNet; none: model/mvsnet_pl.ckpt below the data root"
     )
-    unknown_depth_is_near: bool = Field(
-        True, description="supervise unknown depth (0) as near, as published; False leaves it out"
-    )
+    unknown_depth_is_near: bool = Field(True, description="supervise unknown depth (0) as near, as published, or not")
 
 
 class TrainingSettings(Settings):
@@ -161,13 +147,9 @@ class RenderingSettings(Settings):
     """How finished weights render whole pictures; validations during training are exact and in float32."""
 
     mode: Literal["exact", "adaptive"] = Field(
-        "exact",
-        description="adaptive: the coarse pass for every other pixel in x and y, the fine pass at 32 of its samples; "
-        "close to exact, and several times as fast at the published numbers of samples",
+        "exact", description="adaptive: coarse pass for every other pixel in x and y, fine pass at 32 samples; faster"
     )
-    precision: Precision = Field(
-        "32-true", description="bf16-mixed: the networks of both passes multiply in bfloat16; pays on GPUs"
-    )
+    precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
     compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
 
 
@@ -179,22 +161,16 @@ class PathSettings(Settings):
     (through views: where `turns` divides `frames`)."""
 
     kind: PathKind = Field(
-        "auto",
-        description="auto: a spiral where all cameras look roughly one way, an orbit where they stand around an "
-        "object, else through chosen views; none: no video",
+        "auto", description="auto: spiral if cameras look one way, orbit if around an object, else interpolate"
     )
     frames: PathFrames = 120
     frames_per_second: int = Field(30, ge=1, le=120)
     largest_side: int | None = Field(
         None, ge=16, le=8192, description="pixels; frames are scaled down to it; none: the size of the scene's images"
     )
-    radius_scale: float = Field(
-        1.0, gt=0, le=10, description="times the cameras' spread (spiral, circle) or their distance (orbit)"
-    )
+    radius_scale: float = Field(1.0, gt=0, le=10, description="times the cameras' spread, or their distance (orbit)")
     turns: int | None = Field(None, ge=1, le=100, description="of a whole path; none: 2 of a spiral, else 1")
-    focus: float = Field(
-        0.75, ge=0, le=1, description="what spiral and circle look at, from near (0) to far (1) in inverse depth"
-    )
+    focus: float = Field(0.75, ge=0, le=1, description="of spiral and circle: near (0) to far (1) in inverse depth")
     views: list[str] | None = Field(
         None, min_length=2, description="ids to interpolate through, in this order; none: up to 8, far from each other"
     )
@@ -215,24 +191,17 @@ class HardwareSettings(Settings):
     device: Device = "auto"
     devices: Devices = 1
     num_nodes: Nodes = 1
-    precision: Precision = Field(
-        "32-true", description="of training; bf16-mixed: encoders and the networks of both passes multiply in bfloat16"
-    )
+    precision: Precision = Field("32-true", description="of training; bf16-mixed: networks multiply in bfloat16")
     compile: bool = Field(False, description="compile both passes' networks for training: minutes a size, then faster")
     recomputed_rays: int | None = Field(
-        None,
-        ge=1,
-        description="rays whose networks run again at once in the backward pass of training, in place of being "
-        "remembered: less memory, more time; none: all is remembered",
+        None, ge=1, description="rays at once that the backward pass computes again: less memory, more time; none: no"
     )
     rays_per_chunk: int = Field(256, ge=1, description="rays rendered at once without gradients; bounds the memory")
     data_workers: int = Field(1, ge=0, le=64, description="processes that prepare batches; 0: the training itself does")
     image_cache_mib: int = Field(1024, ge=0, le=2**20, description="memory for decoded images, of all processes")
-    render_cache_mib: int = Field(
-        2048, ge=0, le=2**20, description="disk for renderings of evaluations, which are not rendered again; 0: none"
-    )
+    render_cache_mib: int = Field(2048, ge=0, le=2**20, description="disk for evaluations' renderings, kept; 0: none")
 
     @property
     def processes(self) -> int:
-        """Training processes in all."""
+        """Return the number of training processes in all."""
         return self.devices * self.num_nodes

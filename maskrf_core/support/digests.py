@@ -21,37 +21,33 @@ def digest(value: Any) -> str:
 
 
 def _feed(hasher, value: Any) -> None:
-    if isinstance(value, torch.Tensor):
-        data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        _feed_bytes(hasher, f"tensor {value.dtype} {tuple(value.shape)}", data)
-    elif isinstance(value, np.ndarray):
-        data = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-        _feed_bytes(hasher, f"array {value.dtype.str} {value.shape}", data)
-    elif isinstance(value, bytes):
-        _feed_bytes(hasher, f"bytes {len(value)}", value)
-    elif isinstance(value, BaseModel):
-        _feed_parts(hasher, f"settings {type(value).__name__}", value.model_dump())
-    elif is_dataclass(value):
-        parts = {field.name: getattr(value, field.name) for field in fields(value)}
-        _feed_parts(hasher, f"dataclass {type(value).__name__}", parts)
-    elif isinstance(value, Mapping):
-        _feed_parts(hasher, "mapping", value)
-    elif isinstance(value, list | tuple):
-        _feed_bytes(hasher, f"sequence {len(value)}", b"")
-        for item in value:
-            _feed(hasher, item)
-    elif value is None or isinstance(value, bool | int | float | str):
-        text = repr(value).encode()
-        _feed_bytes(hasher, f"{type(value).__name__} {len(text)}", text)
-    else:
-        raise TypeError(f"{type(value).__name__} has no digest")
-
-
-def _feed_parts(hasher, kind: str, parts: Mapping) -> None:
-    _feed_bytes(hasher, kind, b"")
-    _feed(hasher, list(parts.items()))
-
-
-def _feed_bytes(hasher, kind: str, data) -> None:
-    hasher.update(f"{kind}\n".encode())
+    """Feed a head, which ends with a line break, then the bytes of a value, then its parts."""
+    data, parts, name = b"", (), type(value).__name__
+    match value:
+        case torch.Tensor():
+            head = f"tensor {value.dtype} {tuple(value.shape)}"
+            data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        case np.ndarray():
+            head, data = (
+                f"array {value.dtype.str} {value.shape}",
+                np.ascontiguousarray(value).reshape(-1).view(np.uint8),
+            )
+        case bytes():
+            head, data = f"bytes {len(value)}", value
+        case BaseModel():
+            head, parts = f"settings {name}", [list(value.model_dump().items())]
+        case Mapping():
+            head, parts = "mapping", [list(value.items())]
+        case list() | tuple():
+            head, parts = f"sequence {len(value)}", value
+        case None | bool() | int() | float() | str():
+            data = repr(value).encode()
+            head = f"{name} {len(data)}"
+        case _ if is_dataclass(value):
+            head, parts = f"dataclass {name}", [[(field.name, getattr(value, field.name)) for field in fields(value)]]
+        case _:
+            raise TypeError(f"{name} has no digest")
+    hasher.update(f"{head}\n".encode())
     hasher.update(data)
+    for part in parts:
+        _feed(hasher, part)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import re
 import resource
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -11,20 +12,8 @@ from typing import Any
 
 import torch
 
-VERSIONS_OF = (
-    "maskrf-core",
-    "torch",
-    "torchvision",
-    "lightning-fabric",
-    "numpy",
-    "scipy",
-    "scikit-image",
-    "opencv-python-headless",
-    "pillow",
-    "pycolmap",
-    "lpips",
-    "pydantic",
-)
+VERSIONS_OF = ["maskrf-core", "torch", "torchvision", "lightning-fabric", "numpy", "scipy", "scikit-image"]
+VERSIONS_OF += ["opencv-python-headless", "pillow", "pycolmap", "lpips", "pydantic"]
 """Packages whose version can change a number, and ours."""
 
 
@@ -46,12 +35,9 @@ def machine() -> dict[str, Any]:
 
 def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Return the model name of the CPU, or the architecture where the system does not tell it."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
+    text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.is_file() else ""
+    found = re.search(r"^model name[ \t]*:[ \t]*(.*?)[ \t]*$", text, re.MULTILINE)
+    return (found and found[1]) or platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str | None]:

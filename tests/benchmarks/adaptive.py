@@ -14,12 +14,12 @@ from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.datasets.batches.evaluation_batches import all_pixels, evaluation_batch
+from maskrf_core.datasets.inventory import spread as spread_over
 from maskrf_core.model.fast.adaptive_rendering import ADAPTIVE_SETTINGS, AdaptiveSettings
 from maskrf_core.model.gathering import ReferenceFeatures, query_colours
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.rendering.evaluation import load, open_for_evaluation
-from maskrf_core.rendering.rendered_views import spread as spread_over
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
 from maskrf_core.workbook.experiments.measurements import Comparison, Spread, in_turn
 from tests.benchmarks.measuring import keep, options

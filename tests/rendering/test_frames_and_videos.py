@@ -6,14 +6,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from maskrf_core.rendering.path_rendering import (
-    as_bytes,
-    depth_colours,
-    read_frame,
-    remove_frames_from,
-    write_frame,
-    write_video,
-)
+from maskrf_core.rendering.path_rendering import depth_colours, read_frame, write_frame, write_video
+from maskrf_core.rendering.rendered_views import as_bytes
 
 
 @pytest.fixture
@@ -54,21 +48,6 @@ def test_changed_pixels_under_an_old_key_do_not_count(tmp_path, frame):
     stale.add_text("maskrf", note)
     Image.fromarray(changed).save(other, pnginfo=stale)
     assert read_frame(other, "key") is None
-
-
-def test_only_frames_beyond_the_path_are_removed(tmp_path):
-    names = [
-        "colour_0000.png",
-        "colour_0001.png",
-        "colour_0002.png",
-        "depth_0002.png",
-        "colour_x.png",
-        "other_0009.png",
-    ]
-    for name in names:
-        (tmp_path / name).touch()
-    remove_frames_from(tmp_path, 1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["colour_0000.png", "colour_x.png", "other_0009.png"]
 
 
 def test_colours_are_clipped_and_rounded():

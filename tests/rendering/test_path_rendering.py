@@ -13,8 +13,8 @@ from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.rendering.path_rendering import as_bytes, path_batch, render_path
-from maskrf_core.rendering.rendered_views import PixelRenderer
+from maskrf_core.rendering.path_rendering import path_batch, render_path
+from maskrf_core.rendering.rendered_views import PixelRenderer, as_bytes
 from maskrf_core.settings.sections import ModelSettings, PathSettings, RenderingSettings
 from maskrf_core.support.errors import CheckpointError, DatasetError, SettingsError
 
@@ -172,9 +172,11 @@ def test_another_checkpoint_renders_all_and_the_same_one_nothing(film, renderer,
 
 
 def test_fewer_frames_leave_none_of_the_others(film):
-    film()
+    others = [film().folder / name for name in ("colour_x.png", "other_0009.png")]
+    for other in others:
+        other.touch()
     result = film(path=PATH.model_copy(update={"frames": 2}))
-    assert len(list(result.folder.glob("*_*.png"))) == 4
+    assert set(result.folder.glob("*_*.png")) == {*result.frames("colour"), *result.frames("depth"), *others}
     with imageio.get_reader(result.video("colour")) as reader:
         assert reader.count_frames() == 2
 

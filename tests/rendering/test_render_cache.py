@@ -20,7 +20,7 @@ from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering import render_cache
 from maskrf_core.rendering.evaluation import evaluate
-from maskrf_core.rendering.render_cache import RenderCache, open_render_cache, render_key, renderer_digest
+from maskrf_core.rendering.render_cache import RenderCache, render_key, renderer_digest
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
 from tests.datasets.memory_scene import MemoryScene
 
@@ -176,11 +176,6 @@ def test_several_processes_share_a_folder(tmp_path):
     assert len(entries(tmp_path)) == 40
 
 
-def test_no_room_is_no_cache(tmp_path):
-    assert open_render_cache(tmp_path, 0) is None
-    assert open_render_cache(tmp_path, 1).folder == tmp_path / "cache" / "renders"
-
-
 @pytest.fixture
 def rendered(monkeypatch):
     calls, render_chunks = [], Renderer.render_chunks
@@ -197,6 +192,7 @@ def test_evaluate_renders_what_is_new_only_and_gives_the_same_numbers(tmp_path, 
     assert not (tmp_path / "cache").exists()
     first = evaluate(renderer, ["demo/test_00"], views_per_scene=1, **asked)
     assert len(rendered) == 2
+    assert len(entries(tmp_path / "cache" / "renders")) == 1
     again = evaluate(renderer, ["demo/test_00"], views_per_scene=1, **asked)
     assert len(rendered) == 2
     evaluate(renderer, ["demo/test_00"], views_per_scene=2, **asked)
@@ -323,7 +319,7 @@ def test_samples_networks_and_mode_count():
 def test_the_code_counts(monkeypatch, tmp_path):
     for folder in ("model", "rendering"):
         (tmp_path / folder).mkdir()
-    rendering = [f"rendering/{name}.py" for name in ("evaluation", "rendered_views", "render_cache")]
+    rendering = [f"rendering/{name}.py" for name in ("chunk_renderer", "rendered_views", "render_cache")]
     for name in ("model/a.py", "cameras.py", *rendering, "losses.py"):
         (tmp_path / name).write_text(name)
     monkeypatch.setattr(render_cache, "PACKAGE", tmp_path)

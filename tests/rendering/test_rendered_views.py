@@ -14,7 +14,6 @@ from maskrf_core.rendering.rendered_views import (
     RenderedView,
     render_view,
     rendered_views,
-    spread,
     write_pictures,
 )
 from maskrf_core.settings.sections import ModelSettings
@@ -82,11 +81,6 @@ def test_written_pictures_read_back(tmp_path):
     shade = cv2.imread(str(folder / "view_02_depth.png"))[..., 0]
     assert shade[0, 0] == 255  # near is bright
     assert shade[-1, -1] == 0
-
-
-def test_spread_takes_the_first_and_even_steps():
-    assert spread(["a", "b", "c", "d"], 2) == ["a", "c"]
-    assert spread(["a", "b"], None) == spread(["a", "b"], 5) == ["a", "b"]
 
 
 def test_what_was_rendered_is_read_to_the_bit(renderer, views, tmp_path, chunks):

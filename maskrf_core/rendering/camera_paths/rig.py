@@ -1,7 +1,7 @@
 """The cameras of a scene together: their common target, up and viewing axes, and depth ranges between them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -9,17 +9,14 @@ from jaxtyping import Float
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.errors import DatasetError
 
-SMALLEST_MEAN_AXIS = 0.1
-"""Length of the mean of unit axes below which they point everywhere and their mean means nothing."""
+SMALLEST_MEAN_AXIS = 0.1  # the mean of unit axes is shorter where they point everywhere, and means nothing
 SMALLEST_CONVERGENCE = 1e-3
 """Smallest eigenvalue of the mean of I - f fᵀ over viewing axes f, about the square of the sine of their angles to each
 other (2° here), below which they are parallel: the point nearest to all of them is anywhere along them."""
 IN_FRONT = 0.9  # share of the cameras that must have the object before them
-ROLL = 0.2
-"""The cameras' right axes lie in a plane where their smallest second moment is below this share of the next one."""
+ROLL = 0.2  # right axes lie in a plane where their smallest second moment is below this share of the next one
 NEIGHBOURS = 4
-SMALLEST_SHARE_OF_NEAR = 0.5
-"""Of a neighbour's near: a camera that moves towards the scene keeps at least so much of it."""
+SMALLEST_SHARE_OF_NEAR = 0.5  # of a neighbour's near, which a camera that moves towards the scene keeps
 
 
 @dataclass(frozen=True)
@@ -39,11 +36,6 @@ class CameraRig:
         return -np.einsum("vji,vj->vi", self.w2c[:, :, :3], self.w2c[:, :, 3])
 
     @property
-    def rights(self) -> Float[np.ndarray, "view 3"]:
-        """Return unit vectors to the right of each image, in the world."""
-        return self.w2c[:, 0, :3]
-
-    @property
     def ups(self) -> Float[np.ndarray, "view 3"]:
         """Return unit vectors upwards in each image, in the world."""
         return -self.w2c[:, 1, :3]
@@ -55,8 +47,8 @@ class CameraRig:
 
     @property
     def middle(self) -> int:
-        """Return the index of the view that stands nearest to the mean of all."""
-        return middle_view(self.centres)
+        """Return the index of the view that stands nearest to the mean of all; the first of equals."""
+        return int(np.linalg.norm(self.centres - self.centres.mean(axis=0), axis=1).argmin())
 
 
 def rig_of(scene: Scene, image_ids: Sequence[str]) -> CameraRig:
@@ -67,18 +59,13 @@ def rig_of(scene: Scene, image_ids: Sequence[str]) -> CameraRig:
     """
     if not image_ids:
         raise DatasetError(f"{scene.name}: a camera path needs at least one reference view, and there are none.")
-    K, w2c, depth_range = (
+    parts = (
         np.stack([np.asarray(part(image_id), dtype=np.float64) for image_id in image_ids])
         for part in (scene.K, scene.w2c, scene.depth_range)
     )
-    centres = -np.einsum("vji,vj->vi", w2c[:, :, :3], w2c[:, :, 3])
-    height, width = scene.image(image_ids[middle_view(centres)]).shape[:2]
-    return CameraRig(scene.name, list(image_ids), K, w2c, depth_range, (height, width))
-
-
-def middle_view(centres: Float[np.ndarray, "view 3"]) -> int:
-    """Return the index of the centre nearest to their mean; the first of equals."""
-    return int(np.linalg.norm(centres - centres.mean(axis=0), axis=1).argmin())
+    rig = CameraRig(scene.name, list(image_ids), *parts, size=(0, 0))
+    height, width = scene.image(image_ids[rig.middle]).shape[:2]
+    return replace(rig, size=(height, width))
 
 
 def mean_axis(axes: Float[np.ndarray, "view 3"]) -> Float[np.ndarray, "3"] | None:
@@ -88,30 +75,15 @@ def mean_axis(axes: Float[np.ndarray, "view 3"]) -> Float[np.ndarray, "3"] | Non
     return mean / length if length >= SMALLEST_MEAN_AXIS else None
 
 
-def viewing_axis(rig: CameraRig) -> Float[np.ndarray, "3"]:
-    """Return the mean viewing direction of the cameras.
-
-    Raises:
-        DatasetError: they look everywhere.
-    """
-    axis = mean_axis(rig.forwards)
-    if axis is None:
-        raise DatasetError(
-            f"{rig.name}: its cameras look in all directions, so no spiral or circle shows what they see. Use the path "
-            "orbit or interpolate."
-        )
-    return axis
-
-
 def up_axis(rig: CameraRig) -> Float[np.ndarray, "3"]:
     """Return the up axis of cameras around an object: normal to their level right axes, or the mean of their ups.
 
     Cameras without roll have their right axes in one plane, whatever their tilt, and up is its normal. The mean of the
     ups would lean where all cameras that look down stand on one side.
     """
-    own = mean_axis(rig.ups)
+    rights, own = rig.w2c[:, 0, :3], mean_axis(rig.ups)
     own = rig.ups[rig.middle] if own is None else own
-    moments, axes = np.linalg.eigh(rig.rights.T @ rig.rights / len(rig.rights))
+    moments, axes = np.linalg.eigh(rights.T @ rights / len(rights))
     if moments[0] > ROLL * moments[1] or moments[1] < SMALLEST_CONVERGENCE:
         return own
     return axes[:, 0] if axes[:, 0] @ own >= 0 else -axes[:, 0]
@@ -142,11 +114,10 @@ def common_target(rig: CameraRig) -> Float[np.ndarray, "3"]:
 def depth_range_at(rig: CameraRig, w2c: Float[np.ndarray, "3 4"]) -> tuple[float, float]:
     """Return (near, far) of a camera where no photograph was taken: the weighted ranges of the nearest cameras.
 
-    The nearer a camera stands the more its range weighs.
     Each range keeps its length and is shifted by how much further or nearer the point on its camera's axis at the
-    harmonic mean of near and far is from here: an orbit around an object shifts nothing, a step forward shifts by that
-    step. The more a camera looks elsewhere the less is shifted. At a camera's own pose the range is its own, and from
-    pose to pose nothing jumps: a camera's weight falls to 0 before another takes its place.
+    harmonic mean of near and far is from here, less the more the camera looks elsewhere: an orbit around an object
+    shifts nothing, a step forward shifts by that step. At a camera's own pose the range is its own, and from pose to
+    pose nothing jumps.
     """
     centre, forward = -w2c[:, :3].T @ w2c[:, 3], w2c[2, :3]
     weights = neighbour_weights(np.linalg.norm(rig.centres - centre, axis=1))

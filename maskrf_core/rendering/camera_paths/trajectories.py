@@ -1,29 +1,68 @@
-"""Poses along a path: spiral, circle and orbit, whose cameras look at one point, and interpolation of views."""
+"""Camera paths: query cameras on a spiral, a circle, an orbit, or through chosen views."""
 
-from collections.abc import Sequence
 from difflib import get_close_matches
-from itertools import pairwise, permutations
+from itertools import permutations
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, Slerp
 
-from maskrf_core.rendering.camera_paths.rig import CameraRig, common_target, up_axis, viewing_axis
-from maskrf_core.settings.sections import PathSettings
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.datasets.files.resize import downscaled_size, scale_intrinsics
+from maskrf_core.rendering.camera_paths.rig import CameraRig, common_target, depth_range_at, mean_axis, up_axis
+from maskrf_core.settings.sections import PathKind, PathSettings
+from maskrf_core.support.errors import DatasetError, SettingsError
 
-SPREAD_QUANTILE = 0.9
-"""Of the cameras' distances from their mean: where a spiral goes, a tenth of the cameras went further."""
-RADIUS_WITHOUT_SPREAD = 0.05
-"""Radius where all cameras stand in one place, as a share of the depth of what is looked at."""
-LARGEST_APPROACH = 0.5  # A spiral moves forward by at most this share of the depth of what it looks at
-STEEPEST_ELEVATION = np.radians(85)
-"""Beyond, the up axis and the viewing direction no longer say how a camera is rolled."""
+ONE_WAY = np.radians(30)  # cameras look one way where nine tenths of them look within this angle of the mean direction
+SPREAD_QUANTILE = 0.9  # of the cameras' distances from their mean: where a spiral goes, a tenth went further
+RADIUS_WITHOUT_SPREAD = 0.05  # where all cameras stand in one place: share of the depth of what is looked at
+LARGEST_APPROACH = 0.5  # a spiral moves forward by at most this share of the depth of what it looks at
+STEEPEST_ELEVATION = np.radians(85)  # beyond, up and viewing direction no longer say how a camera is rolled
 GAP_OF_AN_ARC = np.radians(120)
 """Where no camera stands over this angle, an orbit swings to and fro over the rest: nobody saw the other side."""
 SMALLEST_ARC = np.radians(20)
 CHOSEN_VIEWS = 8  # as many are chosen where nobody says which; the shortest tour of them is found by trying all
+
+
+class PathCamera(NamedTuple):
+    """A query camera; `size` is (height, width) in pixels."""
+
+    K: Float[np.ndarray, "3 3"]
+    w2c: Float[np.ndarray, "3 4"]
+    depth_range: tuple[float, float]
+    size: tuple[int, int]
+
+
+def camera_path(rig: CameraRig, settings: PathSettings) -> tuple[PathKind, list[PathCamera]]:
+    """Return the kind of a path through a scene (never `auto`), and its cameras in order.
+
+    All have the intrinsics of the rig's middle view, scaled down with the image where `largest_side` asks for it, and
+    depth ranges from the cameras near them. The same rig and settings give the same path.
+
+    Raises:
+        DatasetError: the scene's cameras do not allow such a path; another one is named.
+        SettingsError: the kind is `none`.
+    """
+    if settings.kind == "none":
+        raise SettingsError("evaluation.path.kind is none: no path is asked for. Choose another kind")
+    kind = fitting_kind(rig) if settings.kind == "auto" else settings.kind
+    poses = PATHS[kind](rig, settings)
+    ratio = min(1.0, (settings.largest_side or max(rig.size)) / max(rig.size))
+    size, K = downscaled_size(*rig.size, ratio), scale_intrinsics(rig.K[rig.middle], ratio)
+    return kind, [PathCamera(K, w2c, depth_range_at(rig, w2c), size) for w2c in poses]
+
+
+def fitting_kind(rig: CameraRig) -> PathKind:
+    """Choose spiral where the cameras look roughly one way, orbit around an object, else interpolation."""
+    axis = mean_axis(rig.forwards)
+    if axis is not None and np.quantile(np.arccos((rig.forwards @ axis).clip(-1, 1)), 0.9) <= ONE_WAY:
+        return "spiral"
+    try:
+        common_target(rig)
+    except DatasetError:
+        return "interpolate"
+    return "orbit"
 
 
 def look_at(
@@ -49,21 +88,61 @@ def spiral(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "frame 3
     Position s of 0 to 1: mean + x cos(2π turns s) right + y sin(2π turns s) up + z sin(2π s) forward. x, y and z are
     what nine tenths of the cameras stay within.
     """
-    x, y, z = _spread(rig, settings)
-    return _around_the_mean(rig, settings, (x, y, z), settings.turns or 2)
+    return _around_the_mean(rig, settings, settings.turns or 2, flat=False)
 
 
 def circle(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "frame 3 4"]:
     """Circle as `spiral`, in a plane: the radius is the root mean square of the spiral's two."""
-    x, y, _ = _spread(rig, settings)
-    radius = float(np.sqrt((x**2 + y**2) / 2))
-    return _around_the_mean(rig, settings, (radius, radius, 0.0), settings.turns or 1)
+    return _around_the_mean(rig, settings, settings.turns or 1, flat=True)
+
+
+def _around_the_mean(rig: CameraRig, settings: PathSettings, turns: int, flat: bool) -> Float[np.ndarray, "frame 3 4"]:
+    axes = right, up, forward = _mean_axes(rig)
+    mean, depth = rig.centres.mean(axis=0), focus_depth(rig, settings.focus)
+    radii = np.quantile(np.abs((rig.centres - mean) @ np.stack(axes).T), SPREAD_QUANTILE, axis=0)
+    if radii.max() < 1e-6 * depth:
+        radii = RADIUS_WITHOUT_SPREAD * depth * np.array([1.0, 1.0, 0.0])
+    x, y, z = (settings.radius_scale * radii).tolist()
+    if flat:
+        x = y = float(np.sqrt((x**2 + y**2) / 2))
+    z = 0.0 if flat else min(z, LARGEST_APPROACH * depth)
+    angle = 2 * np.pi * _portions(settings.frames)[:, None]
+    positions = mean + x * np.cos(turns * angle) * right + y * np.sin(turns * angle) * up + z * np.sin(angle) * forward
+    return np.stack([look_at(position, mean + depth * forward, up) for position in positions])
+
+
+def _mean_axes(rig: CameraRig) -> tuple[Float[np.ndarray, "3"], ...]:
+    """Return right, up and forward of the mean camera."""
+    forward = mean_axis(rig.forwards)
+    if forward is None:
+        raise DatasetError(
+            f"{rig.name}: its cameras look in all directions, so no spiral or circle shows what they see. Use the path "
+            "orbit or interpolate."
+        )
+    up = rig.ups.mean(axis=0)
+    if np.linalg.norm(np.cross(forward, up)) < 0.1:  # cameras held every way: as the middle one is held
+        up = rig.ups[rig.middle]
+    if np.linalg.norm(np.cross(forward, up)) < 0.1:
+        up = _any_perpendicular(forward)
+    right = np.cross(forward, up)
+    right /= np.linalg.norm(right)
+    return right, np.cross(right, forward), forward
+
+
+def _portions(frames: int) -> Float[np.ndarray, "frame"]:
+    """Return numbers from 0 to 1 without 1, which is the beginning again."""
+    return np.arange(frames) / frames
+
+
+def _any_perpendicular(axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    across = np.cross(axis, np.eye(3)[np.abs(axis).argmin()])
+    return across / np.linalg.norm(across)
 
 
 def orbit(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "frame 3 4"]:
     """Circle around the point nearest to all optical axes, at the median distance and elevation of the cameras.
 
-    Where cameras stand on one side only, the orbit swings over that side and back.
+    It begins at the first camera; where cameras stand on one side only, it swings over that side and back.
 
     Raises:
         DatasetError: as `common_target`.
@@ -78,8 +157,12 @@ def orbit(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "frame 3 
     east = _any_perpendicular(up) if np.linalg.norm(level[0]) < 1e-9 * distances[0] else level[0]
     east = east / np.linalg.norm(east)
     north = np.cross(up, east)
-    azimuths = np.arctan2(level @ north, level @ east)
-    at = _azimuths_of_path(azimuths, _portions(settings.frames), settings.turns or 1)
+    ordered = np.sort(np.arctan2(level @ north, level @ east))
+    gaps = np.diff(ordered, append=ordered[0] + 2 * np.pi)
+    widest, at = int(gaps.argmax()), 2 * np.pi * (settings.turns or 1) * _portions(settings.frames)
+    if gaps[widest] > GAP_OF_AN_ARC:
+        half = max(2 * np.pi - gaps[widest], SMALLEST_ARC) / 2
+        at = ordered[widest] + gaps[widest] / 2 + np.pi + half * np.sin(at)
     around = np.cos(at)[:, None] * east + np.sin(at)[:, None] * north
     positions = target + distance * (np.cos(elevation) * around + np.sin(elevation) * up)
     return np.stack([look_at(position, target, up) for position in positions])
@@ -96,85 +179,32 @@ def interpolation(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "
     """
     if len(rig.w2c) < 2:
         raise DatasetError(
-            f"{rig.name}: a path through views needs at least two of them, and there is {len(rig.w2c)}. Use the path "
-            "spiral or circle."
+            f"{rig.name}: a path through views needs at least two, and there is {len(rig.w2c)}. Use the path spiral or "
+            "circle."
         )
-    tour = _named(rig, settings) if settings.views else chosen_views(rig, min(CHOSEN_VIEWS, settings.frames))
+    for name in settings.views or ():
+        if name not in rig.image_ids:
+            nearest = get_close_matches(name, rig.image_ids, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else f" There are {', '.join(rig.image_ids)}."
+            raise DatasetError(f"{rig.name}: evaluation.path.views names {name!r}, which is no reference view.{hint}")
+    if settings.views:
+        tour = [rig.image_ids.index(name) for name in settings.views]
+    else:
+        tour = chosen_views(rig, min(CHOSEN_VIEWS, settings.frames))
     frames = settings.frames // (settings.turns or 1)
     if len(tour) > frames:
         raise DatasetError(
-            f"{rig.name}: a path of {frames} frames a turn cannot pass through {len(tour)} views. Ask for more frames "
-            "or fewer views."
+            f"{rig.name}: {frames} frames a turn cannot pass through {len(tour)} views. Ask for more frames or fewer "
+            "views."
         )
-    distances = view_distances(rig)
     closed = [*tour, tour[0]]
-    lengths = np.array([distances[here, there] for here, there in pairwise(closed)])
+    lengths = view_distances(rig)[closed[:-1], closed[1:]]
     at = np.concatenate([[0], np.cumsum(frames_of_legs(lengths, frames))])
     asked = np.arange(settings.frames) % frames
     positions = CubicSpline(at, rig.centres[closed], bc_type="periodic")(asked)
     # Rotation makes the nearest rotation of what was rounded when it was written.
     rotations = Slerp(at, Rotation.from_matrix(rig.w2c[closed, :, :3]))(asked).as_matrix()
     return np.concatenate([rotations, -np.einsum("fij,fj->fi", rotations, positions)[..., None]], axis=-1)
-
-
-def _azimuths_of_path(
-    azimuths: Float[np.ndarray, "view"], portions: Float[np.ndarray, "frame"], turns: int
-) -> Float[np.ndarray, "frame"]:
-    """Go all the way round from the first camera (azimuth 0), or over the arc on which cameras stand and back."""
-    ordered = np.sort(azimuths)
-    gaps = np.diff(ordered, append=ordered[0] + 2 * np.pi)
-    widest = int(gaps.argmax())
-    if gaps[widest] <= GAP_OF_AN_ARC:
-        return 2 * np.pi * turns * portions
-    half = max(2 * np.pi - gaps[widest], SMALLEST_ARC) / 2
-    middle = ordered[widest] + gaps[widest] / 2 + np.pi
-    return middle + half * np.sin(2 * np.pi * turns * portions)
-
-
-def _around_the_mean(
-    rig: CameraRig, settings: PathSettings, radii: tuple[float, float, float], turns: int
-) -> Float[np.ndarray, "frame 3 4"]:
-    right, up, forward = _mean_axes(rig)
-    mean = rig.centres.mean(axis=0)
-    target = mean + focus_depth(rig, settings.focus) * forward
-    angle = 2 * np.pi * _portions(settings.frames)[:, None]
-    x, y, z = radii
-    positions = mean + x * np.cos(turns * angle) * right + y * np.sin(turns * angle) * up + z * np.sin(angle) * forward
-    return np.stack([look_at(position, target, up) for position in positions])
-
-
-def _mean_axes(rig: CameraRig) -> Float[np.ndarray, "3 3"]:
-    """Return right, up and forward of the mean camera."""
-    forward = viewing_axis(rig)
-    up = rig.ups.mean(axis=0)
-    if np.linalg.norm(np.cross(forward, up)) < 0.1:  # cameras held every way: as the middle one is held
-        up = rig.ups[rig.middle]
-    if np.linalg.norm(np.cross(forward, up)) < 0.1:
-        up = _any_perpendicular(forward)
-    right = np.cross(forward, up)
-    right /= np.linalg.norm(right)
-    return np.stack([right, np.cross(right, forward), forward])
-
-
-def _spread(rig: CameraRig, settings: PathSettings) -> tuple[float, float, float]:
-    """Return the radii to the right, upwards and forward."""
-    depth = focus_depth(rig, settings.focus)
-    offsets = np.abs((rig.centres - rig.centres.mean(axis=0)) @ _mean_axes(rig).T)
-    radii = np.quantile(offsets, SPREAD_QUANTILE, axis=0)
-    if radii.max() < 1e-6 * depth:
-        radii = RADIUS_WITHOUT_SPREAD * depth * np.array([1.0, 1.0, 0.0])
-    x, y, z = settings.radius_scale * radii
-    return float(x), float(y), float(min(z, LARGEST_APPROACH * depth))
-
-
-def _portions(frames: int) -> Float[np.ndarray, "frame"]:
-    """Return numbers from 0 to 1 without 1, which is the beginning again."""
-    return np.arange(frames) / frames
-
-
-def _any_perpendicular(axis: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
-    across = np.cross(axis, np.eye(3)[np.abs(axis).argmin()])
-    return across / np.linalg.norm(across)
 
 
 def view_distances(rig: CameraRig) -> Float[np.ndarray, "view view"]:
@@ -208,10 +238,4 @@ def frames_of_legs(lengths: Float[np.ndarray, "leg"], frames: int) -> np.ndarray
     return counts + 1
 
 
-def _named(rig: CameraRig, settings: PathSettings) -> Sequence[int]:
-    for name in settings.views:
-        if name not in rig.image_ids:
-            nearest = get_close_matches(name, rig.image_ids, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else f" There are {', '.join(rig.image_ids)}."
-            raise DatasetError(f"{rig.name}: evaluation.path.views names {name!r}, which is no reference view.{hint}")
-    return [rig.image_ids.index(name) for name in settings.views]
+PATHS = {"spiral": spiral, "circle": circle, "orbit": orbit, "interpolate": interpolation}

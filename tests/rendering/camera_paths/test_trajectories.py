@@ -129,6 +129,11 @@ def test_cameras_straight_above_still_have_an_orbit():
     assert_proper(w2c)
 
 
+def test_cameras_that_look_everywhere_have_no_spiral():
+    with pytest.raises(DatasetError, match=r"made/up: .*look in all directions.*orbit or interpolate"):
+        spiral(rig_at(np.zeros((4, 3)), [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]]), EIGHT)
+
+
 @pytest.mark.parametrize("path", [spiral, circle, orbit])
 @settings(max_examples=60, deadline=None)
 @given(case=RIGS)
