@@ -35,7 +35,7 @@ from maskrf_core.model.visibility import (
 from maskrf_core.model.visibility_init import INIT_NETWORKS, FreeMaps
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from maskrf_core.support.errors import DatasetError
-from maskrf_core.support.threads import MapFunction
+from maskrf_core.support.machine import MapFunction
 
 RAY_IS_SEEN_BY_MORE_THAN = 2
 RAY_IS_SEEN_AT_MORE_THAN = 8

@@ -12,7 +12,7 @@ from maskrf_core.model.gathering import ReferenceFeatures, rays_of
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import Rendering
 from maskrf_core.settings.sections import EXACT, RenderingSettings
-from maskrf_core.support.threads import map_in_threads
+from maskrf_core.support.machine import map_in_threads
 
 MOST_SAMPLES_OF_A_THREAD = 6144  # at once: what networks make of them (in 8 views) is still in a core's cache
 FEWEST_SAMPLES_OF_A_THREAD = 1536  # at once: fewer are not worth calling every operation for

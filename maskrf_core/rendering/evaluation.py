@@ -1,11 +1,17 @@
-"""Evaluation: metrics of every query view of a scene, rendered from its nearest reference views."""
+"""Evaluation: PSNR, SSIM and LPIPS of every query view of a scene, rendered from its nearest reference views."""
 
+import importlib.util
+import math
+import sys
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from skimage.metrics import structural_similarity
 
 from maskrf_core.checkpoints.per_scene_renderer import check_scene
 from maskrf_core.checkpoints.published_checkpoints import load_renderer
@@ -13,7 +19,6 @@ from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
 from maskrf_core.datasets.inventory import spread
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.rendering.metrics import lpips_vgg, psnr, ssim
 from maskrf_core.rendering.render_cache import RenderCache
 from maskrf_core.rendering.rendered_views import RenderedView, as_picture, rendered_views, write_pictures
 from maskrf_core.runs import Run
@@ -24,6 +29,73 @@ from maskrf_core.support.paths import cache_folder
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LPIPS_BACKBONE = "vgg16-397923af.pth"
+_kept_alive = []
+
+
+def psnr(rgb: Float[np.ndarray, "height width 3"], truth: Float[np.ndarray, "height width 3"]) -> float:
+    """Return the peak signal-to-noise ratio in dB for a data range of 1; infinite for equal pictures."""
+    error = float(np.mean(np.square(rgb.astype(np.float64) - truth)))
+    return -10 * math.log10(error) if error > 0 else math.inf
+
+
+def ssim(rgb: Float[np.ndarray, "height width 3"], truth: Float[np.ndarray, "height width 3"]) -> float:
+    """Return the structural similarity (SSIM) with scikit-image's defaults (7×7 uniform window), data range 1."""
+    return float(structural_similarity(rgb, truth, channel_axis=-1, data_range=1.0))
+
+
+def lpips_vgg(rgb: Float[np.ndarray, "height width 3"], truth: Float[np.ndarray, "height width 3"]) -> float | None:
+    """Return LPIPS with the VGG backbone, or None where `why_no_lpips` has a reason. Sides are at least 32 pixels."""
+    if why_no_lpips():
+        return None
+    pictures = [torch.from_numpy(2 * image.astype(np.float32) - 1).permute(2, 0, 1)[None] for image in (rgb, truth)]
+    with torch.inference_mode():
+        return float(_lpips_model()(*pictures))
+
+
+@lru_cache(1)
+def why_no_lpips() -> str | None:
+    """Return the reason why LPIPS cannot be computed here, or None. Nothing is ever downloaded by us."""
+    if importlib.util.find_spec("lpips") is None:
+        return "the package lpips is not installed"
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
+    if not weights.is_file():
+        return f"its backbone is not here: put torchvision's {LPIPS_BACKBONE} into torch.hub.get_dir()/checkpoints"
+    try:
+        import_torchvision()
+    except (ImportError, RuntimeError) as error:
+        return f"torchvision cannot be loaded here: {error}"
+    return None
+
+
+@lru_cache(1)
+def _lpips_model() -> torch.nn.Module:
+    import lpips
+
+    return lpips.LPIPS(net="vgg", verbose=False).eval()
+
+
+def import_torchvision():
+    """Import torchvision, also beside a build of torch that its compiled operators do not fit.
+
+    Two of its operators are then unknown to torch, and registering their shape rules fails the import. Declaring them
+    lets the pure Python parts load (the networks are among them); calling such an operator still raises.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "torchvision::nms does not exist" not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        declarations = torch.library.Library("torchvision", "DEF")
+        _kept_alive.append(declarations)  # they vanish with it
+        for operator in ("nms", "qnms"):
+            declarations.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision
+    return torchvision
+
 
 METRICS = {"psnr": psnr, "ssim": ssim, "lpips": lpips_vgg}
 
@@ -40,7 +112,6 @@ def evaluate(
     rendering: RenderingSettings = EXACT,
     device: str = "auto",
     pictures: Path | None = None,
-    cache: bool = True,
     render_cache_mib: int = 2048,
 ) -> "pd.DataFrame":
     """Return metrics of every query view of `scenes`: one row a view, columns scene, image_id, {coarse,fine}_{metric}.
@@ -49,7 +120,7 @@ def evaluate(
     given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv. Memory is bounded
     by `rays_per_chunk` whatever the size of the query image (in adaptive mode, but for a few hundred bytes for every
     fourth pixel). What was rendered before in the same way is read from the data root's cache of up to
-    `render_cache_mib`, unless `cache` is False; the numbers are the same to the last bit.
+    `render_cache_mib` (0: none); the numbers are the same to the last bit.
 
     Raises:
         CheckpointError, DatasetError: they cannot be read, or fit not each other; before anything is rendered.
@@ -58,8 +129,7 @@ def evaluate(
     renderer = load(source).to(resolve_device(device)).eval()
     for views in opened:
         check_scene(renderer, views)
-    kept = cache and render_cache_mib > 0
-    renders = RenderCache(cache_folder(data_root) / "renders", render_cache_mib) if kept else None
+    renders = RenderCache(cache_folder(data_root) / "renders", render_cache_mib) if render_cache_mib > 0 else None
     asked = (split, working_views, views_per_scene, rays_per_chunk, renders)
     rows = []
     for view in rendered_views(renderer, opened, *asked, rendering=rendering):

@@ -29,7 +29,7 @@ RENDERING_SOURCES = (
     "rendering/chunk_renderer.py",
     "rendering/rendered_views.py",
     "rendering/render_cache.py",
-    "support/threads.py",
+    "support/machine.py",
 )
 OUR_MODULES = ("maskrf_core.model.", "torch.nn.")  # networks from elsewhere have code that no digest here knows
 CHECKSUM = 64  # bytes before each entry's own

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError
 
 from maskrf_core.runs import Run
-from maskrf_core.settings.config import parse_overrides
-from maskrf_core.settings.readable_errors import readable
+from maskrf_core.settings.config import parse_overrides, readable
 from maskrf_core.settings.sections import Settings
 from maskrf_core.slurm.jobs import Job, NotebookJob, TrainingJob
 from maskrf_core.support.errors import SettingsError, SlurmError

@@ -1,17 +1,26 @@
-"""The machine: its processor and GPUs, the versions of libraries, and the memory that a process has used."""
+"""The machine: its processor and GPUs, versions, memory, work on several cores, and imports that change the process."""
 
 import contextlib
 import os
 import platform
 import re
 import resource
+import signal
 import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
 
 import torch
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+MapFunction = Callable[[Callable[[Item], Result], Iterable[Item]], Iterator[Result]]  # calls a function, as `map` does
 VERSIONS_OF = ["maskrf-core", "torch", "torchvision", "lightning-fabric", "numpy", "scipy", "scikit-image"]
 VERSIONS_OF += ["opencv-python-headless", "pillow", "pycolmap", "lpips", "pydantic"]
 """Packages whose version can change a number, and ours."""
@@ -71,3 +80,53 @@ def children_peak_memory_mib() -> float:
 
 def _mib(maxrss: int) -> float:
     return maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let each operation on a CPU run on one thread, here and in threads that are started in here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def map_in_threads(
+    compute: Callable[[Item], Result], items: Iterable[Item], *, threads: int, first_alone: bool = False
+) -> Iterator[Result]:
+    """Map `compute` over items, in order, by so many threads with one core each; `first_alone` before all others.
+
+    What takes milliseconds is faster so than by operations that are divided among the cores: those wait for each other
+    after every one. At most twice as many items as there are threads are computed ahead of what was asked for. Until
+    the iterator is exhausted or closed, whoever asks has one thread too.
+    """
+    begun: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    with one_thread():
+        try:
+            for number, item in enumerate(items):
+                begun.append(pool.submit(compute, item))
+                if len(begun) == 2 * threads or (first_alone and number == 0):
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def import_pycolmap() -> ModuleType:
+    """Import pycolmap, and give SIGTERM back to whoever handled it: pycolmap's log takes it when it is imported.
+
+    A training that is asked to save by SIGTERM would else die of it.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    import pycolmap
+
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+    return pycolmap

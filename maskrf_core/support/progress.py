@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -51,13 +52,14 @@ class Progress:
             self._bar.close()
 
 
-class _Lines(Progress):
-    """A bar where someone watches, else a line that says how much is done, every few seconds."""
+class CountedProgress(Progress):
+    """A bar where someone watches, else a line that says how much of `total` (None: unknown) is done, now and then."""
 
-    def __init__(self, total: int | None, title: str, *, scale: float = 1, ending: str = "", **options: Any):
-        super().__init__(total, 0, title, leave=False, **options)
-        self._title, self._scale, self._ending = title, scale, ending
-        self._of_total = "" if total is None else f" of {total / scale:.0f}"
+    def __init__(self, total: int | None, title: str, *, in_bytes: bool = False):
+        unit = {"unit": "B", "unit_scale": True} if in_bytes else {"unit": "it"}
+        super().__init__(total, 0, title, leave=False, **unit)
+        self._title, self._scale, self._ending = title, 1e6 if in_bytes else 1, " MB" if in_bytes else ""
+        self._of_total = "" if total is None else f" of {total / self._scale:.0f}"
         self._done, self._said = 0, time.monotonic()
 
     def advance(self, steps: int = 1) -> None:
@@ -71,17 +73,7 @@ class _Lines(Progress):
 
 def tracked(items: Iterable[Item], *, total: int, title: str) -> Iterator[Item]:
     """Iterate over `items` with a bar if someone watches, else with a line every few seconds."""
-    progress = _Lines(total, title, unit="it")
-    try:
+    with closing(CountedProgress(total, title)) as progress:
         for item in items:
             yield item
             progress.advance()
-    finally:
-        progress.close()
-
-
-class ByteProgress(_Lines):
-    """Progress in bytes of `total` (None: unknown): a bar if someone watches, else a line every few seconds."""
-
-    def __init__(self, total: int | None, title: str):
-        super().__init__(total, title, scale=1e6, ending=" MB", unit="B", unit_scale=True)

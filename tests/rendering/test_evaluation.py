@@ -12,8 +12,7 @@ from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.rendering.evaluation import evaluate, nearest_view_copy, validate, view_metrics
-from maskrf_core.rendering.metrics import psnr
+from maskrf_core.rendering.evaluation import evaluate, nearest_view_copy, psnr, validate, view_metrics
 from maskrf_core.rendering.rendered_views import PixelRenderer, RenderedView, render_view
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import CheckpointError, DatasetError, SettingsError

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.rendering import metrics
-from maskrf_core.rendering.metrics import lpips_vgg, psnr, ssim, why_no_lpips
+from maskrf_core.rendering import evaluation
+from maskrf_core.rendering.evaluation import lpips_vgg, psnr, ssim, why_no_lpips
 
 
 def test_psnr_of_a_known_error():
@@ -34,11 +34,11 @@ def test_no_weights_no_number(tmp_path, monkeypatch):
     why_no_lpips.cache_clear()
     picture = np.zeros((32, 32, 3))
     assert lpips_vgg(picture, picture) is None
-    assert metrics.LPIPS_BACKBONE in why_no_lpips()
+    assert evaluation.LPIPS_BACKBONE in why_no_lpips()
     why_no_lpips.cache_clear()
 
 
 def test_torchvision_loads_beside_any_build_of_torch():
     """Its networks are what LPIPS needs; a random one must run."""
-    network = metrics.import_torchvision().models.squeezenet1_1(weights=None).eval()
+    network = evaluation.import_torchvision().models.squeezenet1_1(weights=None).eval()
     assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from maskrf_core.support import progress
-from maskrf_core.support.progress import ByteProgress, Progress, in_watched_notebook, someone_watches, tracked
+from maskrf_core.support.progress import CountedProgress, Progress, in_watched_notebook, someone_watches, tracked
 
 
 @pytest.fixture
@@ -67,13 +67,13 @@ def test_headless_iteration_says_how_far_it_is(nobody, monkeypatch, capsys):
 def test_bytes_are_a_bar_or_a_line_now_and_then(monkeypatch, capsys):
     monkeypatch.setattr(progress, "someone_watches", lambda: False)
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1)
-    bar = ByteProgress(4_000_000, "unpacking")
+    bar = CountedProgress(4_000_000, "unpacking", in_bytes=True)
     bar.advance(3_000_000)
     bar.close()
     assert capsys.readouterr() == ("unpacking: 3 of 4 MB\n", "")
     monkeypatch.setattr(progress, "someone_watches", lambda: True)
     monkeypatch.setattr(progress, "in_watched_notebook", lambda: False)
-    bar = ByteProgress(None, "checking")
+    bar = CountedProgress(None, "checking", in_bytes=True)
     bar.advance(3_000_000)
     bar.close()
     out, err = capsys.readouterr()

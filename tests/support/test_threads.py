@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from maskrf_core.support.threads import map_in_threads, one_thread
+from maskrf_core.support.machine import map_in_threads, one_thread
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from maskrf_core.datasets.archives.archive_members import (
     too_large,
 )
 from maskrf_core.support.errors import DatasetError
-from maskrf_core.support.progress import ByteProgress
+from maskrf_core.support.progress import CountedProgress
 
 LEFT_OUT = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")  # names that systems add to archives by themselves
 STAGING = ".unpacking"  # folder in the destination that holds the one file being written; what is elsewhere is whole
@@ -123,7 +123,7 @@ class _Unpacking:
 
     def _members(self, total: int | None, doing: str) -> Iterator[tuple[Member, str]]:
         """Yield the members below the prefix with their paths below it, and show a bar; others are counted."""
-        progress, self.left_out = ByteProgress(total, f"{doing} {self.archive.name}"), 0
+        progress, self.left_out = CountedProgress(total, f"{doing} {self.archive.name}", in_bytes=True), 0
         try:
             with opened_archive(self.archive) as members:
                 for member in members:

@@ -19,8 +19,8 @@ from maskrf_core.datasets.depth.plane_sweep import SweepView
 from maskrf_core.datasets.files.resize import downscale_image, downscale_nearest, scale_intrinsics
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.machine import one_thread
 from maskrf_core.support.progress import tracked
-from maskrf_core.support.threads import one_thread
 
 PIXEL_CENTRE = 0.5  # COLMAP's coordinates of the centre of the first pixel; ours are 0
 

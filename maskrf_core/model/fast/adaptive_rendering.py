@@ -18,7 +18,7 @@ from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering, Rendering
 from maskrf_core.model.sampling import MergedSamples, RaySamples, draw_fine_depths, merge_depths
-from maskrf_core.support.threads import MapFunction
+from maskrf_core.support.machine import MapFunction
 
 NEW_COUNTS = 2.0
 """How much room among the representatives a sample gets that was drawn where the coarse pass hit; a coarse one gets 1.

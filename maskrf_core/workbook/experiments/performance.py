@@ -16,8 +16,7 @@ from maskrf_core.datasets.scene import open_scene
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import resolve_device
-from maskrf_core.settings.config import Config
-from maskrf_core.settings.readable_errors import readable
+from maskrf_core.settings.config import Config, readable
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import RunError
 from maskrf_core.support.paths import display_path

@@ -10,7 +10,7 @@ from IPython.display import HTML, Markdown
 
 from maskrf_core.datasets.inventory import DataSetReport, SceneReport
 from maskrf_core.datasets.records import DATA_SETS, markdown_table
-from maskrf_core.rendering.metrics import why_no_lpips
+from maskrf_core.rendering.evaluation import why_no_lpips
 from maskrf_core.settings.config import Config
 
 DECIMALS = {"psnr": 2, "ssim": 3, "lpips": 3}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from maskrf_core.settings.readable_errors import readable
+from maskrf_core.settings.config import readable
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
 
