@@ -39,13 +39,8 @@ def save_checkpoint(
     Raises:
         OSError: it cannot be written; CheckpointError: what was written cannot be read. Nothing has changed then.
     """
-    checkpoint = {
-        "format": OUR_FORMAT,
-        "step": step,
-        "model_settings": renderer.settings.model_dump(),
-        "weights": renderer.state_dict(),
-        "state": state,
-    }
+    model = {"model_settings": renderer.settings.model_dump(), "weights": renderer.state_dict()}
+    checkpoint = {"format": OUR_FORMAT, "step": step, **model, "state": state}
     write_atomically(path, lambda file: torch.save(checkpoint, file), check=read_our_checkpoint, keep=previous)
 
 
@@ -67,10 +62,7 @@ def read_our_checkpoint(path: str | Path) -> dict[str, Any]:
 def newest_checkpoint(last: Path, previous: Path) -> tuple[dict[str, Any] | None, Path, str | None]:
     """Read the newest of two checkpoints that can be read; return it, its path, and the fault of a newer one.
 
-    None where there is neither.
-
-    Raises:
-        CheckpointError: there are some, but none can be read.
+    None where there is neither; where there are some, but none can be read, `CheckpointError` is raised.
     """
     faults = []
     for path in (last, previous):
@@ -134,45 +126,33 @@ def check_model(there: ModelSettings, asked: ModelSettings, path: str | Path) ->
         CheckpointError: it cannot; the settings that differ are named as `overrides` takes them.
     """
     if there.free_maps is not None:
-        raise CheckpointError(
-            f"{path}: is a model of one scene, with its free visibility maps. Begin from the checkpoint across scenes "
-            "that its training began from."
-        )
+        raise CheckpointError(f"{path}: is a model of one scene. Begin from the checkpoint that it began from.")
     compared = [name for name in ModelSettings.model_fields if name != "direct_rendering"]
     differing = [name for name in compared if getattr(there, name) != getattr(asked, name)]
     if differing:
         needed, given = (", ".join(f"model.{name}={getattr(of, name)}" for name in differing) for of in (there, asked))
         raise CheckpointError(
-            f"{path}: was trained with {needed}, the config asks for {given}. Ask for {needed}, or begin from another "
-            "checkpoint."
+            f"{path}: was trained with {needed}, not with {given}. Ask for {needed}, or begin from another checkpoint."
         )
 
 
 def load_weights(renderer: Renderer, weights: dict[str, Tensor], path: str | Path) -> None:
-    """Load all weights or none.
-
-    Raises:
-        CheckpointError: some are missing, left over or of another shape; they are listed.
-    """
+    """Load all weights or none, as `load_all`; the colour head of a file that lacks it begins as it is."""
     added = {name: value for name, value in renderer.state_dict().items() if name.startswith(ADDED_SINCE)}
     load_all(renderer, added | weights, f"{path}: belongs to another model.")
 
 
 def load_all(network: nn.Module, weights: dict[str, Tensor], fault: str) -> None:
-    """Load weights into a network of just these names and shapes.
-
-    Raises:
-        CheckpointError: some are missing, left over or of another shape: `fault`, and the list.
-    """
+    """Load weights of just these names and shapes; else raise `CheckpointError`: the `fault`, and a list of them."""
     own = network.state_dict()
     faults = {
         "missing": sorted(own.keys() - weights.keys()),
         "left over": sorted(weights.keys() - own.keys()),
-        "of another shape": sorted(
+        "of another shape": [
             f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
-            for name in own.keys() & weights.keys()
+            for name in sorted(own.keys() & weights.keys())
             if weights[name].shape != own[name].shape
-        ),
+        ],
     }
     if any(faults.values()):
         listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)

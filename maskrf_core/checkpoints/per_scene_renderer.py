@@ -68,8 +68,8 @@ def check_scene(renderer: Renderer, views: SceneViews) -> None:
         return
     if free.scene is not None and free.scene != views.scene.name:
         raise DatasetError(
-            f"{views.scene.name}: the model has free visibility maps of {free.scene} and can render that scene alone. "
-            "Name that scene, or take the checkpoint that the per-scene training began from."
+            f"{views.scene.name}: the model has free visibility maps of {free.scene}. Name that scene, or take the "
+            "checkpoint that its training began from."
         )
     if free.views != len(views.training_ids):
         raise DatasetError(

@@ -75,11 +75,7 @@ def load_published(path: str | Path) -> Renderer:
 
 
 def steps_of(path: str | Path) -> int:
-    """Return the optimiser steps behind a checkpoint, ours or published; 0 where it does not say.
-
-    Raises:
-        CheckpointError: as `read_checkpoint`.
-    """
+    """Return the optimiser steps behind a checkpoint, ours or published; 0 where it does not say."""
     checkpoint = read_checkpoint(path)
     step = checkpoint.get("step") if isinstance(checkpoint, dict) else None
     return step if isinstance(step, int) else 0
@@ -109,11 +105,7 @@ def check_mvsnet_is_there(config: Config) -> None:
 
 
 def load_mvsnet(mvsnet: MVSNet, data: DataSettings) -> None:
-    """Put the published weights into `mvsnet`.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or holds something else.
-    """
+    """Put the published weights into `mvsnet`; raise `CheckpointError` if the file is missing, damaged or another."""
     path = _existing_mvsnet(data)
     checkpoint = read_checkpoint(path)
     published = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None

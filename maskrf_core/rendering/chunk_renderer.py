@@ -33,10 +33,8 @@ class ChunkRenderer:
     """A renderer that renders pixels a chunk at a time, without gradients, as settings say.
 
     On a CPU with several cores, each renders chunks of its own: `threads` and `rays_per_chunk` are then what came out
-    of the rays per chunk that were asked for, which still bound the memory.
-
-    Raises:
-        SettingsError: it is to be compiled, and there is no compiler.
+    of the rays per chunk that were asked for, which still bound the memory. `SettingsError` without a compiler, if one
+    is needed.
     """
 
     def __init__(

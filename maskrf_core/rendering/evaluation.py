@@ -79,8 +79,8 @@ def _lpips_model() -> torch.nn.Module:
 def import_torchvision():
     """Import torchvision, also beside a build of torch that its compiled operators do not fit.
 
-    Two of its operators are then unknown to torch, and registering their shape rules fails the import. Declaring them
-    lets the pure Python parts load (the networks are among them); calling such an operator still raises.
+    Two of them are then unknown to torch, which fails the import. Declared, they still raise when they are called, but
+    the networks load.
     """
     try:
         import torchvision
@@ -213,14 +213,9 @@ def nearest_view_copy(
 
 
 def view_metrics(view: RenderedView, names: Sequence[str] = tuple(METRICS)) -> dict[str, float | None]:
-    """Return `coarse_psnr`, `fine_psnr` and so on of one view, `direct_psnr` where there is a direct picture.
-
-    LPIPS is None where it cannot be computed.
-    """
+    """Return `coarse_psnr` and so on of coarse, fine and (if there is one) direct picture; LPIPS may be None."""
     pictures = {"coarse": view.coarse, "fine": view.fine} | ({} if view.direct is None else {"direct": view.direct})
-    return {
-        f"{which}_{name}": METRICS[name](picture, view.truth) for which, picture in pictures.items() for name in names
-    }
+    return {f"{which}_{name}": METRICS[name](made, view.truth) for which, made in pictures.items() for name in names}
 
 
 def load(source: Run | str | Path | Renderer) -> Renderer:
@@ -231,11 +226,7 @@ def load(source: Run | str | Path | Renderer) -> Renderer:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the device of that name; `auto` is the first GPU if there is one, else the CPU.
-
-    Raises:
-        SettingsError: a GPU is asked for where there is none.
-    """
+    """Return the device of that name, if it is there; `auto` is the first GPU if there is one, else the CPU."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():

@@ -55,8 +55,8 @@ SOURCES_AS_IMPORTED = source_digest()
 def renderer_digest(renderer: Renderer) -> str:
     """Return the digest of everything of a rendering but the batch: weights, settings, networks, code and device.
 
-    Where the code that runs is not certain (its files have changed since they were imported, or a network is defined
-    elsewhere) the digest is another one each time, so that nothing is taken for the same.
+    Where the code that runs is not certain (its files changed since they were imported, or a network is defined
+    elsewhere) it is another one each time, so that nothing is taken for the same.
     """
     tensors = dict(renderer.state_dict()) | dict(renderer.named_buffers())
     known = all(type(module).__module__.startswith(OUR_MODULES) for module in renderer.modules())

@@ -111,11 +111,7 @@ def load_config(stage: Stage, preset: Preset = "demo", overrides: dict[str, Any]
 
 
 def validated(values: dict[str, Any]) -> Config:
-    """Make a config of plain values.
-
-    Raises:
-        SettingsError: as `load_config`.
-    """
+    """Make a config of plain values; raise `SettingsError` as `load_config`."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:

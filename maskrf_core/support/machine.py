@@ -1,19 +1,16 @@
-"""The machine: its processor and GPUs, versions, memory, work on several cores, and imports that change the process."""
+"""The machine: its processor and GPUs, versions, memory, and work on several cores."""
 
 import contextlib
 import os
 import platform
 import re
 import resource
-import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
 import torch
@@ -63,23 +60,22 @@ def versions() -> dict[str, str | None]:
 def peak_memory_mib() -> float:
     """Return the most memory that this process has held so far, in MiB.
 
-    Linux counts in `ru_maxrss` what the process held before it became another program, which is what its parent held:
-    the kernel of a notebook, say. `VmHWM` is this program's alone.
+    On Linux `ru_maxrss` counts what its parent held when it was started; `VmHWM` is this program's alone.
     """
     try:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 2**10
     except (OSError, StopIteration):
-        return _mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        return _most_held(resource.RUSAGE_SELF)
 
 
 def children_peak_memory_mib() -> float:
     """Return the most memory that any one child process, of those that have ended, had held, in MiB."""
-    return _mib(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    return _most_held(resource.RUSAGE_CHILDREN)
 
 
-def _mib(maxrss: int) -> float:
-    return maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+def _most_held(who: int) -> float:
+    return resource.getrusage(who).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 @contextlib.contextmanager
@@ -114,19 +110,3 @@ def map_in_threads(
                 yield begun.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def import_pycolmap() -> ModuleType:
-    """Import pycolmap, and give SIGTERM back to whoever handled it: pycolmap's log takes it when it is imported.
-
-    A training that is asked to save by SIGTERM would else die of it.
-
-    Raises:
-        ImportError: it is not installed.
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    import pycolmap
-
-    if before is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
-    return pycolmap

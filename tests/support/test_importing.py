@@ -8,7 +8,7 @@ import pytest
 
 CODE = """
 import os, signal, time
-from maskrf_core.support.machine import import_pycolmap
+from maskrf_core.support.importing import import_pycolmap
 heard = []
 signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
 import_pycolmap()

@@ -52,11 +52,7 @@ class CameraRig:
 
 
 def rig_of(scene: Scene, image_ids: Sequence[str]) -> CameraRig:
-    """Gather the cameras of these views; one image is read, for its size.
-
-    Raises:
-        DatasetError: there are no views, or reading them says so.
-    """
+    """Gather the cameras of these views, at least one; one image is read, for its size."""
     if not image_ids:
         raise DatasetError(f"{scene.name}: a camera path needs at least one reference view, and there are none.")
     parts = (
@@ -90,16 +86,12 @@ def up_axis(rig: CameraRig) -> Float[np.ndarray, "3"]:
 
 
 def common_target(rig: CameraRig) -> Float[np.ndarray, "3"]:
-    """Return the point nearest to all optical axes: Σ (I - f fᵀ)(point - centre) = 0.
-
-    Raises:
-        DatasetError: the axes are parallel, or the point lies behind more than a tenth of the cameras.
-    """
+    """Return the point nearest to all optical axes, if it lies before nine tenths: Σ (I - f fᵀ)(point - centre) = 0."""
     across = np.eye(3) - rig.forwards[:, :, None] * rig.forwards[:, None]
     if np.linalg.eigvalsh(across.mean(axis=0))[0] < SMALLEST_CONVERGENCE:
         raise DatasetError(
-            f"{rig.name}: the optical axes of its {len(rig.w2c)} cameras are parallel, so there is nothing to orbit. "
-            "Use the path spiral or circle."
+            f"{rig.name}: the optical axes of its {len(rig.w2c)} cameras are parallel, so nothing can be orbited. Use "
+            "the path spiral or circle."
         )
     target = np.linalg.solve(across.sum(axis=0), np.einsum("vij,vj->i", across, rig.centres))
     depths = np.einsum("vi,vi->v", target - rig.centres, rig.forwards)

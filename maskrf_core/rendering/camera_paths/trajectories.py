@@ -143,9 +143,6 @@ def orbit(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "frame 3 
     """Circle around the point nearest to all optical axes, at the median distance and elevation of the cameras.
 
     It begins at the first camera; where cameras stand on one side only, it swings over that side and back.
-
-    Raises:
-        DatasetError: as `common_target`.
     """
     target, up = common_target(rig), up_axis(rig)
     offsets = rig.centres - target
@@ -173,9 +170,6 @@ def interpolation(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "
 
     Positions are a periodic cubic spline over the frames, so they and their speed and acceleration are continuous;
     rotations turn evenly from view to view.
-
-    Raises:
-        DatasetError: there are fewer than two views, more than frames, or no view of that name.
     """
     if len(rig.w2c) < 2:
         raise DatasetError(
@@ -187,10 +181,8 @@ def interpolation(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "
             nearest = get_close_matches(name, rig.image_ids, n=1)
             hint = f" Did you mean {nearest[0]!r}?" if nearest else f" There are {', '.join(rig.image_ids)}."
             raise DatasetError(f"{rig.name}: evaluation.path.views names {name!r}, which is no reference view.{hint}")
-    if settings.views:
-        tour = [rig.image_ids.index(name) for name in settings.views]
-    else:
-        tour = chosen_views(rig, min(CHOSEN_VIEWS, settings.frames))
+    named = [rig.image_ids.index(name) for name in settings.views or ()]
+    tour = named or chosen_views(rig, min(CHOSEN_VIEWS, settings.frames))
     frames = settings.frames // (settings.turns or 1)
     if len(tour) > frames:
         raise DatasetError(
