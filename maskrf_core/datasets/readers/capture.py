@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from maskrf_core.datasets.captures.capture_preparation import CAPTURES, prepare_capture
+from maskrf_core.datasets.captures.capture_preparation import CAPTURES, PreparedCapture, prepare_capture, read_cameras
 from maskrf_core.datasets.captures.capture_sources import list_photographs, photograph_folder
-from maskrf_core.datasets.captures.prepared_capture import PreparedCapture, read_cameras
 from maskrf_core.datasets.files.checked_files import scene_folders
 from maskrf_core.datasets.files.image_files import image_size
 from maskrf_core.support.errors import DatasetError

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from maskrf_core.datasets.captures.capture_preparation import PreparedCapture, PreparedView
 from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths, ranges_from_sweep, wide_ranges
-from maskrf_core.datasets.captures.prepared_capture import PreparedView
 from tests.datasets.traced_scene import TracedScene, dome_camera
 
 
@@ -40,8 +40,8 @@ def test_a_sweep_finds_the_range_of_a_traced_scene(tmp_path: Path):
     for image_id, depth_range in zip(scene.image_ids, wide, strict=True):
         cv2.imwrite(str(tmp_path / f"{image_id}.png"), scene.image(image_id)[..., ::-1])
         views.append(PreparedView(image_id, f"{image_id}.png", scene.K(image_id), scene.w2c(image_id), depth_range))
-    for view in ranges_from_sweep("traced/spheres", tmp_path, (64, 64), views):
-        true = np.percentile(scene.truth(view.image_id)[scene.mask(view.image_id)], [2, 98])
-        near, far = view.depth_range
+    prepared = PreparedCapture("traced/spheres", tmp_path, (64, 64), views)
+    for image_id, (near, far) in zip(scene.image_ids, ranges_from_sweep(prepared, (64, 64)), strict=True):
+        true = np.percentile(scene.truth(image_id)[scene.mask(image_id)], [2, 98])
         assert 0.6 * true[0] < near < true[0]
         assert true[1] < far < 2 * true[1]
