@@ -43,7 +43,7 @@ class Estimation:
 
     def __init__(self, scene: Scene, ids: list[str], device: str):
         self.ids, self.processor_seconds = ids, []
-        self._estimate = partial(estimate_depth_maps, scene, ids, device=device, progress=False)
+        self._estimate = lambda: dict(estimate_depth_maps(scene, ids, device=device, progress=False))
 
     def here(self) -> None:
         """As the package does it."""

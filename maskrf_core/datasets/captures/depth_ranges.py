@@ -87,7 +87,7 @@ def ranges_from_sweep(scene: Scene, size: tuple[int, int], device: str = "cpu") 
     swept = [scene.image_ids[place] for place in np.unique(places.round().astype(int))]
     maps = estimate_depth_maps(scene, swept, device=device, settings=DepthSettings(longest_side=SWEPT_SIDE))
     found = []
-    for image_id, depth in maps.items():
+    for image_id, depth in maps:
         y, x = np.nonzero(depth)
         step = max(1, len(x) // POINTS_PER_VIEW)
         y, x = y[::step], x[::step]

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from maskrf_core.datasets.files.checked_files import read_bytes
-from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 
 LARGEST_SIDE = 100_000  # pixels; a header that says more is taken for damage
@@ -65,10 +64,3 @@ def read_colmap_depth(path: str | Path) -> Float32[np.ndarray, "height width"]:
             f"{path}: holds {len(numbers)} bytes of depth, {width}×{height} takes {4 * width * height}. Copy it again."
         )
     return np.frombuffer(numbers, "<f4").reshape(height, width).astype(np.float32)
-
-
-def write_colmap_depth(path: str | Path, depth: Float32[np.ndarray, "height width"]) -> None:
-    """Write a depth map as COLMAP does."""
-    height, width = depth.shape
-    header = f"{width}&{height}&1&".encode()
-    write_atomically(Path(path), lambda file: file.write(header + depth.astype("<f4").tobytes()))

@@ -22,8 +22,7 @@ from maskrf_core.datasets.depth.depth_consistency import (
 from maskrf_core.datasets.depth.plane_sweep import SweepSettings, SweepView, sweep_around, sweep_depth
 
 SURFACE_STEPS = 4.0  # steps in depth between pixels of one surface, in distances between planes
-SPECK_STEPS = 2.0
-"""The same where specks are told from a surface: less, since what is wrong but near the surface is a speck."""
+SPECK_STEPS = 2.0  # the same where specks are told from a surface: what is wrong but near the surface is a speck
 
 
 @dataclass(frozen=True)
@@ -31,28 +30,21 @@ class DepthSettings:
     """Settings of depth estimation and of the pixels that are kept; chosen on training scenes of the demo."""
 
     longest_side: int = 512  # larger images are estimated at this size in pixels, and the map is enlarged by nearest
-    sweep_side: int = 256
-    """Planes are swept at this size or less, by halving; only the surface found is refined at the larger size."""
+    sweep_side: int = 256  # planes are swept at this size or less, by halving; the surface is refined at full size
     sources: int = 6  # neighbours that a view is matched with
-    best_angle: float = 10.0
-    """Angle in degrees, between two views of the middle of the scene, that serves matching best."""
+    best_angle: float = 10.0  # degrees between two views of the scene's middle that serve matching best
     silhouettes: int = 12  # views whose masks forbid depths that would put a foreground pixel on their background
     confirming_views: int = 1  # neighbours that must agree with a depth for it to be kept...
     asked_views: int = 8  # ...out of how many
     depth_tolerance: float = 0.015  # relative difference of depth at which two views still agree
-    pixel_tolerance: float = 1.0
-    """Pixels (at the size estimated) within which a point comes back from a neighbour's depth map."""
-    largest_speck: int = 10
-    """Patches of a map of up to as many pixels, unconnected with their surroundings, are cut: half are wrong."""
+    pixel_tolerance: float = 1.0  # pixels within which a point comes back from a neighbour's depth map
+    largest_speck: int = 10  # pixels of unconnected patches of a map that are cut: half are wrong
     sweep: SweepSettings = field(default_factory=SweepSettings)
+    # Of views that are swept at reduced size: a distance between planes is then more of their pixels. Chosen, as the
+    # numbers of sources and of pixels in a speck, on the demo's training scenes 00, 04, 05 and 11 at 320×320.
     large_sweep: SweepSettings = field(
         default_factory=lambda: SweepSettings(window=5, best_sources=3, jump_penalty=1.0, offset_step=0.25)
     )
-    """The same for views that are swept at reduced size: a distance between planes is then more of their pixels.
-
-    Chosen, as the numbers of sources and of pixels in a speck, on the demo's training scenes 00, 04, 05 and 11
-    rendered at 320×320.
-    """
 
 
 class DepthPasses:
@@ -61,7 +53,10 @@ class DepthPasses:
     def __init__(self, views: list[SweepView], settings: DepthSettings, given: Mapping[int, Tensor] | None = None):
         self._views, self._settings = views, settings
         self._order = neighbour_order(views, settings.best_angle)
-        self._small = [_reduced(view, settings.sweep_side) for view in views]
+        self._small = list(views)
+        for index in range(len(views)):
+            while max(self._small[index].mask.shape) > settings.sweep_side:
+                self._small[index] = halved(self._small[index])
         self._silhouettes = spread_views(views, settings.silhouettes)
         self._refined = dict(given or {})
         self._swept = {index: _nearest(depth, self._small[index]) for index, depth in self._refined.items()}
@@ -138,12 +133,6 @@ class DepthPasses:
                 pixel_tolerance=self._settings.pixel_tolerance,
             )
         return kept
-
-
-def _reduced(view: SweepView, longest_side: int) -> SweepView:
-    while max(view.mask.shape) > longest_side:
-        view = halved(view)
-    return view
 
 
 def _nearest(depth: Float[Tensor, "_height _width"], view: SweepView) -> Float[Tensor, "_height _width"]:

@@ -13,70 +13,53 @@ from torch.nn.functional import pad
 EDGE_WEIGHT = 20.0  # factor by which a step in colour (of 1) eases a jump in depth
 
 
-class WindowCorrelation:
-    """Zero-mean normalised cross-correlation with a reference image, over foreground windows, channels jointly.
+def window_correlation(
+    image: Float[Tensor, "3 height width"], mask: Bool[Tensor, "height width"], *, window: int, texture_floor: float
+) -> Callable[[Float[Tensor, "image 3 height width"]], Float[Tensor, "image height width"]]:
+    """Return the zero-mean normalised cross-correlation with `image`, over foreground windows, channels jointly.
 
-    `window` is the side of the windows in pixels, odd; `texture_floor` the standard deviation (colours in [0, 1])
-    below which a window is thought to be noise.
+    It is in [-1, 1], and near 0 where either window has no texture. `window` is the side of the windows in pixels, odd;
+    `texture_floor` the standard deviation (colours in [0, 1]) below which a window is thought to be noise.
     """
+    radius, weight = window // 2, mask.to(image)
+    share = over_windows(weight, radius, Tensor.add_).clamp(min=1e-6)
 
-    def __init__(
-        self,
-        image: Float[Tensor, "3 height width"],
-        mask: Bool[Tensor, "height width"],
-        *,
-        window: int,
-        texture_floor: float,
-    ):
-        self._radius = window // 2
-        self._weight = mask.to(image)
-        self._share = window_sum(self._weight, self._radius).clamp(min=1e-6)
-        self._floor = texture_floor**2
-        self._image = image
-        self._mean = self._average(image)
-        self._variance = self._variance_about(image[None], self._mean[None])
+    def average(values: Float[Tensor, "*channel height width"]) -> Float[Tensor, "*channel height width"]:
+        return over_windows(values * weight, radius, Tensor.add_).div_(share)
 
-    def __call__(self, other: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image height width"]:
-        """Correlate, in [-1, 1]; near 0 where either window has no texture."""
-        mean = self._average(other)
-        covariance = self._average((other * self._image).sum(1)) - (mean * self._mean).sum(1)
-        scale = (self._variance_about(other, mean) * self._variance).rsqrt_()
-        return covariance.mul_(scale).clamp_(-1, 1)
+    def variance(images: Float[Tensor, "image 3 height width"], means: Tensor) -> Float[Tensor, "image height width"]:
+        return (average(images.square().sum(1)) - means.square().sum(1)).clamp_(min=0).add_(texture_floor**2)
 
-    def _variance_about(
-        self, image: Float[Tensor, "image 3 height width"], mean: Float[Tensor, "image 3 height width"]
-    ) -> Float[Tensor, "image height width"]:
-        variance = self._average(image.square().sum(1)) - mean.square().sum(1)
-        return variance.clamp_(min=0).add_(self._floor)
+    mean = average(image)
+    own_variance = variance(image[None], mean[None])
 
-    def _average(self, values: Float[Tensor, "*channel height width"]) -> Float[Tensor, "*channel height width"]:
-        return window_sum(values * self._weight, self._radius).div_(self._share)
+    def correlate(other: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image height width"]:
+        other_mean = average(other)
+        covariance = average((other * image).sum(1)) - (other_mean * mean).sum(1)
+        return covariance.mul_((variance(other, other_mean) * own_variance).rsqrt_()).clamp_(-1, 1)
+
+    return correlate
 
 
-def window_sum(values: Float[Tensor, "*channel height width"], radius: int) -> Float[Tensor, "*channel height width"]:
-    """Sum over the square of side 2·radius + 1 about each pixel; nothing outside the image.
-
-    By shifted additions: several times faster on a CPU than pooling, and as fast as any on a GPU.
-    """
-    return _over_windows(values, radius, lambda whole, part: whole.add_(part))
-
-
-def window_minimum(
-    values: Float[Tensor, "*channel height width"], radius: int
+def over_windows(
+    values: Float[Tensor, "*channel height width"], radius: int, combine_: Callable[[Tensor, Tensor], object]
 ) -> Float[Tensor, "*channel height width"]:
-    """Return the least value in the square of side 2·radius + 1 about each pixel."""
-    return _over_windows(values, radius, lambda whole, part: torch.minimum(whole, part, out=whole))
+    """Combine the values in the square of side 2·radius + 1 about each pixel, in place into the first argument.
 
-
-def _over_windows(values: Tensor, radius: int, combine: Callable[[Tensor, Tensor], object]) -> Tensor:
-    """Combine, along rows, then columns, each value in place with those up to `radius` pixels away."""
+    By shifts along rows, then columns: several times faster on a CPU than pooling, and as fast as any on a GPU.
+    """
     for axis in (-1, -2):
         whole, length = values.clone(), values.shape[axis]
         for step in range(1, min(radius, length - 1) + 1):
-            combine(whole.narrow(axis, step, length - step), values.narrow(axis, 0, length - step))
-            combine(whole.narrow(axis, 0, length - step), values.narrow(axis, step, length - step))
+            combine_(whole.narrow(axis, step, length - step), values.narrow(axis, 0, length - step))
+            combine_(whole.narrow(axis, 0, length - step), values.narrow(axis, step, length - step))
         values = whole
     return values
+
+
+def minimum_(whole: Tensor, part: Tensor) -> Tensor:
+    """Put the smaller of both values into `whole`."""
+    return torch.minimum(whole, part, out=whole)
 
 
 def smooth_costs(

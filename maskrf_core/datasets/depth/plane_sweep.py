@@ -14,11 +14,16 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
-from maskrf_core.datasets.depth.matching_costs import WindowCorrelation, minimum_place, smooth_costs, window_minimum
+from maskrf_core.datasets.depth.matching_costs import (
+    minimum_,
+    minimum_place,
+    over_windows,
+    smooth_costs,
+    window_correlation,
+)
 
 WORST_COST = 1.0  # cost of a plane on which a neighbour shows nothing; correlation 1 costs 0, correlation -1 costs 1
-PIXELS_AT_A_TIME = (4_000_000, 50_000)
-"""Over planes, on an accelerator and on a CPU: bounds the memory; what is at hand stays in a CPU's cache."""
+PIXELS_AT_A_TIME = (4_000_000, 50_000)  # over planes, on a GPU and a CPU: bounds the memory; fits a CPU's cache
 GRID_ROUNDING = 1e-5  # distance outside an image (half its side is 1) at which rounding may put a pixel of its border
 
 
@@ -45,10 +50,8 @@ class SweepSettings:
     window: int = 3  # side of the correlation window in pixels, odd
     best_sources: int = 2  # best-correlated neighbours that count on each plane
     small_step_penalty: float = 0.01  # cost of a change by one plane between neighbouring pixels
-    jump_penalty: float = 0.25
-    """Cost of a larger change between neighbouring pixels of one colour; less across an edge in the image."""
-    shift: int = 1
-    """Pixels by which a window may be moved off its pixel to where it correlates best: keeps depth edges in place."""
+    jump_penalty: float = 0.25  # cost of a larger change between pixels of one colour; less across an edge
+    shift: int = 1  # pixels that a window may move to where it correlates best: keeps depth edges in place
     offsets: int = 8  # steps to either side when a first estimate is refined
     offset_step: float = 0.5  # their size, in distances between planes
     texture_floor: float = 0.01  # standard deviation (colours in [0, 1]) below which a window is thought to be noise
@@ -110,7 +113,7 @@ def photometric_costs(
     height, width = reference.mask.shape
     kept = min(settings.best_sources, len(sources))
     costs = planes.new_empty(len(planes), height, width)
-    correlation = WindowCorrelation(
+    correlation = window_correlation(
         reference.image, reference.mask, window=settings.window, texture_floor=settings.texture_floor
     )
     step = max(1, PIXELS_AT_A_TIME[costs.device.type == "cpu"] // (height * width))
@@ -120,7 +123,7 @@ def photometric_costs(
         for source in sources:
             warped, visible = warp_to_planes(reference, source, chunk)
             cost = torch.where(visible, 0.5 - 0.5 * correlation(warped), WORST_COST)
-            cost = window_minimum(cost, settings.shift)
+            cost = over_windows(cost, settings.shift, minimum_)
             for place in range(kept):  # insertion into the sorted best
                 best[place], cost = torch.minimum(best[place], cost), torch.maximum(best[place], cost)
         costs[start : start + step] = sum(best) / kept

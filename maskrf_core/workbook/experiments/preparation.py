@@ -62,7 +62,7 @@ def estimates(
 ) -> Mapping[str, Float32[np.ndarray, "_height _width"]]:
     """Estimated depth of these views: kept for trainings, or made anew where the true depth is there to judge it by."""
     if any(scene.depth(image_id) is not None for image_id in image_ids):
-        return estimate_depth_maps(scene, image_ids, device=device)
+        return dict(estimate_depth_maps(scene, image_ids, device=device))
     return depth_maps(scene, image_ids, cache_root=cache_folder(data_root), device=device)
 
 

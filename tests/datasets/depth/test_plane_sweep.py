@@ -7,11 +7,11 @@ import torch
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets.depth.matching_costs import (
     EDGE_WEIGHT,
-    WindowCorrelation,
+    minimum_,
     minimum_place,
+    over_windows,
     smooth_costs,
-    window_minimum,
-    window_sum,
+    window_correlation,
 )
 from maskrf_core.datasets.depth.plane_sweep import (
     SweepSettings,
@@ -52,8 +52,8 @@ def random_views(count: int = 2) -> list[SweepView]:
     return [sideways(0.2 * i, torch.rand(3, 7, 9, generator=generator)) for i in range(count)]
 
 
-def correlation_with(reference: SweepView, settings: SweepSettings) -> WindowCorrelation:
-    return WindowCorrelation(
+def correlation_with(reference: SweepView, settings: SweepSettings):
+    return window_correlation(
         reference.image, reference.mask, window=settings.window, texture_floor=settings.texture_floor
     )
 
@@ -147,7 +147,7 @@ def test_costs_against_the_straightforward_ones_of_the_benchmark(window: int, ke
 def test_window_sums_and_minima_against_slow_loops():
     values = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(3))
     for radius in (0, 1, 2):
-        total, least = window_sum(values, radius), window_minimum(values, radius)
+        total, least = (over_windows(values, radius, combine) for combine in (torch.Tensor.add_, minimum_))
         for y in range(5):
             for x in range(3):
                 near = values[:, max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
