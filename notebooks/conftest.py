@@ -8,7 +8,7 @@ import pytest
 
 from maskrf_core.settings.config import SMOKE
 from maskrf_core.support.paths import ROOT
-from maskrf_core.workbook.parameters.notebook_parameters import RUNS_VARIABLE
+from maskrf_core.workbook.parameters import RUNS_VARIABLE
 
 RUNS = f"runs/smoke/{os.getpid()}"
 """Fresh for every session: a run of earlier code would hide what is broken now."""

@@ -20,7 +20,7 @@ from maskrf_core.settings.config import SMOKE
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.execution import KERNEL, execute, notebooks
-from maskrf_core.workbook.parameters.notebook_parameters import RUNS_VARIABLE
+from maskrf_core.workbook.parameters import RUNS_VARIABLE
 from maskrf_core.workbook.recording import joined_streams
 
 RUNS = "runs/published"

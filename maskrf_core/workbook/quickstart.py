@@ -12,8 +12,7 @@ from pathlib import Path
 from maskrf_core.support.paths import display_path
 from maskrf_core.workbook.execution import Execution, execute, notebooks
 from maskrf_core.workbook.experiments.tables import formatted, from_plain
-from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
-from maskrf_core.workbook.parameters.parameters import EvaluateParameters
+from maskrf_core.workbook.parameters import EvaluateParameters, NotebookParameters
 
 
 def main() -> int:

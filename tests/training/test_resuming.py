@@ -10,7 +10,7 @@ import torch
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.support.errors import CheckpointError, RunError
-from maskrf_core.training.process.command import training_environment
+from maskrf_core.training.process.protocol import training_environment
 from maskrf_core.training.trainer import fit
 from tests.training.processes import SMOKE, assert_same_bits, spawn, started_run, wait_until
 

@@ -1,18 +1,16 @@
 """One's own captures made ready: cameras found, distortion undone, depth ranges set; kept as PNG and `cameras.json`."""
 
 import os
-import re
 import shutil
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import UInt8
 
 from maskrf_core.datasets.captures.capture_sources import (
     CaptureSource,
@@ -29,28 +27,17 @@ from maskrf_core.datasets.captures.structure_from_motion import photograph_name,
 from maskrf_core.datasets.files import checked_files
 from maskrf_core.datasets.files.image_files import read_image, read_rgb
 from maskrf_core.datasets.files.resize import downscaled_size
-from maskrf_core.datasets.readers.scene_ids import every_eighth, look_up
-from maskrf_core.datasets.readers.scene_names import misnamed, name_parts
-from maskrf_core.datasets.scene import SplitKind
+from maskrf_core.datasets.files.scene_names import name_parts
+from maskrf_core.datasets.readers.frames import Frame, FrameScene, NamedScene
+from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.support.atomic_files import write_json
 from maskrf_core.support.errors import DatasetError, NotPreparedError, printable
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked
 
-FORM, EXAMPLE = "capture/<name>/<raw|size>", "capture/fox/800"
 CAPTURES, CAMERAS = "captures", "cameras.json"  # folder below the data root and the cache folder, and a file's name
 OTHER_FORMATS = (".heic", ".heif", ".avif", ".webp", ".tif", ".tiff", ".bmp", ".dng", ".cr2", ".nef", ".arw")
 VERSION = 1  # to be raised with every change of what the preparation makes: older results are then not used
-
-
-class PreparedView(NamedTuple):
-    """One image, `file` in the folder, and its camera; K has the centre of the first pixel at (0, 0)."""
-
-    image_id: str
-    file: str
-    K: Float[np.ndarray, "3 3"]
-    w2c: Float[np.ndarray, "3 4"]
-    depth_range: tuple[float, float]
 
 
 def prepare_capture(name: str, data_root: str | Path, *, find_cameras: bool = True) -> Path:
@@ -63,10 +50,8 @@ def prepare_capture(name: str, data_root: str | Path, *, find_cameras: bool = Tr
     Raises:
         DatasetError: no such capture, something in it is missing or broken, or no cameras could be found.
     """
-    capture, size = name_parts(name, FORM, EXAMPLE)
-    if not re.fullmatch(r"raw|[1-9][0-9]{0,4}", size):
-        raise misnamed(name, FORM, EXAMPLE)
-    data_root = Path(data_root)
+    data_root, record = Path(data_root), DATA_SETS["capture"]
+    capture, size = name_parts(name, record.pattern, record.example)
     folder = checked_files.find_scene_folder(name, capture, [data_root / CAPTURES])
     kept = cache_folder(data_root) / CAPTURES / capture
     source = _source(name, folder, kept, find_cameras)
@@ -141,22 +126,23 @@ def _prepare(name: str, source: CaptureSource, canvas: tuple[int, int], target: 
     beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         photographs, w2c = source.photographs, np.stack([photo.w2c for photo in source.photographs])
-        ids, wide, views = _ids([photo.path for photo in photographs]), wide_ranges(w2c), []
+        ids, wide, frames = _ids([photo.path for photo in photographs]), wide_ranges(w2c), []
         for index, photo in tracked(enumerate(photographs), total=len(ids), title=f"distortion of {name} undone"):
             K = pinhole_intrinsics(photo.camera, canvas, str(photo.path))
             pixels = read_image(photo.path, upright=photo.upright)[..., :3]
             image = undistort(pixels, photo.camera, K, canvas)
-            file = f"{index:05d}.png"
-            (beside / file).write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
-            views.append(PreparedView(ids[index], file, K, photo.w2c, wide[index]))
+            path = beside / f"{index:05d}.png"
+            path.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+            frames.append(Frame(ids[index], path, K, photo.w2c, wide[index], canvas))
         if any(len(photo.points) for photo in photographs):
             ranges = ranges_from_points(name, ids, w2c, [photo.points for photo in photographs])
         else:
-            ranges = ranges_from_sweep(PreparedCapture(name, beside, canvas, views), canvas)
-        listed = [
-            {"id": image_id, "file": file, "K": K.tolist(), "w2c": pose.tolist(), "depth_range": depth_range}
-            for (image_id, file, K, pose, _), depth_range in zip(views, ranges, strict=True)
-        ]
+            asked = NamedScene(name, DATA_SETS["capture"], (), beside, beside)
+            ranges = ranges_from_sweep(FrameScene(asked, frames), canvas)
+        listed = []
+        for frame, span in zip(frames, ranges, strict=True):
+            camera = {"K": frame.K.tolist(), "w2c": frame.w2c.tolist(), "depth_range": span}
+            listed.append({"id": frame.image_id, "file": frame.image.name, **camera})
         write_json(beside / CAMERAS, {"size": canvas, "views": listed})
         beside.chmod(0o755)
         try:
@@ -177,70 +163,33 @@ def _ids(paths: list[Path]) -> list[str]:
     return [printable(path.relative_to(common).as_posix()) for path in paths]
 
 
-class PreparedCapture:
-    """The scene of a prepared folder. Implements `maskrf_core.datasets.scene.Scene`; all images have one size."""
-
-    def __init__(self, name: str, folder: Path, size: tuple[int, int], views: Sequence[PreparedView]):
-        self.name, self.folder, self.size = name, folder, size
-        self._views = {view.image_id: view for view in views}
-        self.image_ids = list(self._views)
-
-    def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
-        """Return RGB without distortion; `DatasetError` if the prepared file is broken."""
-        path = self.folder / self._view(image_id).file
-        try:
-            return read_rgb(path, self.size)
-        except DatasetError as error:
-            reason = f"{error} It was made from a photograph: delete {self.folder} and open {self.name} again."
-            raise DatasetError(reason) from error
-
-    def K(self, image_id: str) -> Float[np.ndarray, "3 3"]:
-        return self._view(image_id).K.copy()
-
-    def w2c(self, image_id: str) -> Float[np.ndarray, "3 4"]:
-        return self._view(image_id).w2c.copy()
-
-    def depth_range(self, image_id: str) -> tuple[float, float]:
-        return self._view(image_id).depth_range
-
-    def mask(self, image_id: str) -> Bool[np.ndarray, "height width"]:
-        """Return all True: captures have no masks."""
-        self._view(image_id)
-        return np.ones(self.size, bool)
-
-    def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
-        """Return None: depth is estimated from the images."""
-        self._view(image_id)
-        return None
-
-    def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
-        """Return (references, queries): every 8th image, from the first, is a query; to train, references only."""
-        references, queries = every_eighth(self.image_ids)
-        return references, list(references) if kind == "train" else queries
-
-    def _view(self, image_id: str) -> PreparedView:
-        return look_up(self._views, image_id, self.name)
-
-
-def read_cameras(folder: Path) -> tuple[tuple[int, int], list[PreparedView]]:
-    """Return ((height, width), views) of a prepared folder; `DatasetError` if its listing is missing or damaged."""
-    path = folder / CAMERAS
+def read_prepared(folder: Path, name: str) -> list[Frame]:
+    """Return the frames of a prepared folder; `DatasetError` if its listing is missing or damaged."""
+    path, frames = folder / CAMERAS, []
     try:
         content = checked_files.read_json(path)
         height, width = (int(side) for side in content["size"])
-        views = []
         for entry in content["views"]:
             K, w2c = np.array(entry["K"], np.float64), np.array(entry["w2c"], np.float64)
             near, far = (float(depth) for depth in entry["depth_range"])
-            checked_files.path_inside(folder, entry["file"])
             if K.shape != (3, 3) or w2c.shape != (3, 4):
                 raise ValueError(f"matrices of shapes {K.shape} and {w2c.shape}")
             checked_files.check_intrinsics(K, str(path))
             checked_files.check_w2c(w2c, str(path))
             checked_files.check_depth_range(near, far, str(path))
-            views.append(PreparedView(str(entry["id"]), entry["file"], K, w2c, (near, far)))
-        if not views or len({view.image_id for view in views}) < len(views):
+            file = checked_files.path_inside(folder, entry["file"])
+            image = partial(_read_prepared_image, file, (height, width), name)
+            frames.append(Frame(str(entry["id"]), image, K, w2c, (near, far), (height, width)))
+        if not frames or len({frame.image_id for frame in frames}) < len(frames):
             raise ValueError("no views, or two of one id")
     except (DatasetError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DatasetError(f"{path}: damaged ({error}). Delete {folder} and open the capture again.") from error
-    return (height, width), views
+    return frames
+
+
+def _read_prepared_image(path: Path, size: tuple[int, int], name: str) -> UInt8[np.ndarray, "height width 3"]:
+    try:
+        return read_rgb(path, size)
+    except DatasetError as error:
+        reason = f"{error} It was made from a photograph: delete {path.parent} and open {name} again."
+        raise DatasetError(reason) from error

@@ -13,7 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from maskrf_core import runs
-from maskrf_core.runs.found import CONFIG_FILE, folders_below
+from maskrf_core.runs.run import CONFIG_FILE, folders_below
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.workbook.reports.page import TEMPLATES, read_dict
 

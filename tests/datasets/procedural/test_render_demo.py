@@ -1,13 +1,11 @@
 """The script that made the demo scenes still makes them, and mitsuba's cameras and ours agree."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from maskrf_core.datasets import demo
-from maskrf_core.datasets.demo import DemoScene
 from maskrf_core.datasets.procedural import render_demo
 from maskrf_core.datasets.procedural.render_demo import load_mitsuba, make_sensor
 from maskrf_core.datasets.scene import open_scene
@@ -55,8 +53,12 @@ def test_what_is_written_is_what_is_read(mitsuba, tmp_path, monkeypatch):
     monkeypatch.setattr(render_demo, "VIEW_COUNT", 5)
     render_demo.write_scene("train_06", tmp_path, samples=4)
     monkeypatch.setattr(demo, "DATA_FOLDER", tmp_path)
-    scene, staged = DemoScene("demo/train_06"), render_demo.stage_scene("train_06")
-    assert sorted(path.name for path in Path(scene.folder).iterdir()) == ["cameras.json", "depths.png", "images.webp"]
+    scene, staged = open_scene("demo/train_06"), render_demo.stage_scene("train_06")
+    assert sorted(path.name for path in (tmp_path / "train_06").iterdir()) == [
+        "cameras.json",
+        "depths.png",
+        "images.webp",
+    ]
     image, depth, mask = render_demo.photograph(staged, 4, samples=4)
     assert np.array_equal(scene.image("view_04"), image)
     assert np.array_equal(scene.mask("view_04"), mask)

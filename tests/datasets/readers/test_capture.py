@@ -86,8 +86,9 @@ def test_prepared_once_made_again_after_a_change_whole_or_not_at_all(tmp_path: P
     assert list(first.parent.iterdir()) == [first]
     scene = open_scene(name, tmp_path)
     assert not scene.image("3").any()
-    assert scene.folder != first
-    (scene.folder / "00003.png").write_bytes(b"")
+    again = prepare_capture(name, tmp_path)
+    assert again != first
+    (again / "00003.png").write_bytes(b"")
     with pytest.raises(DatasetError, match=r"delete .* and open capture/model/raw again"):
         scene.image("3")
 
