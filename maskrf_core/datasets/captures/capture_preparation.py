@@ -25,8 +25,7 @@ from maskrf_core.datasets.captures.depth_ranges import ranges_from_points, range
 from maskrf_core.datasets.captures.lens_camera import pinhole_intrinsics, undistort
 from maskrf_core.datasets.captures.structure_from_motion import photograph_name, reconstruct
 from maskrf_core.datasets.files import checked_files
-from maskrf_core.datasets.files.image_files import read_image, read_rgb
-from maskrf_core.datasets.files.resize import downscaled_size
+from maskrf_core.datasets.files.image_files import downscaled_size, read_image, read_rgb
 from maskrf_core.datasets.files.scene_names import name_parts
 from maskrf_core.datasets.readers.frames import Frame, FrameScene, NamedScene
 from maskrf_core.datasets.records import DATA_SETS

@@ -12,8 +12,7 @@ from jaxtyping import Float
 from maskrf_core.support.errors import DatasetError
 
 ROTATION_TOLERANCE = 1e-3  # largest distance of `R Rᵀ` from the identity, by element; published poses are within 1e-5
-LONGEST_NAME, LONGEST_PATH = 250, 1000
-"""Bytes of a file's name, to which a suffix may still come, and signs of a path: what file systems can look for."""
+LONGEST_NAME, LONGEST_PATH = 250, 1000  # bytes of a file's name, to which a suffix may come, and signs of a path
 
 
 def read_bytes(path: Path) -> bytes:
@@ -29,24 +28,16 @@ def read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file whose top level is an object; `DatasetError` if it is anything else."""
-    return _read_json(path, dict, "an object")
-
-
-def read_json_list(path: Path) -> list[Any]:
-    """Read a JSON file whose top level is a list; `DatasetError` if it is anything else."""
-    return _read_json(path, list, "a list")
-
-
-def _read_json(path: Path, kind: type, called: str) -> Any:
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Read a JSON file whose top level is an object, or a list if `kind` is; `DatasetError` for anything else."""
     try:
         content = json.loads(read_bytes(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not valid JSON ({error}). Download or unpack the data set again.") from error
     if not isinstance(content, kind):
+        called = {dict: "an object", list: "a list"}
         found = type(content).__name__
-        raise DatasetError(f"{path}: holds a JSON {found}, {called} was expected. Unpack or export it again.")
+        raise DatasetError(f"{path}: holds a JSON {found}, {called[kind]} was expected. Unpack or export it again.")
     return content
 
 
