@@ -64,7 +64,7 @@ class _Unpacking:
         self.sizes: dict[str, int] = {}
         self.links: dict[str, str] = {}
         self.there: set[str] = set()
-        self.left_out = 0
+        self.left_out = self.missing = 0
 
     def survey(self) -> None:
         """Find sizes of files, targets of links and files that are there; `DatasetError` if it cannot be unpacked."""
@@ -85,18 +85,17 @@ class _Unpacking:
         self.links = {link: self._end_of_chain(link) for link in self.links}
         copies = sum(self.sizes[target] for target in self.links.values())
         check_unpacked_size(self.archive, sum(self.sizes.values()) + copies)
+        self.missing = sum(size for path, size in self.sizes.items() if path not in self.there)
         parents = [self.destination, *self.destination.absolute().parents]
         existing = next(folder for folder in parents if folder.is_dir())
-        if (needed := self._missing() + copies) > (free := shutil.disk_usage(existing).free):
-            raise DatasetError(
-                f"{self.archive.name}: unpacking takes {needed / 1e9:.2f} GB, but {existing} has {free / 1e9:.2f} GB "
-                "left. Make room, or give another data root."
-            )
+        if (needed := self.missing + copies) > (free := shutil.disk_usage(existing).free):
+            space = f"unpacking takes {needed / 1e9:.2f} GB, but {existing} has {free / 1e9:.2f} GB left"
+            raise DatasetError(f"{self.archive.name}: {space}. Make room, or give another data root.")
 
     def write(self, partial: Path) -> Unpacked:
         """Write what is not there yet: files in the archive's order, then the copies that links become."""
         written, already_there = 0, len(self.there)
-        with contextlib.closing(self._members(self._missing(), "unpacking")) as members:
+        with contextlib.closing(self._members(self.missing, "unpacking")) as members:
             for member, path in members:
                 if member.link_to is None and path not in self.there:
                     self._place(member.chunks(), partial, self.destination / path)
@@ -110,9 +109,6 @@ class _Unpacking:
                 self._place(chunks, partial, target)
                 written += 1
         return Unpacked(written, already_there, self.left_out)
-
-    def _missing(self) -> int:
-        return sum(size for path, size in self.sizes.items() if path not in self.there)
 
     def _members(self, total: int | None, doing: str) -> Iterator[tuple[Member, str]]:
         """Yield the members below the prefix with their paths below it, and show a bar; others are counted."""
@@ -158,10 +154,8 @@ class _Unpacking:
             target = self.links.get(target, target)
             if target in self.sizes:
                 return target
-        raise DatasetError(
-            f"{self.archive.name}: {link} links to {self.links[link] or 'something'!r}, which is no file of the "
-            "archive, so nothing is unpacked. Unpack it by hand if you trust it."
-        )
+        what = f"{link} links to {self.links[link] or 'something'!r}, which is no file of the archive"
+        raise DatasetError(f"{self.archive.name}: {what}, so nothing is unpacked. Unpack it by hand if you trust it.")
 
     def _place(self, chunks: Iterable[bytes], partial: Path, target: Path) -> None:
         """Write a file at `partial`, then give it its place at `target`; whatever is there already stays as it is."""
@@ -179,19 +173,13 @@ class _Unpacking:
             partial.rename(target)  # a file system without hard links
 
     def _differs(self, target: Path) -> DatasetError:
-        return DatasetError(
-            f"{target}: is there already and differs from what {self.archive.name} holds. Nothing is overwritten: move "
-            "it away, or unpack into another folder."
-        )
+        what = f"is there already and differs from what {self.archive.name} holds. Nothing is overwritten"
+        return DatasetError(f"{target}: {what}: move it away, or unpack into another folder.")
 
 
 @contextlib.contextmanager
 def staging(destination: Path) -> Iterator[Path]:
-    """Yield the path of the file that is being written, below `destination`; one process at a time may have it.
-
-    Raises:
-        DatasetError: another process has it.
-    """
+    """Yield the path of the file being written, below `destination`; `DatasetError` if another process has it."""
     folder = destination / STAGING
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

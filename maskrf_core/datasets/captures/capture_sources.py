@@ -60,9 +60,6 @@ def source_from_model(
 
     `upright_by_name` says which files the model's names stand for, their pixels turned as the orientation tag says.
     Without it names are files in `image_folder`, taken as they are stored unless only their turned shape fits.
-
-    Raises:
-        DatasetError: the model or a photograph is broken, or fewer than 3 of its photographs are there.
     """
     model = read_colmap_model(model_path)
     photographs, absent = [], []
@@ -85,10 +82,6 @@ def source_from_transforms(path: Path) -> CaptureSource:
     `transform_matrix` is camera to world with OpenGL axes (x right, y up, z back). fl_x, fl_y, cx, cy, w, h (or
     camera_angle_x), the camera_model and k1 to k4, p1, p2 stand for all frames or in each. The principal point is in
     COLMAP's pixels, whose first centre is (½, ½), as both programs write it.
-
-    Raises:
-        DatasetError: a number or matrix is missing or wrong, a lens model is unknown, a photograph is broken, or fewer
-            than 3 photographs are there.
     """
     content = read_json(path)
     frames = content.get("frames")
@@ -179,9 +172,6 @@ def _posed(
     """Fit a camera to a photograph; the camera may be for another size of it.
 
     `upright` None takes the pixels as they are stored, unless only their turned shape (EXIF) is the camera's.
-
-    Raises:
-        DatasetError: the photograph's header is broken, or its shape is not the camera's.
     """
     for turned in (False, True) if upright is None else (upright,):
         height, width = image_size(path, upright=turned)

@@ -164,10 +164,8 @@ def _lines(path: Path, lines_each: int = 1) -> list[str]:
     said = re.search(r"^# Number of \w+: (\d{1,12})\b", text, re.MULTILINE)
     entries = sum(1 for line in lines[::lines_each] if line.strip())
     if said and int(said[1]) != entries:
-        raise DatasetError(
-            f"{path}: holds {entries} entries, but its comment says {said[1]}. Copy or export it again, or correct the "
-            "comment."
-        )
+        found = f"holds {entries} entries, but its comment says {said[1]}"
+        raise DatasetError(f"{path}: {found}. Copy or export it again, or correct the comment.")
     return lines
 
 

@@ -37,11 +37,7 @@ def ranges_from_points(
     w2c: Float[np.ndarray, "view 3 4"],
     seen: Sequence[Float[np.ndarray, "_point 3"]],
 ) -> list[tuple[float, float]]:
-    """Return (near, far) of each view from the points that it sees or, where these are few, from all points.
-
-    Raises:
-        DatasetError: fewer than 10 points are in front of a view.
-    """
+    """Return (near, far) of each view from at least 10 points: those it sees or, if these are few, of all."""
     everything, ranges = np.concatenate(seen), []
     for image_id, pose, points in zip(image_ids, w2c, seen, strict=True):
         in_front = (depths[depths > 0] for depths in (depths_in(pose, some) for some in (points, everything)))

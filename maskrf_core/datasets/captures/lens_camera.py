@@ -54,10 +54,9 @@ class LensCamera:
         """Raise `DatasetError` unless the size, focal lengths and distortion are numbers that a camera can have."""
         fits = 0 < self.width <= LARGEST_SIDE and 0 < self.height <= LARGEST_SIDE  # pycolmap cannot hold others
         if not fits or not all(map(math.isfinite, self.params)) or not (np.diag(self.K)[:2] > 0).all():
-            raise DatasetError(
-                f"{where}: a camera of {self.width}×{self.height} pixels with the parameters {list(self.params)} is "
-                "damaged; positive focal lengths and finite numbers were expected. Copy or export it again."
-            )
+            what = f"a camera of {self.width}×{self.height} pixels with the parameters {list(self.params)} is damaged"
+            expected = "positive focal lengths and finite numbers were expected"
+            raise DatasetError(f"{where}: {what}; {expected}. Copy or export it again.")
 
     def _made(self):
         import pycolmap  # heavy
@@ -82,9 +81,6 @@ def pinhole_intrinsics(camera: LensCamera, size: tuple[int, int], where: str) ->
 
     K has the centre of the first pixel at (0, 0). The view covers `size`: a photograph of another shape loses its
     longer sides. Focal lengths are scaled together; what was a pinhole camera of this size already stays as it is.
-
-    Raises:
-        DatasetError: no view without black borders: the distortion is too strong, or its parameters are damaged.
     """
     K = _widest_intrinsics(camera, size)
     if K is None:

@@ -36,10 +36,6 @@ def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> N
 
     In it the k-th photograph is called `photograph_name(k, …)`, whatever it is called on disk, and stands upright, as
     its orientation tag says. Photographs of one size share an OPENCV camera; runs differ in the last digits.
-
-    Raises:
-        DatasetError: a photograph is broken, fewer than 3 or less than a third of them could be registered, or COLMAP
-            failed.
     """
     if len(photographs) < LEAST_VIEWS:
         raise DatasetError(f"{name}: {len(photographs)} photographs, at least {LEAST_VIEWS} are needed. {ADVICE}")

@@ -41,11 +41,7 @@ def kept_colmap_depth(
 
 
 def read_colmap_depth(path: str | Path) -> Float32[np.ndarray, "height width"]:
-    """Read a COLMAP dense map (`*.geometric.bin`, `*.photometric.bin`): z-depth, 0 where unknown.
-
-    Raises:
-        DatasetError: the file is missing, cut short, or its header is no header of a depth map.
-    """
+    """Read a COLMAP dense map: z-depth, 0 where unknown; `DatasetError` if it is missing, cut short or none."""
     path = Path(path)
     data = read_bytes(path)
     try:

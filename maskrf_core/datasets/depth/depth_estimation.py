@@ -109,10 +109,6 @@ def patch_match_depth_maps(
     """Estimate the z-depth of the `wanted` views (all by default), 0 on the background and where COLMAP found none.
 
     All of `image_ids` are matched, each with the neighbours that the plane sweep would ask for confirmation.
-
-    Raises:
-        DatasetError: fewer than two views, a broken scene, or COLMAP wrote no map for a view.
-        RuntimeError, ValueError: COLMAP failed.
     """
     if len(image_ids) < 2:
         raise DatasetError(f"{scene.name}: depth cannot be estimated from {len(image_ids)} view. Give at least two.")

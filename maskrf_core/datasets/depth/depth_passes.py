@@ -52,12 +52,20 @@ class DepthPasses:
 
     def __init__(self, views: list[SweepView], settings: DepthSettings, given: Mapping[int, Tensor] | None = None):
         self._views, self._settings = views, settings
-        self._order = neighbour_order(views, settings.best_angle)
+        orders = neighbour_order(views, settings.best_angle)
         self._small = list(views)
         for index in range(len(views)):
             while max(self._small[index].mask.shape) > settings.sweep_side:
                 self._small[index] = halved(self._small[index])
         self._silhouettes = spread_views(views, settings.silhouettes)
+        self._sources = [order[: settings.sources] for order in orders]
+        self._asked = [order[: settings.asked_views] for order in orders]
+        reduced = [small is not view for small, view in zip(self._small, views, strict=True)]
+        self._sweeps = [settings.large_sweep if smaller else settings.sweep for smaller in reduced]
+        # The distance between planes, in inverse depth.
+        self._steps = [
+            (1 / view.near - 1 / view.far) / (sweep.planes - 1) for view, sweep in zip(views, self._sweeps, strict=True)
+        ]
         self._refined = dict(given or {})
         self._swept = {index: _nearest(depth, self._small[index]) for index, depth in self._refined.items()}
 
@@ -67,11 +75,10 @@ class DepthPasses:
         Each `confirm` returns the final map of its view, so that maps come out one after the other.
         """
         steps: dict[tuple[Callable, int], None] = {}
-        asked = [order[: self._settings.asked_views] for order in self._order]
         for index in wanted:
-            for other in [index, *asked[index]]:
+            for other in [index, *self._asked[index]]:
                 if other not in self._refined:
-                    for further in [other, *asked[other]]:
+                    for further in [other, *self._asked[other]]:
                         if further not in self._swept:
                             steps[self.sweep, further] = None
                     steps[self.refine, other] = None
@@ -80,44 +87,33 @@ class DepthPasses:
 
     def sweep(self, index: int) -> Float[Tensor, "_height _width"]:
         """Sweep all planes at reduced size: the first pass."""
-        view, sources = self._small[index], self._sources(self._small, index)
+        view, sources = self._small[index], [self._small[other] for other in self._sources[index]]
         depth, box = torch.zeros_like(view.image[0]), foreground_box(view)
         if sources and box is not None:
             part = crop(view, box)
             masks = [self._small[other] for other in self._silhouettes if other != index]
-            sweep = self._sweep(index)
+            sweep = self._sweeps[index]
             depth[box] = sweep_depth(part, sources, sweep, off_silhouettes(part, masks, sweep.planes))
         self._swept[index] = depth
         return depth
 
     def refine(self, index: int) -> Float[Tensor, "_height _width"]:
         """Sweep around the surface found, whose slant is now known, at full size: the second pass."""
-        view, sources = self._views[index], self._sources(self._views, index)
+        view, sources = self._views[index], [self._views[other] for other in self._sources[index]]
         depth, box = torch.zeros_like(view.image[0]), foreground_box(view)
         if sources and box is not None:
             confirmed = self._confirmed(self._small, self._swept, index)
             found, sure = (_nearest(part, view)[box] for part in (self._swept[index], confirmed))
-            surface = smooth_surface(found, sure, inverse_depth_scale=SURFACE_STEPS * self._plane_step(index))
-            depth[box] = sweep_around(crop(view, box), sources, surface, self._sweep(index))
+            surface = smooth_surface(found, sure, inverse_depth_scale=SURFACE_STEPS * self._steps[index])
+            depth[box] = sweep_around(crop(view, box), sources, surface, self._sweeps[index])
         self._refined[index] = depth
         return depth
 
     def confirm(self, index: int) -> Float[Tensor, "_height _width"]:
         """Return the final map, 0 where no other view agrees or too small a patch is left: the third pass."""
         kept = self._confirmed(self._views, self._refined, index)
-        step = SPECK_STEPS * self._plane_step(index)
+        step = SPECK_STEPS * self._steps[index]
         return without_specks(kept, largest_speck=self._settings.largest_speck, inverse_depth_step=step)
-
-    def _sweep(self, index: int) -> SweepSettings:
-        return self._settings.sweep if self._small[index] is self._views[index] else self._settings.large_sweep
-
-    def _plane_step(self, index: int) -> float:
-        """Return the distance between planes, in inverse depth."""
-        view = self._views[index]
-        return (1 / view.near - 1 / view.far) / (self._sweep(index).planes - 1)
-
-    def _sources(self, views: list[SweepView], index: int) -> list[SweepView]:
-        return [views[other] for other in self._order[index][: self._settings.sources]]
 
     def _confirmed(
         self, views: list[SweepView], depths: dict[int, Tensor], index: int
@@ -127,7 +123,7 @@ class DepthPasses:
             kept[box] = confirmed_depth(
                 crop(views[index], box),
                 depths[index][box],
-                [(views[other], depths[other]) for other in self._order[index][: self._settings.asked_views]],
+                [(views[other], depths[other]) for other in self._asked[index]],
                 confirming_views=self._settings.confirming_views,
                 depth_tolerance=self._settings.depth_tolerance,
                 pixel_tolerance=self._settings.pixel_tolerance,

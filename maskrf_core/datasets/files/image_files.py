@@ -63,31 +63,19 @@ def orientation_tag(image: Image.Image) -> int:
 
 
 def read_rgb(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode an 8-bit image as RGB, leaving alpha out; `size` (height, width), where given, is what it must have.
-
-    Raises:
-        DatasetError: as `read_image`, or the image is of another size.
-    """
+    """Decode an 8-bit image as RGB, without alpha; `DatasetError` as `read_image`, or if it is not of `size`."""
     image = read_image(path)[..., :3]
     _check_size(path, image.shape[:2], size)
     return image
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
-    """Read a mask: True where any colour channel of an 8-bit image is above 0.
-
-    Raises:
-        DatasetError: as `read_image`, or the image is not of `size` (height, width).
-    """
+    """Read a mask of `size` (height, width): True where any colour channel of an 8-bit image is above 0."""
     return read_rgb(path, size).any(-1)
 
 
 def read_sixteen_bits(path: Path, size: tuple[int, int]) -> UInt16[np.ndarray, "height width"]:
-    """Decode a PNG of one channel of 16 bits, as depth is kept in.
-
-    Raises:
-        DatasetError: the file is missing, cut short, damaged, of another kind or not of `size` (height, width).
-    """
+    """Decode a PNG of one channel of 16 bits, as depth is kept in; `DatasetError` for anything else."""
     with _opened(path, verify=True) as image:
         if image.mode not in SIXTEEN_BIT_MODES or image.format != "PNG":
             raise DatasetError(
@@ -100,11 +88,7 @@ def read_sixteen_bits(path: Path, size: tuple[int, int]) -> UInt16[np.ndarray, "
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the PNG and JPEG files in `folder` by name, at least one; hidden files are passed over.
-
-    Raises:
-        DatasetError: the folder is missing or has no images, or two of them differ in their suffix only.
-    """
+    """List the PNG and JPEG files in `folder` by name, hidden ones passed over; `DatasetError` if there are none."""
     paths = [path for path in folder_contents(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
     if not paths:
         raise DatasetError(f"{folder}: holds no PNG or JPEG images. {REMEDY}")
@@ -122,11 +106,7 @@ def _check_size(path: Path, found: tuple[int, ...], wanted: tuple[int, int] | No
 
 
 def shared_image_size(paths: list[Path]) -> tuple[int, int]:
-    """Read (height, width) of all the images, which must agree.
-
-    Raises:
-        DatasetError: an image cannot be read, or its size differs from the first one's.
-    """
+    """Read (height, width) of all the images; `DatasetError` where one cannot be read or differs."""
     first = image_size(paths[0])
     for path in paths[1:]:
         if (size := image_size(path)) != first:

@@ -111,11 +111,7 @@ def photograph(
 
 
 def load_mitsuba() -> Any:
-    """Import mitsuba, and set its variant.
-
-    Raises:
-        MaskrfError: mitsuba is not installed.
-    """
+    """Import mitsuba and set its variant; `MaskrfError` if it is not installed."""
     try:
         import mitsuba
     except ImportError as error:
@@ -173,8 +169,7 @@ def make_sensor(K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], imag
 
 
 def _tiled(pictures: list[np.ndarray]) -> np.ndarray:
-    rows = [np.hstack(pictures[i : i + TILES_PER_ROW]) for i in range(0, len(pictures), TILES_PER_ROW)]
-    return np.vstack(rows)
+    return np.vstack([np.hstack(pictures[i : i + TILES_PER_ROW]) for i in range(0, len(pictures), TILES_PER_ROW)])
 
 
 def write_scene(scene: str, output: Path, samples: int = SAMPLES_PER_PIXEL) -> None:
