@@ -188,10 +188,8 @@ def _report_absent(absent: Sequence[str], present: int, where: str) -> None:
     """Warn of listed photographs that are missing, in one line; `DatasetError` if fewer than 3 are left."""
     if present < LEAST_VIEWS:
         missing = f"; {len(absent)} are missing: {in_short(absent)}" if absent else ""
-        raise DatasetError(
-            f"{where}: lists {present} photographs that are there{missing}. At least {LEAST_VIEWS} are needed; "
-            "put the missing ones back, or take more."
-        )
+        remedy = f"At least {LEAST_VIEWS} are needed; put the missing ones back, or take more."
+        raise DatasetError(f"{where}: lists {present} photographs that are there{missing}. {remedy}")
     if absent:
         counted = f"{len(absent)} of {len(absent) + present} listed photographs are missing and left out"
         warnings.warn(f"{where}: {counted}: {in_short(absent)}.", stacklevel=3)

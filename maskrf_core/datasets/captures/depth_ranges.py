@@ -43,10 +43,8 @@ def ranges_from_points(
         in_front = (depths[depths > 0] for depths in (depths_in(pose, some) for some in (points, everything)))
         depths = next((depths for depths in in_front if len(depths) >= LEAST_SEEN), None)
         if depths is None:
-            raise DatasetError(
-                f"{name}: the model has fewer than {LEAST_SEEN} points in front of {image_id}, so its depth range is "
-                "unknown. Give a model with its points, or remove this image from it."
-            )
+            what = f"the model has fewer than {LEAST_SEEN} points in front of {image_id}, so its depth range is unknown"
+            raise DatasetError(f"{name}: {what}. Give a model with its points, or remove this image from it.")
         ranges.append(range_from_depths(depths))
         check_depth_range(*ranges[-1], f"{name}, points before {image_id}")
     return ranges

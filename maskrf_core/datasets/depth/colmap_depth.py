@@ -48,15 +48,10 @@ def read_colmap_depth(path: str | Path) -> Float32[np.ndarray, "height width"]:
         *words, numbers = data.split(b"&", 3)
         width, height, channels = (int(word) for word in words)
     except ValueError as error:
-        raise DatasetError(
-            f"{path}: does not begin with width&height&channels&, so it is no dense map. Copy it again."
-        ) from error
-    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and channels == 1):
-        raise DatasetError(
-            f"{path}: its header says {width}×{height} with {channels} channels, which is no depth map. Copy it again."
-        )
-    if len(numbers) != 4 * width * height:
-        raise DatasetError(
-            f"{path}: holds {len(numbers)} bytes of depth, {width}×{height} takes {4 * width * height}. Copy it again."
-        )
+        what = "does not begin with width&height&channels&, so it is no dense map"
+        raise DatasetError(f"{path}: {what}. Copy it again.") from error
+    fits = 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and channels == 1
+    if not fits or len(numbers) != 4 * width * height:
+        found = f"its header says {width}×{height} with {channels} channels, {len(numbers)} bytes follow"
+        raise DatasetError(f"{path}: {found}, so it is no whole depth map. Copy it again.")
     return np.frombuffer(numbers, "<f4").reshape(height, width).astype(np.float32)
