@@ -12,8 +12,14 @@ from maskrf_core.datasets.files.checked_files import (
     parse_numbers,
     read_text,
 )
-from maskrf_core.datasets.files.image_files import image_size, list_images, read_rgb
-from maskrf_core.datasets.files.resize import downscale_image, downscaled_size, scale_intrinsics
+from maskrf_core.datasets.files.image_files import (
+    downscale_image,
+    downscaled_size,
+    image_size,
+    list_images,
+    read_rgb,
+    scale_intrinsics,
+)
 from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.support.errors import DatasetError
 

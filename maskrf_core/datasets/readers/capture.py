@@ -1,11 +1,9 @@
 """One's own photographs: with a transforms.json, with a COLMAP model, or alone."""
 
-from functools import partial
 from pathlib import Path
 
-from maskrf_core.datasets.captures.capture_preparation import prepare_capture
+from maskrf_core.datasets.captures.capture_preparation import prepare_capture, read_prepared
 from maskrf_core.datasets.captures.capture_sources import list_photographs, photograph_folder
-from maskrf_core.datasets.captures.prepared_capture import PreparedCapture, read_cameras
 from maskrf_core.datasets.files.image_files import image_size
 from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.support.errors import DatasetError
@@ -22,12 +20,7 @@ def read_capture(asked: NamedScene) -> list[Frame]:
     Raises:
         DatasetError: a file is missing or broken, or the photographs have no cameras yet: `prepare_capture` finds them.
     """
-    folder = prepare_capture(asked.name, asked.data_root, find_cameras=False)
-    size, views = read_cameras(folder)
-    image = PreparedCapture(asked.name, folder, size, views).image
-    return [
-        Frame(view.image_id, partial(image, view.image_id), view.K, view.w2c, view.depth_range, size) for view in views
-    ]
+    return read_prepared(prepare_capture(asked.name, asked.data_root, find_cameras=False), asked.name)
 
 
 def capture_names(folders: list[Path]) -> list[str]:

@@ -13,8 +13,16 @@ from maskrf_core.datasets.files.checked_files import (
     folder_contents,
     read_matrix,
 )
-from maskrf_core.datasets.files.image_files import image_size, read_mask, read_rgb, read_sixteen_bits
-from maskrf_core.datasets.files.resize import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
+from maskrf_core.datasets.files.image_files import (
+    downscale_image,
+    downscale_nearest,
+    downscaled_size,
+    image_size,
+    read_mask,
+    read_rgb,
+    read_sixteen_bits,
+    scale_intrinsics,
+)
 from maskrf_core.datasets.readers.frames import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.support.errors import DatasetError
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from maskrf_core.datasets.files.checked_files import check_intrinsics, check_w2c, path_inside, read_json_list
+from maskrf_core.datasets.files.checked_files import check_intrinsics, check_w2c, path_inside, read_json
 from maskrf_core.datasets.files.image_files import image_size
 from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.support.errors import DatasetError
@@ -37,7 +37,7 @@ def read_rig_scene(asked: NamedScene) -> list[Frame]:
         DatasetError: models.json is missing or broken, or an image that it lists is missing.
     """
     listing = asked.folder / "models.json"
-    rigs = read_json_list(listing)
+    rigs = read_json(listing, list)
     if not rigs or not all(isinstance(rig, list) and rig for rig in rigs):
         raise DatasetError(f"{listing}: a list of lists of cameras was expected. Unpack the data set again.")
     return [

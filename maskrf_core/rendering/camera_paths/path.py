@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from maskrf_core.datasets.files.resize import downscaled_size, scale_intrinsics
+from maskrf_core.datasets.files.image_files import downscaled_size, scale_intrinsics
 from maskrf_core.rendering.camera_paths.rig import CameraRig, common_target, depth_range_at, mean_axis
 from maskrf_core.rendering.camera_paths.trajectories import circle, interpolation, orbit, spiral
 from maskrf_core.settings.sections import PathKind, PathSettings

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.support.errors import DatasetError
+from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.readers.mutations import array_changed, bytes_changed, mutations_of, number_replaced, truncated
 from tests.datasets.readers.scene_checks import assert_valid_scene
 from tests.tiers import draws
