@@ -18,6 +18,7 @@ from jaxtyping import Float, Int64
 from maskrf_core.datasets.captures.lens_camera import LensCamera, parameter_count
 from maskrf_core.datasets.files.checked_files import check_w2c, parse_numbers, path_inside, read_bytes
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.importing import import_pycolmap
 
 FILES = ("cameras", "images", "points3D")
 POINT2D = np.dtype([("xy", "<f8", 2), ("point", "<i8")])
@@ -91,7 +92,7 @@ def read_colmap_model(folder: str | Path) -> ColmapModel:
 def _view(
     folder: Path, cameras: dict[int, LensCamera], point_ids: Int64[np.ndarray, "point"], image: _Image
 ) -> ColmapView:
-    import pycolmap  # heavy
+    pycolmap = import_pycolmap()
 
     image_id, (w, x, y, z, *translation), camera_id, name, observed = image
     where = f"{folder}, image {image_id} ({name})"

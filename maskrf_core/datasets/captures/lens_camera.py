@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32, Shaped, UInt8
 
 from maskrf_core.datasets.files.image_files import blur_against_aliasing
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.importing import import_pycolmap
 
 UNDISTORTED_MODELS = ("SIMPLE_PINHOLE", "PINHOLE")
 LARGEST_SIDE = 100_000  # pixels; more is taken for damage
@@ -59,7 +60,7 @@ class LensCamera:
             raise DatasetError(f"{where}: {what}; {expected}. Copy or export it again.")
 
     def _made(self):
-        import pycolmap  # heavy
+        pycolmap = import_pycolmap()
 
         return pycolmap.Camera(model=self.model, width=self.width, height=self.height, params=list(self.params))
 
@@ -67,7 +68,7 @@ class LensCamera:
 @lru_cache(maxsize=64)
 def parameter_count(model: int | str) -> tuple[str, int] | None:
     """Return name and number of parameters of a camera model of COLMAP, given by number or name; None if unknown."""
-    import pycolmap  # heavy
+    pycolmap = import_pycolmap()
 
     known = {key: kind for name, kind in pycolmap.CameraModelId.__members__.items() for key in (name, kind.value)}
     kind = known.get(model)

@@ -18,6 +18,7 @@ from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS, in_short
 from maskrf_core.datasets.captures.colmap_models import is_colmap_model, read_colmap_model
 from maskrf_core.datasets.files.image_files import image_size, orientation_tag, read_image
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.importing import import_pycolmap
 from maskrf_core.support.paths import ROOT
 from maskrf_core.support.progress import Progress
 
@@ -106,7 +107,7 @@ def run_child(command: list[str], name: str, photographs: int) -> None:
 
 def _reconstruct_here(work: Path) -> None:
     """Find features, matches and cameras of work/images, in the child; the largest model goes to work/model."""
-    import pycolmap
+    pycolmap = import_pycolmap()
 
     def say(stage: str) -> None:
         print(f"STAGE {stage}", file=sys.stderr, flush=True)

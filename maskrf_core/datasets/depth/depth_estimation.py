@@ -19,6 +19,7 @@ from maskrf_core.datasets.depth.plane_sweep import SweepView
 from maskrf_core.datasets.files.image_files import downscale_image, downscale_nearest, scale_intrinsics
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.importing import import_pycolmap
 from maskrf_core.support.progress import tracked
 from maskrf_core.support.threads import one_thread
 
@@ -97,7 +98,7 @@ def patch_match_is_possible(device: str | torch.device) -> bool:
     if chosen_device(device).type != "cuda":
         return False
     try:
-        import pycolmap  # heavy, and not needed elsewhere
+        pycolmap = import_pycolmap()
     except ImportError:
         return False
     return bool(pycolmap.has_cuda)
@@ -112,7 +113,7 @@ def patch_match_depth_maps(
     """
     if len(image_ids) < 2:
         raise DatasetError(f"{scene.name}: depth cannot be estimated from {len(image_ids)} view. Give at least two.")
-    import pycolmap
+    pycolmap = import_pycolmap()
 
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
@@ -137,7 +138,7 @@ def patch_match_depth_maps(
 
 def write_workspace(workspace: Path, scene: Scene, image_ids: Sequence[str], settings: DepthSettings) -> None:
     """Write what patch-match reads: images, cameras as a sparse model without points, and each view's neighbours."""
-    import pycolmap
+    pycolmap = import_pycolmap()
 
     for folder in ("images", "sparse", "stereo/depth_maps", "stereo/normal_maps", "stereo/consistency_graphs"):
         (workspace / folder).mkdir(parents=True)
