@@ -1,6 +1,6 @@
-"""Drawing training batches from many data sets: by weight of the data set, then any scene of it."""
+"""Training batches from many data sets, by weight of the data set, then any scene of it; and fingerprints of scenes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,12 +9,12 @@ import numpy as np
 from cachetools import LRUCache
 
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs
-from maskrf_core.datasets.batches.image_cache import ImageCache
-from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names
-from maskrf_core.datasets.batches.training_views import TrainingDraw, draw_from_scene
+from maskrf_core.datasets.batches.scene_views import ImageCache, SceneViews, expand_scene_names
+from maskrf_core.datasets.batches.training_views import OneScene, TrainingDraw, draw_from_scene
 from maskrf_core.datasets.records import DATA_SETS, held_out_places, place_of, published_weights
-from maskrf_core.datasets.scene import open_scene, scene_names
+from maskrf_core.datasets.scene import Scene, open_scene, scene_names
 from maskrf_core.settings.sections import DataSettings
+from maskrf_core.support.digests import digest
 from maskrf_core.support.errors import DatasetError, SettingsError
 
 OPEN_SCENES = 128  # scenes of whole data sets that are kept open: their lists and cameras, not their images
@@ -50,19 +50,27 @@ class Mixture:
         device: str = "auto",
         inputs: ModelInputs = FROM_DEPTHS,
     ):
-        self.settings = settings
-        self.inputs = inputs
-        self.cache_root = cache_root
-        self.images = images or ImageCache()
-        self.device = device
-        check_weights(settings)
+        self.settings, self.inputs, self.device = settings, inputs, device
+        self.cache_root, self.images = cache_root, images or ImageCache()
+        for data_set in settings.data_set_weights:
+            if data_set not in DATA_SETS:
+                nearest = get_close_matches(data_set, DATA_SETS, n=1)
+                hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(DATA_SETS)}"
+                raise SettingsError(f"data.data_set_weights.{data_set}: unknown data set; {hint}")
         self.groups, absent = find_groups(settings)
-        self.notices = _absence(absent, self.groups, settings.data_root)
+        self.notices = []
+        if absent:
+            rest = ", ".join(group.data_set for group in self.groups)
+            self.notices.append(
+                f"{', '.join(absent)}: absent (no scenes below {settings.data_root}); left out, weights are "
+                f"renormalised over {rest}"
+            )
         asked = published_weights() | settings.data_set_weights
         drawn = np.array([asked.get(group.data_set, 1.0) for group in self.groups])
         self.probabilities = drawn / drawn.sum()
-        singly = [name for group in self.groups for name in group.names if name in group.singly]
-        self.singly = {name: self._opened(name) for name in singly}
+        self.singly = {
+            name: self._opened(name) for group in self.groups for name in group.names if name in group.singly
+        }
         self._lately: LRUCache[str, SceneViews] = LRUCache(OPEN_SCENES)
         self._passed_over: set[str] = set()
 
@@ -90,11 +98,9 @@ class Mixture:
 
     def open(self, name: str) -> SceneViews:
         """Open the scene of that name, which then stays open for a while."""
-        if name in self.singly:
-            return self.singly[name]
-        if name not in self._lately:
+        if name not in self.singly and name not in self._lately:
             self._lately[name] = self._opened(name)
-        return self._lately[name]
+        return self.singly.get(name) or self._lately[name]
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
         """Draw a batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays.
@@ -137,15 +143,6 @@ class Mixture:
         )
 
 
-def check_weights(settings: DataSettings) -> None:
-    """Raise `SettingsError` if a data set that has a weight is unknown."""
-    for data_set in settings.data_set_weights:
-        if data_set not in DATA_SETS:
-            nearest = get_close_matches(data_set, DATA_SETS, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(DATA_SETS)}"
-            raise SettingsError(f"data.data_set_weights.{data_set}: unknown data set; {hint}")
-
-
 def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
     """Find the scenes that `train_scenes` names, by data set in order of naming, and whole data sets that are absent.
 
@@ -178,11 +175,40 @@ def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
     return groups, absent
 
 
-def _absence(absent: Sequence[str], groups: Sequence[SceneGroup], data_root: str) -> list[str]:
-    """Say in one line which data sets are not there."""
-    if not absent:
-        return []
-    rest = ", ".join(group.data_set for group in groups)
-    return [
-        f"{', '.join(absent)}: absent (no scenes below {data_root}); left out, weights are renormalised over {rest}"
-    ]
+def scene_fingerprint(scene: Scene) -> str:
+    """Hash a scene's name, image ids and all cameras and depth ranges, and its first, middle and last image (SHA-256).
+
+    It does not see the other images, masks, depth maps, or how the views are split.
+    """
+    ids = scene.image_ids
+    looked_at = dict.fromkeys([ids[0], ids[len(ids) // 2], ids[-1]]) if ids else {}
+    return digest(
+        {
+            "name": scene.name,
+            "image_ids": ids,
+            "K": [np.asarray(scene.K(image_id), np.float64) for image_id in ids],
+            "w2c": [np.asarray(scene.w2c(image_id), np.float64) for image_id in ids],
+            "depth_ranges": [[float(value) for value in scene.depth_range(image_id)] for image_id in ids],
+            "images": {image_id: scene.image(image_id) for image_id in looked_at},
+        }
+    )
+
+
+def fingerprints(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> dict[str, str]:
+    """Fingerprint every scene, or data set that is named as a whole.
+
+    That of a whole data set is of the names of its scenes and of the first of them; it does not see into the others.
+
+    Raises:
+        DatasetError: what is looked at is missing or broken.
+    """
+    if isinstance(scenes, OneScene):
+        singly, whole = [scenes.views], {}
+    else:
+        singly = scenes.singly.values()
+        whole = {group.data_set: sorted(set(group.names) - group.singly) for group in scenes.groups}
+    found = {views.scene.name: scene_fingerprint(views.scene) for views in [*singly, *validation_scenes]}
+    for data_set, names in whole.items():
+        if names:
+            found[data_set] = digest({"scenes": names, "first": scene_fingerprint(scenes.open(names[0]).scene)})
+    return found
