@@ -41,12 +41,9 @@ def draw_window(
 
     A side in which an image is smaller, or for which None is asked, is kept whole.
     """
-    starts, sides = [], []
-    for axis, side in enumerate((height, width)):
-        of_images = [size[axis] for size in sizes]
-        side = max(of_images) if side is None else side
-        starts.append(int(generator.integers(max(0, min(of_images) - side) + 1)))
-        sides.append(side)
+    smallest, largest = np.min(sizes, axis=0).tolist(), np.max(sizes, axis=0).tolist()
+    sides = [most if side is None else side for side, most in zip((height, width), largest, strict=True)]
+    starts = [int(generator.integers(max(0, least - side) + 1)) for side, least in zip(sides, smallest, strict=True)]
     return Window(*starts, *sides)
 
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -20,24 +19,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from maskrf_core.datasets.batches.training_views import TrainingDraw
+from maskrf_core.datasets.batches.mixture import Mixture
+from maskrf_core.datasets.batches.training_views import OneScene, TrainingDraw
 from maskrf_core.support.errors import MaskrfError, RunError
 
 BATCHES_AHEAD = 2  # batches that each worker makes before they are asked for
 PR_SET_PDEATHSIG = 1  # of Linux: which signal a process gets when its parent dies
 
 
-@runtime_checkable  # so that the tests' type checker can check arguments
-class Drawn(Protocol):
-    """Source of batches: a `Mixture` of scenes, or `OneScene`."""
-
-    def draw(self, generator: np.random.Generator) -> TrainingDraw:
-        """Draw a batch that depends on nothing but the generator."""
-        ...
-
-
 def training_batches(
-    scenes: Drawn,
+    scenes: Mixture | OneScene,
     *,
     seed: tuple[int, ...],
     first_step: int,
@@ -48,10 +39,9 @@ def training_batches(
 ) -> Iterator[TrainingDraw]:
     """Yield the batches of the steps from `first_step` to before `steps`.
 
-    That of a step is drawn with `[*seed, step]`, or in process `rank` > 0 of several with `[*seed, step, rank]`.
-
-    With 0 workers they are made when they are asked for. Close the iterator (`contextlib.closing`) to end the workers
-    early. `pinned` puts the tensors into page-locked memory, for a GPU.
+    That of a step is drawn with `[*seed, step]`, or in process `rank` > 0 of several with `[*seed, step, rank]`. With 0
+    workers they are made when they are asked for. Close the iterator (`contextlib.closing`) to end the workers early.
+    `pinned` puts the tensors into page-locked memory, for a GPU.
 
     Raises:
         DatasetError: of a batch, when its turn comes.
@@ -95,7 +85,7 @@ def _end(workers: set[BaseProcess]) -> None:
 class _Steps(Dataset):
     """Step → its batch, packed, or the error that it met."""
 
-    def __init__(self, scenes: Drawn, seed: tuple[int, ...], rank: int):
+    def __init__(self, scenes: Mixture | OneScene, seed: tuple[int, ...], rank: int):
         self.scenes, self.seed, self.of_process = scenes, seed, (rank,) if rank else ()
 
     def __getitem__(self, step: int) -> "_Packed | MaskrfError":

@@ -80,12 +80,7 @@ class Mixture:
         return [name for group in self.groups for name in group.names]
 
     def first_scenes(self) -> list[SceneViews]:
-        """Open what is looked at before training: all scenes named singly, and the first that can be used of each whole
-        data set.
-
-        Raises:
-            DatasetError: a scene is broken, or none of a data set's first scenes has enough views.
-        """
+        """Open all scenes named singly, and the first of each whole data set that has enough views."""
         found = []
         for group in self.groups:
             found += [self.singly[name] for name in group.names if name in group.singly]
@@ -103,11 +98,7 @@ class Mixture:
         return self.singly.get(name) or self._lately[name]
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
-        """Draw a batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays.
-
-        Raises:
-            DatasetError: what was drawn is broken.
-        """
+        """Draw a batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays."""
         group = self.groups[0]
         if len(self.groups) > 1:
             group = self.groups[generator.choice(len(self.groups), p=self.probabilities)]
@@ -129,11 +120,8 @@ class Mixture:
         enough = bool(queries) and len(references) > needed
         if not enough and views.scene.name not in self._passed_over:
             self._passed_over.add(views.scene.name)
-            print(
-                f"{views.scene.name}: passed over, its {len(references)} training views are too few for {needed} "
-                "working views and a query",
-                flush=True,
-            )
+            found = f"{views.scene.name}: passed over, its {len(references)} training views are too few"
+            print(f"{found} for {needed} working views and a query", flush=True)
         return enough
 
     def _too_few_views(self, group: SceneGroup, looked_at: int) -> DatasetError:
@@ -151,27 +139,24 @@ def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
     Raises:
         DatasetError: no data set is there, or a data set is unknown.
     """
-    names: dict[str, dict[str, bool]] = {}
+    names: dict[str, dict[str, bool]] = {}  # data set → scene → whether it is named singly
     absent, held_out = [], held_out_places()
     for entry in expand_scene_names(settings.train_scenes):
         data_set, _, scene = entry.partition("/")
-        listed = [entry] if scene else scene_names(data_set, settings.data_root)
-        found = [name for name in listed if scene or place_of(name) not in held_out]
+        found = [entry]
+        if not scene:
+            found = [each for each in scene_names(data_set, settings.data_root) if place_of(each) not in held_out]
         if not found:
             absent.append(data_set)
             continue
         scenes = names.setdefault(data_set, {})
-        for name in found:
-            scenes[name] = scenes.get(name, False) or bool(scene)
+        scenes.update({name: scenes.get(name, False) or bool(scene) for name in found})
     if not names:
         raise DatasetError(
             f"nothing to train on: {', '.join(absent)} are not below {settings.data_root}. Notebook 01_data_prep says "
             "where to get each data set and where it belongs; or name other scenes in data.train_scenes."
         )
-    groups = [
-        SceneGroup(data_set, list(scenes), frozenset(name for name, singly in scenes.items() if singly))
-        for data_set, scenes in names.items()
-    ]
+    groups = [SceneGroup(each, list(scenes), frozenset(filter(scenes.get, scenes))) for each, scenes in names.items()]
     return groups, absent
 
 

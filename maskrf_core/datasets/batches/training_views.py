@@ -1,6 +1,7 @@
 """Training batches from one scene: its query and working views, what augmentation makes of them, and the rays."""
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,6 @@ import numpy as np
 import torch
 
 from maskrf_core.datasets.batches.augment import (
-    Window,
     add_depth_noise,
     crop,
     draw_window,
@@ -121,17 +121,14 @@ def draw_from_scene(
     if "crop_and_flip" in augmentation:
         sizes = [query.image_size, references.image_size]
         window = draw_window(sizes, settings.crop_height, settings.crop_width, generator=generator)
-        change = _cropped_and_flipped if generator.random() < FLIP_PROBABILITY else crop
-        query, references = change(query, window), change(references, window)
-        sources = sources and sources.replace(views=change(sources.views, window))
+        changes = [partial(crop, window=window), *([flip] if generator.random() < FLIP_PROBABILITY else [])]
+        for change in changes:
+            query, references = change(query), change(references)
+            sources = sources and sources.replace(views=change(sources.views))
     pixels_xy = draw_pixels(query, settings.rays, generator=generator)
     origin = f"scene {views.scene.name}, query {query_id}, references {', '.join(chosen)}"
     references, sources = padded(references, sources)
     return TrainingDraw(SceneBatch(query, references, pixels_xy, sources), origin)
-
-
-def _cropped_and_flipped(views: Views, window: Window) -> Views:
-    return flip(crop(views, window))
 
 
 def _object_views(
@@ -191,11 +188,7 @@ class OneScene:
             )
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
-        """Draw a batch: any training view as the query, some of its nearest as references, random rays.
-
-        Raises:
-            DatasetError: a file is missing or broken.
-        """
+        """Draw a batch: any training view as the query, some of its nearest as references, random rays."""
         inputs = ModelInputs(depths=bool(self.settings.depth_supervision), sources=False)
         return draw_from_scene(self.views, self.settings, inputs, alone=True, generator=generator)
 

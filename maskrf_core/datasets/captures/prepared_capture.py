@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
+from maskrf_core.datasets.data_set import EveryNth, SplitKind
 from maskrf_core.datasets.files.checked_files import (
     check_depth_range,
     check_intrinsics,
@@ -16,7 +17,6 @@ from maskrf_core.datasets.files.checked_files import (
 )
 from maskrf_core.datasets.files.image_files import read_image
 from maskrf_core.datasets.files.scene_names import look_up
-from maskrf_core.datasets.splits import EveryNth, SplitKind
 from maskrf_core.support.atomic_files import write_json
 from maskrf_core.support.errors import DatasetError
 

@@ -1,6 +1,7 @@
 """Undistorted photographs with a COLMAP model: NeuRay's example of one's own capture, and its LLFF test scenes."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -25,9 +26,6 @@ def read_example(asked: NamedScene) -> list[Frame]:
 
     Opening reads the model and the header of every image; ids are "1" to "N" in the order of COLMAP's image ids. Depth
     ranges are from the 2nd and 98th percentile of the depths of all points of the model in a camera.
-
-    Raises:
-        DatasetError: a file is missing or broken, the images differ in size, or the size asked for exceeds theirs.
     """
     folder = asked.folder
     model, paths = _pinhole_model(folder / "sparse/0", folder / "images")
@@ -62,9 +60,6 @@ def read_llff_scene(asked: NamedScene) -> list[Frame]:
 
     Opening reads the model and the depth ranges. Downscaled images are kept in the cache folder, under a fingerprint
     of the original.
-
-    Raises:
-        DatasetError: a file is missing or broken, or the ranges are not as many as the images.
     """
     scene, size = asked.words
     model, paths = _pinhole_model(asked.folder / "sparse", asked.folder / "images")
@@ -109,20 +104,13 @@ def _scaled_K(view: ColmapView, size: tuple[int, int]) -> Float[np.ndarray, "3 3
 
 
 def _kept_image(name: str, original: Path, size: tuple[int, int], kept: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Read an image that was downscaled before, or downscale and keep it.
-
-    Raises:
-        DatasetError: the file is broken, smaller than the size asked for, or of another shape.
-    """
+    """Read an image that was downscaled before, or downscale and keep it."""
     key = hashlib.blake2b(read_bytes(original), digest_size=8).hexdigest()
     kept = kept.with_name(f"{kept.name}_{key}.png")
-    if kept.is_file():
-        try:
-            image = read_image(kept)
-            if image.shape == (*size, 3):
-                return image
-        except DatasetError:  # damaged, so made again
-            pass
+    with suppress(DatasetError):  # absent, or damaged, so made again
+        image = read_image(kept)
+        if image.shape == (*size, 3):
+            return image
     image = _downscaled(name, original, size)
     encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
     write_atomically(kept, lambda file: file.write(encoded))

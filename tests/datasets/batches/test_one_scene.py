@@ -6,7 +6,7 @@ import torch
 
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.batches.training_views import OneScene, draw_views
-from maskrf_core.datasets.readers.frames import FrameScene
+from maskrf_core.datasets.scene import FrameScene
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene, make_scenes, use_folders
