@@ -61,9 +61,6 @@ def read_demo_scene(asked: NamedScene) -> list[Frame]:
     The world has z up and the scene is about one unit in radius. Depth ranges enclose all surfaces, hidden ones too,
     with 3 % to spare; depth is exact at the pixels' centres (error below 1e-4 of it), and the mask is where a ray
     through the pixel's centre hits a surface.
-
-    Raises:
-        DatasetError: no such scene, or a data file that is missing or broken.
     """
     known = all_demo_scene_names([])
     if asked.name not in known:

@@ -32,31 +32,24 @@ class Scene(Protocol):
 
     def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
         """Read RGB, already composited on the background that the scene's name asks for."""
-        ...
 
     def K(self, image_id: str) -> Float[np.ndarray, "3 3"]:
         """Return intrinsics for the image as returned, in pixels; the centre of the first pixel is (0, 0)."""
-        ...
 
     def w2c(self, image_id: str) -> Float[np.ndarray, "3 4"]:
         """Return world to camera `[R|t]`, OpenCV axes."""
-        ...
 
     def depth_range(self, image_id: str) -> tuple[float, float]:
         """Return (near, far) in scene units, 0 < near < far."""
-        ...
 
     def mask(self, image_id: str) -> Bool[np.ndarray, "height width"]:
         """Read the mask: True on the foreground; all True where the data set has no masks."""
-        ...
 
     def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
         """Read z-depth, 0 where unknown; None if the data set has no depth maps."""
-        ...
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
         """Return (reference ids, query ids). In `train` every query is also a possible reference of the others."""
-        ...
 
 
 class FrameScene(Scene):

@@ -1,8 +1,8 @@
 """Training batches from many data sets, by weight of the data set, then any scene of it; and fingerprints of scenes."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +20,6 @@ from maskrf_core.support.errors import DatasetError, SettingsError
 OPEN_SCENES = 128  # scenes of whole data sets that are kept open: their lists and cameras, not their images
 ATTEMPTS = 100  # scenes with too few views that are passed over before the data set is given up
 LOOKED_AT_FIRST = 5
-
-
-@dataclass(frozen=True)
-class SceneGroup:
-    """Scenes of one data set to train on. Those not in `singly` come from naming the data set as a whole."""
-
-    data_set: str
-    names: list[str]
-    singly: frozenset[str]
 
 
 class Mixture:
@@ -60,34 +51,32 @@ class Mixture:
         self.groups, absent = find_groups(settings)
         self.notices = []
         if absent:
-            rest = ", ".join(group.data_set for group in self.groups)
             self.notices.append(
                 f"{', '.join(absent)}: absent (no scenes below {settings.data_root}); left out, weights are "
-                f"renormalised over {rest}"
+                f"renormalised over {', '.join(self.groups)}"
             )
         asked = published_weights() | settings.data_set_weights
-        drawn = np.array([asked.get(group.data_set, 1.0) for group in self.groups])
+        drawn = np.array([asked.get(data_set, 1.0) for data_set in self.groups])
         self.probabilities = drawn / drawn.sum()
-        self.singly = {
-            name: self._opened(name) for group in self.groups for name in group.names if name in group.singly
-        }
+        singly = [name for scenes in self.groups.values() for name, singly in scenes.items() if singly]
+        self.singly = {name: self._opened(name) for name in singly}
         self._lately: LRUCache[str, SceneViews] = LRUCache(OPEN_SCENES)
         self._passed_over: set[str] = set()
 
     @property
     def names(self) -> list[str]:
         """Return names of all scenes, group by group."""
-        return [name for group in self.groups for name in group.names]
+        return list(chain.from_iterable(self.groups.values()))
 
     def first_scenes(self) -> list[SceneViews]:
         """Open all scenes named singly, and the first of each whole data set that has enough views."""
         found = []
-        for group in self.groups:
-            found += [self.singly[name] for name in group.names if name in group.singly]
-            whole = [name for name in group.names if name not in group.singly][:LOOKED_AT_FIRST]
+        for data_set, scenes in self.groups.items():
+            found += [self.singly[name] for name in scenes if name in self.singly]
+            whole = [name for name in scenes if name not in self.singly][:LOOKED_AT_FIRST]
             usable = (views for name in whole if self._has_enough_views(views := self.open(name)))
             if whole and (first := next(usable, None)) is None:
-                raise self._too_few_views(group, len(whole))
+                raise self._too_few_views(data_set, len(whole))
             found += [first] if whole else []
         return found
 
@@ -99,15 +88,15 @@ class Mixture:
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
         """Draw a batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays."""
-        group = self.groups[0]
-        if len(self.groups) > 1:
-            group = self.groups[generator.choice(len(self.groups), p=self.probabilities)]
+        drawn = generator.choice(len(self.groups), p=self.probabilities) if len(self.groups) > 1 else 0
+        data_set = list(self.groups)[drawn]
+        names = list(self.groups[data_set])
         for _ in range(ATTEMPTS):
-            name = group.names[generator.integers(len(group.names))]
+            name = names[generator.integers(len(names))]
             views = self.open(name)
-            if name in group.singly or self._has_enough_views(views):
+            if name in self.singly or self._has_enough_views(views):
                 return draw_from_scene(views, self.settings, self.inputs, generator=generator)
-        raise self._too_few_views(group, ATTEMPTS)
+        raise self._too_few_views(data_set, ATTEMPTS)
 
     def _opened(self, name: str) -> SceneViews:
         scene = open_scene(name, self.settings.data_root)
@@ -124,22 +113,22 @@ class Mixture:
             print(f"{found} for {needed} working views and a query", flush=True)
         return enough
 
-    def _too_few_views(self, group: SceneGroup, looked_at: int) -> DatasetError:
+    def _too_few_views(self, data_set: str, looked_at: int) -> DatasetError:
         return DatasetError(
-            f"{group.data_set}: {looked_at} scenes were looked at, and none has more than "
+            f"{data_set}: {looked_at} scenes were looked at, and none has more than "
             f"{self.settings.working_views} training views. Set working_views lower, or leave the data set out."
         )
 
 
-def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
-    """Find the scenes that `train_scenes` names, by data set in order of naming, and whole data sets that are absent.
+def find_groups(settings: DataSettings) -> tuple[dict[str, dict[str, bool]], list[str]]:
+    """Find the scenes that `train_scenes` names: (data set → scene → whether it is named singly, absent data sets).
 
     Scenes that are held out for tests are not among those of a whole data set.
 
     Raises:
         DatasetError: no data set is there, or a data set is unknown.
     """
-    names: dict[str, dict[str, bool]] = {}  # data set → scene → whether it is named singly
+    groups: dict[str, dict[str, bool]] = {}
     absent, held_out = [], held_out_places()
     for entry in expand_scene_names(settings.train_scenes):
         data_set, _, scene = entry.partition("/")
@@ -149,14 +138,13 @@ def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
         if not found:
             absent.append(data_set)
             continue
-        scenes = names.setdefault(data_set, {})
+        scenes = groups.setdefault(data_set, {})
         scenes.update({name: scenes.get(name, False) or bool(scene) for name in found})
-    if not names:
+    if not groups:
         raise DatasetError(
             f"nothing to train on: {', '.join(absent)} are not below {settings.data_root}. Notebook 01_data_prep says "
             "where to get each data set and where it belongs; or name other scenes in data.train_scenes."
         )
-    groups = [SceneGroup(each, list(scenes), frozenset(filter(scenes.get, scenes))) for each, scenes in names.items()]
     return groups, absent
 
 
@@ -187,13 +175,10 @@ def fingerprints(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneVi
     Raises:
         DatasetError: what is looked at is missing or broken.
     """
-    if isinstance(scenes, OneScene):
-        singly, whole = [scenes.views], {}
-    else:
-        singly = scenes.singly.values()
-        whole = {group.data_set: sorted(set(group.names) - group.singly) for group in scenes.groups}
+    alone = isinstance(scenes, OneScene)
+    singly = [scenes.views] if alone else scenes.singly.values()
     found = {views.scene.name: scene_fingerprint(views.scene) for views in [*singly, *validation_scenes]}
-    for data_set, names in whole.items():
-        if names:
+    for data_set, group in ({} if alone else scenes.groups).items():
+        if names := sorted(name for name, named_singly in group.items() if not named_singly):
             found[data_set] = digest({"scenes": names, "first": scene_fingerprint(scenes.open(names[0]).scene)})
     return found

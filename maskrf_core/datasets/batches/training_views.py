@@ -159,11 +159,7 @@ class OneScene:
     notices: tuple[str, ...] = ()  # lines to be said before the training, as `Mixture` has
 
     def __init__(
-        self,
-        settings: DataSettings,
-        cache_root: Path | None,
-        images: ImageCache | None = None,
-        device: str = "auto",
+        self, settings: DataSettings, cache_root: Path | None, images: ImageCache | None = None, device: str = "auto"
     ):
         names = expand_scene_names(settings.train_scenes)
         if len(names) != 1 or "/" not in names[0]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ from jaxtyping import Float, UInt8
 from maskrf_core.datasets.captures.colmap_models import ColmapModel, ColmapView, read_colmap_model
 from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.files.checked_files import check_depth_range, path_inside, read_array, read_bytes
-from maskrf_core.datasets.files.image_files import image_size, read_image, shared_image_size
+from maskrf_core.datasets.files.image_files import image_size, read_image, read_rgb, shared_image_size
 from maskrf_core.datasets.files.resize import blur_against_aliasing, downscale_image, downscaled_size
 from maskrf_core.datasets.readers.frames import Frame, NamedScene, downscale_ratio
 from maskrf_core.support.atomic_files import write_atomically
@@ -40,19 +41,20 @@ def read_example(asked: NamedScene) -> list[Frame]:
     ratio = downscale_ratio(asked.name, asked.words[1], max(native))
     size = downscaled_size(*native, ratio)
 
-    def frame(image_id: str, view: ColmapView, path: Path) -> Frame:
+    frames = []
+    for number, (view, path) in enumerate(zip(model.views, paths, strict=True), start=1):
         depths = depths_in(view.w2c, model.points)
         if not len(depths):
             raise DatasetError(f"{folder / 'sparse/0'}: has no points, which depth ranges are taken from.")
-        near, far = range_from_depths(depths)
-        check_depth_range(near, far, f"{folder / 'sparse/0'}, points in the camera of image {image_id}")
+        depth_range = range_from_depths(depths)
+        check_depth_range(*depth_range, f"{folder / 'sparse/0'}, points in the camera of image {number}")
+        image = partial(_downscaled_rgb, path, ratio)
+        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, depth_range, size, file=view.name))
+    return frames
 
-        def image() -> UInt8[np.ndarray, "height width 3"]:
-            return downscale_image(read_image(path)[..., :3], ratio)
 
-        return Frame(image_id, image, _scaled_K(view, size), view.w2c, (near, far), size, file=view.name)
-
-    return [frame(str(row + 1), *each) for row, each in enumerate(zip(model.views, paths, strict=True))]
+def _downscaled_rgb(path: Path, ratio: float) -> UInt8[np.ndarray, "height width 3"]:
+    return downscale_image(read_rgb(path), ratio)
 
 
 def read_llff_scene(asked: NamedScene) -> list[Frame]:
@@ -61,22 +63,18 @@ def read_llff_scene(asked: NamedScene) -> list[Frame]:
     Opening reads the model and the depth ranges. Downscaled images are kept in the cache folder, under a fingerprint
     of the original.
     """
-    scene, size = asked.words
+    scene, called = asked.words
+    size = LLFF_SIZES[called]
     model, paths = _pinhole_model(asked.folder / "sparse", asked.folder / "images")
     ranges = read_array(asked.folder / "depth_range.npy", (len(paths), 2))
-    kept = cache_folder(asked.data_root) / "llff_colmap" / scene / size
+    kept = cache_folder(asked.data_root) / "llff_colmap" / scene / called
 
-    def frame(row: int, view: ColmapView, path: Path) -> Frame:
-        near, far = ranges[row].tolist()
-        check_depth_range(near, far, f"{asked.folder / 'depth_range.npy'}, image {row + 1}")
-
-        def image() -> UInt8[np.ndarray, "height width 3"]:
-            return _kept_image(asked.name, path, LLFF_SIZES[size], kept / str(row + 1))
-
-        K = _scaled_K(view, LLFF_SIZES[size])
-        return Frame(str(row + 1), image, K, view.w2c, (near, far), LLFF_SIZES[size])
-
-    return [frame(row, *each) for row, each in enumerate(zip(model.views, paths, strict=True))]
+    frames = []
+    for number, (view, path, (near, far)) in enumerate(zip(model.views, paths, ranges.tolist(), strict=True), start=1):
+        check_depth_range(near, far, f"{asked.folder / 'depth_range.npy'}, image {number}")
+        image = partial(_kept_image, asked.name, path, size, kept / str(number))
+        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, (near, far), size))
+    return frames
 
 
 def _pinhole_model(folder: Path, images: Path) -> tuple[ColmapModel, list[Path]]:

@@ -49,8 +49,7 @@ class Frame:
 def downscale_ratio(name: str, asked: str, native: int) -> float:
     """Return the side that a scene's name asks for over the images' own, in (0, 1]; 1 for `raw`.
 
-    Raises:
-        DatasetError: more is asked for than there is; the message names what can be opened instead.
+    Raises `DatasetError` where more is asked for than there is.
     """
     if asked != "raw" and int(asked) > native:
         raise DatasetError(

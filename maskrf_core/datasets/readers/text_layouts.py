@@ -1,7 +1,7 @@
 """Cameras in text files: BlendedMVS (Yao et al., CVPR 2020), renders of Google Scanned Objects as
 IBRNet published them, and video frames of RealEstate10K (Zhou et al., SIGGRAPH 2018)."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -171,19 +171,18 @@ def read_video(asked: NamedScene) -> list[Frame]:
     cameras = _read_video_cameras(listing, set(paths))
     for timestamp, path in paths.items():
         if timestamp not in cameras:
-            raise DatasetError(
-                f"{path}: {listing.name} has no line for this frame. Unpack the camera files again, or remove the "
-                "frame."
-            )
+            fault = f"{path}: {listing.name} has no line for this frame"
+            raise DatasetError(f"{fault}. Unpack the camera files again, or remove the frame.")
 
-    def frame(timestamp: str) -> Frame:
-        def image() -> UInt8[np.ndarray, "height width 3"]:
-            return cv2.resize(read_rgb(paths[timestamp]), (width, height), interpolation=cv2.INTER_AREA)
+    def image(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+        return cv2.resize(read_rgb(path), (width, height), interpolation=cv2.INTER_AREA)
 
+    frames, scale = [], np.diag([width, height, 1.0])
+    for timestamp in sorted(paths, key=int):
         unit_K, w2c = cameras[timestamp]
-        return Frame(timestamp, image, np.diag([width, height, 1.0]) @ unit_K, w2c, VIDEO_RANGE, (height, width))
-
-    return [frame(timestamp) for timestamp in sorted(paths, key=int)]
+        picture = partial(image, paths[timestamp])
+        frames.append(Frame(timestamp, picture, scale @ unit_K, w2c, VIDEO_RANGE, (height, width)))
+    return frames
 
 
 def _read_video_cameras(path: Path, wanted: set[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
