@@ -1,13 +1,16 @@
-"""The type of a data set's record, which holds all that is said of it, and rules that split the images of a scene.
-
-`maskrf_core.datasets.records` has the records.
-"""
+"""The types that make a data set: its record, rules that split its images, and the frames that its reader returns."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from maskrf_core.datasets.files.image_files import image_size, list_images
+from maskrf_core.support.errors import DatasetError
 
 SplitKind = Literal["train", "validation", "test"]
 SplitRule = Callable[[str, Sequence[str], SplitKind], tuple[list[str], list[str]]]
@@ -100,7 +103,7 @@ class DataSet:
     example: str
     folders: tuple[str, ...]  # below the data root, the first one preferred; none for what comes with the package
     reader: str | Callable
-    """`module:function`, or the function itself: `NamedScene` → `Frame`s (`maskrf_core.datasets.readers.frames`)."""
+    """`module:function`, or the function itself: `NamedScene` → `Frame`s."""
     title: str = ""
     scenes_in: str = "."  # folder that holds the scenes' folders, below each of `folders`
     listed_size: str = ""  # last word of the names of its scenes where they are listed: the published size, for example
@@ -131,3 +134,60 @@ class DataSet:
     def parents(self, data_root: Path) -> list[Path]:
         """Return the folders that hold its scenes' folders, there or not."""
         return [data_root / folder / self.scenes_in for folder in self.folders]
+
+
+@dataclass(frozen=True)
+class NamedScene:
+    """A scene that was asked for by name, as its reader gets it."""
+
+    name: str
+    data_set: DataSet
+    words: tuple[str, ...]
+    """Words of the name that fill the placeholders of its data set's pattern; the first one is the scene's own."""
+    data_root: Path
+    folder: Path  # folder of the scene, which is there; the data root itself where the data set has no folders
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a scene, its camera and what is known of its depth.
+
+    Every field but the id may be a function without arguments, which reads the value when it is first asked for; what
+    it returns is kept, pictures excepted. Reading raises `DatasetError`, which names the file and a remedy.
+    """
+
+    image_id: str
+    image: Path | Callable[[], UInt8[np.ndarray, "height width 3"]]
+    """RGB; of a file as it is, which must have the frame's size, the path."""
+    K: Any  # 3×3 intrinsics of the image as returned, in pixels; the centre of the first pixel is (0, 0)
+    w2c: Any  # 3×4 world to camera, OpenCV axes
+    depth_range: Any  # (near, far) in scene units, 0 < near < far
+    size: Any  # (height, width) of the image as returned
+    mask: Callable[[], Bool[np.ndarray, "height width"]] | None = None  # true on the foreground; None: everywhere
+    depth: Callable[[], Float32[np.ndarray, "height width"] | None] | None = None
+    """z-depth, 0 where unknown; None: COLMAP's, where the data set's record says where that is kept."""
+    file: str = ""  # name of the image's file, where depth maps are called after it
+
+
+def downscale_ratio(name: str, asked: str, native: int) -> float:
+    """Return the side that a scene's name asks for over the images' own, in (0, 1]; 1 for `raw`.
+
+    Raises `DatasetError` where more is asked for than there is.
+    """
+    if asked != "raw" and int(asked) > native:
+        raise DatasetError(
+            f"{name}: {asked} pixels are asked for, but the images have {native} and are never enlarged. Open "
+            f"{name[: -len(asked)]}{native} instead."
+        )
+    return 1.0 if asked == "raw" else int(asked) / native
+
+
+def listed_width(images: Path, published: int) -> int:
+    """Return the width to list a scene at: the published one, or that of the folder's first image where it is smaller.
+
+    The published one too where no image can be read, which is said when the scene is opened.
+    """
+    try:
+        return min(published, image_size(list_images(images)[0])[1])
+    except DatasetError:
+        return published

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt16
 
-from maskrf_core.datasets.data_set import SplitKind
-from maskrf_core.datasets.readers.frames import Frame, NamedScene
+from maskrf_core.datasets.data_set import Frame, NamedScene, SplitKind
 from maskrf_core.support.errors import DatasetError
 
 DATA_FOLDER = Path(__file__).parent / "demo_scenes"

@@ -9,12 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from maskrf_core.datasets.data_set import DataSet, SplitKind
+from maskrf_core.datasets.data_set import DataSet, Frame, NamedScene, SplitKind
 from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.files.checked_files import find_scene_folder, scene_folders
 from maskrf_core.datasets.files.image_files import read_rgb
 from maskrf_core.datasets.files.scene_names import look_up, name_parts
-from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.support.errors import DatasetError
 

@@ -17,6 +17,7 @@ from torch.nn import functional
 from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.support.errors import DatasetError
 
+PICTURES = ("images", "masks", "depths", "true_depths")
 MARGIN = (0.025, 0.1)  # share of an object's range that is left before and behind it
 FLATTEST = 0.01  # an object's range is at least this share of the range it had, so that it never becomes empty
 JITTER, JITTER_PROBABILITY = 0.05, 0.05
@@ -103,11 +104,7 @@ def pad_by_reflection(views: Views, multiple: int) -> Views:
     return _pictures_changed(views, lambda picture: functional.pad(picture, padding, mode="reflect"), parts)
 
 
-def _pictures_changed(
-    views: Views,
-    change: Callable[[Tensor], Tensor],
-    parts: Sequence[str] = ("images", "masks", "depths", "true_depths"),
-) -> Views:
+def _pictures_changed(views: Views, change: Callable[[Tensor], Tensor], parts: Sequence[str] = PICTURES) -> Views:
     there = {part: picture for part in parts if (picture := getattr(views, part)) is not None}
     return views.replace(**{part: change(picture) for part, picture in there.items()})
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from maskrf_core.datasets.captures.capture_preparation import prepare_capture
 from maskrf_core.datasets.captures.capture_sources import list_photographs
 from maskrf_core.datasets.captures.prepared_capture import PreparedCapture, read_cameras
+from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.files.image_files import image_size
-from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.support.errors import DatasetError
 
 LISTED_SIZE = 800

@@ -11,10 +11,10 @@ from jaxtyping import Float, UInt8
 
 from maskrf_core.datasets.captures.colmap_models import ColmapModel, ColmapView, read_colmap_model
 from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths
+from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio
 from maskrf_core.datasets.files.checked_files import check_depth_range, path_inside, read_array, read_bytes
 from maskrf_core.datasets.files.image_files import image_size, read_image, read_rgb, shared_image_size
 from maskrf_core.datasets.files.resize import blur_against_aliasing, downscale_image, downscaled_size
-from maskrf_core.datasets.readers.frames import Frame, NamedScene, downscale_ratio
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.paths import cache_folder

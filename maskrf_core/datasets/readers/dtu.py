@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_intrinsics, check_w2c, read_array
 from maskrf_core.datasets.files.image_files import image_size, list_images, read_mask, read_rgb
 from maskrf_core.datasets.files.resize import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
-from maskrf_core.datasets.readers.frames import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.support.errors import DatasetError
 
 TRAINING_RANGE = (0.8, 4.0)

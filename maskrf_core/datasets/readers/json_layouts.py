@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.datasets.files.checked_files import check_intrinsics, check_w2c, path_inside, read_json, read_json_list
 from maskrf_core.datasets.files.image_files import image_size, read_image, shared_image_size
 from maskrf_core.datasets.files.resize import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
-from maskrf_core.datasets.readers.frames import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.support.errors import DatasetError
 
 RENDERS_RANGE, RIG_RANGE = (2.0, 6.0), (0.7, 100.0)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_w2c, read_array
 from maskrf_core.datasets.files.image_files import list_images, shared_image_size
-from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.support.errors import DatasetError, printable
 
 BOUND_AFTER_SCALING = 1 / 0.75  # poses are scaled so that the smallest bound becomes this
@@ -39,38 +39,31 @@ def read_iconic_scene(asked: NamedScene) -> list[Frame]:
 def _read_capture(asked: NamedScene, *, iconic: bool) -> list[Frame]:
     factor = int(asked.words[1])
     poses, ranges, (full_height, full_width, full_focal) = read_llff_poses(asked.folder / "poses_bounds.npy")
-    paths = _list_images(asked.folder, factor, len(poses))
-    height, width = size = shared_image_size(paths)
-    if abs(height - full_height / factor) > 1 or abs(width - full_width / factor) > 1:
-        raise DatasetError(
-            f"{paths[0].parent}: the images are {width}×{height}, but from poses_bounds.npy "
-            f"{full_width / factor:g}×{full_height / factor:g} is expected for factor {factor}. Make them again from "
-            "the originals."
-        )
-    focal = full_focal / factor if iconic else full_focal * width / full_width
-    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    rows = enumerate(zip(paths, poses, ranges, strict=True))
-    return [
-        Frame(str(row) if iconic else printable(path.stem), path, K, w2c, depth_range, size)
-        for row, (path, w2c, depth_range) in rows
-    ]
-
-
-def _list_images(folder: Path, factor: int, expected: int) -> list[Path]:
-    images = folder / ("images" if factor == 1 else f"images_{factor}")
+    images = asked.folder / ("images" if factor == 1 else f"images_{factor}")
     if not images.is_dir():
-        existing = sorted(path.name for path in folder.glob("images*") if path.is_dir())
+        existing = sorted(path.name for path in asked.folder.glob("images*") if path.is_dir())
         raise DatasetError(
             f"{images}: missing. Existing are {', '.join(existing) or 'none'}: ask for one of their factors, "
             "or make the folder by downscaling the photographs."
         )
     paths = list_images(images)
-    if len(paths) != expected:
+    if len(paths) != len(poses):
         raise DatasetError(
-            f"{images}: holds {len(paths)} images, but poses_bounds.npy has {expected} poses. "
+            f"{images}: holds {len(paths)} images, but poses_bounds.npy has {len(poses)} poses. "
             "Unpack the archive again: which image a pose belongs to is known by their order only."
         )
-    return paths
+    height, width = size = shared_image_size(paths)
+    if abs(height - full_height / factor) > 1 or abs(width - full_width / factor) > 1:
+        raise DatasetError(
+            f"{images}: the images are {width}×{height}, but from poses_bounds.npy "
+            f"{full_width / factor:g}×{full_height / factor:g} is expected for factor {factor}. Make them again from "
+            "the originals."
+        )
+    focal = full_focal / factor if iconic else full_focal * width / full_width
+    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    ids = [str(row) if iconic else printable(path.stem) for row, path in enumerate(paths)]
+    rows = zip(ids, paths, poses, ranges, strict=True)
+    return [Frame(image_id, path, K, w2c, depth_range, size) for image_id, path, w2c, depth_range in rows]
 
 
 def read_llff_poses(

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.datasets.files.checked_files import (
     check_depth_range,
     check_intrinsics,
@@ -20,7 +21,6 @@ from maskrf_core.datasets.files.checked_files import (
 from maskrf_core.datasets.files.image_files import image_size, list_images, read_mask, read_rgb, read_sixteen_bits
 from maskrf_core.datasets.files.resize import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
 from maskrf_core.datasets.files.scene_names import misnamed
-from maskrf_core.datasets.readers.frames import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.support.errors import DatasetError
 
 MASKED = "_masked"
