@@ -41,7 +41,7 @@ class EveryNth:
         return references, list(references) if kind == "train" else queries
 
 
-def nerf_synthetic_split(name: str, image_ids: Sequence[str], kind: SplitKind) -> tuple[list[str], list[str]]:
+def split_renders(name: str, image_ids: Sequence[str], kind: SplitKind) -> tuple[list[str], list[str]]:
     """Return the train frames as references; validation queries are the published six, as far as they exist."""
     train, queries = ([each for each in image_ids if each.startswith(f"{part}-")] for part in ("train", kind))
     if kind != "validation":

@@ -105,9 +105,8 @@ def inspect(
 
 def inspect_scenes(names: Sequence[str], data_root: str | Path, depth: Thoroughness = "thorough") -> list[SceneReport]:
     """Look at scenes by name; a bar shows how far."""
-    return [
-        inspect_scene(name, data_root, depth) for name in tracked(names, total=len(names), title="looking at scenes")
-    ]
+    progress = tracked(names, total=len(names), title="looking at scenes")
+    return [inspect_scene(name, data_root, depth) for name in progress]
 
 
 def inspect_scene(name: str, data_root: str | Path, depth: Thoroughness = "thorough") -> SceneReport:

@@ -2,14 +2,7 @@
 
 from collections.abc import Iterable, Set
 
-from maskrf_core.datasets.data_set import (
-    ColmapDepth,
-    DataSet,
-    EveryNth,
-    FrameWindow,
-    NearestViews,
-    nerf_synthetic_split,
-)
+from maskrf_core.datasets.data_set import ColmapDepth, DataSet, EveryNth, FrameWindow, NearestViews, split_renders
 
 READERS = "maskrf_core.datasets.readers"
 IBRNET = "https://github.com/googleinterns/IBRNet"
@@ -205,7 +198,7 @@ _RECORDS = (
         scenes=8,
         reader=f"{READERS}.json_layouts:read_renders",
         names=f"{READERS}.json_layouts:render_names",
-        split=nerf_synthetic_split,
+        split=split_renders,
         colmap_depth=ColmapDepth((IN_SCENE % "png",), within_mask=True),
         archive_pattern=r"<scene>/transforms_train\.json",
         checkpoint_folders=("nerf",),

@@ -124,9 +124,6 @@ def find_groups(settings: DataSettings) -> tuple[dict[str, dict[str, bool]], lis
     """Find the scenes that `train_scenes` names: (data set → scene → whether it is named singly, absent data sets).
 
     Scenes that are held out for tests are not among those of a whole data set.
-
-    Raises:
-        DatasetError: no data set is there, or a data set is unknown.
     """
     groups: dict[str, dict[str, bool]] = {}
     absent, held_out = [], held_out_places()
@@ -171,9 +168,6 @@ def fingerprints(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneVi
     """Fingerprint every scene, or data set that is named as a whole.
 
     That of a whole data set is of the names of its scenes and of the first of them; it does not see into the others.
-
-    Raises:
-        DatasetError: what is looked at is missing or broken.
     """
     alone = isinstance(scenes, OneScene)
     singly = [scenes.views] if alone else scenes.singly.values()

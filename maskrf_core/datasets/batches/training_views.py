@@ -49,9 +49,6 @@ def draw_views(
 
     The query itself is among the candidates with probability `settings.query_kept`. For a training of this scene
     `alone` there is one rule for all data sets, and no view but its training views.
-
-    Raises:
-        DatasetError: the scene has too few views.
     """
     pool, queries = (views.training_ids, views.training_ids) if alone else views.scene.split("train")
     rule = None if alone else record_of(views.scene.name).view_pool

@@ -82,9 +82,6 @@ def read_dtu_cameras(path: Path, count: int) -> list[tuple[Float[np.ndarray, "3 
     """Decompose `world_mat_i` of `cameras.npz`, i = 0 … count-1, into (K, w2c) in the frame of `scale_mat_i`.
 
     K is for images of their native size; the world is scaled so that the object lies in the unit sphere.
-
-    Raises:
-        DatasetError: the file is missing, damaged or holds another number of cameras; a matrix is no projection.
     """
     arrays = _read_matrices(path)
     found = sum(key.startswith("world_mat_") and key[10:].isdigit() for key in arrays)

@@ -72,10 +72,6 @@ def read_llff_poses(
     """Read, check, scale by 1/(0.75 · smallest bound), recentre by the average pose, and turn to OpenCV axes.
 
     Returns w2c, (near, far), and (height, width, focal length in pixels) of the full photographs.
-
-    Raises:
-        DatasetError: the file is missing or not n×17 finite numbers; a pose is no rotation, a bound not 0 < near < far,
-            or the photographs' size and focal length are not positive and the same in every row.
     """
     rows = read_array(path, (None, 17))
     matrices, bounds = rows[:, :15].reshape(-1, 3, 5), rows[:, 15:]
@@ -97,11 +93,7 @@ def read_llff_poses(
 
 
 def average_pose(c2w: Float[np.ndarray, "view 3 4"], where: str) -> Float[np.ndarray, "3 4"]:
-    """Average poses: mean centre; axes [right, up, back] from the summed back and up directions, right = up × back.
-
-    Raises:
-        DatasetError: the views look in opposite directions, so that they have no average.
-    """
+    """Average poses: mean centre; axes [right, up, back] from the summed back and up directions, right = up × back."""
     back, up = c2w[:, :, 2].sum(0), c2w[:, :, 1].sum(0)
     right = np.cross(up, back)
     if min(np.linalg.norm(back), np.linalg.norm(right)) < 1e-6 * len(c2w):
