@@ -19,9 +19,9 @@ import psutil
 import torch
 from torch.utils.benchmark import Timer
 
-from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.mixture import Mixture
+from maskrf_core.datasets.batches.scene_views import ImageCache
 from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config

@@ -24,11 +24,12 @@ from maskrf_core.datasets.captures.colmap_models import is_colmap_model
 from maskrf_core.datasets.captures.depth_ranges import ranges_from_points, ranges_from_sweep, wide_ranges
 from maskrf_core.datasets.captures.lens_camera import pinhole_intrinsics, undistort
 from maskrf_core.datasets.captures.structure_from_motion import photograph_name, reconstruct
+from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.files import checked_files
 from maskrf_core.datasets.files.image_files import downscaled_size, read_image, read_rgb
 from maskrf_core.datasets.files.scene_names import name_parts
-from maskrf_core.datasets.readers.frames import Frame, FrameScene, NamedScene
 from maskrf_core.datasets.records import DATA_SETS
+from maskrf_core.datasets.scene import FrameScene
 from maskrf_core.support.atomic_files import write_json
 from maskrf_core.support.errors import DatasetError, NotPreparedError, printable
 from maskrf_core.support.paths import cache_folder
