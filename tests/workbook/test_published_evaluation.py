@@ -9,7 +9,7 @@ import torch
 
 from maskrf_core.workbook.execution import NOTEBOOKS, execute
 from maskrf_core.workbook.experiments.comparison import folder_name
-from maskrf_core.workbook.figures.results import read_pictures
+from maskrf_core.workbook.figures.panels import read_pictures
 from tests.datasets.readers.trees import dtu_test
 
 SCENE = "dtu_test/birds/black_40"

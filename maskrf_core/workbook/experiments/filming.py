@@ -11,7 +11,7 @@ from maskrf_core.rendering.path_rendering import RenderedPath, render_path
 from maskrf_core.settings.config import Config
 from maskrf_core.workbook.experiments.comparison import Method
 from maskrf_core.workbook.figures import show
-from maskrf_core.workbook.figures.results import frame_strip
+from maskrf_core.workbook.figures.panels import frame_strip
 
 LARGEST_EMBEDDED = 60_000
 """Bytes of a video on a page; larger ones are named only."""

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from maskrf_core.runs import Run
 from maskrf_core.workbook.experiments import experiments
 from maskrf_core.workbook.experiments.following import train
-from maskrf_core.workbook.figures import training_curves as training
+from maskrf_core.workbook.figures import plots
 from maskrf_core.workbook.parameters.parameters import FinetuneParameters
 
 FINETUNED, SCRATCH = "masked-pretrained, then finetuned", "from scratch"
@@ -76,10 +76,10 @@ class CrossScene:
         return {name: Compared(run, run.renders / self.split) for name, run in self.runs.items()}
 
     def psnr_curve(self) -> Figure:
-        return training.validation_curves(experiments.histories(self.runs))
+        return plots.validation_curves(experiments.histories(self.runs))
 
     def loss_curve(self) -> Figure:
-        return training.colour_curves(experiments.histories(self.runs))
+        return plots.colour_curves(experiments.histories(self.runs))
 
     def record(self, tables: Mapping[str, pd.DataFrame]) -> None:
         for name, run in self.runs.items():
@@ -102,10 +102,10 @@ class PerScene:
         return {BEFORE: before, AFTER: Compared(self.run, self.run.renders / self.split)}
 
     def psnr_curve(self) -> Figure:
-        return training.test_curve(self.run.metrics())
+        return plots.test_curve(self.run.metrics())
 
     def loss_curve(self) -> Figure:
-        return training.loss_curves(self.run.metrics())
+        return plots.loss_curves(self.run.metrics())
 
     def record(self, tables: Mapping[str, pd.DataFrame]) -> None:
         views = {"total_steps": experiments.total_steps(self.run), "views": len(tables[AFTER])}

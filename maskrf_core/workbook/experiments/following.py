@@ -12,8 +12,7 @@ from maskrf_core.support.paths import display_path
 from maskrf_core.support.progress import Progress, someone_watches
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done, steps_done
-from maskrf_core.workbook.figures import png_of
-from maskrf_core.workbook.figures import training_curves as training
+from maskrf_core.workbook.figures import plots, png_of
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_PLOTS = 5.0
@@ -93,7 +92,7 @@ class _Watched:
         metrics = self._run.metrics()
         if (metrics["phase"] == "train").sum() > 1 and len(metrics) != self._rows:
             self._rows = len(metrics)
-            self._plot.value = png_of(training.loss_curves(metrics))
+            self._plot.value = png_of(plots.loss_curves(metrics))
 
     def close(self) -> None:
         self._draw()

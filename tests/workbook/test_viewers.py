@@ -1,7 +1,7 @@
 """The epipolar picture, fixed on a page and with sliders in an open notebook."""
 
 from maskrf_core.datasets.scene import open_scene
-from maskrf_core.workbook.viewers import viewers
+from maskrf_core.workbook import viewers
 
 
 def test_a_page_shows_the_fixed_point(tmp_path):

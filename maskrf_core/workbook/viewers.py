@@ -17,40 +17,10 @@ from maskrf_core.workbook.figures import png_of, show
 from maskrf_core.workbook.figures.camera_pictures import epipolar_lines
 
 SAMPLES, TICKS, NEIGHBOURS = 200, 5, 3
+DepthMaps = Mapping[str, Float[np.ndarray, "height width"]]  # by view; 0 = unknown
 
 
-def epipolar_picture(
-    scene: Scene,
-    here: str,
-    candidates: Sequence[str],
-    xy: tuple[float, float],
-    depths: Mapping[str, Float[np.ndarray, "height width"]],
-) -> Figure:
-    """Draw a pixel of one view, and its epipolar lines from near to far in the views nearest to it.
-
-    `depths` are depth maps by view (0 = unknown): if the pixel's is known, the point itself is marked too.
-    """
-    near, far = scene.depth_range(here)
-    samples, ticks = (1 / np.linspace(1 / near, 1 / far, count) for count in (SAMPLES, TICKS))
-    others = nearest_views(scene, here, candidates, NEIGHBOURS)
-    segments = {name: epipolar_segment(scene, here, name, xy, samples)[:2] for name in others}
-    known = np.zeros(0)
-    if here in depths:
-        height, width = depths[here].shape
-        value = depths[here][min(round(xy[1]), height - 1), min(round(xy[0]), width - 1)]
-        known = np.array([value] if value > 0 else [], float)
-    found = {name: epipolar_segment(scene, here, name, xy, known)[:2] for name in others if len(known)}
-    images = {name: scene.image(name) for name in [here, *others]}
-    return epipolar_lines(here, xy, images, segments, found, ticks.tolist())
-
-
-def epipolar_check(
-    scene: Scene,
-    candidates: Sequence[str],
-    point: str | None,
-    depths: Mapping[str, Float[np.ndarray, "height width"]],
-    path: Path,
-) -> Image:
+def epipolar_check(scene: Scene, candidates: Sequence[str], point: str | None, depths: DepthMaps, path: Path) -> Image:
     """Show the picture at `point` ("x, y", or a strong corner) of the middle view; sliders move it if a person watches.
 
     Raises:
@@ -60,22 +30,42 @@ def epipolar_check(
     xy = point_of(point, scene, here)
     if in_watched_notebook():
         display(_sliders(scene, candidates, here, xy, depths))
-    return show(epipolar_picture(scene, here, candidates, xy, depths), path)
+    return show(_epipolar_picture(scene, candidates, here, xy, depths), path)
 
 
-def _sliders(scene: Scene, candidates: Sequence[str], here: str, xy: tuple[float, float], depths) -> ipywidgets.Widget:
-    height, width = scene.image(here).shape[:2]
+def _epipolar_picture(
+    scene: Scene, candidates: Sequence[str], here: str, xy: tuple[float, float], depths: DepthMaps
+) -> Figure:
+    """Draw a pixel of one view, and its epipolar lines from near to far in the views nearest to it.
+
+    If the pixel's depth is known, the point itself is marked too.
+    """
+    near, far = scene.depth_range(here)
+    samples, ticks = (1 / np.linspace(1 / near, 1 / far, count) for count in (SAMPLES, TICKS))
+    others = nearest_views(scene, here, candidates, NEIGHBOURS)
+    segments = {name: epipolar_segment(scene, here, name, xy, samples)[:2] for name in others}
+    found = {}
+    if here in depths:
+        row, column = np.clip(np.round(xy[::-1]), 0, np.subtract(depths[here].shape, 1)).astype(int)
+        if (depth := depths[here][row, column]) > 0:
+            found = {name: epipolar_segment(scene, here, name, xy, np.array([depth], float))[:2] for name in others}
+    images = {name: scene.image(name) for name in [here, *others]}
+    return epipolar_lines(here, xy, images, segments, found, ticks.tolist())
+
+
+def _sliders(
+    scene: Scene, candidates: Sequence[str], here: str, xy: tuple[float, float], depths: DepthMaps
+) -> ipywidgets.Widget:
     view = ipywidgets.Dropdown(options=list(candidates), value=here, description="view")
     x, y = (
         ipywidgets.IntSlider(round(value), 0, size - 1, description=name, continuous_update=False)
-        for name, value, size in [("x", xy[0], width), ("y", xy[1], height)]
+        for name, value, size in zip("xy", xy, scene.image(here).shape[1::-1], strict=True)
     )
     page = ipywidgets.Image(format="png")  # a picture that is sent to the page would be kept in its report each time
 
     def draw(_change=None) -> None:
-        sizes = scene.image(view.value).shape
-        x.max, y.max = sizes[1] - 1, sizes[0] - 1
-        page.value = png_of(epipolar_picture(scene, view.value, candidates, (float(x.value), float(y.value)), depths))
+        y.max, x.max = np.subtract(scene.image(view.value).shape[:2], 1).tolist()
+        page.value = png_of(_epipolar_picture(scene, candidates, view.value, (float(x.value), float(y.value)), depths))
 
     for knob in (view, x, y):
         knob.observe(draw, names="value")
