@@ -1,16 +1,13 @@
 """Execute the notebooks, with everything they print seen while it happens."""
 
 import sys
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import TextIOBase
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
-from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 from maskrf_core.support.paths import ROOT
@@ -18,23 +15,8 @@ from maskrf_core.workbook.reports.keeping import keep
 
 NOTEBOOKS = ROOT / "notebooks"
 KERNEL = "python3"
+# Without it every kernel warns on the terminal that its port on this machine is not encrypted.
 QUIET_KERNEL = ["--IPKernelApp.log_level=50"]
-"""Without it every kernel warns on the terminal that its port on this machine is not encrypted."""
-
-
-@dataclass(frozen=True)
-class Execution:
-    """A notebook that was executed, how long it took, and what stopped it."""
-
-    name: str
-    output: Path
-    seconds: float
-    error: str | None
-
-    @property
-    def notebook(self) -> NotebookNode:
-        """Read the executed notebook."""
-        return nbformat.read(self.output, as_version=4)
 
 
 class Indented:
@@ -42,6 +24,7 @@ class Indented:
 
     def __init__(self, stream: TextIOBase, indent: str = "    "):
         self._stream, self._indent, self._at_start = stream, indent, True
+        self.flush = stream.flush
 
     def write(self, text: str) -> int:
         """Write as to any text stream."""
@@ -50,10 +33,6 @@ class Indented:
             self._at_start = line.endswith(("\n", "\r"))
         return len(text)
 
-    def flush(self) -> None:
-        """Flush as of any text stream."""
-        self._stream.flush()
-
 
 def notebooks() -> list[Path]:
     """Return all notebooks, in their order."""
@@ -61,20 +40,15 @@ def notebooks() -> list[Path]:
 
 
 def execute(
-    notebook: Path,
-    output: Path,
-    *,
-    parameters: Mapping[str, Any] | None = None,
-    stream: TextIOBase | None = None,
-) -> Execution:
+    notebook: Path, output: Path, *, parameters: Mapping[str, Any] | None = None, stream: TextIOBase | None = None
+) -> str | None:
     """Execute a notebook with the parameters it has, or others; what it prints goes to `stream` (the terminal) at once.
 
     The executed notebook is written to `output`, also if a cell fails. Its last cell keeps a report in the run folder;
-    if it does not get that far, its page is written beside `output`.
+    if it does not get that far, its page is written beside `output`, and the error is returned.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     live = Indented(stream or sys.stdout)
-    start, error = time.perf_counter(), None
     try:
         papermill.execute_notebook(
             str(notebook),
@@ -88,8 +62,6 @@ def execute(
             extra_arguments=QUIET_KERNEL,
         )
     except PapermillExecutionError as failure:
-        error = f"{failure.ename}: {failure.evalue}"
-    execution = Execution(notebook.stem, output, time.perf_counter() - start, error)
-    if error is not None:
-        keep(execution.notebook, output.parent, name=output.stem)
-    return execution
+        keep(nbformat.read(output, 4), output.parent, name=output.stem)
+        return f"{failure.ename}: {failure.evalue}"
+    return None

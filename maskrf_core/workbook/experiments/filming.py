@@ -9,6 +9,7 @@ from IPython.display import Image, Markdown, Video
 from maskrf_core.datasets.batches.scene_views import expand_scene_names
 from maskrf_core.rendering.path_rendering import RenderedPath, render_path
 from maskrf_core.settings.config import Config
+from maskrf_core.support.paths import display_path
 from maskrf_core.workbook.experiments.comparison import Method
 from maskrf_core.workbook.figures import show
 from maskrf_core.workbook.figures.panels import frame_strip

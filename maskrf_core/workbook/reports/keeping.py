@@ -5,21 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.paths import ROOT, display_path
 from maskrf_core.workbook.recording import ExecutedCell, executed_cells
-from maskrf_core.workbook.reports.index import write_index
-from maskrf_core.workbook.reports.page import report_page
+from maskrf_core.workbook.reports.pages import report_page, write_index
 
 LARGEST = 5_000_000  # bytes of a page
 INJECTED = "# Parameters"  # first line of the cell in which papermill sets parameters
-SAVE_FIRST = (
-    "no report was kept: {count} cells of {name} did not run as they are saved, or not in their order. Save the "
-    "notebook and run this cell again; if it still says so, run all cells."
-)
 
 
 def keep_this_notebook(folder: Path, runs_root: Path, *, name: str) -> None:
@@ -33,13 +29,16 @@ def keep_this_notebook(folder: Path, runs_root: Path, *, name: str) -> None:
         print("no report was kept: no notebook runs here")
         return
     session, committed = Path(os.environ.get("JPY_SESSION_NAME", "")), ROOT / "notebooks" / f"{name}.ipynb"
-    opened = read(session) if session.suffix == ".ipynb" and session.is_file() else None
+    opened = nbformat.read(session, 4) if session.suffix == ".ipynb" and session.is_file() else None
     # A session that only came down from a kernel above is not this notebook's: it lacks the calling cell.
     is_opened = opened is not None and _last_place(opened, ran[-1]) is not None
-    saved = opened if is_opened else read(committed) if committed.is_file() else new_notebook()
+    saved = opened if is_opened else nbformat.read(committed, 4) if committed.is_file() else new_notebook()
     notebook, faults = executed_notebook(saved, ran)
     if is_opened and faults:
-        print(SAVE_FIRST.format(count=faults, name=session.name))
+        print(
+            f"no report was kept: {faults} cells of {session.name} did not run as they are saved, or not in their "
+            "order. Save the notebook and run this cell again; if it still says so, run all cells."
+        )
     else:
         print(f"report in {display_path(keep(notebook, folder, runs_root, name=name))}")
 
@@ -50,23 +49,18 @@ def keep(notebook: NotebookNode, folder: Path, runs_root: Path | None = None, *,
     With `runs_root` its index is written again. Returns the page; the notebook if the page would be larger than 5 MB.
     """
     kept, page = folder / f"{name}.ipynb", folder / f"{name}.html"
+    CoalesceStreamsPreprocessor().preprocess(notebook, {})
     write_text(kept, nbformat.writes(notebook) + "\n")
     html = report_page(notebook, folder, name)
-    if is_too_large := len(html.encode()) > LARGEST:
+    size = len(html.encode())
+    if size > LARGEST:
         page.unlink(missing_ok=True)  # it tells of an earlier run
-        print(
-            f"no page: {len(html) / 1e6:.1f} MB are more than {LARGEST / 1e6:.0f}; print less, or draw smaller pictures"
-        )
+        print(f"no page: {size / 1e6:.1f} MB are more than {LARGEST / 1e6:.0f}; print less, or draw smaller pictures")
     else:
         write_text(page, html)
     if runs_root is not None:
         write_index(runs_root)
-    return kept if is_too_large else page
-
-
-def read(file: Path) -> NotebookNode:
-    """Read a notebook in the newest format."""
-    return nbformat.read(file, as_version=4)
+    return kept if size > LARGEST else page
 
 
 def executed_notebook(saved: NotebookNode, ran: Sequence[ExecutedCell]) -> tuple[NotebookNode, int]:
@@ -86,24 +80,19 @@ def executed_notebook(saved: NotebookNode, ran: Sequence[ExecutedCell]) -> tuple
     executed, text_from, faults = [], 0, sum(map(_is_code, cells)) - len(found)
     # In an open notebook, what ran before its first cell was tried out in passing; papermill puts parameters there.
     for number in range(before if found and ran[-1].cell_id else 0, len(ran)):
+        cell = new_code_cell(ran[number].source, outputs=ran[number].outputs, execution_count=number + 1)
         if number in found:
-            executed += [cell for cell in cells[text_from : found[number]] if cell.cell_type != "code"]
-            executed.append(_executed(ran[number], number, cells[found[number]]))
+            executed += [text for text in cells[text_from : found[number]] if text.cell_type != "code"]
+            cell.update({key: value for key, value in cells[found[number]].items() if key in ("id", "metadata")})
             text_from = found[number] + 1
         elif not any(at > number and _is(cells[place], ran[number]) for at, place in found.items()):
-            executed.append(_executed(ran[number], number))
-            faults += any(_is(cell, ran[number]) for cell in cells)
+            if cell.source.startswith(INJECTED):
+                cell.metadata.tags = ["injected-parameters"]
+            faults += any(_is(saved_cell, ran[number]) for saved_cell in cells)
+        else:
+            continue
+        executed.append(cell)
     return nbformat.from_dict({**saved, "cells": executed}), faults
-
-
-def _executed(ran: ExecutedCell, number: int, saved: NotebookNode | None = None) -> NotebookNode:
-    """Return a cell with the source and outputs that the kernel had, and the tags by which papermill finds it."""
-    cell = new_code_cell(ran.source, outputs=ran.outputs, execution_count=number + 1)
-    if saved is not None:
-        cell.update({name: saved[name] for name in ("id", "metadata") if name in saved})
-    elif ran.source.startswith(INJECTED):
-        cell.metadata.tags = ["injected-parameters"]
-    return cell
 
 
 def _last_place(saved: NotebookNode, ran: ExecutedCell) -> int | None:
@@ -116,6 +105,6 @@ def _is_code(cell: NotebookNode) -> bool:
 
 def _is(cell: NotebookNode, ran: ExecutedCell) -> bool:
     """Return whether a saved cell is the one that ran: the same id, or the same source if no id is known."""
-    if not _is_code(cell):
-        return False
-    return cell.id == ran.cell_id if ran.cell_id and "id" in cell else cell.source.strip() == ran.source.strip()
+    if ran.cell_id and "id" in cell:
+        return _is_code(cell) and cell.id == ran.cell_id
+    return _is_code(cell) and cell.source.strip() == ran.source.strip()
