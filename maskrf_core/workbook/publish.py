@@ -68,13 +68,14 @@ def kernelspec() -> dict[str, str]:
 
 
 def page_faults(page: NotebookNode, paths: Iterable[str]) -> list[str]:
-    """Name what keeps an executed notebook off the page: its size, a path of the machine in an output, or an error."""
+    """Name what keeps an executed notebook off the page: its size, an error, or a path, or one below it, that shows."""
     size = len(nbformat.writes(page).encode())
     faults = [f"{size} bytes: more than {LARGEST}; draw smaller or fewer figures"] if size > LARGEST else []
     for cell in page.cells:
         for output in cell.get("outputs", []):
             text = output_text(output)
-            faults += [f"cell {cell.id} shows the path {path}" for path in paths if shows_path(text, path)]
+            shown = [path for path in paths if re.search(rf"(?<![\w.]){re.escape(path)}(?![\w-])", text)]
+            faults += [f"cell {cell.id} shows the path {path}" for path in shown]
             if output.output_type == "error":
                 faults.append(f"cell {cell.id} ends in {output.ename}")
     return faults
@@ -84,11 +85,6 @@ def output_text(output: NotebookNode) -> str:
     """Return all of an output that can be read: prints, tables, tracebacks; not the bytes of pictures."""
     readable = [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/")]
     return "\n".join([output.get("text", ""), *output.get("traceback", []), *readable])
-
-
-def shows_path(text: str, path: str) -> bool:
-    """Return whether a path, or one below it, stands in a text."""
-    return re.search(rf"(?<![\w.]){re.escape(path)}(?![\w-])", text) is not None
 
 
 def machine_paths() -> list[str]:

@@ -13,10 +13,10 @@ from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.progress import in_watched_notebook
 from maskrf_core.workbook.experiments.data_checks import nearest_views
 from maskrf_core.workbook.experiments.epipolar_geometry import epipolar_segment, point_of
-from maskrf_core.workbook.figures import png_of, show
-from maskrf_core.workbook.figures.camera_pictures import epipolar_lines
+from maskrf_core.workbook.figures import draw_picture, new_figure, png_of, show
+from maskrf_core.workbook.figures.camera_pictures import draw_epipolar_line
 
-SAMPLES, TICKS, NEIGHBOURS = 200, 5, 3
+SAMPLES, TICKS, NEIGHBOURS, POINT = 200, 5, 3, "red"
 DepthMaps = Mapping[str, Float[np.ndarray, "height width"]]  # by view; 0 = unknown
 
 
@@ -42,15 +42,25 @@ def _epipolar_picture(
     """
     near, far = scene.depth_range(here)
     samples, ticks = (1 / np.linspace(1 / near, 1 / far, count) for count in (SAMPLES, TICKS))
-    others = nearest_views(scene, here, candidates, NEIGHBOURS)
-    segments = {name: epipolar_segment(scene, here, name, xy, samples)[:2] for name in others}
-    found = {}
+    known = np.zeros(0)
     if here in depths:
         row, column = np.clip(np.round(xy[::-1]), 0, np.subtract(depths[here].shape, 1)).astype(int)
-        if (depth := depths[here][row, column]) > 0:
-            found = {name: epipolar_segment(scene, here, name, xy, np.array([depth], float))[:2] for name in others}
-    images = {name: scene.image(name) for name in [here, *others]}
-    return epipolar_lines(here, xy, images, segments, found, ticks.tolist())
+        known = np.array([depth for depth in [depths[here][row, column]] if depth > 0], float)
+    others = nearest_views(scene, here, candidates, NEIGHBOURS)
+    height, width = scene.image(here).shape[:2]
+    figure, (grid,) = new_figure(2.1 * (1 + len(others)), 2.1 * height / width + 0.75, 1, 1 + len(others))
+    draw_picture(grid[0], scene.image(here), f"{here}: the point")
+    grid[0].plot(*xy, "+", color=POINT, markersize=12, markeredgewidth=2)
+    crossed = 0
+    for axes, other in zip(grid[1:], others, strict=True):
+        line, marks, point = (epipolar_segment(scene, here, other, xy, at).pixels_xy for at in (samples, ticks, known))
+        crossed += draw_epipolar_line(axes, scene.image(other), other, line, marks, ticks.tolist())
+        axes.plot(*point.T, "o", color=POINT, markersize=8, markerfacecolor="none", markeredgewidth=1.5)
+    depth = f"at its depth {known[0]:.3g} in the rings" if len(known) else "depth unknown"
+    line = f"The line of ({xy[0]:.0f}, {xy[1]:.0f}) from near to far"
+    figure.suptitle(f"{line}: in {crossed} of {len(others)} neighbours; {depth}", fontsize=10)
+    figure.supxlabel(f"numbers on the lines: z-depth in {here} [scene units]", fontsize=8)
+    return figure
 
 
 def _sliders(

@@ -22,6 +22,8 @@ def test_sliders_draw_again_and_stay_in_the_image(tmp_path, monkeypatch):
     viewers.epipolar_check(scene, scene.image_ids, "43, 55", {}, tmp_path / "e.png")
     (box,) = displayed
     assert "(43, 55)" in drawn[0].get_suptitle()
+    assert "of 3 neighbours; depth unknown" in drawn[0].get_suptitle()
+    assert drawn[0].axes[0].lines[0].get_xydata().tolist() == [[43, 55]]
     view, x, y = box.children[0].children
     assert (x.value, y.value, x.max, y.max) == (43, 55, 95, 95)
     x.value = 20

@@ -1,23 +1,21 @@
 """Draw where cameras stand, and where a point of one view lies in others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.spatial import KDTree
 
 from maskrf_core.workbook.figures import draw_picture, new_figure
 
-# Pixels xy of an epipolar line, NaN behind the camera, and the z-depths in the first view that they stand for.
-Segment = tuple[Float[np.ndarray, "_ 2"], Float[np.ndarray, "_"]]
 REFERENCE, QUERY = "tab:blue", "tab:orange"
 MOST_FRUSTA = 40  # more cameras than these are drawn as points, between frusta
 SHOWN_RANGES = 3  # cameras whose space between near and far is drawn
 # Largest depth that is drawn: the larger of these multiples of near and of the cameras' distance from their middle.
 REACH_OF_NEAR, REACH_OF_SPREAD = 5, 2
-LINE, POINT = "yellow", "red"
+LINE = "yellow"
 # Part of an image that is shown around a short line: lengths of it, and pixels at least.
 WINDOW, SMALLEST_WINDOW = 2.5, 48.0
 
@@ -87,58 +85,34 @@ def _draw_solid(
     axes.plot(*edges.reshape(-1, 3).T, color=colour, linewidth=0.5, linestyle=style)
 
 
-def epipolar_lines(
-    here: str,
-    xy: tuple[float, float],
-    images: Mapping[str, UInt8[np.ndarray, "_ _ 3"]],
-    segments: Mapping[str, Segment],
-    found: Mapping[str, Segment],
-    ticks: Sequence[float],
-) -> Figure:
-    """Draw a point of view `here`, and its epipolar line from near to far in other views, with `ticks` of depth.
+def draw_epipolar_line(
+    axes: Axes,
+    image: UInt8[np.ndarray, "_ _ 3"],
+    name: str,
+    line: Float[np.ndarray, "sample 2"],
+    ticks: Float[np.ndarray, "tick 2"],
+    depths: Sequence[float],
+) -> bool:
+    """Draw an image with a line of pixels xy, NaN behind the camera, numbered at `ticks` with depths.
 
-    `segments` have many samples for the line; `found` the one sample at the point's depth, if that is known.
+    Of a short line only the surroundings are shown, and only numbers that do not cover each other. Returns whether any
+    of the line is in the image.
     """
-    shape = images[here].shape
-    depth = f"at its depth {next(iter(found.values()))[1][0]:.3g} in the rings" if found else "depth unknown"
-    crossed = sum(_is_inside(pixels, images[name].shape).any() for name, (pixels, _) in segments.items())
-    line = f"The line of ({xy[0]:.0f}, {xy[1]:.0f}) from near to far"
-    title = f"{line}: in {crossed} of {len(segments)} neighbours; {depth}"
-    columns = 1 + len(segments)
-    figure, (grid,) = new_figure(2.1 * columns, 2.1 * shape[0] / shape[1] + 0.75, 1, columns, title)
-    draw_picture(grid[0], images[here], f"{here}: the point")
-    grid[0].plot(*xy, "+", color=POINT, markersize=12, markeredgewidth=2)
-    for axes, (name, (pixels, depths)) in zip(grid[1:], segments.items(), strict=True):
-        seen = pixels[np.isfinite(pixels).all(axis=1)]
-        side = max(WINDOW * float(np.ptp(seen, axis=0).max()), SMALLEST_WINDOW) if len(seen) else np.inf
-        is_short = side < images[name].shape[1] / 2
-        side = side if is_short else images[name].shape[1]
-        draw_picture(axes, images[name], f"{name}, enlarged" if is_short else name)
-        axes.plot(*pixels.T, color=LINE, linewidth=1.2)
-        at = pixels[[np.abs(depths - tick).argmin() for tick in ticks]]
-        inside = _is_inside(at, images[name].shape)
-        _mark_depths(axes, at[inside], np.asarray(ticks)[inside], 0.12 * side)
-        for x, y in found[name][0] if name in found else []:
-            axes.plot(x, y, "o", color=POINT, markersize=8, markerfacecolor="none", markeredgewidth=1.5)
-        if is_short:
-            x, y = seen.mean(axis=0)
-            axes.set(xlim=(x - side / 2, x + side / 2), ylim=(y + side / 2, y - side / 2))
-    figure.supxlabel(f"numbers on the lines: z-depth in {here} [scene units]", fontsize=8)
-    return figure
-
-
-def _mark_depths(
-    axes: Axes, pixels: Float[np.ndarray, "tick 2"], depths: Float[np.ndarray, "tick"], apart: float
-) -> None:
-    """Draw dots at depths, with numbers as far as they are `apart` pixels and do not cover each other."""
-    written = np.full(2, np.inf)
-    for at, depth in zip(pixels, depths, strict=True):
-        axes.plot(*at, ".", color=LINE, markersize=5)
-        if not np.abs(at - written).max() < apart:
-            axes.annotate(f"{depth:.3g}", at, (3, 3), textcoords="offset points", fontsize=7, color=LINE)
-            written = at
-
-
-def _is_inside(pixels: Float[np.ndarray, "_ 2"], shape: tuple[int, ...]) -> Bool[np.ndarray, "_"]:
-    """Return whether pixels xy are in an image of a shape; those that are NaN are not."""
-    return ((pixels >= -0.5) & (pixels <= [shape[1] - 0.5, shape[0] - 0.5])).all(axis=-1)
+    height, width = image.shape[:2]
+    seen = line[np.isfinite(line).all(axis=1)]
+    side = max(WINDOW * float(np.ptp(seen, axis=0).max()), SMALLEST_WINDOW) if len(seen) else np.inf
+    is_short = side < width / 2
+    draw_picture(axes, image, f"{name}, enlarged" if is_short else name)
+    axes.plot(*line.T, color=LINE, linewidth=1.2)
+    low, high = np.array([-0.5, -0.5]), np.array([width - 0.5, height - 0.5])
+    apart, written = 0.12 * (side if is_short else width), np.full(2, np.inf)
+    for at, depth in zip(ticks, depths, strict=True):
+        if ((low <= at) & (at <= high)).all():
+            axes.plot(*at, ".", color=LINE, markersize=5)
+            if not np.abs(at - written).max() < apart:
+                axes.annotate(f"{depth:.3g}", at, (3, 3), textcoords="offset points", fontsize=7, color=LINE)
+                written = at
+    if is_short:
+        x, y = seen.mean(axis=0)
+        axes.set(xlim=(x - side / 2, x + side / 2), ylim=(y + side / 2, y - side / 2))
+    return bool(((low <= seen) & (seen <= high)).all(axis=1).any())

@@ -22,32 +22,29 @@ def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Fig
     rows = metrics[metrics["phase"] == "train"].set_index("step", drop=False)
     terms = rows.drop(columns=NO_LOSS_TERMS, errors="ignore").dropna(axis="columns", how="all")
     first, last = rows["colour_fine"].iloc[[0, -1]]
-    figure, axes = _curves({name.replace("_", " "): terms[name] for name in terms}, "step", "loss term, unweighted")
+    title = f"The fine colour loss goes from {first:.3f} to {last:.3f} in {rows.index[-1]} steps"
+    figure = _curves({name.replace("_", " "): terms[name] for name in terms}, "step", "loss term, unweighted", title)
+    axes = figure.axes[0]
     if alignment_from is not None:
         axes.axvline(alignment_from, color="gray", linestyle=":", label="alignment counts from here")
     axes.set_yscale("log")
     axes.legend(fontsize=8, loc="upper right")
-    axes.set_title(f"The fine colour loss goes from {first:.3f} to {last:.3f} in {rows.index[-1]} steps")
     return figure
 
 
 def validation_curves(runs: Runs) -> Figure:
     """Draw the fine PSNR of runs on the validation scenes over all steps."""
     lines = _of_runs(runs, "validation", "fine_psnr")
-    figure, axes = _curves(lines, STEPS, "PSNR on the validation scenes [dB]", "o")
-    last = [f"{name}: {line.iloc[-1]:.2f} dB" for name, line in lines.items() if len(line)]
-    axes.set_title("; ".join(last), fontsize=10)
-    return figure
+    title = "; ".join(f"{name}: {line.iloc[-1]:.2f} dB" for name, line in lines.items() if len(line))
+    return _curves(lines, STEPS, "PSNR on the validation scenes [dB]", title, "o")
 
 
 def colour_curves(runs: Runs) -> Figure:
     """Draw the fine colour loss of runs over all steps."""
     lines = _of_runs(runs, "train", "colour_fine")
-    figure, axes = _curves(lines, STEPS, "fine colour loss")
-    axes.set_yscale("log")
-    last = {name: line.iloc[-1] for name, line in lines.items() if len(line)}
-    lowest = min(last, key=last.get)
-    axes.set_title(f"Lowest training loss at the end: {lowest} ({last[lowest]:.4f})", fontsize=10)
+    loss, lowest = min((line.iloc[-1], name) for name, line in lines.items() if len(line))
+    figure = _curves(lines, STEPS, "fine colour loss", f"Lowest training loss at the end: {lowest} ({loss:.4f})")
+    figure.axes[0].set_yscale("log")
     return figure
 
 
@@ -55,10 +52,9 @@ def test_curve(metrics: pd.DataFrame) -> Figure:
     """Draw the PSNR on the test views of one scene over the steps of its training; step 0 is before the first."""
     rows = metrics[metrics["phase"] == "test"].set_index("step")
     lines = {name: rows[f"{name}_psnr"] for name in ("fine", "coarse")}
-    figure, axes = _curves(lines, "optimiser steps on the scene", "PSNR on its test views [dB]", "o")
     first, last = lines["fine"].iloc[[0, -1]]
-    axes.set_title(f"From {first:.2f} dB to {last:.2f} dB in {rows.index[-1]} steps", fontsize=10)
-    return figure
+    title = f"From {first:.2f} dB to {last:.2f} dB in {rows.index[-1]} steps"
+    return _curves(lines, "optimiser steps on the scene", "PSNR on its test views [dB]", title, "o")
 
 
 def ratio_curves(scores: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
@@ -96,11 +92,7 @@ def method_bars(summary: pd.DataFrame) -> Figure:
 
 
 def ratio_bars(comparisons: Mapping[str, Any]) -> Figure:
-    """Draw how many times as much the straightforward way takes: medians, with the smallest and largest.
-
-    Args:
-        comparisons: by title, as `performance.Comparison`.
-    """
+    """Draw how many times as much the straightforward way takes, from `performance.Comparison` by title."""
     labels = [f"{part.ratio.median:.2f}×" for part in comparisons.values()]
     medians = [f"{median:.2g}" for median in sorted(part.ratio.median for part in comparisons.values())]
     ends = " to ".join(dict.fromkeys([*medians[:1], *medians[-1:]]))
@@ -112,11 +104,7 @@ def ratio_bars(comparisons: Mapping[str, Any]) -> Figure:
 
 
 def ceiling_bars(arithmetic: Mapping[str, Any]) -> Figure:
-    """Draw how much of a matrix product's speed is reached.
-
-    Args:
-        arithmetic: by title, as `performance.Arithmetic`.
-    """
+    """Draw how much of a matrix product's speed is reached, from `performance.Arithmetic` by title."""
     percent = {title: [100 * value for value in part.fraction.all] for title, part in arithmetic.items()}
     labels = [
         f"{part.gflop_per_second.median:.0f} of {part.ceiling.median:.0f} GFLOP/s in {part.precision}"
@@ -130,11 +118,7 @@ def ceiling_bars(arithmetic: Mapping[str, Any]) -> Figure:
 
 
 def growth_curves(grown: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Draw cost over how many times as large a quantity is, both logarithmic; a panel for each thing that was grown.
-
-    Args:
-        grown: by thing and quantity, as `performance.Growth`.
-    """
+    """Draw cost over quantity, both logarithmic and relative, from `performance.Growth` by thing and quantity."""
     found = {f"{quantity}, {name}": part.exponent for name, parts in grown.items() for quantity, part in parts.items()}
     most = max(found, key=found.get, default=None)
     title = f"Largest exponent: {found[most]:.2f} ({most})" if most else "No growth was measured"
@@ -157,14 +141,15 @@ def growth_curves(grown: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _curves(lines: Mapping[str, pd.Series], xlabel: str, ylabel: str, marker: str = ".") -> tuple[Figure, Axes]:
+def _curves(lines: Mapping[str, pd.Series], xlabel: str, ylabel: str, title: str, marker: str = ".") -> Figure:
     """Draw lines by their labels: values over the steps in their index."""
     figure, [[axes]] = new_figure(7, 3.4)
     for label, line in lines.items():
         axes.plot(line.index, line, label=label, marker=marker)
     axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(title, fontsize=10)
     axes.legend(fontsize=8)
-    return figure, axes
+    return figure
 
 
 def _of_runs(runs: Runs, phase: str, column: str) -> dict[str, pd.Series]:

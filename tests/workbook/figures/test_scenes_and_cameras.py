@@ -140,31 +140,20 @@ def test_of_many_cameras_some_are_points():
     assert len(apexes(axes)) == 40
 
 
-def segment_across(width):
-    x = np.linspace(2, 2 + width, 21)
-    return np.c_[x, np.full(21, 30.0)], np.linspace(1, 3, 21)
-
-
 @pytest.mark.parametrize(("width", "shown"), [(80, 100), (4, 48)])
 def test_epipolar_lines_are_drawn_where_they_are(width, shown):
-    images = {name: photograph(size=(60, 100)) for name in "ab"}
-    line = segment_across(width)
-    at = line[0][:1], line[1][:1]
-    figure = cameras.epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {"b": at}, [1.0, 2.0, 3.0])
-    here, there = figure.axes
-    assert here.lines[0].get_xydata().tolist() == [[5, 7]]
-    np.testing.assert_array_equal(there.lines[0].get_xydata(), line[0])
-    ticks = [dot.get_xydata()[0, 0] for dot in there.lines if dot.get_marker() == "."]
+    line = np.c_[np.linspace(2, 2 + width, 21), np.full(21, 30.0)]
+    _, [[axes]] = new_figure(2, 2)
+    assert cameras.draw_epipolar_line(axes, photograph(size=(60, 100)), "b", line, line[[0, 10, 20]], [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), line)
+    ticks = [dot.get_xydata()[0, 0] for dot in axes.lines if dot.get_marker() == "."]
     np.testing.assert_allclose(ticks, [2, 2 + width / 2, 2 + width])
-    assert np.ptp(there.get_xlim()) == pytest.approx(shown)
-    assert "in 1 of 1 neighbours; at its depth 1 in the rings" in figure.get_suptitle()
-    unknown = cameras.epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {}, [1.0])
-    assert unknown.get_suptitle().endswith("depth unknown")
+    assert [text.get_text() for text in axes.texts] == (["1", "2", "3"] if width == 80 else ["1"])
+    assert np.ptp(axes.get_xlim()) == pytest.approx(shown)
 
 
 def test_a_line_that_is_all_behind_the_other_camera_is_not_drawn():
-    images = {name: photograph(size=(60, 100)) for name in "ab"}
-    behind = np.full((21, 2), np.nan), np.linspace(1, 3, 21)
-    figure = cameras.epipolar_lines("a", (5.0, 7.0), images, {"b": behind}, {"b": behind}, [1.0, 2.0])
-    assert figure.axes[1].get_xlim() == (-0.5, 99.5)
-    assert "in 0 of 1 neighbours" in figure.get_suptitle()
+    behind = np.full((21, 2), np.nan)
+    _, [[axes]] = new_figure(2, 2)
+    assert not cameras.draw_epipolar_line(axes, photograph(size=(60, 100)), "b", behind, behind[:2], [1.0, 2.0])
+    assert axes.get_xlim() == (-0.5, 99.5)
