@@ -4,20 +4,20 @@ Conventions: OpenCV axes (x right, y down, z forward); `w2c` is `[R|t]` with `x_
 `(x, y)` and the centre of the first pixel is `(0, 0)`; depth is the z coordinate in the camera, not the distance.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
-SMALLEST_PROJECTED_DEPTH = 1e-4
-"""Closer to the camera plane than this (in scene units) a point has no projection."""
-SUBSTITUTE_DEPTH = 1e-3
-"""What replaces such a depth before the division, so that the pixel stays finite."""
+SMALLEST_PROJECTED_DEPTH = 1e-4  # closer to the camera plane than this (in scene units) a point has no projection
+SUBSTITUTE_DEPTH = 1e-3  # replaces such a depth before the division, so that the pixel stays finite
+GRID_ROUNDING = 1e-5  # how far outside an image (half its side is 1) rounding may put a pixel of its border
 
 
 class Projection(NamedTuple):
-    """Where points land in each view."""
+    """Places of points in each view."""
 
     pixels_xy: Float[Tensor, "view *points 2"]
     depth: Float[Tensor, "view *points"]
@@ -25,14 +25,14 @@ class Projection(NamedTuple):
 
 
 def camera_centres(w2c: Float[Tensor, "*view 3 4"]) -> Float[Tensor, "*view 3"]:
-    """World position of each camera, `-Rᵀ t`."""
+    """Return the world position of each camera, `-Rᵀ t`."""
     return -torch.einsum("...ji,...j->...i", w2c[..., :3], w2c[..., 3])
 
 
 def pixel_rays(
     K: Float[Tensor, "3 3"], w2c: Float[Tensor, "3 4"], pixels_xy: Float[Tensor, "ray 2"]
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, "ray 3"]]:
-    """Origin and directions of the rays through `pixels_xy` of one camera.
+    """Return the origin and the directions of the rays through `pixels_xy` of one camera.
 
     Directions are not normalised: `origin + z * direction` is the point at depth z.
     """
@@ -44,7 +44,7 @@ def pixel_rays(
 def back_project(
     K: Float[Tensor, "view 3 3"], w2c: Float[Tensor, "view 3 4"], depth: Float[Tensor, "view height width"]
 ) -> Float[Tensor, "view height width 3"]:
-    """World point of every pixel of every view's depth map."""
+    """Return the world point of every pixel of every view's depth map."""
     height, width = depth.shape[1:]
     y, x = torch.meshgrid(
         torch.arange(height, dtype=depth.dtype, device=depth.device),
@@ -82,6 +82,56 @@ def project(
 def towards_camera(
     centres: Float[Tensor, "view 3"], points: Float[Tensor, "*points 3"]
 ) -> Float[Tensor, "view *points 3"]:
-    """Unit vector from each point to each camera centre: the viewing direction used as a feature."""
+    """Return the unit vector from each point to each camera centre: the viewing direction used as a feature."""
     shape = (len(centres),) + (1,) * (points.ndim - 1) + (3,)
     return torch.nn.functional.normalize(centres.reshape(shape) - points[None], dim=-1, eps=1e-12)
+
+
+def carry_pixels(
+    x: Float[Tensor, "*#point"],
+    y: Float[Tensor, "*#point"],
+    depth: Float[Tensor, "*#point"],
+    K: Float[Tensor, "3 3"],
+    w2c: Float[Tensor, "3 4"],
+    other_K: Float[Tensor, "3 3"],
+    other_w2c: Float[Tensor, "3 4"],
+) -> tuple[Float[Tensor, "*point 2"], Float[Tensor, "*point"]]:
+    """Return the pixels (x, y) and depths, in the other camera, of pixels of one camera at given depths."""
+    rotation = other_w2c[:, :3] @ w2c[:, :3].T
+    offset = other_K @ (other_w2c[:, 3] - rotation @ w2c[:, 3])
+    direction = other_K @ rotation @ torch.linalg.inv(K)
+    # By coordinate: products with a matrix of three columns take a CPU several times longer.
+    across, down, away = (
+        torch.addcmul(shift, depth, row[0] * x + (row[1] * y + row[2]))
+        for row, shift in zip(direction, offset, strict=True)
+    )
+    shrink = away.clamp(min=SMALLEST_PROJECTED_DEPTH).reciprocal_()
+    return torch.stack([across.mul_(shrink), down.mul_(shrink)], -1), away
+
+
+def warp_to_planes(
+    maps: Float[Tensor, "channel map_height map_width"],
+    K: Float[Tensor, "3 3"],
+    w2c: Float[Tensor, "3 4"],
+    reference_K: Float[Tensor, "3 3"],
+    reference_w2c: Float[Tensor, "3 4"],
+    depths: Float[Tensor, "plane #height #width"],
+    size: tuple[int, int],
+    *,
+    padding: Literal["border", "zeros"],
+) -> tuple[Float[Tensor, "channel plane height width"], Bool[Tensor, "plane height width"]]:
+    """Return the maps as each plane before the reference camera would show them, and where they do.
+
+    The reference has `size` (height, width). Bilinear; outside the maps their border or zeros. They show what lies
+    inside the maps and before their camera.
+    """
+    rows, columns = maps.shape[1:]
+    to_grid = K.new_tensor([[2 / max(columns - 1, 1), 0, -1], [0, 2 / max(rows - 1, 1), -1], [0, 0, 1]])
+    x, y = torch.arange(size[1]).to(depths), torch.arange(size[0]).to(depths)[:, None]
+    grid, depth = carry_pixels(x, y, depths, reference_K, reference_w2c, to_grid @ K, w2c)
+    warped = functional.grid_sample(
+        maps[None], grid.flatten(0, 1)[None], mode="bilinear", padding_mode=padding, align_corners=True
+    )
+    x, y = grid.unbind(-1)
+    inside = torch.maximum(x.abs(), y.abs()) <= 1 + GRID_ROUNDING
+    return warped[0].unflatten(1, depth.shape[:2]), inside & (depth > SMALLEST_PROJECTED_DEPTH)

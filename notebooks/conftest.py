@@ -8,10 +8,17 @@ import pytest
 
 from maskrf_core.settings.config import SMOKE
 from maskrf_core.support.paths import ROOT
-from maskrf_core.workbook.parameters.notebook_parameters import RUNS_VARIABLE
+from maskrf_core.workbook.parameters import RUNS_VARIABLE
 
 RUNS = f"runs/smoke/{os.getpid()}"
 """Fresh for every session: a run of earlier code would hide what is broken now."""
+
+
+def pytest_collection_modifyitems(items):
+    """Cell by cell, only 03 is for every change; tests/workbook/test_whole_workbook.py runs all notebooks once."""
+    for item in items:
+        if item.path.suffix == ".ipynb" and not item.path.name.startswith("03"):
+            item.add_marker(pytest.mark.long)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,24 +4,14 @@ import pytest
 import torch
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.losses import (
-    Objective,
-    colour_loss,
-    consistency_loss,
-    depth_loss,
-    draw_depth_pixels,
-    feature_alignment_loss,
-    query_colours,
-    ramp,
-    weighted_sum,
-)
-from maskrf_core.model.gathering import ReferenceFeatures
-from maskrf_core.model.render_pass import RenderPass
-from maskrf_core.model.renderer import Renderer
+from maskrf_core.losses import colour_loss, consistency_loss, feature_alignment_loss, ramp, weighted_sum
+from maskrf_core.model.gathering import ReferenceFeatures, query_colours
+from maskrf_core.model.renderer import Renderer, RenderPass
 from maskrf_core.model.rendering import MaskedFeatures
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import FreeMapSettings, ModelSettings
-from tests.model.tiny import fill_by_formula, tiny_batch, tiny_renderer, tiny_views
+from maskrf_core.training.objective import Objective, draw_depth_pixels, masked_weight
+from tests.model.tiny import depth_term, fill_by_formula, tiny_batch, tiny_renderer, tiny_views
 
 
 def test_colour_loss_by_hand():
@@ -64,7 +54,7 @@ def test_depth_loss_by_hand():
             )
             mean = render_pass.distribution_decoder(feature.flatten()).means[0].item()
             total += (mean - truth) ** 2
-    assert depth_loss(render_pass, features, depths, pixels).item() == pytest.approx(total / 6, rel=1e-4)
+    assert depth_term(render_pass, features, depths, pixels).item() == pytest.approx(total / 6, rel=1e-4)
 
 
 def test_depth_loss_without_unknown_depths():
@@ -74,10 +64,10 @@ def test_depth_loss_without_unknown_depths():
     depths = views.depths.clone()
     depths[0, 0, 1, 2] = 0.0
     pixels = torch.tensor([[2.0, 1], [11, 7], [5, 4]])
-    without = depth_loss(render_pass, features, depths, pixels, unknown_is_near=False)
-    assert without.item() == pytest.approx(depth_loss(render_pass, features, depths, pixels[1:]).item(), rel=1e-3)
-    assert without.item() != pytest.approx(depth_loss(render_pass, features, depths, pixels).item(), rel=1e-3)
-    nothing = depth_loss(render_pass, features, depths * 0, pixels, unknown_is_near=False)
+    without = depth_term(render_pass, features, depths, pixels, unknown_is_near=False)
+    assert without.item() == pytest.approx(depth_term(render_pass, features, depths, pixels[1:]).item(), rel=1e-3)
+    assert without.item() != pytest.approx(depth_term(render_pass, features, depths, pixels).item(), rel=1e-3)
+    nothing = depth_term(render_pass, features, depths * 0, pixels, unknown_is_near=False)
     assert nothing.item() == 0
 
 
@@ -104,17 +94,17 @@ def test_depth_loss_counts_pixels_whose_noisy_depth_agrees(two_views):
     seen = truth.clone()
     seen[0, 0, 1, 2], seen[0, 0, 7, 11] = within, beyond
     pixels = torch.tensor([[2.0, 1], [11, 7], [5, 4]])
-    loss = depth_loss(render_pass, features, truth, pixels, input_depths=seen)
-    first = depth_loss(render_pass, one_view(features, 0), truth[:1], pixels[[0, 2]])
-    second = depth_loss(render_pass, one_view(features, 1), truth[1:], pixels)
+    loss = depth_term(render_pass, features, truth, pixels, input_depths=seen)
+    first = depth_term(render_pass, one_view(features, 0), truth[:1], pixels[[0, 2]])
+    second = depth_term(render_pass, one_view(features, 1), truth[1:], pixels)
     assert loss.item() == pytest.approx((first + second).item() / 2, rel=1e-3)
-    assert loss.item() != pytest.approx(depth_loss(render_pass, features, truth, pixels).item(), rel=1e-3)
-    assert depth_loss(render_pass, features, truth, pixels, input_depths=truth + 2).item() == 0
+    assert loss.item() != pytest.approx(depth_term(render_pass, features, truth, pixels).item(), rel=1e-3)
+    assert depth_term(render_pass, features, truth, pixels, input_depths=truth + 2).item() == 0
     some_unknown = truth.clone()
     some_unknown[:, 0, 4, 5] = 0
-    known = depth_loss(render_pass, features, truth, pixels[:2], input_depths=truth)
+    known = depth_term(render_pass, features, truth, pixels[:2], input_depths=truth)
     both = {"input_depths": some_unknown, "unknown_is_near": False}
-    assert depth_loss(render_pass, features, some_unknown, pixels, **both).item() == pytest.approx(
+    assert depth_term(render_pass, features, some_unknown, pixels, **both).item() == pytest.approx(
         known.item(), rel=1e-3
     )
 
@@ -139,7 +129,7 @@ def test_depth_loss_trains_only_the_means():
     views, render_pass = tiny_views([0.0], height=8, width=12), RenderPass()
     ray_features = torch.randn(1, 32, 2, 3, requires_grad=True)
     features = ReferenceFeatures.of(views, torch.zeros(1, 32, 2, 3), ray_features)
-    depth_loss(render_pass, features, views.depths, torch.tensor([[2.0, 1]])).backward()
+    depth_term(render_pass, features, views.depths, torch.tensor([[2.0, 1]])).backward()
     assert ray_features.grad.abs().max() > 0
     assert render_pass.distribution_decoder.mean[0].weight.grad is not None
     assert render_pass.distribution_decoder.sharpness[0].weight.grad is None
@@ -192,7 +182,9 @@ def test_consistency_terms_stand_beside_colours_in_the_per_scene_stage():
     (terms["consistency_coarse"] + terms["consistency_fine"]).backward()
     with_gradient = [each.grad is not None and bool(each.grad.abs().max() > 0) for each in renderer.free_maps.maps]
     assert with_gradient == [False, False, False, False, True]
-    assert weighted_sum(terms, config.masking, 0).item() == pytest.approx(sum(term.item() for term in terms.values()))
+    assert weighted_sum(terms, masked_weight(config.masking, 0)).item() == pytest.approx(
+        sum(term.item() for term in terms.values())
+    )
 
 
 @pytest.mark.parametrize(("prediction", "loss"), [([2.0, 0], 0), ([0, 3], 2), ([-1, 0], 4), ([1, 1], 2 - math.sqrt(2))])

@@ -8,7 +8,7 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import evaluate
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
-from maskrf_core.workbook.experiments.scoring import scores
+from maskrf_core.workbook.experiments.comparison import scores
 
 SCENES = ["demo/test_00"]
 
@@ -41,6 +41,6 @@ def test_scores_are_rendered_as_the_config_says(monkeypatch: pytest.MonkeyPatch,
         given.append(rendering)
         return pd.DataFrame()
 
-    monkeypatch.setattr("maskrf_core.workbook.experiments.scoring.evaluate", evaluated)
+    monkeypatch.setattr("maskrf_core.workbook.experiments.comparison.evaluate", evaluated)
     scores(renderer, load_config("finetune", "demo", {"rendering.mode": "adaptive"}), "test")
     assert given == [RenderingSettings(mode="adaptive")]

@@ -1,4 +1,4 @@
-"""Read and write weights in our own format; published files are read by `published_checkpoints`."""
+"""Checkpoints in our own format, read and written; published ones are read by `published_checkpoints`."""
 
 import codecs
 import pickle
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import ModelSettings
@@ -28,7 +28,7 @@ NUMPY_NUMBERS = [
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32")),
 ]
-"""What a number of numpy is made of in a file: plain values as well, and the published training keeps its best score as
+"""Parts of a number of numpy in a file: they are plain values too, and the published training keeps its best score as
 one. Arrays are not among them."""
 
 
@@ -53,7 +53,7 @@ def save_checkpoint(
 
 
 def read_our_checkpoint(path: str | Path) -> dict[str, Any]:
-    """A checkpoint as `save_checkpoint` wrote it, each part held to its checksum.
+    """Read a checkpoint that `save_checkpoint` wrote, each part held to its checksum.
 
     Raises:
         CheckpointError: as `read_checkpoint`, or the file is of another kind, or a part of it has changed.
@@ -68,7 +68,7 @@ def read_our_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def newest_checkpoint(last: Path, previous: Path) -> tuple[dict[str, Any] | None, Path, str | None]:
-    """The newest of two checkpoints that can be read, where it is, and what is wrong with the newer one if it cannot.
+    """Read the newest of two checkpoints that can be read; return it, its path, and the fault of a newer one.
 
     None where there is neither.
 
@@ -88,7 +88,7 @@ def newest_checkpoint(last: Path, previous: Path) -> tuple[dict[str, Any] | None
 
 
 def read_checkpoint(path: str | Path) -> object:
-    """What a checkpoint file holds: tensors and plain values only; anything else in it is refused.
+    """Read a checkpoint file of tensors and plain values; anything else in it is refused.
 
     Raises:
         CheckpointError: missing, cut short, or not data.
@@ -108,7 +108,7 @@ def read_checkpoint(path: str | Path) -> object:
 
 
 def renderer_of(checkpoint: dict[str, Any], path: str | Path) -> Renderer:
-    """The renderer of a checkpoint of ours, in evaluation mode.
+    """Make the renderer of a checkpoint of ours, in evaluation mode.
 
     Raises:
         CheckpointError: there are no settings of a model that is known here, or the weights do not fit them.
@@ -130,7 +130,7 @@ def renderer_of(checkpoint: dict[str, Any], path: str | Path) -> Renderer:
 
 
 def check_model(there: ModelSettings, asked: ModelSettings, path: str | Path) -> None:
-    """Whether a training with the model `asked` can begin from weights of the model `there`.
+    """Check that a training with the model `asked` can begin from weights of the model `there`.
 
     Neither masking nor the direct head has weights of its own that a checkpoint could lack.
 
@@ -158,8 +158,17 @@ def load_weights(renderer: Renderer, weights: dict[str, Tensor], path: str | Pat
     Raises:
         CheckpointError: some are missing, left over or of another shape; they are listed.
     """
-    own = renderer.state_dict()
-    weights = {name: value for name, value in own.items() if name.startswith(ADDED_SINCE)} | weights
+    added = {name: value for name, value in renderer.state_dict().items() if name.startswith(ADDED_SINCE)}
+    load_all(renderer, added | weights, f"{path}: belongs to another model.")
+
+
+def load_all(network: nn.Module, weights: dict[str, Tensor], fault: str) -> None:
+    """Load weights into a network of just these names and shapes.
+
+    Raises:
+        CheckpointError: some are missing, left over or of another shape: `fault`, and the list.
+    """
+    own = network.state_dict()
     faults = {
         "missing": sorted(own.keys() - weights.keys()),
         "left over": sorted(weights.keys() - own.keys()),
@@ -171,5 +180,5 @@ def load_weights(renderer: Renderer, weights: dict[str, Tensor], path: str | Pat
     }
     if any(faults.values()):
         listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
-        raise CheckpointError(f"{path}: belongs to another model. Weights {listed}.")
-    renderer.load_state_dict(weights)
+        raise CheckpointError(f"{fault} Weights {listed}.")
+    network.load_state_dict(weights)

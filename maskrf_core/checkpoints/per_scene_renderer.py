@@ -1,12 +1,12 @@
-"""From a renderer of any scene to that of one scene, and what it may be used for."""
+"""From a renderer of any scene to that of one scene, and a check of its use."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from maskrf_core.datasets.batches.scene_views import ENCODER_MULTIPLE, SceneViews
-from maskrf_core.model.free_maps import FEATURE_STRIDE
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.visibility_init import FEATURE_STRIDE
 from maskrf_core.settings.sections import FreeMapSettings
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.progress import tracked
@@ -16,9 +16,9 @@ VIEWS_AT_ONCE = 8
 
 
 def for_one_scene(renderer: Renderer, views: SceneViews) -> Renderer:
-    """A copy of the renderer with a free visibility map for each training view of the scene.
+    """Copy the renderer, with a free visibility map for each training view of the scene.
 
-    A map begins as what the init network says of its view, seen together with the 7 nearest training views (all, where
+    A map begins as what the init network makes of its view, seen together with the 7 nearest training views (all, where
     there are fewer). The init network is left out of the copy; the other weights are those of `renderer`.
 
     Raises:
@@ -38,7 +38,7 @@ def for_one_scene(renderer: Renderer, views: SceneViews) -> Renderer:
 
 @torch.no_grad()
 def initial_maps(renderer: Renderer, views: SceneViews) -> list[Float[Tensor, "1 32 _ _"]]:
-    """What the init network says of every training view: one map each, in their order."""
+    """Ask the init network about every training view: one map each, in their order."""
     device = next(renderer.parameters()).device
     if renderer.inputs.depths:
         views.prepare_depths(views.training_ids)

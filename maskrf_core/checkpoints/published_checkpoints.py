@@ -1,4 +1,4 @@
-"""Checkpoints of the published system: generalisation with depth or cost volumes, and per-scene files; both ways."""
+"""Checkpoints of the published system, read and written: depth, cost volumes, per scene; and of its MVSNet."""
 
 from pathlib import Path
 
@@ -7,32 +7,38 @@ from torch import Tensor
 
 from maskrf_core.checkpoints.checkpoint_files import (
     OUR_FORMAT,
+    load_all,
     load_weights,
     read_checkpoint,
     read_our_checkpoint,
     renderer_of,
 )
 from maskrf_core.checkpoints.published_names import our_name, published_name
+from maskrf_core.model.mvsnet import MVSNet
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings.sections import FreeMapSettings, ModelSettings, VisibilityInit
+from maskrf_core.settings.config import Config
+from maskrf_core.settings.sections import DataSettings, FreeMapSettings, ModelSettings, VisibilityInit
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import CheckpointError
+from maskrf_core.support.paths import resolve
 
-RIDGE = "sph_fitter.regs"
-"""Buffer of the direct-rendering head that every published file holds: a constant."""
+RIDGE = "sph_fitter.regs"  # buffer of the direct-rendering head that every published file holds: a constant
 RIDGE_OF_DEGREES = torch.tensor([0.0] + [0.001] * 3 + [0.005] * 5 + [0.05] * 7)
 COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")
 """Weights that only checkpoints with cost volumes have."""
 FREE_MAP = "ray_feats."
 MASKED = ("mask_token", "masked_modelling.")
 """In our names: what masked pretraining adds. NeuRay's own files, which MRVM's are finetuned from, have none of it."""
+MVSNET_FILE = "model/mvsnet_pl.ckpt"  # below the data root
+MVSNET_PREFIX = "model."  # of names in that file
+OUR_MVSNET, PUBLISHED_MVSNET = "visibility_init.mvsnet.", "init_net.mvsnet."  # of names in a renderer with cost volumes
 
 
 def load_renderer(path: str | Path) -> Renderer:
-    """The renderer of any checkpoint, ours or published, in evaluation mode.
+    """Make the renderer of any checkpoint, ours or published, in evaluation mode.
 
     Raises:
-        CheckpointError: as `checkpoints.read_checkpoint`, or the weights belong to another model.
+        CheckpointError: as `read_checkpoint`, or the weights belong to another model.
     """
     checkpoint = read_checkpoint(path)
     if isinstance(checkpoint, dict) and checkpoint.get("format") == OUR_FORMAT:
@@ -43,9 +49,9 @@ def load_renderer(path: str | Path) -> Renderer:
 
 
 def load_published(path: str | Path) -> Renderer:
-    """The renderer of a published checkpoint, in evaluation mode: depth or cost-volume initialisation, or per scene.
+    """Make the renderer of a published checkpoint (depth, cost volumes or per scene), in evaluation mode.
 
-    What of masked modelling a file lacks is as at the beginning of a training with seed 0.
+    Weights of masked modelling that a file lacks are as at the beginning of a training with seed 0.
 
     Raises:
         CheckpointError: the file is missing, cut short, holds anything but tensors and plain values, or has weights
@@ -68,10 +74,10 @@ def load_published(path: str | Path) -> Renderer:
 
 
 def steps_of(path: str | Path) -> int:
-    """Optimiser steps behind a checkpoint, ours or published; 0 where it does not say.
+    """Return the optimiser steps behind a checkpoint, ours or published; 0 where it does not say.
 
     Raises:
-        CheckpointError: as `checkpoints.read_checkpoint`.
+        CheckpointError: as `read_checkpoint`.
     """
     checkpoint = read_checkpoint(path)
     step = checkpoint.get("step") if isinstance(checkpoint, dict) else None
@@ -79,7 +85,7 @@ def steps_of(path: str | Path) -> int:
 
 
 def to_published(renderer: Renderer) -> dict[str, Tensor]:
-    """The renderer's weights by published name and in published shape: what `load_published` read, to the bit."""
+    """Return the renderer's weights by published name and shape: as `load_published` read them, to the bit."""
     init = _init_of(renderer.settings)
     published = {RIDGE: RIDGE_OF_DEGREES.clone()}
     for name, value in renderer.state_dict().items():
@@ -93,6 +99,52 @@ def save_published(path: Path, renderer: Renderer, step: int) -> None:
     """Write a renderer as the published system reads it; atomically."""
     checkpoint = {"step": step, "best_para": 0.0, "network_state_dict": to_published(renderer)}
     write_atomically(path, lambda file: torch.save(checkpoint, file))
+
+
+def mvsnet_path(data: DataSettings) -> Path:
+    """Return the file of the weights: `mvsnet_weights`, or `model/mvsnet_pl.ckpt` below the data root."""
+    return Path(data.data_root) / MVSNET_FILE if data.mvsnet_weights is None else resolve(data.mvsnet_weights)
+
+
+def check_mvsnet_is_there(config: Config) -> None:
+    """Raise `CheckpointError` if a training of this config begins with MVSNet's weights, and they are missing."""
+    if config.model.visibility_init == "cost_volume" and config.training.initial_weights is None:
+        _existing_mvsnet(config.data)
+
+
+def load_mvsnet(mvsnet: MVSNet, data: DataSettings) -> None:
+    """Put the published weights into `mvsnet`.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds something else.
+    """
+    path = _existing_mvsnet(data)
+    checkpoint = read_checkpoint(path)
+    published = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(published, dict) or not all(isinstance(value, Tensor) for value in published.values()):
+        raise CheckpointError(f"{path}: has no 'state_dict' of tensors, so it is no MVSNet. Use another copy.")
+    # Counters of training are not saved by everyone.
+    counters = {name: value for name, value in mvsnet.state_dict().items() if name.endswith("num_batches_tracked")}
+    weights = {our_mvsnet_name(name): value for name, value in published.items()}
+    load_all(mvsnet, counters | weights, f"{path}: is not the MVSNet that is meant.")
+
+
+def _existing_mvsnet(data: DataSettings) -> Path:
+    path = mvsnet_path(data)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{path}: no such file. Training with model.visibility_init=cost_volume from random weights begins with a "
+            "pretrained MVSNet: mvsnet_pl.ckpt, made with MVSNet_pl by kwea123, which NeuRay's download page offers. "
+            f"Put it at {MVSNET_FILE} below data.data_root, name another place in data.mvsnet_weights, or start from a "
+            "checkpoint with cost volumes, which holds these weights."
+        )
+    return path
+
+
+def our_mvsnet_name(published: str) -> str:
+    """Return our name, within `MVSNet`, of a weight of the published file."""
+    name = our_name(PUBLISHED_MVSNET + published.removeprefix(MVSNET_PREFIX), "cost_volume")
+    return name.removeprefix(OUR_MVSNET).removeprefix(PUBLISHED_MVSNET)
 
 
 def _published_weights(path: str | Path) -> dict[str, Tensor]:
@@ -110,7 +162,7 @@ def _published_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def _settings_of(published: dict[str, Tensor], path: str | Path) -> ModelSettings:
-    """What the renderer has to be made of for these weights."""
+    """Return the settings of the model that these weights belong to."""
     init: VisibilityInit | None = None
     if any(name.startswith(COST_VOLUME_NAMES) for name in published):
         init = "cost_volume"
@@ -139,7 +191,7 @@ def _is_free_map(name: str) -> bool:
 
 
 def _init_of(settings: ModelSettings) -> VisibilityInit:
-    """Which init network's names; that of a renderer with free maps alone makes no difference."""
+    """Return the init network whose names are meant; with free maps alone it makes no difference."""
     return settings.visibility_init or "depth"
 
 
@@ -148,7 +200,7 @@ def _in_float32(value: Tensor) -> Tensor:
 
 
 def _is_ours_alone(name: str) -> bool:
-    """Of our names: the head that predicts colours, and a counter of batch norms that are never trained."""
+    """Tell whether one of our names is published nowhere: colour head, counters of batch norms never trained."""
     of_frozen = name.startswith("visibility_init.mvsnet.") and name.endswith(".num_batches_tracked")
     return of_frozen or name.startswith("masked_modelling.colour_head.")
 

@@ -1,24 +1,21 @@
-"""Where the published README puts checkpoints below the data root: `model/generalization/<kind>.pth` for all scenes,
-`model/finetune/<set>/<scene>.pth` for one, `model/mvsnet_pl.ckpt`."""
+"""Published checkpoints, where the published README puts them below the data root.
+
+`model/generalization/<kind>.pth` is for all scenes, `model/finetune/<set>/<scene>.pth` for one, and there is
+`model/mvsnet_pl.ckpt`.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from maskrf_core.datasets.records import record_of
 from maskrf_core.support.errors import CheckpointError
 
 MODEL_FOLDER = "model"
 PUBLISHED_ENDING = ".pth"
-SETS = {
-    "nerf_synthetic": ("nerf_synthetic", "nerf"),
-    "nerf_llff": ("nerf_llff", "llff_colmap", "llff"),
-    "llff_colmap": ("llff_colmap", "nerf_llff", "llff"),
-    "dtu_test": ("dtu_test", "dtu"),
-}
-"""Data set → what its folder of per-scene checkpoints may be called, most likely first."""
 
 
 def published_candidates(given: str, data_root: Path) -> list[Path]:
-    """Where below the data root a checkpoint may be that is meant by `given`: a path in whole or in part, with or
+    """List where below the data root a checkpoint may be that is meant by `given`: a path in whole or in part, with or
     without its ending. `data/model/generalization/depth.pth` is found wherever the data root is."""
     path = Path(given)
     parts = path.parts[1:] if path.parts[:1] in {("data",), (data_root.name,)} else path.parts
@@ -28,12 +25,12 @@ def published_candidates(given: str, data_root: Path) -> list[Path]:
 
 
 def holds_checkpoints(folder: Path) -> bool:
-    """Whether a folder is one of per-scene checkpoints."""
+    """Return whether a folder is one of per-scene checkpoints."""
     return folder.is_dir() and any(True for pattern in ("*.pth", "*/*.pth") for _ in folder.glob(pattern))
 
 
 def checkpoint_of_scene(folder: Path, scenes: Sequence[str]) -> Path:
-    """The file of a scene in a folder of per-scene checkpoints, `<set>/<scene>.pth` or `<scene>.pth`.
+    """Find the file of a scene in a folder of per-scene checkpoints, `<set>/<scene>.pth` or `<scene>.pth`.
 
     Raises:
         CheckpointError: not one scene is asked for, or it has no file there; those that are there are listed.
@@ -44,7 +41,7 @@ def checkpoint_of_scene(folder: Path, scenes: Sequence[str]) -> Path:
         )
     data_set, _, rest = scenes[0].partition("/")
     name = rest.split("/")[0]
-    for set_name in SETS.get(data_set, (data_set,)):
+    for set_name in (data_set, *record_of(data_set).checkpoint_folders):
         if (file := folder / set_name / f"{name}.pth").is_file():
             return file
     if (file := folder / f"{name}.pth").is_file():
@@ -56,6 +53,6 @@ def checkpoint_of_scene(folder: Path, scenes: Sequence[str]) -> Path:
 
 
 def published_files(data_root: Path) -> list[Path]:
-    """The checkpoints that are there, generalisation before per scene."""
+    """List the checkpoints that are there, generalisation before per scene."""
     folders = [data_root / MODEL_FOLDER / part for part in ("generalization", "finetune")]
     return [file for folder in folders for file in sorted(folder.rglob("*.pth"))]

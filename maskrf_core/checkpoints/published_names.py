@@ -1,4 +1,4 @@
-"""What a weight is called in a published checkpoint, and what it is called here; both ways, from one table."""
+"""Names of weights in published checkpoints and here, translated both ways by one table."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from maskrf_core.settings.sections import VisibilityInit
 
 
 class Renamed(NamedTuple):
-    """The beginning of a name in both tongues; `#` stands for a number, which stays."""
+    """The beginning of a name, published and ours; `#` stands for a number, which stays."""
 
     published: str
     ours: str
@@ -96,11 +96,11 @@ OF_INIT: dict[VisibilityInit, list[Renamed]] = {
         *_within("init_net.out_conv.", "visibility_init.head.", CONVOLUTION_AND_BLOCKS),
     ],
 }
-Tongue = Literal["published", "ours"]
+Language = Literal["published", "ours"]
 
 
 def our_name(published: str, visibility_init: VisibilityInit = "depth") -> str:
-    """Our name of a published weight, e.g. `vis_encoder.out_conv.0.weight` → `visibility_encoder.0.weight`.
+    """Return our name of a published weight, e.g. `vis_encoder.out_conv.0.weight` → `visibility_encoder.0.weight`.
 
     A name that no published checkpoint has is returned as it is.
     """
@@ -108,12 +108,12 @@ def our_name(published: str, visibility_init: VisibilityInit = "depth") -> str:
 
 
 def published_name(ours: str, visibility_init: VisibilityInit = "depth") -> str:
-    """The inverse of `our_name`."""
+    """Return the published name of a weight of ours: the inverse of `our_name`."""
     return _translated(ours, visibility_init, "ours")
 
 
-def _translated(name: str, visibility_init: VisibilityInit, from_tongue: Tongue) -> str:
-    for pattern, replacement in _rules(visibility_init, from_tongue):
+def _translated(name: str, visibility_init: VisibilityInit, given_in: Language) -> str:
+    for pattern, replacement in _rules(visibility_init, given_in):
         if found := pattern.match(name):
             numbers = iter(found.groups())
             return re.sub("#", lambda _, numbers=numbers: next(numbers), replacement) + name[found.end() :]
@@ -121,10 +121,10 @@ def _translated(name: str, visibility_init: VisibilityInit, from_tongue: Tongue)
 
 
 @lru_cache
-def _rules(visibility_init: VisibilityInit, from_tongue: Tongue) -> list[tuple[re.Pattern, str]]:
-    """Patterns and what takes their place; a longer beginning comes first, and a number before any number."""
+def _rules(visibility_init: VisibilityInit, given_in: Language) -> list[tuple[re.Pattern, str]]:
+    """Return patterns and their replacements; a longer beginning comes first, and a number before any number."""
     pairs = [*COMMON, *OF_INIT[visibility_init]]
-    if from_tongue == "ours":
+    if given_in == "ours":
         pairs = [Renamed(ours, published) for published, ours in pairs]
     pairs.sort(key=lambda pair: (-len(pair.published), pair.published.count("#")))
     return [(re.compile(re.escape(given).replace(r"\#", r"(\d+)")), wanted) for given, wanted in pairs]

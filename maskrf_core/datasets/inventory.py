@@ -1,4 +1,4 @@
-"""What is there: every data set below the data root, scene by scene, and the first thing that is wrong with each."""
+"""Inventory of the data root: every data set, scene by scene, and the first thing that is wrong with each."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,14 @@ import numpy as np
 
 from maskrf_core.datasets.batches.scene_views import expand_scene_names
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_w2c
-from maskrf_core.datasets.records import DATA_SETS
-from maskrf_core.datasets.scene import LAYOUTS, Scene, open_scene, scene_names
+from maskrf_core.datasets.records import DATA_SETS, record_of
+from maskrf_core.datasets.scene import Scene, open_scene, scene_names
 from maskrf_core.support.errors import DatasetError, NotPreparedError
 from maskrf_core.support.progress import tracked
 
 State = Literal["absent", "complete", "broken", "part", "to prepare"]
 Thoroughness = Literal["quick", "thorough"]
-QUICK_LIMIT = 200
-"""Scenes of a data set that a quick look opens by default, spread over all of them."""
+QUICK_LIMIT = 200  # scenes of a data set that a quick look opens by default, spread over all of them
 
 
 @dataclass(frozen=True)
@@ -26,18 +25,14 @@ class SceneReport:
 
     name: str
     images: int
-    looked_at: int
-    """Images that were decoded."""
-    with_depth: int
-    """Those of them whose depth is known: the data set's own, or COLMAP's where it is kept."""
-    fault: str | None = None
-    """The first thing that is wrong: which file, what was found and what to do."""
-    unprepared: bool = False
-    """What is wrong is only that it was not prepared yet."""
+    looked_at: int  # images that were decoded
+    with_depth: int  # those of them whose depth is known: the data set's own, or COLMAP's where it is kept
+    fault: str | None = None  # the first thing that is wrong: which file, what was found and what to do
+    unprepared: bool = False  # nothing is wrong but that it was not prepared yet
 
     @property
     def state(self) -> str:
-        """In a word."""
+        """Return `whole`, `to prepare` or `broken`."""
         return "whole" if self.fault is None else "to prepare" if self.unprepared else "broken"
 
 
@@ -48,50 +43,48 @@ class DataSetReport:
     data_set: str
     found: int
     scenes: tuple[SceneReport, ...]
-    fault: str | None = None
-    """What kept the scenes from being listed."""
+    fault: str | None = None  # reason that kept the scenes from being listed
 
     @property
     def state(self) -> State:
-        """`broken` if anything is, `part` if all is whole but fewer scenes are there than were published; `to prepare`
-        where photographs have no cameras yet."""
-        published = DATA_SETS[self.data_set].scenes if self.data_set in DATA_SETS else None
+        """Return `broken` if anything is, `part` if all is whole but fewer scenes are there than were published;
+        `to prepare` where photographs have no cameras yet."""
         if self.first_fault is not None:
             faulty = [scene.unprepared for scene in self.scenes if scene.fault is not None]
             return "to prepare" if self.fault is None and all(faulty) else "broken"
         if not self.found:
             return "absent"
-        return "part" if published is not None and self.found < published else "complete"
+        return "part" if self.found < (record_of(self.data_set).scenes or 0) else "complete"
 
     @property
     def whole(self) -> int:
-        """Scenes looked at in which nothing was wrong."""
+        """Count the scenes looked at in which nothing was wrong."""
         return sum(scene.fault is None for scene in self.scenes)
 
     @property
     def images(self) -> int:
-        """Of all the scenes looked at that could be opened."""
+        """Count the images of all the scenes looked at that could be opened."""
         return sum(scene.images for scene in self.scenes)
 
     @property
     def looked_at(self) -> int:
-        """Images that were decoded."""
+        """Count the images that were decoded."""
         return sum(scene.looked_at for scene in self.scenes)
 
     @property
     def with_depth(self) -> int:
-        """Those of them whose depth is known."""
+        """Count those of them whose depth is known."""
         return sum(scene.with_depth for scene in self.scenes)
 
     @property
     def test_scenes_found(self) -> list[str]:
-        """Scenes that show what a test set shows, though the data set is trained on."""
-        known = DATA_SETS[self.data_set].test_scenes if self.data_set in DATA_SETS else ()
-        return [scene.name for scene in self.scenes if scene.name.split("/")[1] in known]
+        """List scenes that show what a test set shows, though the data set is trained on."""
+        held_out = record_of(self.data_set).held_out
+        return [scene.name for scene in self.scenes if scene.name.split("/")[1] in held_out]
 
     @property
     def first_fault(self) -> str | None:
-        """The first thing that is wrong."""
+        """Return the first thing that is wrong."""
         return self.fault or next((scene.fault for scene in self.scenes if scene.fault is not None), None)
 
 
@@ -109,7 +102,7 @@ def inspect(
     """
     listed: dict[str, list[str]] = {}
     faults: dict[str, str | None] = {}
-    for data_set in LAYOUTS if data_sets is None else data_sets:
+    for data_set in DATA_SETS if data_sets is None else data_sets:
         listed[data_set], faults[data_set] = _attempt(lambda name=data_set: scene_names(name, data_root), data_root, [])
     chosen = [name for names in listed.values() for name in spread(names, limit)]
     looked = iter(inspect_scenes(chosen, data_root, depth))
@@ -169,7 +162,7 @@ def read_view(scene: Scene, image_id: str) -> bool:
 
 
 def named_scenes(names: Iterable[str], data_root: str | Path) -> list[str]:
-    """Scenes by name; the name of a data set stands for all of its scenes, `demo/train` and the like for their own.
+    """List scenes by name; the name of a data set stands for all of its scenes, `demo/train` for those of its own.
 
     Raises:
         DatasetError: no such data set, or none of its scenes is there.
@@ -178,28 +171,28 @@ def named_scenes(names: Iterable[str], data_root: str | Path) -> list[str]:
     for name in names:
         found = scene_names(name, data_root) if "/" not in name else expand_scene_names([name])
         if not found:
-            folders = " or ".join(DATA_SETS[name].folders) if name in DATA_SETS else name
+            folders = " or ".join(record_of(name).folders) or name
             raise DatasetError(f"{name}: no scenes in {folders} below {data_root}. Unpack the data set there.")
         scenes += found
     return list(dict.fromkeys(scenes))
 
 
 def spread(names: Sequence[str], limit: int | None) -> list[str]:
-    """At most `limit` of the names, evenly spread, the first one always among them."""
+    """Return at most `limit` of the names, evenly spread, the first one always among them."""
     if limit is None or len(names) <= limit:
         return list(names)
     return [names[index * len(names) // limit] for index in range(limit)]
 
 
 def without_root(message: str, data_root: str | Path) -> str:
-    """A message whose paths are those below the data root."""
+    """Return a message with its paths as they are below the data root."""
     for root in {str(data_root), str(Path(data_root).resolve())}:
         message = message.replace(f"{root}/", "")
     return message
 
 
 def _attempt(read: Callable, data_root: str | Path, otherwise) -> tuple:
-    """(what `read` returns, None), or (`otherwise`, what went wrong): one broken scene does not stop the check."""
+    """Return (what `read` returns, None), or (`otherwise`, what went wrong): one broken scene stops no check."""
     try:
         return read(), None
     except NotPreparedError:

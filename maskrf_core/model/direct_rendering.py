@@ -8,42 +8,37 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from maskrf_core.model.aggregators.neuray import ViewSamples
-from maskrf_core.model.compositing import hit_probability_of
+from maskrf_core.model.gathering import ViewSamples
+from maskrf_core.model.rendering import hit_probability_of
+from maskrf_core.model.sampling import RaySamples
 from maskrf_core.model.visibility import PointVisibility
 
-INVALID_LOGIT = -15.0
-"""Alpha logit of a view that the sample does not project into."""
+INVALID_LOGIT = -15.0  # alpha logit of a view that the sample does not project into
 RIDGE = (0.0, *[0.001] * 3, *[0.005] * 5, *[0.05] * 7)
 """Penalty on the square of each harmonic's coefficient, by degree: 0 to 3."""
-SMALLEST_WEIGHT = 1e-4
-"""Added to the weight of each view where all weights together are less than this."""
+SMALLEST_WEIGHT = 1e-4  # added to the weight of each view where all weights together are less than this
 
 
 def direct_colours_of_rays(
-    samples: ViewSamples,
-    visibility: PointVisibility,
-    to_query: Float[Tensor, "ray 3"],
-    *,
-    weight: Float[Tensor, "ray sample"] | None = None,
+    views: ViewSamples, visibility: PointVisibility, to_query: Float[Tensor, "ray 3"], samples: RaySamples
 ) -> Float[Tensor, "ray 3"]:
-    """Colours of the rays by alpha compositing; `to_query` is the unit vector from the samples to the query camera.
+    """Composite the colours of the rays; `to_query` is the unit vector from the samples to the query camera.
 
     Near [0, 1], but not clipped: the fitted functions of direction may overshoot. Differentiable in everything.
     A sample of weight m is as opaque as m equal ones one behind the other.
     """
-    alpha = direct_alpha(visibility, samples.valid)
-    if weight is not None:
-        alpha = 1 - (1 - alpha) ** weight
+    alpha = direct_alpha(visibility, views.valid)
+    if samples.weight is not None:
+        alpha = 1 - (1 - alpha) ** samples.weight
     hit_probability = hit_probability_of(alpha)
     to_query = to_query[:, None]
-    to_views = samples.direction_difference[..., :3] + to_query  # undo the difference: samples keep no direction
-    fitted = fitted_colours(samples.colours, fit_weights(visibility.hit_probability), to_views, to_query)
+    to_views = views.direction_difference[..., :3] + to_query  # undo the difference: no direction is kept
+    fitted = fitted_colours(views.colours, fit_weights(visibility.hit_probability), to_views, to_query)
     return (hit_probability[..., None] * fitted).sum(dim=1)
 
 
 def direct_alpha(visibility: PointVisibility, valid: Bool[Tensor, "view ray sample"]) -> Float[Tensor, "ray sample"]:
-    """Opacity of each sample: its logits in the views, blended by how visible it is in them.
+    """Return the opacity of each sample: its logits in the views, blended by its visibility in them.
 
     A view's alpha is the probability that the surface lies within the sample's interval, given that nothing stands
     before it. 0 where no view is valid, like the density of the learned aggregation.
@@ -55,7 +50,7 @@ def direct_alpha(visibility: PointVisibility, valid: Bool[Tensor, "view ray samp
 
 
 def fit_weights(hit_probability: Float[Tensor, "view ray sample"]) -> Float[Tensor, "view ray sample"]:
-    """How much each view's colour counts in the fit: its share of the hit probability, never 0 in all views."""
+    """Return each view's weight in the fit: its share of the hit probability, never 0 in all views."""
     weights = hit_probability / (hit_probability.sum(dim=0) + 1e-3)
     return torch.where(weights.sum(dim=0) < SMALLEST_WEIGHT, weights + SMALLEST_WEIGHT, weights)
 
@@ -66,7 +61,7 @@ def fitted_colours(
     to_views: Float[Tensor, "view ray sample 3"],
     to_query: Float[Tensor, "ray 1 3"],
 ) -> Float[Tensor, "ray sample 3"]:
-    """Colour towards the query of the spherical function that fits the views' colours best, sample by sample.
+    """Return the colour towards the query of the spherical function that fits the views' colours best, by sample.
 
     It minimises Σ weight · (colour - f(direction))² + Σ ridge · coefficient², f a sum of harmonics. The normal matrix N
     is the same for the three channels, and positive definite: the constant harmonic, which no ridge holds down, has the
@@ -84,7 +79,7 @@ def fitted_colours(
 
 
 def spherical_harmonics(directions: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 16"]:
-    """The real spherical harmonics of degrees 0 to 3 of unit vectors: orthogonal over the sphere, not normalised."""
+    """Return the real spherical harmonics of degrees 0 to 3 of unit vectors: orthogonal, not normalised."""
     x, y, z = directions.unbind(dim=-1)
     xx, yy, zz = x * x, y * y, z * z
     flat = [torch.ones_like(x)]

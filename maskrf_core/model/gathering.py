@@ -1,16 +1,18 @@
-"""What the reference views hold where the samples of query rays project to."""
+"""Reference views at the samples of query rays: where these project to, and what the views' maps hold there."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn import functional
 
 from maskrf_core.cameras import camera_centres, pixel_rays, project, towards_camera
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
-from maskrf_core.model.aggregators.neuray import ViewSamples
-from maskrf_core.model.map_sampling import channels_last, corners_of, values_at
 from maskrf_core.model.sampling import normalised_inverse_depth
+
+Padding = Literal["border", "zeros"]
 
 
 class ReferenceFeatures(NamedTuple):
@@ -24,7 +26,7 @@ class ReferenceFeatures(NamedTuple):
     def of(
         cls, views: Views, image_features: Float[Tensor, "view 32 _ _"], ray_features: Float[Tensor, "view 32 _ _"]
     ) -> "ReferenceFeatures":
-        """Laid out so that what is at a pixel lies together."""
+        """Lay the maps out so that the channels of a pixel lie together."""
         maps = channels_last(torch.cat([image_features, ray_features], dim=1))
         return cls(views.replace(images=channels_last(views.images)), maps)
 
@@ -41,30 +43,45 @@ class QueryRays(NamedTuple):
     """Rays of one query view."""
 
     origin: Float[Tensor, "3"]
-    directions: Float[Tensor, "ray 3"]
-    """Not normalised: `origin + z * direction` is at depth z."""
+    directions: Float[Tensor, "ray 3"]  # not normalised: `origin + z * direction` is at depth z
     depth_range: Float[Tensor, "2"]
 
 
 def query_rays(batch: SceneBatch) -> QueryRays:
-    """The rays through the batch's pixels."""
+    """Return the rays through the batch's pixels."""
     return rays_of(batch.query, batch.pixels_xy)
 
 
 def rays_of(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> QueryRays:
-    """The rays through pixels of a query, which is one view."""
+    """Return the rays through pixels of a query, which is one view."""
     return QueryRays(*pixel_rays(query.K[0], query.w2c[0], pixels_xy), query.depth_range[0])
 
 
+def query_colours(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> Float[Tensor, "ray 3"]:
+    """Return the true colours of query pixels: bilinear, zero outside the image."""
+    return sample_map(query.images, pixels_xy[None], *query.image_size, padding="zeros")[0]
+
+
 def towards_query(rays: QueryRays) -> Float[Tensor, "ray 3"]:
-    """Unit vectors from the samples of each ray to the query camera."""
-    return -nn.functional.normalize(rays.directions, dim=-1)
+    """Return the unit vectors from the samples of each ray to the query camera."""
+    return -functional.normalize(rays.directions, dim=-1)
+
+
+class ViewSamples(NamedTuple):
+    """Contributions of the reference views at every sample of every query ray."""
+
+    colours: Float[Tensor, "view ray sample 3"]
+    image_features: Float[Tensor, "view ray sample 32"]
+    ray_features: Float[Tensor, "view ray sample 32"]
+    direction_difference: Float[Tensor, "view ray sample 4"]
+    """View direction minus query direction, and their dot product."""
+    valid: Bool[Tensor, "view ray sample"]  # the sample projects into the view
 
 
 def gather_samples(
     features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"]
 ) -> tuple[ViewSamples, Float[Tensor, "view ray sample"]]:
-    """What every view holds where the samples project to, and their normalised inverse depth in the view."""
+    """Return what every view holds where the samples project to, and their normalised inverse depth in the view."""
     views = features.views
     height, width = views.image_size
     points = rays.origin + depths[..., None] * rays.directions[:, None]
@@ -82,3 +99,90 @@ def gather_samples(
     near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
     position = normalised_inverse_depth(projection.depth, near, far)
     return ViewSamples(gathered(views.images), image_features, ray_features, difference, projection.valid), position
+
+
+class Corners(NamedTuple):
+    """The four map pixels around each point, as rows of all maps' pixels one after the other, and their weights."""
+
+    rows: Int64[Tensor, "point 4"]
+    weights: Float[Tensor, "point 4"]
+
+
+def sample_map(
+    maps: Float[Tensor, "view channel map_height map_width"],
+    pixels_xy: Float[Tensor, "view *points 2"],
+    height: int,
+    width: int,
+    *,
+    padding: Padding = "border",
+) -> Float[Tensor, "view *points channel"]:
+    """Return bilinear values of per-view maps at pixels of `height` × `width` images; outside, the border or zeros.
+
+    A map of the image's own size is sampled at pixel centres. A smaller one is sampled by the half-size convention of
+    the published checkpoints, a fraction of a feature pixel off.
+    """
+    return values_at(maps, corners_of(tuple(maps.shape[-2:]), pixels_xy, height, width, padding=padding), pixels_xy)
+
+
+def values_at(
+    maps: Float[Tensor, "view channel map_height map_width"],
+    corners: Corners,
+    pixels_xy: Float[Tensor, "view *points 2"],
+) -> Float[Tensor, "view *points channel"]:
+    """Return the values of maps at corners that were found for their size.
+
+    A weighted sum of rows is several times as fast on a CPU as `grid_sample`, forward and backward, because the
+    channels of a pixel lie together; where `maps` are channels-last already (`channels_last`), nothing is copied.
+    """
+    rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+    weights = corners.weights.to(rows.dtype)
+    if rows.is_cuda and torch.compiler.is_compiling():  # which makes one kernel of all that, and none of the bag
+        values = (rows[corners.rows] * weights[..., None]).sum(dim=1)
+    else:
+        values = functional.embedding_bag(corners.rows, rows, per_sample_weights=weights, mode="sum")
+    return values.view(*pixels_xy.shape[:-1], -1)
+
+
+def channels_last(maps: Float[Tensor, "view channel _ _"]) -> Float[Tensor, "view channel _ _"]:
+    """Return the same maps, laid out so that the channels of a pixel lie together."""
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
+def corners_of(
+    size: tuple[int, int],
+    pixels_xy: Float[Tensor, "view *points 2"],
+    height: int,
+    width: int,
+    *,
+    padding: Padding = "border",
+) -> Corners:
+    """Find the pixels of `height` × `width` images among the pixels of maps of `size` (rows, columns)."""
+    last = torch.tensor([size[1] - 1, size[0] - 1], dtype=pixels_xy.dtype, device=pixels_xy.device)
+    position = pixels_xy.flatten(1, -2)
+    if size != (height, width):
+        image = torch.tensor([width - 1, height - 1], dtype=position.dtype, device=position.device)
+        position = position / image * (last + 1) - 0.5
+    # What is far outside or not a number would leave the range of integers.
+    position = torch.minimum(position.nan_to_num(-2.0).clamp(min=-2), last + 2)
+    if padding == "border":
+        position = torch.minimum(position.clamp(min=0), last)
+    first = position.floor()
+    (left, top), (right, bottom) = first.unbind(dim=-1), (first + 1).unbind(dim=-1)
+    (x, y), (columns, rows) = (position - first).unbind(dim=-1), last.unbind()
+    weights = [1 - x, x, 1 - y, y]
+    places = [(left, columns), (right, columns), (top, rows), (bottom, rows)]
+    if padding == "zeros":
+        weights = [weight * _within(*place) for weight, place in zip(weights, places, strict=True)]
+    left, right, top, bottom = (torch.minimum(place.clamp(min=0), limit).long() for place, limit in places)
+    before = torch.arange(len(position), device=position.device)[:, None, None] * (size[0] * size[1])
+    of_map = _around(left, right, top * size[1], bottom * size[1], torch.add)
+    return Corners((of_map + before).view(-1, 4), _around(*weights, torch.mul).view(-1, 4))
+
+
+def _around(left: Tensor, right: Tensor, top: Tensor, bottom: Tensor, combine: Callable) -> Tensor:
+    """Combine the two in x with the two in y: all four corners."""
+    return torch.stack([combine(x, y) for y in (top, bottom) for x in (left, right)], dim=-1)
+
+
+def _within(index: Tensor, last: Tensor) -> Tensor:
+    return ((index >= 0) & (index <= last)).to(index.dtype)

@@ -79,7 +79,7 @@ class ResidualUNet(nn.Module):
 
 
 def image_encoder() -> ResidualUNet:
-    """The encoder of colours: [view 3 height width] in [0, 1] → [view 32 height/4 width/4]."""
+    """Make the encoder of colours: [view 3 height width] in [0, 1] → [view 32 height/4 width/4]."""
     return ResidualUNet(3, 32, stem_channels=16, stem_size=7, stem_padding=3, blocks=(1, 2, 6))
 
 

@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-SHORT_ROW = 16
-"""Values that a processor computes at once."""
+SHORT_ROW = 16  # values that a processor computes at once
 
 
 class Linear(nn.Linear):
@@ -39,7 +38,7 @@ class ELU(nn.ELU):
 
 
 def mlp(sizes: list[int], hidden: type[nn.Module], output: type[nn.Module] | None = None) -> nn.Sequential:
-    """Linear layers of the given sizes with `hidden` between them and, if given, `output` after the last.
+    """Make linear layers of the given sizes with `hidden` between them and, if given, `output` after the last.
 
     Activations that can work in place do: what is before them is not kept for the backward pass either.
     """
@@ -55,7 +54,7 @@ def mlp(sizes: list[int], hidden: type[nn.Module], output: type[nn.Module] | Non
 
 
 def with_modules(module: nn.Module, **modules: nn.Module) -> nn.Module:
-    """A copy of `module` in which some of its modules are others; the rest, and all weights, are shared."""
+    """Copy `module` with others in place of some of its modules; the rest, and all weights, are shared."""
     variant = copy.copy(module)
     variant._modules = module._modules | modules
     return variant
@@ -64,13 +63,13 @@ def with_modules(module: nn.Module, **modules: nn.Module) -> nn.Module:
 def convolution(
     inputs: int, outputs: int, size: int = 3, stride: int = 1, *, padding: int | None = None, bias: bool = False
 ) -> nn.Conv2d:
-    """A convolution padded by reflection; `padding` defaults to half the kernel, which keeps the size at stride 1."""
+    """Make a convolution padded by reflection, by half the kernel if nothing is said: it keeps the size at stride 1."""
     padding = (size - 1) // 2 if padding is None else padding
     return nn.Conv2d(inputs, outputs, size, stride, padding, bias=bias, padding_mode="reflect")
 
 
 def instance_norm(channels: int) -> nn.InstanceNorm2d:
-    """Normalisation of each image and channel on its own, so that no view depends on which others are there."""
+    """Make a normalisation of each image and channel on its own, so that no view depends on the others."""
     return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
 
 
@@ -93,11 +92,11 @@ class PreActivationBlock(nn.Module):
 
 
 ENCODED_AT_ONCE = 2**20
-"""Of images that are encoded together where nothing is remembered for a backward pass: it bounds the memory."""
+"""Pixels of images that are encoded together where nothing is remembered for a backward pass: it bounds the memory."""
 
 
 def views_at_once(views: int, height: int, width: int) -> list[slice]:
-    """Which views are encoded at once: all for a backward pass, else as many as memory allows, one at the least.
+    """Divide views into those encoded at once: all for a backward pass, else as many as memory allows, at least one.
 
     No view's features depend on another's, so they are the same either way.
     """
@@ -108,7 +107,7 @@ def views_at_once(views: int, height: int, width: int) -> list[slice]:
 def linear_of_shared_and_own(
     layer: nn.Linear, shared: Float[Tensor, "*rest shared_channel"], own: Float[Tensor, "view *rest own_channel"]
 ) -> Float[Tensor, "view *rest output"]:
-    """`layer` of [shared, own], concatenated along channels, where all views have the same `shared`.
+    """Apply `layer` to [shared, own], concatenated along channels, where all views have the same `shared`.
 
     What is shared is multiplied once, not once a view, and the wide concatenation is never made.
     """
@@ -119,6 +118,6 @@ def linear_of_shared_and_own(
 def weighted_mean_and_variance(
     values: Float[Tensor, "view *shape"], weights: Float[Tensor, "view *#shape"]
 ) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-    """Mean and population variance over views. `weights` are used as they are: they need not sum to one."""
+    """Return mean and population variance over views. `weights` are used as they are: they need not sum to one."""
     mean = (values * weights).sum(dim=0)
     return mean, (weights * (values - mean).square()).sum(dim=0)

@@ -11,14 +11,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskrf_core.cameras import warp_to_planes
 from maskrf_core.datasets.batches.batch import SourceViews, Views
-from maskrf_core.model.cost_volume import matching_cost
 from maskrf_core.model.sampling import coarse_depths
 
-PLANES = 64
-"""Depths before a view at which its features are compared with those of its neighbours."""
-SLOPE = 0.01
-"""Of the leaky ReLU below zero."""
+PLANES_AT_ONCE = 4
+"""Planes that are warped together: all of them at once would take several times the memory of the volume itself."""
+PLANES = 64  # depths before a view at which its features are compared with those of its neighbours
+SLOPE = 0.01  # of the leaky ReLU below zero
 
 
 class MVSNet(nn.Module):
@@ -36,12 +36,12 @@ class MVSNet(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "MVSNet":
-        """Stays in evaluation mode, whatever the modules around it do."""
+        """Stay in evaluation mode, whatever the modules around it do."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, references: Views, sources: SourceViews) -> Float[Tensor, "view 64 _ _"]:
-        """Images are normalised as ImageNet's. Planes are uniform in inverse depth over each reference's own range.
+        """Match images, normalised as ImageNet's, at planes uniform in inverse depth over each reference's own range.
 
         Memory is that of one reference's volume: views are encoded, and volumes made, one by one.
         """
@@ -59,18 +59,48 @@ class MVSNet(nn.Module):
         return torch.stack(probabilities)
 
 
+def matching_cost(
+    reference: Float[Tensor, "channel map_height map_width"],
+    reference_K: Float[Tensor, "3 3"],
+    reference_w2c: Float[Tensor, "3 4"],
+    sources: Float[Tensor, "source channel map_height map_width"],
+    K: Float[Tensor, "source 3 3"],
+    w2c: Float[Tensor, "source 3 4"],
+    depths: Float[Tensor, "plane"],
+) -> Float[Tensor, "channel plane map_height map_width"]:
+    """Return the variance of the features over the reference and its sources, at planes before the reference.
+
+    Computed as E[x²] - E[x]², as MVSNet's weights were trained, so that rounding can leave it a little below zero.
+    Without sources it is 0 everywhere.
+    """
+    volume = reference.new_zeros(len(reference), len(depths), *reference.shape[1:])
+    if len(sources) == 0:
+        return volume
+    of_reference, views = reference[:, None], 1 + len(sources)
+    for first in range(0, len(depths), PLANES_AT_ONCE):
+        planes = slice(first, first + PLANES_AT_ONCE)
+        at = (reference_K, reference_w2c, depths[planes, None, None], tuple(reference.shape[1:]))
+        warped = torch.stack([
+            warp_to_planes(*source, *at, padding="zeros")[0] for source in zip(sources, K, w2c, strict=True)
+        ])  # fmt: skip
+        mean = (of_reference + warped.sum(dim=0)) / views
+        mean_square = (of_reference.square() + warped.square_().sum(dim=0)) / views
+        volume[:, planes] = mean_square - mean.square()
+    return volume
+
+
 def plane_depths(depth_range: Float[Tensor, "2"]) -> Float[Tensor, "64"]:
-    """z-depths of the planes before one view, from near to far."""
+    """Return the z-depths of the planes before one view, from near to far."""
     return coarse_depths(depth_range, 1, PLANES)[0]
 
 
 def softmax_over_planes(cost: Float[Tensor, "plane _ _"]) -> Float[Tensor, "plane _ _"]:
-    """Probabilities over planes; a cost that is not a number says nothing, and counts as 0."""
+    """Return probabilities over planes; a cost that is not a number says nothing, and counts as 0."""
     return torch.where(cost.isnan(), 0, cost).softmax(dim=0)
 
 
 def feature_network() -> nn.Sequential:
-    """Normalised images [view 3 height width] → features [view 32 height/4 width/4]."""
+    """Make the network from normalised images [view 3 height width] to features [view 32 height/4 width/4]."""
     channels = (3, 8, 8, 16, 16, 16, 32, 32)
     strided = (2, 5)
     layers = [

@@ -1,23 +1,38 @@
-"""SceneBatch → Rendering: the only place that knows the order of things."""
+"""SceneBatch → Rendering: the order of things, and the two passes in it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, SourceViews, Views
-from maskrf_core.model.aggregators.neuray import PointPrediction
-from maskrf_core.model.free_maps import FreeMaps
-from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
+from maskrf_core.model.aggregators.neuray import AggregationNetwork
+from maskrf_core.model.direct_rendering import direct_colours_of_rays
+from maskrf_core.model.gathering import (
+    QueryRays,
+    ReferenceFeatures,
+    ViewSamples,
+    gather_samples,
+    query_rays,
+    towards_query,
+)
 from maskrf_core.model.image_encoder import image_encoder
 from maskrf_core.model.layers import with_modules
 from maskrf_core.model.masking.prediction import MaskedModelling
 from maskrf_core.model.masking.strategies import draw_mask
-from maskrf_core.model.render_pass import RenderPass, volume_render
-from maskrf_core.model.rendering import PassRendering, Rendering, concatenate
-from maskrf_core.model.sampling import coarse_depths, draw_fine_depths, merge_depths
-from maskrf_core.model.visibility import VisibilityEncoder
-from maskrf_core.model.visibility_init import INIT_NETWORKS
+from maskrf_core.model.rendering import PassRendering, PointPrediction, Rendering, concatenate, hit_probability_of
+from maskrf_core.model.sampling import RaySamples, coarse_depths, draw_fine_depths, merge_depths
+from maskrf_core.model.visibility import (
+    DistributionDecoder,
+    PointVisibility,
+    SurfaceDistribution,
+    VisibilityEncoder,
+    visibility_of_samples,
+)
+from maskrf_core.model.visibility_init import INIT_NETWORKS, FreeMaps
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.threads import MapFunction
@@ -31,6 +46,78 @@ SMALLEST_SIDE = 32
 SIDES_ARE_MULTIPLES_OF = 4
 """Of reference images, in pixels: below, the encoders' last stage has nothing left to normalise; between, their feature
 maps would differ in size. Multiples of 16 are best (see `ResidualUNet`)."""
+
+
+class PassPrediction(NamedTuple):
+    """Predictions of one pass for its samples."""
+
+    valid: Bool[Tensor, "view ray sample"]  # the sample projects into the view
+    points: PointPrediction
+    direct_rgb: Float[Tensor, "ray 3"] | None  # colours of the rays by the direct head, where it is on
+
+
+class RenderPass(nn.Module):
+    """The networks of one pass, coarse or fine: each view's part in a sample, and the prediction from all of them.
+
+    With `direct_rendering`, the rays are also rendered from the visibility of the views alone.
+    """
+
+    network_precision: torch.dtype | None = None
+    """What the networks multiply in (autocast). Cameras, depths, and what is composited stay what they are."""
+
+    def __init__(self, *, direct_rendering: bool = False):
+        super().__init__()
+        self.direct_rendering = direct_rendering
+        self.distribution_decoder = DistributionDecoder()
+        self.aggregation = AggregationNetwork()
+
+    def forward(
+        self,
+        features: ReferenceFeatures,
+        rays: QueryRays,
+        samples: RaySamples,
+        *,
+        mask: Bool[Tensor, "view ray sample"] | None,
+    ) -> PassPrediction:
+        """Look at the samples in every view and predict them; `mask` as in `AggregationNetwork`."""
+        views, visibility = self.look(features, rays, samples)
+        with self._in_network_precision(samples.depths.device):
+            points = self.aggregation(views, visibility, samples, mask=mask)
+        points = PointPrediction(*(part.to(samples.depths.dtype) for part in points))
+        direct = None
+        if self.direct_rendering:
+            direct = direct_colours_of_rays(views, visibility, towards_query(rays), samples)
+        return PassPrediction(views.valid, points, direct)
+
+    def look(
+        self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples
+    ) -> tuple[ViewSamples, PointVisibility]:
+        """Gather what the views hold at the samples and decode how visible the samples are in them."""
+        views, position = gather_samples(features, rays, samples.depths)
+        with self._in_network_precision(position.device):
+            distribution = self.distribution_decoder(views.ray_features)
+        distribution = SurfaceDistribution(*(part.to(position.dtype) for part in distribution))
+        return views, visibility_of_samples(distribution, position, samples, views.valid)
+
+    def _in_network_precision(self, device: torch.device) -> AbstractContextManager:
+        precision = self.network_precision
+        return nullcontext() if precision is None else torch.autocast(device.type, precision, cache_enabled=False)
+
+
+def volume_render(
+    points: PointPrediction,
+    depths: Float[Tensor, "ray sample"],
+    ray_mask: Bool[Tensor, "ray"],
+    direct_rgb: Float[Tensor, "ray 3"] | None = None,
+) -> PassRendering:
+    """Alpha-composite the samples from front to back; `ray_mask` and `direct_rgb` are handed through.
+
+    alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained.
+    """
+    hit_probability = hit_probability_of(1 - torch.exp(-points.density))
+    rgb = (hit_probability[..., None] * points.colours).sum(dim=1)
+    depth = (hit_probability * depths).sum(dim=1)
+    return PassRendering(rgb, depth, hit_probability, depths, ray_mask, direct_rgb)
 
 
 class Renderer(nn.Module):
@@ -62,17 +149,17 @@ class Renderer(nn.Module):
         return self.render_rays(features, query_rays(batch), mask_ratio=mask_ratio, generator=generator)
 
     def with_passes(self, variant: Callable[[nn.Module], nn.Module]) -> "Renderer":
-        """The same renderer, with the same weights, whose passes are computed by a variant of each."""
+        """Return the same renderer, with the same weights, whose passes are computed by a variant of each."""
         return with_modules(self, coarse=variant(self.coarse), fine=variant(self.fine))
 
     @property
     def inputs(self) -> ModelInputs:
-        """What the reference views must have for this renderer."""
+        """Return the parts that the reference views must have for this renderer."""
         init = None if self.settings.free_maps else self.settings.visibility_init
         return ModelInputs(depths=init == "depth", sources=init == "cost_volume")
 
     def encode(self, references: Views, sources: SourceViews | None = None) -> ReferenceFeatures:
-        """Everything about the reference views that does not depend on the query.
+        """Encode the reference views: everything that does not depend on the query.
 
         Raises:
             DatasetError: the views lack what `inputs` says or the map that `free_maps` should have of them, or have
@@ -93,35 +180,46 @@ class Renderer(nn.Module):
     def render_rays(
         self, features: ReferenceFeatures, rays: QueryRays, *, mask_ratio: float, generator: torch.Generator | None
     ) -> Rendering:
-        """Coarse pass, new depths where it hit, fine pass over both."""
+        """Render the coarse pass, draw new depths where it hit, and render the fine pass over both."""
         coarse, points = self.render_coarse(features, rays)
-        depths, seen = coarse.sample_depths, coarse.ray_mask
-
-        new = draw_fine_depths(
-            depths, coarse.hit_probability, rays.depth_range, self.settings.fine_samples, generator=generator
-        )
-        merged = merge_depths(depths, new)
-        mask = None
-        if mask_ratio > 0:
-            if generator is None:
-                raise ValueError("masking draws at random: pass a generator, or mask_ratio=0")
-            shape = (len(features.views), *merged.depths.shape)
-            strategy = self.masked_modelling.settings.strategy
-            mask = draw_mask(strategy, *shape, mask_ratio, generator=generator).to(depths.device)
-        _, fine_points, fine_direct_rgb = self.fine(features, rays, merged.depths, mask=mask)
-        fine = volume_render(fine_points, merged.depths, seen, fine_direct_rgb)
+        depths, fine_samples = coarse.sample_depths, self.settings.fine_samples
+        new = draw_fine_depths(depths, coarse.hit_probability, rays.depth_range, fine_samples, generator=generator)
+        samples, coarse_positions = merge_depths(depths, new, rays.depth_range)
+        mask = self._drawn_mask(len(features.views), samples, mask_ratio, generator)
+        fine, fine_points = self.render_fine(features, rays, samples, coarse.ray_mask, mask=mask)
         if mask is None:
             return Rendering(coarse, fine)
-
-        masked = self.masked_modelling(mask, fine_points, points, merged.coarse_positions)
-        return Rendering(coarse, fine, masked)
+        return Rendering(coarse, fine, self.masked_modelling(mask, fine_points, points, coarse_positions))
 
     def render_coarse(self, features: ReferenceFeatures, rays: QueryRays) -> tuple[PassRendering, PointPrediction]:
-        """The coarse pass alone, and what it says of its samples."""
+        """Render the coarse pass alone, and return its predictions too."""
         depths = coarse_depths(rays.depth_range, len(rays.directions), self.settings.coarse_samples)
-        valid, points, direct_rgb = self.coarse(features, rays, depths, mask=None)
+        valid, points, direct_rgb = self.coarse(features, rays, RaySamples.at(depths, rays.depth_range), mask=None)
         seen = (valid.sum(dim=0) > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
         return volume_render(points, depths, seen, direct_rgb), points
+
+    def render_fine(
+        self,
+        features: ReferenceFeatures,
+        rays: QueryRays,
+        samples: RaySamples,
+        ray_mask: Bool[Tensor, "ray"],
+        *,
+        mask: Bool[Tensor, "view ray sample"] | None = None,
+    ) -> tuple[PassRendering, PointPrediction]:
+        """Render the fine pass alone, and return its predictions too; `ray_mask` is that of the coarse pass."""
+        _, points, direct_rgb = self.fine(features, rays, samples, mask=mask)
+        return volume_render(points, samples.depths, ray_mask, direct_rgb), points
+
+    def _drawn_mask(
+        self, views: int, samples: RaySamples, mask_ratio: float, generator: torch.Generator | None
+    ) -> Bool[Tensor, "view ray sample"] | None:
+        if mask_ratio == 0:
+            return None
+        if generator is None:
+            raise ValueError("masking draws at random: pass a generator, or mask_ratio=0")
+        shape, strategy = (views, *samples.depths.shape), self.masked_modelling.settings.strategy
+        return draw_mask(strategy, *shape, mask_ratio, generator=generator).to(samples.depths.device)
 
     def render_chunks(
         self, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int, map_chunks: MapFunction = map
@@ -139,6 +237,6 @@ class Renderer(nn.Module):
 
     @torch.inference_mode()
     def render(self, batch: SceneBatch, rays_per_chunk: int = 256) -> Rendering:
-        """All of the batch's pixels, as `render_chunks`."""
+        """Render all of the batch's pixels, as `render_chunks`."""
         features = self.encode(batch.references, batch.sources)
         return concatenate(list(self.render_chunks(features, query_rays(batch), rays_per_chunk)))

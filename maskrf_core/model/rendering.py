@@ -1,10 +1,20 @@
-"""What comes out of the renderer."""
+"""The types of what comes out of the networks and of the renderer."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+
+class PointPrediction(NamedTuple):
+    """Prediction of the aggregation for every sample."""
+
+    scene_features: Float[Tensor, "ray sample 16"]
+    density: Float[Tensor, "ray sample"]
+    """Not negative; 0 where no view is valid. Alpha is 1 - exp(-density), without an interval length."""
+    colours: Float[Tensor, "ray sample 3"]
 
 
 @dataclass(frozen=True)
@@ -12,8 +22,7 @@ class PassRendering:
     """One pass, coarse or fine, over the query rays."""
 
     rgb: Float[Tensor, "ray 3"]
-    depth: Float[Tensor, "ray"]
-    """Expected z-depth: 0 where the ray hits nothing."""
+    depth: Float[Tensor, "ray"]  # expected z-depth: 0 where the ray hits nothing
     hit_probability: Float[Tensor, "ray sample"]
     sample_depths: Float[Tensor, "ray sample"]
     ray_mask: Bool[Tensor, "ray"]
@@ -24,7 +33,7 @@ class PassRendering:
 
 @dataclass(frozen=True)
 class MaskedFeatures:
-    """What pretraining adds: the mask that was drawn, and predicted and target features of the coarse samples."""
+    """The mask that was drawn, and predicted and target features of the coarse samples."""
 
     mask: Bool[Tensor, "view ray sample"]
     prediction: Float[Tensor, "ray coarse_sample 16"]
@@ -33,7 +42,7 @@ class MaskedFeatures:
 
 @dataclass(frozen=True)
 class MaskedColours:
-    """The same where colours are to be predicted: the target is what the coarse pass gives the samples."""
+    """The mask, and predicted and target colours of the coarse samples: those of the coarse pass."""
 
     mask: Bool[Tensor, "view ray sample"]
     prediction: Float[Tensor, "ray coarse_sample 3"]
@@ -49,8 +58,14 @@ class Rendering:
     masked: MaskedFeatures | MaskedColours | None = None
 
 
+def hit_probability_of(alpha: Float[Tensor, "ray sample"]) -> Float[Tensor, "ray sample"]:
+    """Multiply each alpha by the product of 1 - alpha + 1e-10 over the samples before it (front to back)."""
+    passes = torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha[:, :-1] + 1e-10], dim=1)
+    return alpha * passes.cumprod(dim=1)
+
+
 def concatenate(renderings: list[Rendering]) -> Rendering:
-    """One rendering of the rays of several unmasked ones, in order."""
+    """Join unmasked renderings into one of all their rays, in order."""
 
     def join(passes: list[PassRendering]) -> PassRendering:
         parts = {name: [getattr(part, name) for part in passes] for name in PassRendering.__dataclass_fields__}

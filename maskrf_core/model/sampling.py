@@ -1,13 +1,13 @@
 """Depths along rays: uniform in inverse depth for the coarse pass, drawn where the coarse pass hit for the fine one."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-SMALLEST_DEPTH = 1e-5
-"""Depths are clamped to this before they are inverted, in scene units."""
+SMALLEST_DEPTH = 1e-5  # depths are clamped to this before they are inverted, in scene units
 LAST_INTERVAL = 1e6
 """Length of the last sample's interval, in normalised inverse depth: everything behind it belongs to it."""
 
@@ -15,43 +15,52 @@ LAST_INTERVAL = 1e6
 def normalised_inverse_depth(
     depth: Float[Tensor, "*shape"], near: Float[Tensor, "*#shape"], far: Float[Tensor, "*#shape"]
 ) -> Float[Tensor, "*shape"]:
-    """0 at near, 1 at far, linear in inverse depth; outside [0, 1] beyond the range. Depths and range are positive."""
+    """Return 0 at near, 1 at far, linear in inverse depth; outside [0, 1] beyond the range. All depths are positive."""
     return (1 / near - 1 / depth.clamp(min=SMALLEST_DEPTH)) / (1 / near - 1 / far)
 
 
 def depth_from_normalised(
     position: Float[Tensor, "*shape"], near: Float[Tensor, "*#shape"], far: Float[Tensor, "*#shape"]
 ) -> Float[Tensor, "*shape"]:
-    """The inverse of `normalised_inverse_depth`."""
+    """Invert `normalised_inverse_depth`."""
     return 1 / ((1 - position) / near + position / far)
 
 
 def coarse_depths(depth_range: Float[Tensor, "2"], rays: int, samples: int) -> Float[Tensor, "{rays} {samples}"]:
-    """Depths uniform in inverse depth from near to far, both included, the same on every ray."""
+    """Return depths uniform in inverse depth from near to far, both included, the same on every ray."""
     position = torch.linspace(0, 1, samples, dtype=depth_range.dtype, device=depth_range.device)
     return depth_from_normalised(position, depth_range[0], depth_range[1]).expand(rays, samples)
 
 
 def intervals(depths: Float[Tensor, "ray sample"], depth_range: Float[Tensor, "2"]) -> Float[Tensor, "ray sample"]:
-    """Distance from each sample to the next in the query's normalised inverse depth; the last one is 1e6."""
+    """Return the distance from each sample to the next, in the query's normalised inverse depth; the last is 1e6."""
     position = normalised_inverse_depth(depths, depth_range[0], depth_range[1])
     last = torch.full_like(position[:, :1], LAST_INTERVAL)
     return torch.cat([position.diff(dim=1), last], dim=1)
 
 
-def half_intervals(
-    intervals: Float[Tensor, "ray sample"],
-) -> tuple[Float[Tensor, "ray sample"], Float[Tensor, "ray sample"]]:
-    """How far each sample's interval reaches to the front and to the back: half the query ray's intervals to both
-    sides; the first sample uses its own on both."""
-    half = intervals / 2
-    return torch.cat([half[:, :1], half[:, :-1]], dim=1), half
+@dataclass(frozen=True)
+class RaySamples:
+    """Samples of query rays, near to far, and how far the interval of each reaches to the front and to the back."""
+
+    depths: Float[Tensor, "ray sample"]
+    half_before: Float[Tensor, "ray sample"]
+    """In the query's normalised inverse depth: half the interval before the sample; the first one uses its own."""
+    half_behind: Float[Tensor, "ray sample"]
+    index: ClassVar[Tensor | None] = None  # place among all samples of the ray; None: these are all
+    weight: ClassVar[Tensor | None] = None  # number of samples of the ray that each stands for; None: each for itself
+
+    @classmethod
+    def at(cls, depths: Float[Tensor, "ray sample"], depth_range: Float[Tensor, "2"]) -> "RaySamples":
+        """Return the samples at these depths, which are all on their rays."""
+        half = intervals(depths, depth_range) / 2
+        return cls(depths, torch.cat([half[:, :1], half[:, :-1]], dim=1), half)
 
 
 def inverse_transform_sample(
     edges: Float[Tensor, "ray edge"], weights: Float[Tensor, "ray bin"], u: Float[Tensor, "ray new"]
 ) -> Float[Tensor, "ray new"]:
-    """Positions at which the cumulated, normalised `weights` of the bins between `edges` reach `u` in [0, 1).
+    """Return where the cumulated, normalised `weights` of the bins between `edges` reach `u` in [0, 1).
 
     The hierarchical sampling of NeRF (Mildenhall et al., ECCV 2020, section 5.2).
     Each weight is first raised by 1e-5, so that an empty ray is sampled uniformly; cdf steps under 1e-5 count as 1.
@@ -75,7 +84,7 @@ def draw_fine_depths(
     *,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "ray {samples}"]:
-    """New depths where the coarse pass found matter: uniformly random with a generator, evenly spread without.
+    """Draw new depths where the coarse pass found matter: uniformly random with a generator, evenly spread without.
 
     The gradient does not flow through the hit probabilities.
     """
@@ -93,15 +102,16 @@ def draw_fine_depths(
     return depth_from_normalised(inverse_transform_sample(edges, hit_probability.detach(), u), near, far)
 
 
-class MergedDepths(NamedTuple):
-    """The union of coarse and new depths, in order along each ray."""
+class MergedSamples(NamedTuple):
+    """Coarse and new samples, in order along each ray."""
 
-    depths: Float[Tensor, "ray sample"]
-    coarse_positions: Int64[Tensor, "ray coarse_sample"]
-    """Where each coarse sample stands in the sorted list."""
+    samples: RaySamples
+    coarse_positions: Int64[Tensor, "ray coarse_sample"]  # place of each coarse sample in the sorted list
 
 
-def merge_depths(coarse: Float[Tensor, "ray coarse_sample"], new: Float[Tensor, "ray new"]) -> MergedDepths:
-    """Sort coarse and new depths into one list."""
+def merge_depths(
+    coarse: Float[Tensor, "ray coarse_sample"], new: Float[Tensor, "ray new"], depth_range: Float[Tensor, "2"]
+) -> MergedSamples:
+    """Sort coarse and new depths into one list of samples."""
     depths, order = torch.sort(torch.cat([coarse, new], dim=1), dim=1)
-    return MergedDepths(depths, order.argsort(dim=1)[:, : coarse.shape[1]])
+    return MergedSamples(RaySamples.at(depths, depth_range), order.argsort(dim=1)[:, : coarse.shape[1]])

@@ -1,4 +1,4 @@
-"""Which reference views see a point: visibility features, and the distributions decoded from them.
+"""Visibility of points in reference views: visibility features, and the distributions decoded from them.
 
 After NeuRay (Liu et al., CVPR 2022, arXiv 2107.13421), sections 3.3 and 3.4.
 """
@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from maskrf_core.model.fast.thinning import ThinnedSamples
 from maskrf_core.model.layers import ELU, PreActivationBlock, convolution, mlp
-from maskrf_core.model.sampling import half_intervals
+from maskrf_core.model.sampling import RaySamples
 
 
 class VisibilityEncoder(nn.Sequential):
@@ -24,18 +23,17 @@ class VisibilityEncoder(nn.Sequential):
 
 
 class SurfaceDistribution(NamedTuple):
-    """Where the surface lies along a reference ray: a mixture of two logistic components.
+    """Distribution of the surface along a reference ray: a mixture of two logistic components.
 
     Means and sharpnesses are in normalised inverse depth of the reference view.
     """
 
     means: Float[Tensor, "*points 2"]
     sharpness: Float[Tensor, "*points 2"]
-    mixing_weight: Float[Tensor, "*points 1"]
-    """Of the first component; the second has the rest."""
+    mixing_weight: Float[Tensor, "*points 1"]  # of the first component; the second has the rest
 
     def cdf(self, position: Float[Tensor, "*points"]) -> Float[Tensor, "*points"]:
-        """Probability that the surface lies before `position`."""
+        """Return the probability that the surface lies before `position`."""
         first, second = (
             0.5 + 0.5 * torch.tanh((position - mean) * sharpness)
             for mean, sharpness in zip(self.means.unbind(dim=-1), self.sharpness.unbind(dim=-1), strict=True)
@@ -44,12 +42,10 @@ class SurfaceDistribution(NamedTuple):
 
 
 class PointVisibility(NamedTuple):
-    """What each reference view says of each query sample; 0 where the sample does not project into the view."""
+    """Visibility of each query sample in each reference view; 0 where the sample does not project into the view."""
 
-    visibility: Float[Tensor, "view ray sample"]
-    """Probability that nothing stands before the sample's interval."""
-    hit_probability: Float[Tensor, "view ray sample"]
-    """Probability that the surface lies within the interval."""
+    visibility: Float[Tensor, "view ray sample"]  # probability that nothing stands before the sample's interval
+    hit_probability: Float[Tensor, "view ray sample"]  # probability that the surface lies within the interval
 
 
 class DistributionDecoder(nn.Module):
@@ -73,30 +69,23 @@ class DistributionDecoder(nn.Module):
 def visibility_of_samples(
     distribution: SurfaceDistribution,
     position: Float[Tensor, "view ray sample"],
-    intervals: Float[Tensor, "ray sample"],
+    samples: RaySamples,
     valid: Bool[Tensor, "view ray sample"],
-    *,
-    chosen: ThinnedSamples | None = None,
 ) -> PointVisibility:
-    """Visibility and hit probability of query samples seen at normalised inverse depth `position` in each view.
+    """Return visibility and hit probability of samples at normalised inverse depth `position` in each view.
 
-    A sample's interval reaches half the query ray's intervals to both sides (see `half_intervals`), or as far as it
-    does in the full list that the samples were chosen from. Both are in [0, 1], and the hit probability is at most the
-    visibility.
+    A sample's interval reaches as far in each view as it does on the query ray. Both are in [0, 1], and the hit
+    probability is at most the visibility.
     """
-    if chosen is None:
-        half_before, half_behind = half_intervals(intervals)
-    else:
-        half_before, half_behind = chosen.half_before, chosen.half_behind
-    before = distribution.cdf(position - half_before)
-    behind = distribution.cdf(position + half_behind)
+    before = distribution.cdf(position - samples.half_before)
+    behind = distribution.cdf(position + samples.half_behind)
     return PointVisibility((1 - before) * valid, (behind - before) * valid)
 
 
 def own_hit_probability(
     distribution: SurfaceDistribution, position: Float[Tensor, "ray sample"], intervals: Float[Tensor, "ray sample"]
 ) -> Float[Tensor, "ray sample"]:
-    """Hit probability of samples at normalised inverse depth `position` on the rays that the distribution is of.
+    """Return the hit probability of samples at normalised inverse depth `position` on the distribution's own rays.
 
     `distribution` is [ray 1 …]. The samples' intervals meet halfway between them; the first begins, and the last ends,
     half its own interval outside.

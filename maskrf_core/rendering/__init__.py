@@ -1,0 +1,5 @@
+"""Renderings of scenes, and how good they are.
+
+Doors: `evaluation.evaluate` (metrics of the query views), `rendered_views.rendered_views` (their pictures one by one),
+`path_rendering.render_path` (a film along a camera path). `render_cache` keeps on disk what was rendered.
+"""

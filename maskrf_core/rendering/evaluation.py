@@ -1,9 +1,10 @@
-"""How good renderings are: every query view of a scene, from its nearest reference views, coarse and fine."""
+"""Evaluation: metrics of every query view of a scene, rendered from its nearest reference views."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
+import numpy as np
 import torch
 
 from maskrf_core.checkpoints.per_scene_renderer import check_scene
@@ -19,6 +20,9 @@ from maskrf_core.settings.sections import EXACT, RenderingSettings
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import DatasetError, SettingsError
 from maskrf_core.support.paths import cache_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METRICS = {"psnr": psnr, "ssim": ssim, "lpips": lpips_vgg}
 
@@ -37,8 +41,8 @@ def evaluate(
     pictures: Path | None = None,
     cache: bool = True,
     render_cache_mib: int = 2048,
-) -> pd.DataFrame:
-    """Metrics of every query view of `scenes`: one row a view, columns scene, image_id, {coarse,fine}_{metric}.
+) -> "pd.DataFrame":
+    """Return metrics of every query view of `scenes`: one row a view, columns scene, image_id, {coarse,fine}_{metric}.
 
     `source` is a run (the weights that count), a checkpoint file of ours or a published one, or a renderer. Where
     `pictures` is given, each view's truth, render, error and depth go there as PNG, and the table as metrics.csv.
@@ -63,6 +67,8 @@ def evaluate(
         rows.append({"scene": view.scene, "image_id": view.image_id, **view_metrics(view)})
         if pictures is not None:
             write_pictures(view, pictures)
+    import pandas as pd
+
     table = pd.DataFrame(rows)
     if pictures is not None:
         write_text(pictures / "metrics.csv", table.to_csv(index=False))
@@ -72,7 +78,7 @@ def evaluate(
 def open_for_evaluation(
     scenes: Sequence[str], data_root: str | Path, split: SplitKind, working_views: int, device: str = "auto"
 ) -> list[SceneViews]:
-    """Open scenes, and find what evaluating them would stumble over; depth that is missing is estimated on `device`.
+    """Open scenes and check that they can be evaluated; depth that is missing is estimated on `device`.
 
     Raises:
         DatasetError: a scene is missing or broken, or has no query views or too few reference views.
@@ -98,7 +104,7 @@ def validate(
     gathered: Callable[[list[dict]], list[dict]] = list,
     after_each: Callable[[], None] | None = None,
 ) -> dict[str, float]:
-    """Mean PSNR and SSIM, coarse and fine, over a few validation (or test) views of each scene.
+    """Return mean PSNR and SSIM, coarse and fine, over a few validation (or test) views of each scene.
 
     Of several processes each renders its `share` (number, count) of the views, and `gathered` puts the rows of all into
     the order that they have in one. `after_each` is called after each view; what it raises ends the validation.
@@ -112,7 +118,8 @@ def validate(
         if after_each is not None:
             after_each()
     renderer.train(was_training)
-    return {name: float(value) for name, value in pd.DataFrame(gathered(rows)).mean().items()}
+    rows = gathered(rows)
+    return {name: float(np.mean([row[name] for row in rows])) for name in (rows[0] if rows else ())}
 
 
 def nearest_view_copy(
@@ -121,8 +128,10 @@ def nearest_view_copy(
     data_root: str | Path = "data",
     split: SplitKind = "test",
     views_per_scene: int | None = None,
-) -> pd.DataFrame:
-    """Metrics of the laziest method, to be beaten: the photograph of the nearest reference camera as it is."""
+) -> "pd.DataFrame":
+    """Return metrics of a baseline: the photograph of the nearest reference camera in place of a rendering."""
+    import pandas as pd
+
     rows = []
     for views in open_scenes(scenes, data_root, None):
         references, queries = views.scene.split(split)
@@ -135,8 +144,10 @@ def nearest_view_copy(
 
 
 def view_metrics(view: RenderedView, names: Sequence[str] = tuple(METRICS)) -> dict[str, float | None]:
-    """`coarse_psnr`, `fine_psnr` and so on of one view, `direct_psnr` where there is a direct picture; None where LPIPS
-    cannot be had."""
+    """Return `coarse_psnr`, `fine_psnr` and so on of one view, `direct_psnr` where there is a direct picture.
+
+    LPIPS is None where it cannot be computed.
+    """
     pictures = {"coarse": view.coarse, "fine": view.fine} | ({} if view.direct is None else {"direct": view.direct})
     return {
         f"{which}_{name}": METRICS[name](picture, view.truth) for which, picture in pictures.items() for name in names
@@ -144,14 +155,14 @@ def view_metrics(view: RenderedView, names: Sequence[str] = tuple(METRICS)) -> d
 
 
 def load(source: Run | str | Path | Renderer) -> Renderer:
-    """The renderer that is meant by a run, a checkpoint file or itself."""
+    """Return the renderer of a run (its best weights) or of a checkpoint file; a renderer is returned as it is."""
     if isinstance(source, Renderer):
         return source
     return load_renderer(source.weights if isinstance(source, Run) else source)
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU.
+    """Return the device of that name; `auto` is the first GPU if there is one, else the CPU.
 
     Raises:
         SettingsError: a GPU is asked for where there is none.

@@ -1,5 +1,6 @@
-"""PSNR, SSIM and LPIPS of pictures in [0, 1]. Higher is better, but for LPIPS."""
+"""PSNR, SSIM and LPIPS of pictures in [0, 1]. Higher is better, except for LPIPS."""
 
+import importlib.util
 import math
 import sys
 from functools import lru_cache
@@ -16,18 +17,18 @@ _kept_alive = []
 
 
 def psnr(rgb: Float[np.ndarray, "height width 3"], truth: Float[np.ndarray, "height width 3"]) -> float:
-    """Peak signal-to-noise ratio in dB for a data range of 1; infinite for equal pictures."""
+    """Return the peak signal-to-noise ratio in dB for a data range of 1; infinite for equal pictures."""
     error = float(np.mean(np.square(rgb.astype(np.float64) - truth)))
     return -10 * math.log10(error) if error > 0 else math.inf
 
 
 def ssim(rgb: Float[np.ndarray, "height width 3"], truth: Float[np.ndarray, "height width 3"]) -> float:
-    """Structural similarity: scikit-image's defaults (7×7 uniform window), data range 1."""
+    """Return the structural similarity (SSIM) with scikit-image's defaults (7×7 uniform window), data range 1."""
     return float(structural_similarity(rgb, truth, channel_axis=-1, data_range=1.0))
 
 
 def lpips_vgg(rgb: Float[np.ndarray, "height width 3"], truth: Float[np.ndarray, "height width 3"]) -> float | None:
-    """Perceptual distance with the VGG backbone, or None where `why_no_lpips` has a reason. Sides of at least 32."""
+    """Return LPIPS with the VGG backbone, or None where `why_no_lpips` has a reason. Sides are at least 32 pixels."""
     if why_no_lpips() is not None:
         return None
     pictures = [torch.from_numpy(2 * image.astype(np.float32) - 1).permute(2, 0, 1)[None] for image in (rgb, truth)]
@@ -37,7 +38,9 @@ def lpips_vgg(rgb: Float[np.ndarray, "height width 3"], truth: Float[np.ndarray,
 
 @lru_cache(1)
 def why_no_lpips() -> str | None:
-    """The reason why LPIPS cannot be computed here, or None. Nothing is ever downloaded by us."""
+    """Return the reason why LPIPS cannot be computed here, or None. Nothing is ever downloaded by us."""
+    if importlib.util.find_spec("lpips") is None:
+        return "the package lpips is not installed"
     weights = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_BACKBONE
     if not weights.is_file():
         return (
@@ -60,7 +63,7 @@ def _lpips_model() -> torch.nn.Module:
 
 
 def import_torchvision():
-    """torchvision, also beside a build of torch that its compiled operators do not fit.
+    """Import torchvision, also beside a build of torch that its compiled operators do not fit.
 
     Two of its operators are then unknown to torch, and registering their shape rules fails the import. Declaring them
     lets the pure Python parts load (the networks are among them); calling such an operator still raises.

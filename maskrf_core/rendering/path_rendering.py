@@ -1,14 +1,20 @@
-"""Filming a scene: every camera of a path rendered from the photographs nearest to it, as pictures and as mp4."""
+"""Films of scenes: every camera of a path rendered from the photographs nearest to it, as PNG frames and as mp4."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from maskrf_core.checkpoints.per_scene_renderer import check_scene
 from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, Views
@@ -19,19 +25,17 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.camera_paths.path import CameraPath, PathCamera, camera_path
 from maskrf_core.rendering.camera_paths.rig import rig_of
 from maskrf_core.rendering.evaluation import load, resolve_device
-from maskrf_core.rendering.path_frames import as_bytes, depth_colours, read_frame, remove_frames_from, write_frame
 from maskrf_core.rendering.rendered_views import PixelRenderer
-from maskrf_core.rendering.videos import write_video
 from maskrf_core.runs import Run
 from maskrf_core.settings.sections import EXACT, PathKind, PathSettings, RenderingSettings
-from maskrf_core.support.atomic_files import write_json
+from maskrf_core.support.atomic_files import write_atomically, write_json
 from maskrf_core.support.digests import digest
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked
 
 KINDS = ("colour", "depth")
-FORMAT = "maskrf path 1"
-"""Part of every frame's key: to be changed with how frames are coloured and written."""
+FORMAT = "maskrf path 1"  # part of every frame's key: to be changed with how frames are coloured and written
+NOTE = "maskrf"  # name of the text in a PNG file that holds the frame's key and a hash of its pixels
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,11 @@ class RenderedPath:
     rendered: int
 
     def frames(self, kind: str) -> list[Path]:
-        """PNG files of `colour` or `depth`, in order."""
-        return [frame_path(self.folder, kind, index) for index in range(len(self.cameras))]
+        """Return the PNG files of `colour` or `depth`, in order."""
+        return [_frame_path(self.folder, kind, index) for index in range(len(self.cameras))]
 
     def video(self, kind: str) -> Path:
-        """mp4 of `colour` or `depth`."""
+        """Return the mp4 file of `colour` or `depth`."""
         return self.folder / f"{kind}.mp4"
 
 
@@ -67,9 +71,9 @@ def render_path(
 ) -> RenderedPath:
     """Film a scene: `colour_0000.png`, `depth_0000.png` and so on, `colour.mp4`, `depth.mp4` and `path.json`.
 
-    The references of the test split are what is rendered from, for every frame those whose cameras are nearest. Depth
-    is coloured in one range over all frames. Frames that are there and show just this (same weights, views, camera,
-    code and device) are kept, so an interrupted call goes on where it was.
+    Each frame is rendered from those references of the test split whose cameras are nearest. Depth is coloured in one
+    range over all frames. Frames that are there and show just this (same weights, views, camera, code and device) are
+    kept, so an interrupted call goes on where it was.
 
     Raises:
         CheckpointError, DatasetError, SettingsError: the source, the scene or the path cannot be had as asked.
@@ -89,13 +93,13 @@ def render_path(
     for index, camera in tracked(list(enumerate(film.cameras)), total=len(film.cameras), title="camera path"):
         batch = path_batch(views, camera, references, working_views, renderer.inputs)
         keys.append(digest([FORMAT, render.key(batch), near, far]))
-        paths = [frame_path(folder, kind, index) for kind in KINDS]
+        paths = [_frame_path(folder, kind, index) for kind in KINDS]
         if any(read_frame(path, keys[-1]) is None for path in paths):
             pictures = render(batch)
             write_frame(paths[0], as_bytes(pictures["fine"]), keys[-1])
             write_frame(paths[1], depth_colours(pictures["fine_depth"], near, far), keys[-1])
             rendered += 1
-    remove_frames_from(folder, KINDS, len(keys))
+    remove_frames_from(folder, len(keys))
     result = RenderedPath(scene, film.kind, film.cameras, folder, rendered)
     _write_videos(result, film, keys, path.frames_per_second)
     return result
@@ -104,7 +108,7 @@ def render_path(
 def path_batch(
     views: SceneViews, camera: PathCamera, references: Sequence[str], working_views: int, inputs: ModelInputs
 ) -> SceneBatch:
-    """All pixels of a camera that took no photograph, from the reference views nearest to it."""
+    """Make a batch of all pixels of a camera that took no photograph, from the reference views nearest to it."""
     K, w2c, depth_range = (
         torch.from_numpy(np.asarray(part, dtype=np.float32)) for part in (camera.K, camera.w2c, camera.depth_range)
     )
@@ -119,16 +123,93 @@ def path_batch(
     return batch_of(views, query, nearest, references, inputs)
 
 
-def frame_path(folder: Path, kind: str, index: int) -> Path:
-    """Where a frame is kept."""
+def as_bytes(picture: Float[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "height width 3"]:
+    """Convert colours to bytes, clipped to [0, 1]."""
+    return (picture.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def depth_colours(
+    depth: Float[np.ndarray, "height width"], near: float, far: float
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Colour depths by viridis over inverse depth, from near (bright) to far.
+
+    Black where the expected depth is below near: such a ray hits nothing (0) or hardly anything.
+    """
+    inverse = 1 / depth.clip(near, far)
+    shade = (inverse - 1 / far) / (1 / near - 1 / far)
+    colours = cv2.applyColorMap((shade * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    return np.where(depth[..., None] >= near, colours, 0).astype(np.uint8)
+
+
+def write_frame(path: Path, picture: UInt8[np.ndarray, "height width 3"], key: str) -> None:
+    """Write a frame atomically, with the key of its rendering inside, so that no frame is taken for another."""
+    note = PngInfo()
+    note.add_text(NOTE, f"{key} {digest(picture)}")
+    write_atomically(path, lambda file: Image.fromarray(picture).save(file, "png", pnginfo=note))
+
+
+def read_frame(path: Path, key: str) -> UInt8[np.ndarray, "height width 3"] | None:
+    """Read the frame of that key; None where the file is missing, damaged, of another key, or was changed since."""
+    if not path.is_file():
+        return None
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            note, picture = image.info.get(NOTE), np.array(image.convert("RGB"))
+    except Exception:  # damage shows as one of many kinds
+        return None
+    return picture if note == f"{key} {digest(picture)}" else None
+
+
+def remove_frames_from(folder: Path, first: int) -> None:
+    """Remove the frames of a longer path that was here before, from number `first` on."""
+    for kind in KINDS:
+        for path in folder.glob(f"{kind}_*.png"):
+            number = path.stem.removeprefix(f"{kind}_")
+            if number.isdigit() and int(number) >= first:
+                path.unlink()
+
+
+def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], frames_per_second: int) -> None:
+    """Write RGB frames of one size as an mp4 that every browser plays: H.264, 4:2:0, the index in front.
+
+    One frame is in memory at a time. A reader sees the old file or the whole new one. 4:2:0 needs even sides: an odd
+    one is filled up with a copy of its last row or column.
+    """
+    import imageio  # takes a tenth of a second
+
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        writer = imageio.get_writer(
+            beside,
+            format="FFMPEG",
+            mode="I",
+            fps=frames_per_second,
+            codec="libx264",
+            pixelformat="yuv420p",
+            macro_block_size=2,  # the sides are multiples of it already: nothing is resized
+            ffmpeg_log_level="error",
+            output_params=["-movflags", "+faststart", "-fflags", "+bitexact", "-flags:v", "+bitexact"],
+        )
+        with contextlib.closing(writer):  # as a context of its own it leaves ffmpeg running after an error
+            for frame in frames:
+                odd = [side % 2 for side in frame.shape[:2]]
+                writer.append_data(np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge"))
+        beside.chmod(0o644)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _frame_path(folder: Path, kind: str, index: int) -> Path:
     return folder / f"{kind}_{index:04d}.png"
 
 
 def _write_videos(result: RenderedPath, film: CameraPath, keys: list[str], frames_per_second: int) -> None:
-    """Both videos and, after them, what they show; nothing where that is what is there already."""
+    """Write both videos and, after them, path.json, which names their content; keep them where it names this one."""
     about = result.folder / "path.json"
     key = digest([FORMAT, keys, frames_per_second])
-    if _read(about).get("videos") == {"key": key, **{kind: _sha256(result.video(kind)) for kind in KINDS}}:
+    if _read(about).get("videos") == {"key": key, **_hashes(result)}:
         return
     for kind in KINDS:
         frames = (read_frame(*frame) for frame in zip(result.frames(kind), keys, strict=True))
@@ -137,7 +218,7 @@ def _write_videos(result: RenderedPath, film: CameraPath, keys: list[str], frame
         {"K": camera.K.tolist(), "w2c": camera.w2c.tolist(), "depth_range": camera.depth_range, "size": camera.size}
         for camera in film.cameras
     ]
-    videos = {"key": key, **{kind: _sha256(result.video(kind)) for kind in KINDS}}
+    videos = {"key": key, **_hashes(result)}
     write_json(about, {"scene": result.scene, "kind": film.kind, "videos": videos, "cameras": cameras})
 
 
@@ -149,5 +230,9 @@ def _read(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _sha256(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+def _hashes(result: RenderedPath) -> dict[str, str | None]:
+    """Return the SHA-256 of each video by its kind, None where it is missing."""
+    files = {kind: result.video(kind) for kind in KINDS}
+    return {
+        kind: hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None for kind, file in files.items()
+    }

@@ -1,94 +1,155 @@
-"""Renderings on disk by key, so that what was rendered once is read: `<cache folder>/renders/<key[:2]>/<key>.npz`.
+"""Renderings kept on disk by the hash of everything that their pixels depend on, so that nothing is rendered twice.
 
-A key says everything that a rendering depends on (`render_keys`), so nothing here ever becomes out of date; it is only
-no longer asked for, and goes when the room is needed. The folder may be deleted at any time.
+A key says too much rather than too little: the weights, the settings, the code, the device, and every tensor of the
+batch. So nothing kept ever becomes out of date; it is only no longer asked for, and goes when the room is needed.
 """
 
-import contextlib
-import os
-from collections.abc import Mapping
+import hashlib
+import io
+import platform
+import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import diskcache
 import numpy as np
+import torch
 from jaxtyping import Float32
 
-from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.datasets.batches.batch import SceneBatch
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings.sections import RenderingSettings
 from maskrf_core.support.digests import digest
 from maskrf_core.support.paths import cache_folder
 
-CHECKSUM = "checksum"
-KEPT_SHARE = 0.9
-"""Of the room, when it was exceeded: so that not every rendering after that looks through the folder again."""
+PACKAGE = Path(__file__).resolve().parents[1]
+RENDERING_SOURCES = (
+    "model/**/*.py",
+    "cameras.py",
+    "rendering/evaluation.py",
+    "rendering/rendered_views.py",
+    "rendering/render_cache.py",
+    "support/threads.py",
+)
+OUR_MODULES = ("maskrf_core.model.", "torch.nn.")  # networks from elsewhere have code that no digest here knows
+STORE_OPTIONS: dict[str, Any] = {
+    "eviction_policy": "least-recently-used",
+    "cull_limit": 2,
+    "sqlite_journal_mode": "delete",
+    "sqlite_mmap_size": 0,
+    "timeout": 20,
+}
+"""Of diskcache. Its own journal (`wal`) needs memory that processes share, which network file systems do not have."""
+
+
+def source_digest() -> str:
+    """Return the digest of the source files that decide how pixels are rendered, as they are on disk now."""
+    files = sorted(path for pattern in RENDERING_SOURCES for path in PACKAGE.glob(pattern))
+    return digest({path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in files})
+
+
+SOURCES_AS_IMPORTED = source_digest()
+
+
+def renderer_digest(renderer: Renderer) -> str:
+    """Return the digest of everything of a rendering but the batch: weights, settings, networks, code and device.
+
+    Where the code that runs is not certain (its files have changed since they were imported, or a network is defined
+    elsewhere) the digest is another one each time, so that nothing is taken for the same.
+    """
+    tensors = dict(renderer.state_dict()) | dict(renderer.named_buffers())
+    known = all(type(module).__module__.startswith(OUR_MODULES) for module in renderer.modules())
+    return digest(
+        {
+            "weights": {name: tensors[name] for name in sorted(tensors)},
+            "settings": renderer.settings,
+            "networks": repr(renderer),
+            "training": renderer.training,
+            "sources": SOURCES_AS_IMPORTED,
+            "torch": torch.__version__,
+            "device": _device(next(renderer.parameters()).device),
+            "uncertain": None if known and source_digest() == SOURCES_AS_IMPORTED else secrets.token_hex(),
+        }
+    )
+
+
+def render_key(of_renderer: str, batch: SceneBatch, rays_per_chunk: int, rendering: RenderingSettings) -> str:
+    """Return the key of one rendering: equal keys mean equal pixels, bit for bit.
+
+    It is made of `renderer_digest`, the batch, how it is rendered, and the size of the chunks, which changes rounding.
+    """
+    return digest({"renderer": of_renderer, "batch": batch, "rays_per_chunk": rays_per_chunk, "rendering": rendering})
+
+
+def _device(device: torch.device) -> list[Any]:
+    """List what of a device decides how numbers are rounded."""
+    precision = [torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()]
+    if device.type == "cuda":
+        cudnn = torch.backends.cudnn
+        return ["cuda", torch.cuda.get_device_name(device), torch.version.cuda, cudnn.version(), *precision,
+                torch.backends.cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark]  # fmt: skip
+    processor = [platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
+    return [device.type, *processor, *precision]
+
+
+class _BytesDisk(diskcache.Disk):
+    """A store of bytes alone: diskcache would also unpickle, and so run what a foreign file says."""
+
+    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> Any:
+        if mode not in (diskcache.core.MODE_RAW, diskcache.core.MODE_BINARY):
+            raise ValueError(f"an entry of mode {mode} was not written here")
+        return super().fetch(mode, filename, value, read)
 
 
 class RenderCache:
-    """Arrays by key in files below `folder`, up to `mib` MiB in all; the oldest use goes first.
+    """Arrays by key in a folder, up to `mib` MiB in all; those that were not used for longest go first.
 
-    Several processes may share a folder. A folder that cannot be written to, or a full disk, costs a message and the
-    keeping, never the rendering.
+    Several processes may share a folder, and it may be deleted while none uses it. A folder that is damaged or cannot
+    be written to costs a message and the keeping, never the rendering.
     """
 
     def __init__(self, folder: Path, mib: float | int):
         self.folder = folder
         self.limit = int(mib * 2**20)
-        self._held: int | None = None
-        self._silent = False
-
-    def path(self, key: str) -> Path:
-        """Where the arrays of a key are kept."""
-        return self.folder / key[:2] / f"{key}.npz"
+        self._store: diskcache.Cache | None = None
+        self._given_up = False
 
     def get(self, key: str) -> dict[str, Float32[np.ndarray, "..."]] | None:
-        """The arrays that were kept under a key, exactly; None where there are none or the file is damaged."""
-        path = self.path(key)
-        if not path.is_file():
-            return None
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-        except Exception:  # damage shows as one of a dozen kinds, of zip, of numpy and of the system
-            return None
-        checksum = arrays.pop(CHECKSUM, np.zeros(0))
-        if checksum.tobytes() != _checksum(key, arrays).tobytes():
-            return None
-        with contextlib.suppress(OSError):
-            os.utime(path)  # its last use
+        """Return the arrays that were kept under a key, exactly; None where there are none or they are damaged."""
+        packed = self._tried(lambda store: store.get(key))
+        arrays = None if packed is None else _unpacked(key, packed)
+        if packed is not None and arrays is None:
+            print(f"{self.folder}: a rendering kept there is damaged, and is made again", flush=True)
         return arrays
 
     def put(self, key: str, arrays: Mapping[str, Float32[np.ndarray, "..."]]) -> None:
         """Keep arrays under a key, and throw away what was not used for longest where the room is exceeded."""
-        if sum(array.nbytes for array in arrays.values()) > self.limit:
-            return
-        try:
-            checked = {**arrays, CHECKSUM: _checksum(key, arrays)}
-            write_atomically(self.path(key), lambda file: np.savez(file, **checked))
-            size = self.path(key).stat().st_size
-            self._held = self._prune(self.limit) if self._held is None else self._held + size
-            if self._held > self.limit:
-                self._held = self._prune(int(KEPT_SHARE * self.limit))
-        except OSError as error:
-            if not self._silent:
-                print(f"renderings are not kept: {error}", flush=True)
-            self._silent = True
+        packed = _packed(key, arrays)
+        if len(packed) <= self.limit:
+            self._tried(lambda store: (store.set(key, packed), store.cull()))
 
-    def _prune(self, limit: int) -> int:
-        """Remove what was not used for longest until the rest is within `limit` bytes; the bytes of the rest."""
-        found = []
-        for path in self.folder.glob("*/*"):  # also what an interrupted writer left
-            with contextlib.suppress(FileNotFoundError):  # another process prunes too
-                state = path.stat()
-                found.append((state.st_mtime_ns, state.st_size, path))
-        held = sum(size for _, size, _ in found)
-        for _, size, path in sorted(found):
-            if held <= limit:
-                break
-            path.unlink(missing_ok=True)
-            held -= size
-        return held
+    def _tried(self, use: Callable[[diskcache.Cache], Any]) -> Any:
+        """Return what `use` makes of the store; after a failure, say so and keep nothing any more."""
+        if self._given_up:
+            return None
+        try:
+            if self._store is None:
+                self._store = self._opened()
+            return use(self._store)
+        except Exception as error:  # damage shows as one of a dozen kinds, of SQLite, diskcache and the system
+            print(f"{self.folder}: renderings are not kept ({error}). Delete that folder if this lasts.", flush=True)
+            self._given_up = True
+            return None
+
+    def _opened(self) -> diskcache.Cache:
+        for left in self.folder.glob("??/*.npz*"):  # by earlier versions, which counted them themselves
+            left.unlink(missing_ok=True)
+        return diskcache.Cache(str(self.folder), disk=_BytesDisk, size_limit=self.limit, **STORE_OPTIONS)
 
 
 def open_render_cache(data_root: str | Path, mib: int) -> RenderCache | None:
-    """The cache that belongs to a data root; None where it has no room.
+    """Return the cache that belongs to a data root, `<cache folder>/renders`; None where it has no room.
 
     Raises:
         DatasetError: as `cache_folder`.
@@ -96,6 +157,20 @@ def open_render_cache(data_root: str | Path, mib: int) -> RenderCache | None:
     return RenderCache(cache_folder(data_root) / "renders", mib) if mib > 0 else None
 
 
-def _checksum(key: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Of the arrays, their names and the key, as bytes: a file under another name holds another picture."""
-    return np.frombuffer(bytes.fromhex(digest([key, dict(arrays)])), np.uint8)
+def _packed(key: str, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return arrays as the bytes of an npz file after their checksum, of which the key is a part."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return _checksum(key, file.getvalue()) + file.getvalue()
+
+
+def _unpacked(key: str, packed: object) -> dict[str, np.ndarray] | None:
+    """Return the arrays that `_packed` packed under this key, None where the bytes are others."""
+    if not isinstance(packed, bytes) or packed[:32] != _checksum(key, packed[32:]):
+        return None
+    with np.load(io.BytesIO(packed[32:]), allow_pickle=False) as file:
+        return dict(file)
+
+
+def _checksum(key: str, data: bytes) -> bytes:
+    return hashlib.sha256(f"{key}\n".encode() + data).digest()

@@ -1,4 +1,4 @@
-"""Query views as they are rendered: all pixels of one, back in pictures; read again where nothing has changed."""
+"""Query views rendered pixel by pixel, as pictures; read from a cache where nothing has changed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -14,10 +14,9 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.rendering.render_cache import RenderCache
-from maskrf_core.rendering.render_keys import render_key, renderer_digest
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
+from maskrf_core.rendering.render_cache import RenderCache, render_key, renderer_digest
 from maskrf_core.settings.sections import EXACT, RenderingSettings
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.progress import tracked
@@ -40,7 +39,7 @@ class RenderedView:
 
 
 class PixelRenderer:
-    """Renders all pixels of batches with one renderer, or reads what was rendered under the same key from a cache.
+    """A function that renders all pixels of a batch with one renderer, or reads them from a cache.
 
     The renderer must not change while this is in use: its weights are hashed once.
     """
@@ -60,14 +59,14 @@ class PixelRenderer:
         self._digest: str | None = None
 
     def key(self, batch: SceneBatch) -> str:
-        """The hash of everything that the batch's pixels depend on."""
+        """Return the hash of everything that the batch's pixels depend on."""
         if self._digest is None:
             self._digest = renderer_digest(self.renderer)
         return render_key(self._digest, batch, self.rays_per_chunk, self.rendering)
 
     def __call__(self, batch: SceneBatch) -> dict[str, Float32[np.ndarray, "height width *channel"]]:
-        """Pictures of the batch's query by name: coarse and fine colours and depths, as the renderer gives them, and
-        `direct` where the direct head is on.
+        """Return pictures of the batch's query by name: coarse and fine colours and depths, and `direct` colours where
+        the direct head is on, as the renderer gives them.
 
         `batch.pixels_xy` are all pixels of the query, row by row.
         """
@@ -97,7 +96,7 @@ class PixelRenderer:
 
     @property
     def device(self) -> torch.device:
-        """Where it is rendered."""
+        """Return the device of the renderer's weights."""
         return next(self.renderer.parameters()).device
 
 
@@ -112,7 +111,7 @@ def rendered_views(
     share: tuple[int, int] = (0, 1),
     rendering: RenderingSettings = EXACT,
 ) -> Iterator[RenderedView]:
-    """Render query views one after the other, or read them from `cache`; a bar shows how far it is.
+    """Render query views one after the other, or read them from `cache`, with a progress bar.
 
     Process `share[0]` of `share[1]` renders every `share[1]`-th view only.
     """
@@ -130,7 +129,7 @@ def rendered_views(
 
 
 def render_view(render: PixelRenderer, batch: SceneBatch, scene: str, image_id: str) -> RenderedView:
-    """All pixels of a batch's query, beside the photograph."""
+    """Render all pixels of a batch's query; the result holds the photograph as well."""
     pictures = render(batch)
     near, far = batch.query.depth_range[0].tolist()
     return RenderedView(
@@ -147,7 +146,7 @@ def render_view(render: PixelRenderer, batch: SceneBatch, scene: str, image_id: 
 
 
 def write_pictures(view: RenderedView, folder: Path) -> None:
-    """truth, fine, coarse, error and depth as `<scene>/<image>_<kind>.png` below `folder`."""
+    """Write truth, fine, coarse, error and depth as `<scene>/<image>_<kind>.png` below `folder`."""
     near, far = view.depth_range
     inverse = (1 / near - 1 / view.fine_depth.clip(near, far)) / (1 / near - 1 / far)
     pictures = {
@@ -164,12 +163,12 @@ def write_pictures(view: RenderedView, folder: Path) -> None:
 
 
 def spread(items: Sequence[str], count: int | None) -> list[str]:
-    """`count` items evenly spread over a list, the first always among them; all of them for None."""
+    """Return `count` items evenly spread over a list, the first always among them; all of them for None."""
     if count is None or count >= len(items):
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]
 
 
 def as_picture(image: torch.Tensor) -> Float[np.ndarray, "height width 3"]:
-    """[3 height width] tensor → picture."""
+    """Convert a [3 height width] tensor to a picture."""
     return image.permute(1, 2, 0).cpu().numpy()

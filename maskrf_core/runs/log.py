@@ -1,14 +1,21 @@
-"""The numbers of a training as it goes: metrics.csv, TensorBoard, and one readable line an interval."""
+"""Metrics of a training: means over an interval, written to metrics.csv, TensorBoard, and a readable line."""
 
 import csv
 import io
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from torch.utils.tensorboard import SummaryWriter
+import numpy as np
 
+from maskrf_core.losses import TERMS
 from maskrf_core.runs import Run
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHOWN = {
     "train": [
@@ -18,37 +25,35 @@ SHOWN = {
     "validation": ["coarse_psnr", "fine_psnr", "fine_ssim"],
     "test": ["coarse_psnr", "fine_psnr", "fine_ssim"],
 }  # fmt: skip
-"""What a line shows of a phase; metrics.csv holds everything."""
-COLUMNS = [
-    "step", "phase", "total", "colour_coarse", "colour_fine", "colour_direct_coarse", "colour_direct_fine",
-    "depth_coarse", "depth_fine", "consistency_coarse", "consistency_fine", "feature_alignment", "masked_colour",
+"""Numbers that a line shows of a phase; metrics.csv holds all."""
+BEFORE_TERMS = ["step", "phase", "total"]
+AFTER_TERMS = [
     "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim",
     "direct_psnr", "direct_ssim",
 ]  # fmt: skip
 
 
 class RunLog:
-    """Appends to a run's metrics; what was logged after `step`, and is about to be done again, is dropped first."""
+    """The metrics of a run, to append to; what was logged after `step`, and is about to be done again, is dropped."""
 
     def __init__(self, run: Run, step: int):
+        from torch.utils.tensorboard import SummaryWriter  # of use to a training only, and takes its time
+
         self._path = run.metrics_path
-        kept = run.metrics()
+        self._columns = [*BEFORE_TERMS, *TERMS, *AFTER_TERMS]
         # Where nothing was done, all is about to be done again: what is logged before the first step, too.
-        whole = kept["phase"].isin(SHOWN)  # a kill may have cut the last row
-        kept = kept[whole & (kept["step"] <= step) & (step > 0)].reindex(columns=COLUMNS)
-        write_text(self._path, kept.to_csv(index=False))
+        kept = [row for row in run.metric_rows() if step > 0 and int(row["step"]) <= step]
+        write_text(self._path, self._as_csv([dict(zip(self._columns, self._columns, strict=True)), *kept]))
         self._events = SummaryWriter(run.folder / "tensorboard", purge_step=step + 1)
 
     def write(self, step: int, phase: str, numbers: dict[str, float]) -> str:
         """Log one row and return its line for people."""
-        unknown = numbers.keys() - set(COLUMNS)
+        unknown = numbers.keys() - set(self._columns)
         if unknown:
             raise ValueError(f"metrics without a column: {sorted(unknown)}")
-        row = io.StringIO()
-        csv.DictWriter(row, COLUMNS, lineterminator="\n").writerow({"step": step, "phase": phase, **numbers})
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(row.getvalue())
+                file.write(self._as_csv([{"step": step, "phase": phase, **numbers}]))
         except OSError as error:
             raise RunError(
                 f"{self._path}: could not be written ({error.strerror}). Make room, and start the run again: it goes "
@@ -59,13 +64,59 @@ class RunLog:
         shown = "  ".join(f"{name} {numbers[name]:.4g}" for name in SHOWN[phase] if name in numbers)
         return f"step {step:>6}  {phase:<10}  {shown}"
 
+    def _as_csv(self, rows: Iterable[Mapping[str, object]]) -> str:
+        text = io.StringIO()
+        csv.DictWriter(text, self._columns, lineterminator="\n", extrasaction="ignore").writerows(rows)
+        return text.getvalue()
+
     def close(self) -> None:
-        """Flush the TensorBoard events."""
+        """Write out the TensorBoard events."""
         self._events.close()
 
 
-def latest(metrics: pd.DataFrame, phase: str, name: str) -> float:
-    """The newest number of a name in a phase.
+class MetricAverager:
+    """Mean loss terms since the last row; with `state`, a training that is continued writes the same row."""
+
+    def __init__(self, begun_at: int, sums: Mapping[str, float] | None = None):
+        self.begun_at = begun_at  # steps done when the interval began
+        self._sums = defaultdict(float, sums or {})
+        self._seconds, self._steps, self._since = 0.0, 0, time.perf_counter()
+
+    def add(self, terms: Mapping[str, float]) -> None:
+        """Count one step as done, with these terms."""
+        for name, value in terms.items():
+            self._sums[name] += value
+        self._seconds += time.perf_counter() - self._since
+        self._steps += 1
+        self.resume()
+
+    def resume(self) -> None:
+        """Begin to count time anew: that since the last step went into something else."""
+        self._since = time.perf_counter()
+
+    def means(self, step: int) -> dict[str, float]:
+        """Return mean terms up to `step`; the time of a step is that of the steps done by this process."""
+        numbers = {name: value / (step - self.begun_at) for name, value in self._sums.items()}
+        return numbers | {"seconds_per_step": self._seconds / self._steps}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Return the sums so far as plain values."""
+        return {"begun_at": self.begun_at, "sums": dict(self._sums)}
+
+
+def check_finite(terms: Mapping[str, float], said: str, origin: str) -> None:
+    """Raise `RunError`, beginning with `said`, if a term of a batch from `origin` is not finite."""
+    if not np.isfinite(list(terms.values())).all():
+        listed = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        raise RunError(
+            f"{said} ({listed}; {origin}). Nothing of this step was kept. Look at that batch, or lower "
+            "training.learning_rate and start a new run."
+        )
+
+
+def latest(metrics: "pd.DataFrame", phase: str, name: str) -> float:
+    """Return the newest number of a name in a phase.
 
     Raises:
         KeyError: none was logged.

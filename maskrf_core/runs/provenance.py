@@ -1,4 +1,4 @@
-"""What made a run: when, where, from which settings and code, with which versions, on which data."""
+"""Provenance of a run: its settings, code, versions, data, and the cost of the processes that trained it."""
 
 import json
 import subprocess
@@ -7,16 +7,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from maskrf_core.runs.machine import machine, versions
 from maskrf_core.settings.config import Config
+from maskrf_core.support.machine import machine, versions
 
 PROVENANCE_FILE = "provenance.json"
+MERGED = {"wall_seconds": sum, "peak_memory_mib": max, "gpu_peak_memory_mib": max}
+"""Costs of a session, and what several sessions of a run make of each."""
+COSTS = tuple(MERGED)
 
 
 def provenance(seed: int, config: Config | None = None) -> dict[str, Any]:
-    """What made a run: when, where, from which settings and code, with which versions.
+    """Return what made a run: when, where, from which settings and code, with which versions.
 
-    `data` and `sessions` are filled by its training processes (`maskrf_core.runs.sessions`).
+    `data` and `sessions` are filled in by its training processes (`maskrf_core.runs.sessions`).
     """
     return {
         "started": now(),
@@ -29,21 +32,35 @@ def provenance(seed: int, config: Config | None = None) -> dict[str, Any]:
 
 
 def made_by() -> dict[str, Any]:
-    """This process: its command, computer, versions and code."""
-    return {"command": command(), **machine(), "versions": versions(), **code_state(Path(__file__))}
-
-
-def command() -> list[str]:
-    """How this process was started."""
+    """Describe this process: its command, computer, versions and code."""
     program, *arguments = sys.orig_argv or sys.argv
-    return [Path(program).name, *arguments]
+    command = [Path(program).name, *arguments]
+    return {"command": command, **machine(), "versions": versions(), **code_state(Path(__file__))}
+
+
+def now() -> str:
+    """Return the time as ISO 8601 in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """Read what made a run; empty where that is missing.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    path = folder / PROVENANCE_FILE
+    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: holds no JSON object")
+    return values
 
 
 def code_state(file: Path) -> dict[str, str | bool | None]:
-    """The commit of the checkout that holds `file`, and whether anything in it differs from that commit.
+    """Return the commit of the checkout that holds `file`, and whether anything in it differs from that commit.
 
-    Both None where git is missing or does not track the file: code installed below another project's checkout is not
-    that project's.
+    Both are None where git is missing or does not track the file: code installed below another project's checkout is
+    not that project's.
     """
     tracked = _git(file.parent, "ls-files", "--error-unmatch", file.name)
     changes = None if tracked is None else _git(file.parent, "status", "--porcelain")
@@ -53,26 +70,23 @@ def code_state(file: Path) -> dict[str, str | bool | None]:
     }
 
 
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """What the file of a run folder says; empty where there is none. A damaged one is put aside."""
-    path = folder / PROVENANCE_FILE
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        path.replace(folder / "provenance.damaged.json")
-        return {}
-    return said if isinstance(said, dict) else {}
+def cost(folder: Path) -> dict[str, float | None]:
+    """Return the seconds of all sessions together and the MiB of the largest; None of what no session knows.
 
-
-def now() -> str:
-    """ISO 8601 in UTC."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    Raises:
+        ValueError: as `read_provenance`.
+    """
+    sessions = read_provenance(folder).get("sessions") or []
+    merged = {}
+    for name, merge in MERGED.items():
+        known = [session[name] for session in sessions if isinstance(session.get(name), int | float)]
+        whole = merge is max or len(known) == len(sessions)  # a sum that lacks a part would say too little
+        merged[name] = float(merge(known)) if known and whole else None
+    return merged
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says there, None where it is missing or refuses."""
+    """Return what git prints there, None where it is missing or refuses."""
     try:
         return subprocess.run(
             ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10

@@ -1,17 +1,35 @@
-"""Run folders: what a training or evaluation was asked for, what made it, and what came out."""
+"""Run folders: the config of a training, its files, its results, and how to find such folders."""
 
+import csv
+import hashlib
+import io
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from maskrf_core.runs.provenance import provenance
+from maskrf_core.datasets.records import published_weights
+from maskrf_core.runs.provenance import PROVENANCE_FILE, provenance
 from maskrf_core.runs.status import TrainingStatus, read_status
 from maskrf_core.settings.config import Config, may_differ, read_config, to_yaml
 from maskrf_core.support.atomic_files import write_json, write_text
 from maskrf_core.support.errors import RunError
+from maskrf_core.support.paths import display_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONFIG_FILE = "config.yaml"
+FOLDERS_WITHOUT_RUNS = ("checkpoints", "tensorboard", "renders", "figures", "cache")
+"""Parts of a run folder, and the cache beside run folders: many files, and no runs."""
+INITIAL_WEIGHTS = "initial_weights"  # name of the results that say what a run began from
+
+
+def _file(name: str, about: str) -> property:
+    """Make a property that is the path of a file in the run folder."""
+    return property(lambda run: run.folder / name, doc=about)
 
 
 @dataclass(frozen=True)
@@ -19,6 +37,15 @@ class Run:
     """A run folder. It alone says what the run is; starting it twice continues it."""
 
     folder: Path
+
+    config_path = _file(CONFIG_FILE, "The resolved config.")
+    last_checkpoint = _file("checkpoints/last.pt", "Weights, optimiser and step to continue from.")
+    previous_checkpoint = _file("checkpoints/previous.pt", "The checkpoint before, kept in case the last is damaged.")
+    best_checkpoint = _file("checkpoints/best.pt", "The weights with the best fine PSNR on the validation scenes.")
+    metrics_path = _file("metrics.csv", "A row an interval: step, phase (train, validation or test), and the numbers.")
+    log_path = _file("training.log", "All that the training processes of this run printed, one after the other.")
+    stop_path = _file("stop", "A file that people or programs create to have the training save and end.")
+    renders = _file("renders", "The folder in which evaluations of this run leave pictures and tables.")
 
     @staticmethod
     def start(folder: str | Path, config: Config) -> "Run":
@@ -33,7 +60,7 @@ class Run:
         elif run.folder.is_dir() and any(not _left_by_an_interrupted_start(path) for path in run.folder.iterdir()):
             raise RunError(f"{run.folder}: is not empty and holds no config.yaml. Choose another run folder.")
         else:
-            write_json(run.folder / "provenance.json", provenance(config.training.seed, config))
+            write_json(run.folder / PROVENANCE_FILE, provenance(config.training.seed, config))
             write_text(run.config_path, to_yaml(config))  # last: with it the folder is a run
         return run
 
@@ -51,74 +78,47 @@ class Run:
 
     @property
     def config(self) -> Config:
-        """The config that the run was made with."""
+        """Read the config that the run was made with."""
         return read_config(self.config_path)
 
     @property
-    def config_path(self) -> Path:
-        """Where the resolved config is."""
-        return self.folder / "config.yaml"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        """Weights, optimiser and step to continue from."""
-        return self.folder / "checkpoints" / "last.pt"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        """The weights with the best fine PSNR on the validation scenes."""
-        return self.folder / "checkpoints" / "best.pt"
-
-    @property
     def weights(self) -> Path:
-        """The checkpoint that counts: the best one, or the last one of a per-scene training, which selects none: the
-        only views to select by would be those that it is tested on."""
+        """Return the file of the checkpoint that counts: the best one, of a per-scene training the last one.
+
+        That selects none: the only views to select by would be those that it is tested on.
+        """
         return self.last_checkpoint if self.config.stage == "per_scene" else self.best_checkpoint
 
     @property
-    def metrics_path(self) -> Path:
-        """One row an interval: step, phase (train, validation or test), and the numbers."""
-        return self.folder / "metrics.csv"
-
-    @property
-    def log_path(self) -> Path:
-        """What the training processes of this run printed, one after the other."""
-        return self.folder / "training.log"
-
-    @property
-    def stop_path(self) -> Path:
-        """A file that people or programs put there to have the training save and end."""
-        return self.folder / "stop"
-
-    @property
     def status(self) -> TrainingStatus | None:
-        """How its last training went or goes, as far as that was written; none before the first."""
+        """Read how the last training went or goes, as far as that was written; none before the first."""
         return read_status(self.folder)
 
-    @property
-    def previous_checkpoint(self) -> Path:
-        """The checkpoint before the last one, kept in case that is damaged."""
-        return self.folder / "checkpoints" / "previous.pt"
+    def metrics(self) -> "pd.DataFrame":
+        """Read `metrics.csv` as far as it was written whole; empty before the first interval."""
+        import pandas as pd
 
-    @property
-    def renders(self) -> Path:
-        """Where evaluations of this run leave pictures and tables."""
-        return self.folder / "renders"
+        if not self.metrics_path.is_file():
+            return pd.DataFrame({"step": [], "phase": []})
+        return pd.read_csv(io.StringIO(self._whole_lines()))
 
-    def metrics(self) -> pd.DataFrame:
-        """What `metrics.csv` holds so far; empty before the first interval."""
-        return (
-            pd.read_csv(self.metrics_path) if self.metrics_path.is_file() else pd.DataFrame({"step": [], "phase": []})
-        )
+    def metric_rows(self) -> list[dict[str, str]]:
+        """Read the rows of `metrics.csv` as they are written, as far as that was done whole; without pandas."""
+        return list(csv.DictReader(io.StringIO(self._whole_lines()))) if self.metrics_path.is_file() else []
 
     def results(self) -> dict[str, Any]:
-        """The numbers that were recorded, by what recorded them."""
+        """Read the numbers that were recorded, by the name of what recorded them."""
         path = self.folder / "results.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def record(self, name: str, numbers: dict[str, Any]) -> None:
         """Keep numbers under a name, in place of earlier ones of that name."""
         write_json(self.folder / "results.json", self.results() | {name: numbers})
+
+    def _whole_lines(self) -> str:
+        """Read the metrics without a last line that a kill cut short."""
+        text = self.metrics_path.read_text(encoding="utf-8")
+        return text[: text.rfind("\n") + 1]
 
     def _continue_with(self, config: Config) -> None:
         differing = {
@@ -132,28 +132,74 @@ class Run:
                 f"{self.folder}: holds a run with other settings, and nothing was changed there:\n{listed}\n"
                 "Choose another run folder, ask for the same settings, or delete the folder."
             )
-        done = self.metrics()["step"].max()
+        done = max((int(row["step"]) for row in self.metric_rows()), default=0)
         if done > config.training.steps:
             raise RunError(
-                f"{self.folder}: has done {done:.0f} steps already, {config.training.steps} are asked for. Choose "
+                f"{self.folder}: has done {done} steps already, {config.training.steps} are asked for. Choose "
                 "another run folder, or ask for at least as many."
             )
         write_text(self.config_path, to_yaml(config))
 
 
+def hold_to_weights(run: Run, weights: Path) -> None:
+    """Note the hash of the initial weights, and refuse to go on from a file that has changed since.
+
+    Raises:
+        RunError: the run began from other weights.
+    """
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    noted = run.results().get(INITIAL_WEIGHTS)
+    if noted is None:
+        run.record(INITIAL_WEIGHTS, {"file": display_path(weights), "sha256": digest})
+    elif noted["sha256"] != digest:
+        raise RunError(
+            f"{display_path(run.folder)}: began from weights that {display_path(weights)} no longer holds; they were "
+            "trained further or anew since. Delete this run folder, or choose another with the parameter run."
+        )
+
+
 def differing_settings(first: Config, second: Config) -> dict[str, tuple[Any, Any]]:
-    """Dotted name → the two values, for every setting in which two configs differ."""
-    one, other = flat(first.model_dump()), flat(second.model_dump())
-    return {name: (one[name], other[name]) for name in one if one[name] != other[name]}
+    """Return dotted name → the two values, for every setting in which two configs differ."""
+    one, other = settings_by_name(first), settings_by_name(second)
+    return {name: (one.get(name), other.get(name)) for name in one | other if one.get(name) != other.get(name)}
 
 
-def _left_by_an_interrupted_start(path: Path) -> bool:
-    return path.name == "provenance.json" or path.name.startswith(".")
+def settings_by_name(config: Config) -> dict[str, Any]:
+    """Return settings by dotted name, with the published weights of data sets, which older configs write out."""
+    values = config.model_dump()
+    values["data"]["data_set_weights"] = published_weights() | values["data"]["data_set_weights"]
+    return flat(values)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted name."""
+    """Return nested values by dotted name."""
     found = {}
     for key, value in values.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return found
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """Find every run folder in or below `root`, by name; none where `root` is missing.
+
+    Folders that are linked to are looked into, once each. What cannot be read is passed over.
+    """
+    return (folder for folder in folders_below(root) if (folder / CONFIG_FILE).is_file())
+
+
+def folders_below(root: Path) -> Iterator[Path]:
+    """Find `root` and the folders below it in which runs and results can be, by name."""
+    seen = set()
+    for place, below, _ in os.walk(root, followlinks=True):
+        below.sort()
+        real = os.path.realpath(place)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        below[:] = [name for name in below if not name.startswith(".") and name not in FOLDERS_WITHOUT_RUNS]
+        yield Path(place)
+
+
+def _left_by_an_interrupted_start(path: Path) -> bool:
+    return path.name == PROVENANCE_FILE or path.name.startswith(".")

@@ -1,4 +1,4 @@
-"""The training processes of a run, one after the other: what each of them was, did and cost, in `provenance.json`."""
+"""Sessions of a run: each process that trained it, with its end and its cost, in `provenance.json`."""
 
 import os
 import time
@@ -10,33 +10,28 @@ from typing import Any, Literal
 import torch
 
 from maskrf_core.datasets.batches.fingerprint import changed
-from maskrf_core.runs.energy import EnergyMeter
-from maskrf_core.runs.machine import children_peak_memory_mib, peak_memory_mib
-from maskrf_core.runs.provenance import PROVENANCE_FILE, made_by, now, read_provenance
+from maskrf_core.runs.provenance import COSTS, PROVENANCE_FILE, made_by, now, read_provenance
 from maskrf_core.runs.run import Run
-from maskrf_core.runs.status import read_status
 from maskrf_core.support.atomic_files import write_json
+from maskrf_core.support.machine import children_peak_memory_mib, peak_memory_mib
 
 Exit = Literal["finished", "stopped", "failed"]
-NOT_KNOWN_BEFORE_THE_END = ("ended", "to_step", "exit", "reason", "wall_seconds", "peak_memory_mib",
-                            "workers_peak_memory_mib", "gpu_peak_memory_mib", "energy_joules")  # fmt: skip
+NOT_KNOWN_BEFORE_THE_END = ("ended", "to_step", "exit", "reason", "workers_peak_memory_mib", *COSTS)
 
 
 class Session:
     """One training process, from `begin_session` to `end`. The first of several processes keeps it for all."""
 
-    def __init__(self, folder: Path, entry: dict[str, Any], device: torch.device, changed_data: list[str]):
-        self.changed_data = changed_data
+    def __init__(self, folder: Path, entry: dict[str, Any], device: torch.device):
+        self.changed_data: list[str] = entry["changed_data"]
         """Scenes and data sets that are not what they were when the run began."""
         self._folder, self._entry, self._device = folder, entry, device
         self._since, self._children = time.monotonic(), children_peak_memory_mib()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        self._energy = EnergyMeter(_gpus_in_use(device))
-        entry["energy_from"] = self._energy.source
 
     def end(self, *, to_step: int, exit: Exit, reason: str | None = None) -> None:
-        """Write what came of it. Call it when the data workers have ended: of those that have not, nothing is known.
+        """Write how it ended and what it cost. Call it when the data workers have ended: only then are they counted.
 
         Peak memory is this process's since it began, whatever it did before this session.
         """
@@ -50,16 +45,14 @@ class Session:
             "peak_memory_mib": round(peak_memory_mib(), 1),
             "workers_peak_memory_mib": round(children, 1) if children > self._children else None,
             "gpu_peak_memory_mib": round(torch.cuda.max_memory_allocated(self._device) / 2**20, 1) if cuda else None,
-            "energy_joules": self._energy.joules(),
         }
-        self._energy.close()
-        said = read_provenance(self._folder)
-        others = [entry for entry in said.get("sessions", []) if entry["number"] != self._entry["number"]]
-        _write(self._folder, said | {"sessions": [*others, self._entry]})
+        values = _read_or_put_aside(self._folder)
+        others = [entry for entry in values.get("sessions", []) if entry["number"] != self._entry["number"]]
+        _write(self._folder, values | {"sessions": [*others, self._entry]})
 
 
 def begin_session(
-    run_folder: Path,
+    run: Run,
     *,
     from_step: int,
     processes: int = 1,
@@ -73,10 +66,10 @@ def begin_session(
     cannot be written is said, and stops no training.
     """
     device = torch.device(device)
-    said = read_provenance(run_folder)
-    sessions = [_killed(run_folder, entry) if entry["exit"] is None else entry for entry in said.get("sessions", [])]
-    config = Run(run_folder).config.model_dump(mode="json")
-    noted = said.get("data") or dict(data or {})
+    values = _read_or_put_aside(run.folder)
+    sessions = [_killed(run, entry) if entry["exit"] is None else entry for entry in values.get("sessions", [])]
+    config = run.config.model_dump(mode="json")
+    known_data = values.get("data") or dict(data or {})
     entry = {
         "number": len(sessions) + 1,
         "started": now(),
@@ -86,38 +79,41 @@ def begin_session(
         "processes": processes,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         **made_by(),
-        "config": None if config == said.get("config") else config,
-        "changed_data": changed(noted, data or {}),
+        "config": None if config == values.get("config") else config,
+        "changed_data": changed(known_data, data or {}),
     }
-    session = Session(run_folder, entry, device, entry["changed_data"])
-    _write(run_folder, said | {"data": noted, "sessions": [*sessions, entry]})
+    session = Session(run.folder, entry, device)
+    _write(run.folder, values | {"data": known_data, "sessions": [*sessions, entry]})
     return session
 
 
-def _killed(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry without an end, with what the other files say of it."""
-    steps = [entry["from_step"], *Run(folder).metrics()["step"]]
-    status = read_status(folder)
+def _killed(run: Run, entry: dict[str, Any]) -> dict[str, Any]:
+    """Fill in an entry without an end, from what the other files of the run folder tell."""
+    steps = [entry["from_step"], *(int(row["step"]) for row in run.metric_rows())]
+    status = run.status
     if status is not None and (status.pid, status.host) == (entry["pid"], entry["host"]):
         steps.append(status.step)
-    files = (folder / "metrics.csv", folder / "checkpoints" / "last.pt")
-    signs = [datetime.fromtimestamp(path.stat().st_mtime, timezone.utc) for path in files if path.is_file()]
+    signs = [
+        datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+        for path in (run.metrics_path, run.last_checkpoint)
+        if path.is_file()
+    ]
     begun = datetime.fromisoformat(entry["started"])
     seconds = max([0.0, *((sign - begun).total_seconds() for sign in signs)])
-    return entry | {"exit": "killed", "to_step": int(max(steps)), "wall_seconds": round(seconds, 3)}
+    return entry | {"exit": "killed", "to_step": max(steps), "wall_seconds": round(seconds, 3)}
 
 
-def _gpus_in_use(device: torch.device) -> list[str]:
-    """UUIDs of those that the processes of this node train on."""
-    if device.type != "cuda":
-        return []
-    count = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    indices = range(count) if count > 1 else [torch.cuda.current_device() if device.index is None else device.index]
-    return [f"GPU-{torch.cuda.get_device_properties(index).uuid}" for index in indices]
-
-
-def _write(folder: Path, said: dict[str, Any]) -> None:
+def _read_or_put_aside(folder: Path) -> dict[str, Any]:
+    """Read what made a run; rename a damaged file, and begin anew."""
     try:
-        write_json(folder / PROVENANCE_FILE, said)
+        return read_provenance(folder)
+    except ValueError:
+        (folder / PROVENANCE_FILE).replace(folder / "provenance.damaged.json")
+        return {}
+
+
+def _write(folder: Path, values: dict[str, Any]) -> None:
+    try:
+        write_json(folder / PROVENANCE_FILE, values)
     except OSError as error:
         print(f"{folder / PROVENANCE_FILE}: could not be written ({error.strerror}). The training goes on.", flush=True)

@@ -1,6 +1,17 @@
-"""How a training goes, written by itself for those who follow it: `training.json` of the run folder."""
+"""The training of a run as others see it: the lock that its process holds, and the status that it writes.
 
+The lock is one of POSIX (`lockf`), which the system releases when the process dies, kill -9 included, and which data
+workers, forked from the training, do not hold on to. Network file systems that support locks share it among nodes.
+"""
+
+import fcntl
 import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -8,33 +19,33 @@ from pydantic import ValidationError
 
 from maskrf_core.settings.sections import Settings
 from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.support.errors import RunError
 
 STATUS_FILE = "training.json"
+LOCK_FILE = "training.lock"
+PATIENCE = 2.0  # seconds for which a lock is tried again: those who only look at one hold it for an instant
 State = Literal["starting", "training", "finished", "stopped", "failed"]
+_held: set[Path] = set()
+"""Of this process, in which a lock never keeps anyone out, and closing any file of the same name would free it."""
 
 
 class TrainingStatus(Settings):
-    """The newest state of a run's training. One that was killed never wrote its end: `maskrf_core.runs.lock` knows."""
+    """The newest state of a run's training. One that was killed never wrote its end: `is_owned` tells."""
 
     state: State
-    step: int
-    """Steps done."""
-    steps: int
-    """Steps in all."""
-    reason: str | None = None
-    """Why it stopped or failed."""
-    exit_code: int | None = None
-    """`maskrf_core.training.process.stopping.ExitCode`, once it has ended."""
+    step: int  # steps done
+    steps: int  # steps in all
+    reason: str | None = None  # why it stopped or failed
+    exit_code: int | None = None  # `maskrf_core.training.process.protocol.ExitCode`, once it has ended
     pid: int
     host: str
     processes: int
-    started: str
-    """When this process began, ISO 8601 in UTC."""
+    started: str  # when this process began, ISO 8601 in UTC
     updated: str
 
 
 def read_status(folder: Path) -> TrainingStatus | None:
-    """What was written last; none where nothing was, or nothing that this version knows."""
+    """Read the status that was written last; none where nothing was, or nothing that this version knows."""
     try:
         values = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
         return TrainingStatus.model_validate(values)
@@ -43,6 +54,75 @@ def read_status(folder: Path) -> TrainingStatus | None:
 
 
 def write_status(folder: Path, status: TrainingStatus) -> None:
-    """Replace what was written last."""
+    """Replace the status that was written last."""
     text = status.model_dump_json(indent=2) + "\n"
     write_atomically(folder / STATUS_FILE, lambda file: file.write(text.encode()), durable=False)
+
+
+class AlreadyTrained(RunError):  # noqa: N818 - said as it is, no fault
+    """Another process is training the run."""
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold the lock of a run folder, so that one process at a time trains it.
+
+    Raises:
+        AlreadyTrained: another process holds it, or this one does.
+        RunError: the file system has no locks.
+    """
+    folder = folder.resolve()
+    if folder in _held:
+        raise AlreadyTrained(f"{folder}: is being trained by this very process.")
+    with (folder / LOCK_FILE).open("a+", encoding="utf-8") as file:
+        try:
+            free = _acquired(file, fcntl.LOCK_EX, PATIENCE)
+        except OSError as error:
+            raise RunError(
+                f"{folder}: cannot be locked ({error.strerror}), so two trainings could mix there. Choose a runs_root "
+                "on a file system with locks."
+            ) from error
+        if not free:
+            file.seek(0)
+            raise AlreadyTrained(f"{folder}: is being trained already by {_described(file.read())}. Follow that one.")
+        _held.add(folder)
+        try:
+            file.truncate(0)
+            since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}))
+            file.flush()
+            yield
+        finally:
+            _held.discard(folder)
+
+
+def is_owned(folder: Path) -> bool:
+    """Tell whether a living process is training the run."""
+    folder = folder.resolve()
+    if folder in _held:
+        return True
+    try:
+        with (folder / LOCK_FILE).open("r", encoding="utf-8") as file:
+            return not _acquired(file, fcntl.LOCK_SH, 0.0)
+    except OSError:  # none there, or not to be read, or no file system of locks: then nobody holds one
+        return False
+
+
+def _acquired(file, kind: int, patience: float) -> bool:
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.lockf(file, kind | fcntl.LOCK_NB)
+            return True
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.05)
+
+
+def _described(text: str) -> str:
+    try:
+        owner = json.loads(text)
+        return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return "another process"

@@ -1,24 +1,25 @@
-"""Runs beside each other: a table that is made anew from the run folders, which alone say what a run is."""
+"""Tables of runs, made anew each time from the run folders, which alone say what a run is."""
 
-import io
+import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from maskrf_core.runs.cost import COSTS, cost, provenance_of
-from maskrf_core.runs.found import run_folders
-from maskrf_core.runs.lock import is_owned
-from maskrf_core.runs.run import Run, differing_settings, flat
+from maskrf_core.runs.provenance import COSTS, cost, read_provenance
+from maskrf_core.runs.run import Run, differing_settings, flat, run_folders, settings_by_name
+from maskrf_core.runs.status import is_owned
 from maskrf_core.settings.config import Config
 from maskrf_core.support.errors import MaskrfError, RunError, SettingsError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SCORES = ("fine_psnr", "fine_ssim", "best_fine_psnr", "best_fine_ssim")
 COLUMNS = ("stage", "state", "step", "steps", *SCORES, *COSTS, "reason")
-MAY_BE_UNKNOWN = ("gpu_peak_memory_mib", "energy_joules", "reason")
+MAY_BE_UNKNOWN = ("gpu_peak_memory_mib", "reason")
 PATHS = ("data.data_root", "data.mvsnet_weights", "training.initial_weights")
 """Settings that say where something lies on a machine: the table filters by them, but does not show them."""
 UNREADABLE = "unreadable"
@@ -26,8 +27,8 @@ OF_ONE_START = ("started", "command", "sessions", "seed", "config")
 """Of provenance: differs between any two runs, or is settings."""
 
 
-def table(root: str | Path, where: Mapping[str, Any] | None = None, sort: str | None = None) -> pd.DataFrame:
-    """One row a run below `root`: how it stands, its scores, its cost, and the settings in which the runs shown differ.
+def table(root: str | Path, where: Mapping[str, Any] | None = None, sort: str | None = None) -> "pd.DataFrame":
+    """Return one row a run below `root`: state, scores, cost, and the settings in which the runs shown differ.
 
     Scores are dB and SSIM on the validation scenes (of a per-scene training, on its test views): those of the last
     validation and of the best. A run that cannot be read has the state `unreadable` and the reason.
@@ -39,10 +40,12 @@ def table(root: str | Path, where: Mapping[str, Any] | None = None, sort: str | 
     Raises:
         SettingsError: `where` or `sort` names neither a column nor a setting; the nearest is named.
     """
+    import pandas as pd
+
     root = Path(root)
     rows = {str(folder.relative_to(root)): _row(folder) for folder in run_folders(root)}
     frame = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
-    known = flat(Config(stage="pretrain").model_dump())
+    known = settings_by_name(Config(stage="pretrain"))
     settings = [name for name in dict.fromkeys([*known, *frame.columns]) if name not in COLUMNS]
     frame = frame.reindex(columns=[*COLUMNS, *settings])
     frame.index.name = "run"
@@ -57,12 +60,14 @@ def table(root: str | Path, where: Mapping[str, Any] | None = None, sort: str | 
     return _shown(frame, settings)
 
 
-def diff(first: Run | str | Path, second: Run | str | Path) -> pd.DataFrame:
-    """The settings in which two runs differ, and what differs in what made them: code, versions, device, data.
+def diff(first: Run | str | Path, second: Run | str | Path) -> "pd.DataFrame":
+    """Return the settings in which two runs differ, and the differences of code, versions, device and data.
 
     Raises:
         RunError: one of them is no run folder, or its provenance is damaged.
     """
+    import pandas as pd
+
     runs = [run if isinstance(run, Run) else Run.open(run) for run in (first, second)]
     rows = {("setting", name): pair for name, pair in differing_settings(*(run.config for run in runs)).items()}
     made_by = [_made_by(run) for run in runs]
@@ -75,30 +80,22 @@ def diff(first: Run | str | Path, second: Run | str | Path) -> pd.DataFrame:
 
 
 def _row(folder: Path) -> dict[str, Any]:
-    """One run's line, with all its settings; of a run that cannot be read, why."""
+    """Return the row of one run, with all its settings; of a run that cannot be read, the reason."""
     try:
         run = Run(folder)
         config = run.config
         judged = "test" if config.stage == "per_scene" else "validation"
-        metrics = _whole_rows(run)
+        metrics = run.metrics()
         state, step, reason = _state(run, config.training.steps, metrics)
         own = {"state": state, "step": step, "steps": config.training.steps, "reason": reason}
-        settings = flat(config.model_dump())  # the stage among them
+        settings = settings_by_name(config)  # the stage among them
         return own | _scores(metrics[metrics["phase"] == judged]) | cost(folder) | settings
     except (MaskrfError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return {"state": UNREADABLE, "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
-def _whole_rows(run: Run) -> pd.DataFrame:
-    """The metrics up to the last line that was written whole: a kill may have cut one."""
-    if not run.metrics_path.is_file():
-        return run.metrics()
-    text = run.metrics_path.read_text(encoding="utf-8")
-    return pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1]))
-
-
-def _state(run: Run, steps: int, metrics: pd.DataFrame) -> tuple[str, int, str | None]:
-    """State, steps done and the reason for the state. A training that was killed could not say so: its lock does."""
+def _state(run: Run, steps: int, metrics: "pd.DataFrame") -> tuple[str, int, str | None]:
+    """Return state, steps done and the reason for the state. Of a training that was killed, only its lock tells."""
     status = run.status
     logged = 0 if metrics["step"].dropna().empty else int(metrics["step"].max())
     if status is None:  # trained by a version that wrote none, or not at all
@@ -114,7 +111,7 @@ def _state(run: Run, steps: int, metrics: pd.DataFrame) -> tuple[str, int, str |
     return status.state, status.step, status.reason
 
 
-def _scores(rows: pd.DataFrame) -> dict[str, float | None]:
+def _scores(rows: "pd.DataFrame") -> dict[str, float | None]:
     rows = rows.dropna(subset=["fine_psnr"])
     if rows.empty:
         return dict.fromkeys(SCORES)
@@ -122,8 +119,8 @@ def _scores(rows: pd.DataFrame) -> dict[str, float | None]:
     return {name: float((best if name.startswith("best_") else last)[name.removeprefix("best_")]) for name in SCORES}
 
 
-def _shown(frame: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
-    """Without settings in which all agree, and without what no computer told; numbers as numbers, the reasons last."""
+def _shown(frame: "pd.DataFrame", settings: Sequence[str]) -> "pd.DataFrame":
+    """Drop settings in which all agree and columns that are empty; make numbers of numbers, and put reasons last."""
     readable = frame[frame["state"] != UNREADABLE]
     compared = [name for name in settings if name not in PATHS]
     differing = [name for name in compared if len({repr(value) for value in readable[name]}) > 1]
@@ -135,7 +132,7 @@ def _shown(frame: pd.DataFrame, settings: Sequence[str]) -> pd.DataFrame:
     return frame.astype({name: float for name in (*SCORES, *COSTS) if name in told})
 
 
-def _check_name(name: str, frame: pd.DataFrame, of: str) -> None:
+def _check_name(name: str, frame: "pd.DataFrame", of: str) -> None:
     if name in frame.columns:
         return
     nearest = get_close_matches(name, list(frame.columns), n=1)
@@ -149,17 +146,17 @@ def _same(found: Any, value: Any) -> bool:
     return bool(found == value)
 
 
-def _sortable(values: pd.Series) -> pd.Series:
-    """Numbers as they are; anything else, or a mixture, by how it is written. What is missing stays missing."""
+def _sortable(values: "pd.Series") -> "pd.Series":
+    """Return numbers as they are, anything else as it is written, and what is missing as missing."""
     known = values.dropna()
     if all(isinstance(value, int | float) for value in known):
         return values.astype(float)
-    return values.map(lambda value: str(value) if isinstance(value, list) or not pd.isna(value) else None)
+    return values.map(str).where(values.notna(), None)
 
 
 def _made_by(run: Run) -> dict[str, Any]:
     try:
-        values = flat(provenance_of(run.folder))
+        values = flat(read_provenance(run.folder))
     except ValueError as error:
         raise RunError(
             f"{run.folder / 'provenance.json'}: is damaged ({error}). Delete it: the rest of the run stays as it is."
@@ -168,7 +165,7 @@ def _made_by(run: Run) -> dict[str, Any]:
 
 
 def _names(first: Path, second: Path) -> list[str]:
-    """The folders' names, from where they part."""
-    one, other = first.resolve().parts, second.resolve().parts
-    common = next((k for k, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
-    return ["/".join(one[common:]), "/".join(other[common:])]
+    """Return the paths of two folders, from where they part."""
+    paths = [first.resolve(), second.resolve()]
+    common = os.path.commonpath(paths)
+    return [path.relative_to(common).as_posix() for path in paths]

@@ -1,4 +1,4 @@
-"""Every setting: typed, bounded, strict. A config is the stage's YAML, then the preset's, then what was asked for."""
+"""The config of a run: the YAML of its stage, then that of its preset, then the overrides."""
 
 import contextlib
 import os
@@ -74,19 +74,19 @@ class Config(Settings):
 
     @property
     def supervises_depth(self) -> bool:
-        """Whether training holds visibility to depth maps. A per-scene training holds it to its own renderings."""
+        """Tell whether training holds visibility to depth maps. A per-scene one holds it to its own renderings."""
         asked = self.data.depth_supervision
         of_model = self.model.visibility_init == "depth" and self.stage != "per_scene"
         return of_model if asked is None else asked
 
 
 def may_differ(name: str) -> bool:
-    """Whether a run stays the same run with another value of this setting, by its dotted name."""
+    """Tell whether a run stays the same run with another value of this setting, by its dotted name."""
     return any(name.startswith(known) if known.endswith(".") else name == known for known in MAY_DIFFER)
 
 
 def load_config(stage: Stage, preset: Preset = "demo", overrides: dict[str, Any] | None = None) -> Config:
-    """The config of a stage at a preset's size; `overrides` maps dotted names to values, None keeping what was there.
+    """Load the config of a stage at a preset's size; `overrides` maps dotted names to values, None changing nothing.
 
     Raises:
         SettingsError: an unknown name (with the nearest one), a wrong type or a value out of range.
@@ -101,7 +101,7 @@ def load_config(stage: Stage, preset: Preset = "demo", overrides: dict[str, Any]
 
 
 def validated(values: dict[str, Any]) -> Config:
-    """A config of plain values.
+    """Make a config of plain values.
 
     Raises:
         SettingsError: as `load_config`.
@@ -113,17 +113,17 @@ def validated(values: dict[str, Any]) -> Config:
 
 
 def read_config(path: Path) -> Config:
-    """The config that was written to `path`."""
+    """Read the config that was written to `path`."""
     return validated(_read(path))
 
 
 def to_yaml(config: Config) -> str:
-    """All settings, defaults included, as YAML."""
+    """Write all settings, defaults included, as YAML text."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
 def parse_overrides(text: str) -> dict[str, Any]:
-    """`"data.rays=256, data.train_scenes=[a, b]"` → dotted names and values (YAML, lists in brackets).
+    """Read dotted names and values (YAML, lists in brackets) from `"data.rays=256, data.train_scenes=[a, b]"`.
 
     Raises:
         SettingsError: an entry without `=`, or a value that is not YAML.
@@ -138,7 +138,7 @@ def parse_overrides(text: str) -> dict[str, Any]:
 
 
 def split_outside_brackets(text: str) -> list[str]:
-    """Parts between the commas that no bracket encloses."""
+    """Split a text at the commas that no bracket encloses."""
     parts, depth = [""], 0
     for character in text:
         depth += (character == "[") - (character == "]")
@@ -157,7 +157,7 @@ def _scalar(text: str) -> Any:
 
 
 def as_number(value: Any) -> Any:
-    """`1e-3`, which YAML takes for text, is a number; anything else stays."""
+    """Return `1e-3`, which YAML takes for text, as a number, and anything else as it is."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             return float(value)
@@ -165,7 +165,7 @@ def as_number(value: Any) -> Any:
 
 
 def _preset_values(stage: Stage, preset: str) -> dict[str, Any]:
-    """What a preset sets for all stages, and then for this one (its section `stages`)."""
+    """Read what a preset sets for all stages, and then for this one (its section `stages`)."""
     values = _read(CONFIG_FOLDER / f"{preset}.yaml")
     own = values.pop("stages", {}).get(stage, {})
     return _merged(values, own)

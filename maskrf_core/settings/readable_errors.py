@@ -1,12 +1,12 @@
-"""What is wrong with settings, in words: one line each, with the name, the value, and what would be right."""
+"""Faults of settings in words: one line each, with the name, the value, and what would be right."""
 
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any
 
-import annotated_types
 from pydantic import BaseModel, ValidationError
 
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}  # the same in JSON schemas
 KINDS = {
     "float": "a number",
     "int": "a whole number",
@@ -19,7 +19,7 @@ KINDS = {
 
 
 def readable(error: ValidationError, model: type[BaseModel], noun: str = "setting") -> str:
-    """All faults of a validation of `model`, one a line: `mask_ratio=1.5: must be ≥ 0 and < 1`."""
+    """List all faults of a validation of `model`, one a line: `mask_ratio=1.5: must be ≥ 0 and < 1`."""
     return "\n".join(_fault(fault, model, noun) for fault in error.errors())
 
 
@@ -60,21 +60,10 @@ def _expectation(fault: dict[str, Any], model: type[BaseModel]) -> str:
 
 
 def _bounds(model: type[BaseModel], location: tuple) -> str:
-    """All bounds of a field, e.g. `≥ 0 and < 1`."""
-    owner = _model_at(model, location[:-1])
-    field = owner.model_fields.get(str(location[-1]))
-    if field is None:
-        return ""
-    constraints = list(field.metadata)
-    for option in get_args(field.annotation):  # the bounds of `Annotated[...] | None` stand inside the union
-        constraints += getattr(option, "__metadata__", ())
-    constraints += [inner for outer in list(constraints) for inner in getattr(outer, "metadata", ())]
-    found = []
-    for constraint in constraints:
-        if isinstance(constraint, annotated_types.Ge | annotated_types.Gt | annotated_types.Le | annotated_types.Lt):
-            attribute = type(constraint).__name__.lower()
-            found.append(f"{BOUNDS[attribute]} {getattr(constraint, attribute)}")
-    return " and ".join(found)
+    """Write all bounds of a field, e.g. `≥ 0 and < 1`."""
+    schema = _model_at(model, location[:-1]).model_json_schema()["properties"].get(str(location[-1]), {})
+    parts = [schema, *schema.get("anyOf", [])]  # those of `Annotated[...] | None` stand in the union's parts
+    return " and ".join(f"{sign} {part[name]}" for name, sign in LIMITS.items() for part in parts if name in part)
 
 
 def _model_at(model: type[BaseModel], location: tuple) -> type[BaseModel]:

@@ -2,18 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Stage = Literal["pretrain", "finetune", "per_scene"]
 Preset = Literal["demo", "paper"]
 MaskRatio = Annotated[
-    float, Field(ge=0, lt=1, description="share of a ray's fine samples (strategy view: of the views) that is masked")
+    float,
+    Field(ge=0, lt=1, description="share of a ray's fine samples, or of what the strategy counts, that is masked"),
 ]
 Steps = Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")]
 WorkingViews = Annotated[int, Field(ge=1, le=64, description="reference views of a query")]
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="of weights, data order, rays and masks")]
 VisibilityInit = Literal["depth", "cost_volume"]
-MaskStrategy = Literal["ray_and_view", "ray", "view", "block"]
 Device = Literal["auto", "cpu", "cuda"]
 Devices = Annotated[int, Field(ge=1, le=64, description="training processes on a node, one a GPU if there are any")]
 Nodes = Annotated[int, Field(ge=1, le=1024, description="computers that train together")]
@@ -22,7 +22,6 @@ PathKind = Literal["auto", "spiral", "circle", "interpolate", "orbit", "none"]
 PathFrames = Annotated[int, Field(ge=2, le=10_000, description="pictures of a camera path")]
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 CropSide = Annotated[int, Field(ge=32, le=8192)]
-PUBLISHED_WEIGHTS = {"gso": 80.0, "dtu_train": 20.0, "real_iconic": 10.0, "space": 20.0, "real_estate": 40.0}
 
 
 class Settings(BaseModel):
@@ -65,10 +64,10 @@ class MaskingSettings(Settings):
     largest_mask_ratio: MaskRatio | None = Field(
         None, description="each step draws its ratio uniformly from mask_ratio to this; none: it is always mask_ratio"
     )
-    strategy: MaskStrategy = Field(
+    strategy: str = Field(
         "ray_and_view",
-        description="ray_and_view: chosen samples, each in 1 to all views (the paper); ray: chosen samples in all "
-        "views; view: all samples in chosen views; block: contiguous samples, each in 1 to all views",
+        description="a name of maskrf_core.model.masking.strategies (ray_and_view: chosen samples, each in 1 to all "
+        "views, the paper's), or module:function of one of your own",
     )
     target: Literal["scene_feature", "colour"] = Field(
         "scene_feature",
@@ -92,23 +91,18 @@ class MaskingSettings(Settings):
 
     @property
     def largest(self) -> float:
-        """The largest ratio that a step can have."""
+        """Return the largest ratio that a step can have."""
         return self.mask_ratio if self.largest_mask_ratio is None else self.largest_mask_ratio
 
     @property
     def masks(self) -> bool:
-        """Whether anything is masked at all."""
+        """Tell whether anything is masked at all."""
         return self.largest > 0
 
     @property
     def target_follows(self) -> bool:
-        """Whether there is a target that follows by EMA."""
+        """Tell whether there is a target that follows by EMA."""
         return self.masks and self.target == "scene_feature" and self.projector and self.ema_target
-
-    @property
-    def term(self) -> Literal["feature_alignment", "masked_colour"]:
-        """Name of the loss term of what masked features predict."""
-        return "masked_colour" if self.target == "colour" else "feature_alignment"
 
 
 class DataSettings(Settings):
@@ -121,8 +115,9 @@ class DataSettings(Settings):
     train_scenes: list[str] = Field(["demo/train"], min_length=1)
     validation_scenes: list[str] = Field(["demo/validation"], min_length=1)
     data_set_weights: dict[str, Weight] = Field(
-        PUBLISHED_WEIGHTS,
-        description="how often a data set is drawn, relative to the others that are there; 1 where none is given",
+        {},
+        description="how often a data set is drawn, relative to the others that are there; where none is given, as "
+        "published, or 1",
     )
     crop_height: CropSide | None = Field(None, description="pixels; of forward-facing data sets, none: the whole side")
     crop_width: CropSide | None = Field(None, description="likewise")
@@ -145,11 +140,6 @@ class DataSettings(Settings):
     unknown_depth_is_near: bool = Field(
         True, description="supervise unknown depth (0) as near, as published; False leaves it out"
     )
-
-    @field_validator("data_set_weights")
-    @classmethod
-    def _others_keep_their_weights(cls, weights: dict[str, float]) -> dict[str, float]:
-        return PUBLISHED_WEIGHTS | weights
 
 
 class TrainingSettings(Settings):

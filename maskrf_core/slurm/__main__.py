@@ -3,14 +3,15 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import submitit
-
-from maskrf_core.slurm.slurm_settings import SlurmSettings, parse_slurm
-from maskrf_core.slurm.submission import submit_notebook, submit_trainings
+from maskrf_core.slurm.submission import SlurmSettings, parse_slurm, submit_notebook, submit_trainings
 from maskrf_core.slurm.waiting import wait
 from maskrf_core.support.errors import MaskrfError
-from maskrf_core.support.paths import RUNS
+from maskrf_core.support.paths import RUNS, display_path
+
+if TYPE_CHECKING:
+    import submitit
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of the command line."""
+    """Return the parser of the command line."""
     of_all = argparse.ArgumentParser(add_help=False)
     settings = ", ".join(SlurmSettings.model_fields)
     of_all.add_argument("--slurm", default="", metavar="SETTINGS", help=f'"partition=gpu, timeout_min=600"; {settings}')
@@ -53,12 +54,12 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def _train(asked: argparse.Namespace, settings: SlurmSettings) -> list[submitit.Job]:
+def _train(asked: argparse.Namespace, settings: SlurmSettings) -> "list[submitit.Job]":
     chains = [[folder] for folder in asked.folders] if asked.array else [asked.folders]
     return submit_trainings(chains, settings, asked.logs)
 
 
-def _notebook(asked: argparse.Namespace, settings: SlurmSettings) -> list[submitit.Job]:
+def _notebook(asked: argparse.Namespace, settings: SlurmSettings) -> "list[submitit.Job]":
     return [submit_notebook(asked.notebook, asked.output, dict(asked.parameter), settings, asked.logs)]
 
 

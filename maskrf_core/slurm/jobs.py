@@ -1,4 +1,4 @@
-"""What runs on a node: a job that starts its work in a child process, has it save in time, and queues again."""
+"""Jobs as they run on a node: each starts its work in a child process, has it save in time, and queues again."""
 
 import signal
 import sys
@@ -7,25 +7,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 import yaml
-from submitit.helpers import DelayedSubmission
 
 from maskrf_core.runs import Run, TrainingStatus
-from maskrf_core.runs.lock import is_owned
-from maskrf_core.slurm.job_child import Child
-from maskrf_core.slurm.nodes import Place, torchrun_options
+from maskrf_core.runs.status import is_owned
+from maskrf_core.slurm.node import Child, Place
 from maskrf_core.support.errors import SlurmError
-from maskrf_core.training.process.command import several_processes, training_command, training_environment
-from maskrf_core.training.process.stopping import STOP_VARIABLE, ExitCode
+from maskrf_core.training.process.protocol import (
+    STOP_VARIABLE,
+    ExitCode,
+    several_processes,
+    training_command,
+    training_environment,
+)
 
-TO_BE_ENDED = 300.0
-"""Seconds in which Slurm is expected to end a job whose work it has told to stop."""
+if TYPE_CHECKING:
+    from submitit.helpers import DelayedSubmission
+
+TO_BE_ENDED = 300.0  # seconds in which Slurm is expected to end a job whose work it has told to stop
 SECONDS_BETWEEN_LOOKS = 1.0
-STATUS_PATIENCE = 10
-"""Seconds until all nodes see what the first one wrote."""
+STATUS_PATIENCE = 10  # seconds until all nodes see what the first one wrote
 
 
 @dataclass
@@ -35,14 +38,13 @@ class Job(ABC):
     Stopping is asked for by a file, which all nodes of a job see: it has to lie on a file system that they share.
     """
 
-    patience: int
-    """Seconds that the work has to save and end; then it is killed, and goes on from what it saved last."""
+    patience: int  # seconds that the work has to save and end; then it is killed, and goes on from what it saved last
     _child: Child | None = field(default=None, init=False, repr=False, compare=False)
     _stop_file: Path | None = field(default=None, init=False, repr=False, compare=False)
 
     @abstractmethod
     def work(self, place: Place) -> Any:
-        """Do it, by `run`; what is returned becomes the job's result."""
+        """Do the work by `run`, and return the job's result."""
 
     def __call__(self) -> Any:
         """Run the work to its end on this node.
@@ -56,8 +58,10 @@ class Job(ABC):
             self._stop_file.unlink(missing_ok=True)  # left by a job that was killed while it stopped
         return self.work(place)
 
-    def checkpoint(self) -> DelayedSubmission:
+    def checkpoint(self) -> "DelayedSubmission":
         """Have the work save and end, and the job queued again. submitit calls this in the first task only."""
+        from submitit.helpers import DelayedSubmission
+
         if self._child is not None:
             self._stop_file.touch()
             if self._child.wait(self.patience) is None:
@@ -67,7 +71,7 @@ class Job(ABC):
         return DelayedSubmission(replace(self))
 
     def run(self, command: list[str], log: Path, place: Place, *, ignored: tuple[int, ...] = ()) -> Child:
-        """The child that has run a command to its end, with its output appended to `log`."""
+        """Run a command to its end, with its output appended to `log`, and return the child that did."""
         print(f"{place.host}: {log} has what is printed", flush=True)
         environment = training_environment() | {STOP_VARIABLE: str(self._stop_file)}
         child = self._child = Child.start(command, environment, log, (signal.SIGUSR2, *ignored))
@@ -78,12 +82,12 @@ class Job(ABC):
 
 @dataclass
 class TrainingJob(Job):
-    """Trains the runs of a chain, one after the other, on all nodes of the job."""
+    """A job that trains the runs of a chain, one after the other, on all its nodes."""
 
     folders: tuple[Path, ...]
 
     def work(self, place: Place) -> list[str]:
-        """The folders that were trained.
+        """Train the runs, and return their folders.
 
         Raises:
             SlurmError: a training failed, or was stopped by others than Slurm; the rest of the chain is not begun.
@@ -100,7 +104,7 @@ class TrainingJob(Job):
         return [str(folder) for folder in self.folders]
 
     def _train(self, run: Run, place: Place) -> tuple[Child, int]:
-        """The process that has trained a run, and how that ended."""
+        """Train a run, and return the process that did, and its exit code."""
         before = run.status
         log = run.log_path if place.rank == 0 else run.folder / f"training.node{place.rank}.log"
         child = self.run(training_of(run, place), log, place)
@@ -123,16 +127,16 @@ class TrainingJob(Job):
 
 
 def training_of(run: Run, place: Place) -> list[str]:
-    """The command that trains a run on this node: under torchrun where the run asks for several nodes."""
+    """Return the command that trains a run on this node: by torchrun where the run asks for several nodes."""
     hardware = run.config.hardware
     if hardware.num_nodes == 1:
         return training_command([run.folder])
-    options = torchrun_options(place, hardware.num_nodes)
-    return [*several_processes(hardware.devices, options=options), str(run.folder)]
+    command = several_processes(hardware.devices, options=place.torchrun_options(hardware.num_nodes))
+    return [*command, str(run.folder)]
 
 
 def written_code(run: Run, before: TrainingStatus | None) -> int:
-    """The exit code that a training wrote before it ended: torchrun does not pass it on."""
+    """Return the exit code that a training wrote before it ended: torchrun does not pass it on."""
     until = time.monotonic() + STATUS_PATIENCE
     while (status := run.status) is None or status == before or status.exit_code is None:
         if time.monotonic() > until:
@@ -143,15 +147,14 @@ def written_code(run: Run, before: TrainingStatus | None) -> int:
 
 @dataclass
 class NotebookJob(Job):
-    """Executes a notebook with papermill. Queued again, it starts anew: its trainings go on where they were."""
+    """A job that executes a notebook. Queued again, it starts anew: its trainings go on where they were."""
 
     notebook: Path
     output: Path
-    parameters: Mapping[str, Any]
-    """As text what `papermill -p` would be given; all else as it is."""
+    parameters: Mapping[str, Any]  # as text what `papermill -p` would be given; all else as it is
 
     def work(self, place: Place) -> str:
-        """The executed notebook's path.
+        """Execute the notebook by papermill, and return the path of the executed one.
 
         Raises:
             SlurmError: a cell failed.
@@ -169,17 +172,19 @@ class NotebookJob(Job):
 
 
 def papermill_command(job: NotebookJob) -> list[str]:
-    """Execute the notebook in its folder by this environment's kernel, with its text as it comes."""
+    """Return the command that executes the notebook in its folder by this environment's kernel."""
     command = [sys.executable, "-m", "papermill", str(job.notebook), str(job.output), "--kernel", "python3"]
-    command += ["--language", "python"]
-    command += ["--cwd", str(job.notebook.parent), "--no-progress-bar", "--stdout-file", "-", "--stderr-file", "-"]
+    command += ["--language", "python", "--cwd", str(job.notebook.parent), "--no-progress-bar"]
+    command += ["--stdout-file", "-", "--stderr-file", "-"]
     for name, value in job.parameters.items():
         command += ["-p", name, value] if isinstance(value, str) else ["-y", yaml.safe_dump({name: value})]
     return command
 
 
 def name_of_error(notebook: Path) -> str | None:
-    """The class of the error in an executed notebook."""
+    """Return the class of the error in an executed notebook, if there is one."""
+    import nbformat
+
     if not notebook.is_file():
         return None
     outputs = [output for cell in nbformat.read(notebook, as_version=4).cells for output in cell.get("outputs", [])]

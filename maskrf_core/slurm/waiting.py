@@ -1,4 +1,4 @@
-"""Waiting for jobs by what Slurm's controller says.
+"""Waiting for jobs of Slurm, by asking its controller.
 
 `submitit` asks the accounting, which many clusters lack; there it waits for a killed job for ever.
 """
@@ -7,12 +7,13 @@ import re
 import subprocess
 import time
 from collections.abc import Sequence
-from typing import Any
-
-import submitit
-from submitit.core.utils import UncompletedJobError
+from typing import TYPE_CHECKING, Any
 
 from maskrf_core.support.errors import SlurmError
+
+if TYPE_CHECKING:
+    import submitit
+    from submitit.core.utils import UncompletedJobError
 
 ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
@@ -21,13 +22,12 @@ ENDED = {
 FORGOTTEN = "no longer known to Slurm"
 RESULT_PATIENCE = 20
 """Seconds that an ended job's result may need to be seen, or that a job may take from its end to the queue again."""
-SILENCE = 300
-"""Seconds that a controller may not answer."""
+SILENCE = 300  # seconds that a controller may not answer
 LAST_CHARACTERS = 3000
 
 
-def wait(jobs: Sequence[submitit.Job], *, timeout: float | None = None, poll: float = 2.0) -> list[Any]:
-    """The jobs' results, in their order, once all have ended; a job that is queued again has not.
+def wait(jobs: "Sequence[submitit.Job]", *, timeout: float | None = None, poll: float = 2.0) -> list[Any]:
+    """Wait until all jobs have ended, and return their results in order. A job that is queued again has not ended.
 
     Raises:
         SlurmError: jobs failed or were ended (all are named, with what they printed last), the controller does not
@@ -58,7 +58,7 @@ def wait(jobs: Sequence[submitit.Job], *, timeout: float | None = None, poll: fl
 
 
 def state_of(job_id: str) -> str | None:
-    """`RUNNING`, `PENDING (Resources)` and so on; `FORGOTTEN` some minutes after its end; none without an answer."""
+    """Return `RUNNING`, `PENDING (Resources)` and so on; `FORGOTTEN` minutes after its end; none without an answer."""
     command = ["squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%T %r"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -72,11 +72,13 @@ def state_of(job_id: str) -> str | None:
     return FORGOTTEN if not state else state if reason in ("", "None") else f"{state} ({reason})"
 
 
-def _has_result(job: submitit.Job) -> bool:
+def _has_result(job: "submitit.Job") -> bool:
     return all(job.task(task).paths.result_pickle.exists() for task in range(job.num_tasks))
 
 
-def _results(jobs: Sequence[submitit.Job]) -> list[Any]:
+def _results(jobs: "Sequence[submitit.Job]") -> list[Any]:
+    from submitit.core.utils import UncompletedJobError
+
     results, faults = [], []
     for job in jobs:
         if not _has_result(job):
@@ -91,13 +93,13 @@ def _results(jobs: Sequence[submitit.Job]) -> list[Any]:
     return results
 
 
-def _cause(error: UncompletedJobError) -> str:
-    """What was raised in the job: ours without the traceback, which submitit sends between two lines of dashes."""
+def _cause(error: "UncompletedJobError") -> str:
+    """Return the error of the job: ours without the traceback, which submitit sends between two lines of dashes."""
     parts = re.split(r"^-{22}$", str(error), flags=re.MULTILINE)
     trace = parts[1] if len(parts) == 3 else str(error)
     return trace[max(trace.rfind("\nmaskrf_core."), 0) :].strip()
 
 
-def _printed(job: submitit.Job) -> str:
+def _printed(job: "submitit.Job") -> str:
     text = (job.task(0).stderr() or job.task(0).stdout() or "").strip()
     return f"{job.task(0).paths.stderr} ends with\n{text[-LAST_CHARACTERS:]}" if text else "It printed nothing."

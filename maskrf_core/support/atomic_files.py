@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old one or the new one, never half of one."""
+"""Files written so that a reader sees the old one or the new one, never half of one."""
 
 import json
 import os
@@ -17,7 +17,7 @@ def write_atomically(
     keep: Path | None = None,
     durable: bool = True,
 ) -> None:
-    """Let `write` fill a file beside `path`, then rename it into place; on failure nothing is left behind.
+    """Write a file beside `path` by calling `write`, then rename it into place; on failure nothing is left behind.
 
     `check` reads the new file before it takes the place, and raises if it is not good. The old one is kept as `keep`;
     at every moment at least one of them is there. What is not `durable` may be lost with the power, and is cheap.
@@ -42,7 +42,7 @@ def write_atomically(
 
 
 def _link(path: Path, name: Path) -> None:
-    """Give a file a second name, in place of what had it; a copy where the file system has no links."""
+    """Give a file a second name, replacing what had that name; copy it where the file system has no links."""
     beside = name.with_name(f".{name.name}.link")
     beside.unlink(missing_ok=True)
     try:

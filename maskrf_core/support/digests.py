@@ -1,4 +1,4 @@
-"""One hash of structured values, tensors included."""
+"""SHA-256 of structured values, tensors included."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of plain values, tensors, arrays, dataclasses, settings, and sequences and mappings of them.
+    """Return the SHA-256 of plain values, tensors, arrays, dataclasses, settings, and sequences and mappings of them.
 
     Types, shapes, names and order count, so that no two different values are written alike; but a tuple is as a list.
     """

@@ -1,8 +1,8 @@
-"""The errors a user can cause. Each message says what was found, where, and what to do about it."""
+"""The errors a user can cause: each message says what was found, where, and what to do about it."""
 
 
 def printable(text: str) -> str:
-    """Bytes of a file's name that are not UTF-8 are escaped: printing, drawing and recording them would fail."""
+    """Escape the bytes of a file name that are not UTF-8: printing, drawing and recording them would fail."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -18,7 +18,7 @@ class DatasetError(MaskrfError):
 
 
 class NotPreparedError(DatasetError):
-    """Nothing is wrong with the scene, but something that takes minutes has to be done before it can be opened."""
+    """A scene is not wrong, but something that takes minutes has to be done before it can be opened."""
 
 
 class SettingsError(MaskrfError):

@@ -1,4 +1,4 @@
-"""Where things go, whatever folder a notebook or command is started from."""
+"""Paths of the checkout, of runs and of the cache, whatever folder a notebook or command is started from."""
 
 import os
 import stat
@@ -12,19 +12,19 @@ RUNS = ROOT / "runs"
 
 
 def resolve(path: str | Path) -> Path:
-    """A path as meant by someone in the current folder, or else by someone in the checkout's root."""
+    """Return a path as it exists from the current folder, or else as meant from the root of the checkout."""
     path = Path(path).expanduser()
     return path if path.is_absolute() or path.exists() else ROOT / path
 
 
 def display_path(path: str | Path) -> str:
-    """A path for people: relative to the checkout where it is inside."""
+    """Return a path for messages: relative to the checkout where it is inside."""
     path = Path(path).resolve()
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def cache_folder(data_root: str | Path) -> Path:
-    """`<data root>/cache`, or `runs/cache` where the data root is missing or nobody may write into it.
+    """Return `<data root>/cache`, or `runs/cache` where the data root is missing or nobody may write into it.
 
     Raises:
         DatasetError: something else than a folder has that name.

@@ -11,7 +11,7 @@ import torch
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 MapFunction = Callable[[Callable[[Item], Result], Iterable[Item]], Iterator[Result]]
-"""What calls a function for every item, as `map` does."""
+"""Calls a function for every item, as `map` does."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def one_thread() -> Iterator[None]:
 def map_in_threads(
     compute: Callable[[Item], Result], items: Iterable[Item], *, threads: int, first_alone: bool = False
 ) -> Iterator[Result]:
-    """`map(compute, items)`, in order, computed by so many threads with one core each; `first_alone` before all others.
+    """Map `compute` over items, in order, by so many threads with one core each; `first_alone` before all others.
 
     What takes milliseconds is faster so than by operations that are divided among the cores: those wait for each other
     after every one. At most twice as many items as there are threads are computed ahead of what was asked for. Until

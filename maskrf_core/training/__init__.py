@@ -1,4 +1,6 @@
-"""Training. `python -m maskrf_core.training <run folder>` trains a run; `trainer.fit` is what it calls.
+"""Training: `python -m maskrf_core.training RUN_FOLDER...` trains runs; `trainer.fit(run)` is what it calls.
 
-Nothing is imported here: a training has to hear signals before the seconds that importing torch takes.
+`preflight` checks the scenes before anything is trained, `saved_states` has the first weights and the checkpoints,
+`schedule` what follows from the step, `reporting` what is written about a training, `process` its processes. Nothing
+is imported here: a training has to hear signals before the seconds that importing torch takes.
 """

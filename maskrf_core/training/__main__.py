@@ -3,8 +3,6 @@
 Where a run asks for several devices, their processes are started here; under torchrun this is one of them.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import os
@@ -13,12 +11,19 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from maskrf_core.support.errors import MaskrfError
-from maskrf_core.training.process.command import several_processes, training_environment
-from maskrf_core.training.process.stopping import SIGNALS, ExitCode, TrainingStopped, hear_signals
+from maskrf_core.training.process.protocol import (
+    SIGNALS,
+    ExitCode,
+    TrainingStopped,
+    hear_signals,
+    several_processes,
+    training_environment,
+)
 
 if TYPE_CHECKING:
     from maskrf_core.runs import Run
@@ -27,7 +32,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 
 
 def main(arguments: list[str] | None = None) -> ExitCode:
-    """Train the runs that are named; the first that stops or fails ends it."""
+    """Train the runs that are named, up to the first that stops or fails."""
     parser = argparse.ArgumentParser(prog="python -m maskrf_core.training", description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="RUN_FOLDER", help="folder with a config.yaml")
     folders = parser.parse_args(arguments).folders
@@ -42,9 +47,8 @@ def main(arguments: list[str] | None = None) -> ExitCode:
 
 
 def train(folder: Path) -> ExitCode:
-    """Train one run. What went wrong is printed, and stands in the run folder."""
+    """Train one run. An error is printed, and stands in the run folder."""
     from maskrf_core.runs import Run
-    from maskrf_core.training.process.log_file import kept_in_log
 
     try:
         run = Run.open(folder)
@@ -57,9 +61,9 @@ def train(folder: Path) -> ExitCode:
         return train_here(run)
 
 
-def train_here(run: Run) -> ExitCode:
-    """In this process."""
-    from maskrf_core.runs.lock import AlreadyTrained
+def train_here(run: "Run") -> ExitCode:
+    """Train one run in this process."""
+    from maskrf_core.runs.status import AlreadyTrained
 
     try:
         from maskrf_core.training.trainer import fit
@@ -81,14 +85,14 @@ def train_here(run: Run) -> ExitCode:
 
 
 def failed(error: MaskrfError) -> ExitCode:
-    """Say what a user can do something about; a traceback would only hide it."""
+    """Print an error that a user can do something about; a traceback would only hide it."""
     print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
     return ExitCode.FAILED
 
 
-def train_in_several(run: Run) -> ExitCode:
-    """Start one process a device, pass on to the first what this one is asked, and end as they ended."""
-    from maskrf_core.runs.lock import is_owned
+def train_in_several(run: "Run") -> ExitCode:
+    """Start one process a device, pass this one's signals on to the first, and end as they ended."""
+    from maskrf_core.runs.status import is_owned
 
     if is_owned(run.folder):
         print(f"{run.folder}: is being trained already.", flush=True)
@@ -110,6 +114,48 @@ def train_in_several(run: Run) -> ExitCode:
     if status is None or (before is not None and status.started == before.started) or status.exit_code is None:
         return ExitCode.TRAINED_ELSEWHERE if is_owned(run.folder) else ExitCode.FAILED
     return ExitCode(status.exit_code)
+
+
+class Tee:
+    """A stream that writes to two."""
+
+    def __init__(self, stream: TextIO, log: TextIO):
+        self._stream, self._log = stream, log
+
+    def write(self, text: str) -> int:
+        if "\r" not in text:  # a bar, which moves in a terminal only
+            with contextlib.suppress(OSError):  # a full disk; the training itself says so where it matters
+                self._log.write(text)
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._log.flush()
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def kept_in_log(run: "Run") -> Iterator[None]:
+    """Write all that is printed meanwhile to `training.log` of the run as well, unless it goes there already."""
+    if _goes_there(run) or int(os.environ.get("RANK", 0)) > 0:  # of several processes, the first one keeps it
+        yield
+        return
+    with (
+        run.log_path.open("a", encoding="utf-8", buffering=1) as log,
+        contextlib.redirect_stdout(Tee(sys.stdout, log)),
+        contextlib.redirect_stderr(Tee(sys.stderr, log)),
+    ):
+        yield
+
+
+def _goes_there(run: "Run") -> bool:
+    try:
+        return os.path.samestat(os.fstat(sys.stdout.fileno()), run.log_path.stat())
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

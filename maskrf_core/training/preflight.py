@@ -1,16 +1,18 @@
-"""The scenes of a training, looked at before anything is trained or written."""
+"""Checks of a training's config and scenes, before anything is trained or written."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import torch
 
 from maskrf_core.datasets.batches.batch import ModelInputs
 from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.batches.one_scene import OneScene
 from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes
-from maskrf_core.datasets.places import HELD_OUT, is_among, place_of
+from maskrf_core.datasets.records import held_out_places, is_among, place_of
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.model.masking.strategies import masked_count
+from maskrf_core.model.masking.strategies import draw_mask, find_strategy, masked_count, unit_of
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
@@ -19,7 +21,7 @@ from maskrf_core.support.paths import cache_folder
 
 
 def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneViews]]:
-    """The scenes to train and to validate on, fit for what the config asks.
+    """Open the scenes to train and to validate on, and check that they are fit for what the config asks.
 
     Of a data set that is named as a whole, only the first scene is opened. A per-scene training is judged by the test
     views of its own scene, and `validation_scenes` has no part in it. The memory for decoded images is shared out
@@ -47,7 +49,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
 
 
 def prepare_depths(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> None:
-    """Have the depth maps of all scenes that are named singly before the first step, where any are needed.
+    """Prepare the depth maps of all scenes that are named singly, where any are needed.
 
     Those of whole data sets are prepared when a scene is drawn: there may be thousands.
     """
@@ -60,7 +62,7 @@ def prepare_depths(scenes: Mixture | OneScene, validation_scenes: Iterable[Scene
 
 
 def training_inputs(config: Config) -> ModelInputs:
-    """What training batches must have, for the model or to supervise it; known without the model.
+    """Return what training batches must hold, for the model or to supervise it; known without the model.
 
     Free maps, which all per-scene trainings have, stand in for what an init network looks at.
     """
@@ -82,15 +84,22 @@ def check_supervision(config: Config) -> None:
 
 
 def check_masking(config: Config) -> None:
-    """Raise `SettingsError` if a training that shall mask could never mask anything, its counts being cut to 0."""
+    """Raise `SettingsError` if there is no such strategy, or a training that shall mask could never mask anything, its
+    counts being cut to 0. One mask is drawn, so that a strategy that returns something else is told now."""
     masking, model, views = config.masking, config.model, config.data.working_views
+    if not masking.masks:
+        if ":" not in masking.strategy:
+            find_strategy(masking.strategy)
+        return
     samples = model.coarse_samples + model.fine_samples
-    if masking.masks and masked_count(masking.strategy, views, samples, masking.largest) == 0:
-        of = f"data.working_views={views}" if masking.strategy == "view" else f"{samples} samples a ray"
+    if masked_count(masking.strategy, views, samples, masking.largest) == 0:
+        by_view = unit_of(masking.strategy) == "view"
+        of = f"data.working_views={views}" if by_view else f"{samples} samples a ray"
         raise SettingsError(
             f"masking.strategy={masking.strategy}, a mask ratio of {masking.largest:g} and {of}: less than one would "
             "be masked, so nothing ever would. Set the ratio higher, or to 0 to train without masks"
         )
+    draw_mask(masking.strategy, views, 2, samples, masking.largest, generator=torch.Generator().manual_seed(0))
 
 
 def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> None:
@@ -146,7 +155,7 @@ def check_choice(views: SceneViews, config: Config) -> None:
 
 
 def _origins(config: Config) -> Iterator[tuple[str, Config]]:
-    """The weights that a training begins from and the config of the run that made them, and so on before that."""
+    """Follow the weights that a training begins from, with the config of the run that made them, back to the first."""
     weights = config.training.initial_weights
     while weights is not None:
         run = Run(Path(weights).parent.parent)
@@ -159,7 +168,7 @@ def _origins(config: Config) -> Iterator[tuple[str, Config]]:
 def check_places(train_scenes: Iterable[str], config: Config) -> None:
     """Raise `DatasetError` if a place is used for more than one of training, validation and test.
 
-    Places that published models are tested on (`places.HELD_OUT`) count as tested, whatever is tested here.
+    Places that published models are tested on (`records.held_out_places`) count as tested, whatever is tested here.
     """
     trained = {place_of(name) for name in train_scenes}
     validated, tested = (
@@ -170,7 +179,7 @@ def check_places(train_scenes: Iterable[str], config: Config) -> None:
         (trained & validated, "trained on and validated on"),
         (trained & tested, "trained on and tested on"),
         (validated & tested, "validated on and tested on"),
-        (trained & HELD_OUT, "trained on, though held out for tests of published models"),
+        (trained & held_out_places(), "trained on, though held out for tests of published models"),
     ):
         if both:
             raise DatasetError(f"{', '.join(sorted(both))}: {uses}. Choose different scenes for each.")

@@ -11,23 +11,21 @@ from maskrf_core.checkpoints.checkpoint_files import load_weights
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.losses import Objective, weighted_sum
+from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import validate
 from maskrf_core.runs import Run
-from maskrf_core.runs.lock import owned
-from maskrf_core.runs.log import RunLog
+from maskrf_core.runs.log import MetricAverager, RunLog, check_finite
+from maskrf_core.runs.status import owned
 from maskrf_core.support.errors import RunError
 from maskrf_core.support.progress import Progress
-from maskrf_core.training.first_weights import renderer_of_run
-from maskrf_core.training.metric_averager import MetricAverager, check_finite
+from maskrf_core.training.objective import Objective, masked_weight
 from maskrf_core.training.preflight import open_checked_scenes, prepare_depths
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, rank, start_fabric
-from maskrf_core.training.process.stopping import TrainingStopped, asked_to_stop
-from maskrf_core.training.saved_states import read_newest, remove_leftovers, save_best, save_last
+from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop
+from maskrf_core.training.reporting import StatusReport, record_session, status_report
+from maskrf_core.training.saved_states import read_newest, remove_leftovers, renderer_of_run, save_best, save_last
 from maskrf_core.training.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
-from maskrf_core.training.session_record import record_session
-from maskrf_core.training.status_report import StatusReport, status_report
 
 
 def fit(run: Run) -> Renderer:
@@ -63,7 +61,6 @@ class Trainer:
         self.config = run.config
         self.report = report or StatusReport(run)
         self.mixture, self.validation_scenes = open_checked_scenes(self.config)
-
         self.fabric = start_fabric(self.config.hardware)
         self.together = ProcessGroup(self.fabric)
         checkpoint = read_newest(run, first=self.together.is_first)
@@ -95,16 +92,16 @@ class Trainer:
             self._do_the_rest(RunLog(self.run, self.step) if first else None)
 
     def _do_the_rest(self, log: RunLog | None) -> None:
-        title = f"{self.config.stage} {self.run.folder.name}"
+        total, title = self.config.training.steps, f"{self.config.stage} {self.run.folder.name}"
         with (
             closing(log) if log else nullcontext(),
-            closing(Progress(self.config.training.steps, self.step, title)) as progress,
+            closing(Progress(total, self.step, title)) as progress,
             closing(self.batches()) as batches,
         ):
             self._fit(batches, log, progress)
 
     def batches(self) -> Iterator[TrainingDraw]:
-        """This process's batches of the remaining steps, made ahead by the config's data workers."""
+        """Make this process's batches of the remaining steps, made ahead by the config's data workers."""
         return training_batches(
             self.mixture,
             seed=(self.config.training.seed, FIRST_STREAM),
@@ -144,7 +141,7 @@ class Trainer:
             self.interval.resume()
 
     def _train_step(self, draw: TrainingDraw) -> dict[str, float]:
-        """One optimiser step; the raw terms and their weighted sum."""
+        """Do one optimiser step and return the raw terms and their weighted sum."""
         config = self.config
         seed = stream_seed(config.training.seed, self.step, self.together.rank)
         generator = torch.Generator(self.fabric.device).manual_seed(seed)
@@ -153,7 +150,7 @@ class Trainer:
 
         self.model.train()
         terms = self.model(draw.batch.to(self.fabric.device), generator=generator)
-        total = weighted_sum(terms, config.masking, self.step)
+        total = weighted_sum(terms, masked_weight(config.masking, self.step))
         values = {name: float(term.detach()) for name, term in {"total": total, **terms}.items()}
         check_finite(values, f"{self.run.folder}: the loss is not finite at step {self.step}", draw.origin)
         self.optimiser.zero_grad()
@@ -164,7 +161,7 @@ class Trainer:
         return values
 
     def _next(self, batches: Iterator[TrainingDraw]) -> TrainingDraw:
-        """The next batch. Data workers may have been ended by the very signal that asks this process to stop."""
+        """Return the next batch. Data workers may have been ended by the very signal that asks this process to stop."""
         try:
             return next(batches)
         except RunError:
@@ -182,7 +179,7 @@ class Trainer:
             self._save()
 
     def _judge(self, split: SplitKind) -> dict[str, float]:
-        """Mean metrics over the validation views; the weights are kept if they are the best so far.
+        """Average metrics over the validation views; the weights are kept if they are the best so far.
 
         By test views, which those of a per-scene training are, nothing is chosen: they are only logged.
         """
@@ -238,7 +235,7 @@ class Trainer:
             save(renderer=self.renderer, step=self.step, state={"optimiser": self.optimiser.state_dict(), **state})
 
     def _restored(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
-        """The state besides the weights, of which the first checkpoints hold less."""
+        """Load the weights and return the rest of the state, of which the first checkpoints hold less."""
         load_weights(self.renderer, checkpoint["weights"], self.run.last_checkpoint)
         state = checkpoint["state"]
         self.step, self.best = checkpoint["step"], state["best"]

@@ -18,8 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from maskrf_core.support.paths import ROOT, display_path
 from maskrf_core.workbook.experiments.tables import formatted, from_plain
-from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
-from maskrf_core.workbook.parameters.parameters import EvaluateParameters
+from maskrf_core.workbook.parameters import EvaluateParameters, NotebookParameters
 from maskrf_core.workbook.reports import keep
 
 NOTEBOOKS = ROOT / "notebooks"

@@ -21,7 +21,7 @@ from maskrf_core.settings.config import SMOKE
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.execution import KERNEL, execute, notebooks
-from maskrf_core.workbook.parameters.notebook_parameters import RUNS_VARIABLE
+from maskrf_core.workbook.parameters import RUNS_VARIABLE
 
 RUNS = "runs/published"
 LARGEST = 300_000  # bytes of a notebook with its pictures

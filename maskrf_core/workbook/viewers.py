@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.progress import in_watched_notebook
-from maskrf_core.workbook.experiments.data_checks import nearest_views
 from maskrf_core.workbook.experiments.epipolar_geometry import epipolar_segment, point_of
+from maskrf_core.workbook.experiments.preparation import nearest_views
 from maskrf_core.workbook.figures import draw_picture, new_figure, png_of, show
 from maskrf_core.workbook.figures.camera_pictures import draw_epipolar_line
 

@@ -5,7 +5,7 @@ measure, say `--checkpoint FILE --scenes nerf_llff/fern/8 ... --data-root FOLDER
 64 + 32 samples, and PSNR is against the photographs; seconds are of one block of pixels, exact and adaptive in turn.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,15 +14,14 @@ from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.datasets.batches.evaluation_batches import all_pixels, evaluation_batch
-from maskrf_core.losses import query_colours
 from maskrf_core.model.fast.adaptive_rendering import ADAPTIVE_SETTINGS, AdaptiveSettings
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
-from maskrf_core.model.gathering import ReferenceFeatures
+from maskrf_core.model.gathering import ReferenceFeatures, query_colours
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.rendering.evaluation import load, open_for_evaluation
 from maskrf_core.rendering.rendered_views import spread as spread_over
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
-from maskrf_core.support.measuring import comparison, in_turn, spread, timed
+from maskrf_core.workbook.experiments.measurements import Comparison, Spread, in_turn
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import RAYS_PER_CHUNK, VIEWS, colours
 
@@ -39,15 +38,15 @@ class Modes:
             self.features: ReferenceFeatures = renderer.encode(batch.references, batch.sources)
 
     def exact(self, pixels_xy: Tensor) -> Tensor:
-        """Colours (ray, 3)."""
+        """Render colours (ray, 3)."""
         return self._rendered(pixels_xy)
 
     def bfloat16(self, pixels_xy: Tensor) -> Tensor:
-        """The same in less precision."""
+        """Render the same in less precision."""
         return self._rendered(pixels_xy, precision="bf16-mixed")
 
     def adaptive(self, pixels_xy: Tensor) -> Tensor:
-        """The same from fewer samples."""
+        """Render the same from fewer samples."""
         return self._rendered(pixels_xy, mode="adaptive")
 
     def _rendered(self, pixels_xy: Tensor, **asked: str) -> Tensor:
@@ -56,7 +55,7 @@ class Modes:
 
 
 def batches(scene: str, renderer: Renderer, data_root: Path, views: int) -> Iterator[tuple[str, SceneBatch]]:
-    """Test views of one scene, or of all scenes of a group, each from its nearest references."""
+    """Draw test views of one scene, or of all scenes of a group, each from its nearest references."""
     for opened in open_for_evaluation([scene], data_root, "test", VIEWS):
         references, queries = opened.scene.split("test")
         if renderer.inputs.depths:
@@ -67,12 +66,12 @@ def batches(scene: str, renderer: Renderer, data_root: Path, views: int) -> Iter
 
 
 def psnr(colours: Tensor, truth: Tensor) -> float:
-    """Of colours clipped to [0, 1], in dB."""
+    """Compute the PSNR of colours clipped to [0, 1], in dB."""
     return float(-10 * (colours.clamp(0, 1) - truth).square().mean().log10())
 
 
 def quality(modes: Modes, rows: int) -> dict[str, float]:
-    """PSNR of every `rows`-th row of the view in every mode, how much less than the exact one's, and how near to it."""
+    """Measure PSNR of every `rows`-th row in every mode, how much less than the exact one's, and how near to it."""
     pixels = modes.batch.pixels_xy
     pixels = pixels[pixels[:, 1] % rows == 0]
     truth = query_colours(modes.batch.query, pixels)
@@ -86,25 +85,24 @@ def quality(modes: Modes, rows: int) -> dict[str, float]:
 
 
 def middle(height: int, width: int, side: int) -> Tensor:
-    """A square of pixels in the middle of a picture, or as much of it as there is."""
+    """Return a square of pixels in the middle of a picture, or as much of it as there is."""
     rows, columns = min(side, height), min(side, width)
     return all_pixels(rows, columns) + torch.tensor([(width - columns) // 2, (height - rows) // 2])
 
 
 def speed(modes: Modes, repeats: int, side: int) -> dict:
-    """Seconds of both modes in turn."""
+    """Time both modes in turn."""
     pixels = middle(*modes.batch.query.image_size, side)
-    works: dict[str, Callable[[Tensor], Tensor]] = {"exact": modes.exact, "adaptive": modes.adaptive}
-    seconds = in_turn({name: partial(timed, partial(work, pixels)) for name, work in works.items()}, repeats)
+    seconds = in_turn({"exact": partial(modes.exact, pixels), "adaptive": partial(modes.adaptive, pixels)}, repeats)
     return {
         "rays": len(pixels),
-        "rays_per_second": {name: spread([len(pixels) / each for each in of]) for name, of in seconds.items()},
-        "comparison": comparison("s", seconds["adaptive"], seconds["exact"]),
+        "rays_per_second": {name: Spread.of([len(pixels) / each for each in of]) for name, of in seconds.items()},
+        "comparison": Comparison.of("s", seconds["adaptive"], seconds["exact"]),
     }
 
 
 def measured(renderer: Renderer, scene: str, arguments, saving: AdaptiveSettings) -> dict:
-    """Quality over the views of a scene, and the speed in the first of them."""
+    """Measure quality over the views of a scene, and the speed in the first of them."""
     rows, speeds = {}, {}
     for name, batch in batches(scene, renderer, arguments.data_root, arguments.views):
         modes = Modes(renderer, batch, arguments.rays_per_chunk, saving)

@@ -15,8 +15,8 @@ import numpy as np
 from maskrf_core.datasets.depth import plane_sweep
 from maskrf_core.datasets.depth.depth_estimation import chosen_device, estimate_depth_maps
 from maskrf_core.datasets.scene import Scene, open_scene
-from maskrf_core.support.measuring import comparison, in_turn, spread, timed
-from tests.benchmarks import straightforward_depth
+from maskrf_core.workbook.experiments.measurements import Comparison, Spread, in_turn
+from tests.benchmarks import reference_depth
 from tests.benchmarks.measuring import keep, options
 from tests.datasets.traced_scene import TracedScene
 
@@ -24,7 +24,7 @@ HEIGHT, WIDTH = 300, 400
 
 
 def quality(scene: Scene, maps: dict[str, np.ndarray], truths: dict[str, np.ndarray | None]) -> dict[str, float]:
-    """The share of the foreground that has depth; the median and 90 % quantile of its relative error."""
+    """Measure the share of the foreground that has depth; the median and 90 % quantile of its relative error."""
     masks = {image_id: scene.mask(image_id) for image_id in maps}
     kept = sum((depth > 0).sum() for depth in maps.values()) / sum(mask.sum() for mask in masks.values())
     if any(truth is None for truth in truths.values()):
@@ -46,18 +46,18 @@ class Estimation:
         self._estimate = partial(estimate_depth_maps, scene, ids, device=device, progress=False)
 
     def here(self) -> None:
-        """As the package does it."""
+        """Estimate as the package does."""
         used = time.process_time()
         self.maps = self._estimate()
         self.processor_seconds.append((time.process_time() - used) / len(self.ids))
 
     def straightforward(self) -> None:
-        """With every plane and neighbour compared on its own."""
-        with patch.object(plane_sweep, "photometric_costs", straightforward_depth.photometric_costs):
+        """Estimate with every plane and neighbour compared on its own."""
+        with patch.object(plane_sweep, "photometric_costs", reference_depth.photometric_costs):
             self.plain_maps = self._estimate()
 
     def agreement(self) -> float:
-        """The share of the pixels with depth on which both agree to 1 %."""
+        """Compute the share of the pixels with depth on which both agree to 1 %."""
         pairs = [(self.maps[image_id], self.plain_maps[image_id]) for image_id in self.ids]
         same = sum(((ours > 0) & (abs(ours - plain) <= 0.01 * ours)).sum() for ours, plain in pairs)
         return float(same / sum(((ours > 0) | (plain > 0)).sum() for ours, plain in pairs))
@@ -79,18 +79,17 @@ def main() -> None:
         truth = scene.truth
     ids = list(scene.image_ids[: arguments.views])
     estimation = Estimation(scene, ids, arguments.device)
-    cases = {name: partial(timed, getattr(estimation, name)) for name in ("here", "straightforward")}
-    seconds = in_turn(cases, arguments.repeats)
+    seconds = in_turn({name: getattr(estimation, name) for name in ("here", "straightforward")}, arguments.repeats)
     by_view = {name: [each / len(ids) for each in measured] for name, measured in seconds.items()}
     height, width = estimation.maps[ids[0]].shape
     result = {
         "device": str(chosen_device(arguments.device)),
         "scene": f"{scene.name}, {len(ids)} views of {width}×{height}",
-        "seconds_per_view": spread(by_view["here"]),
-        "processor_seconds_per_view": spread(estimation.processor_seconds[1:]),  # the first is a warm-up
+        "seconds_per_view": Spread.of(by_view["here"]),
+        "processor_seconds_per_view": Spread.of(estimation.processor_seconds[1::2]),  # every other one does not count
         "agreement": estimation.agreement(),
         **quality(scene, estimation.maps, {image_id: truth(image_id) for image_id in ids}),
-        "comparisons": {f"depth of a view, {scene.name}": comparison("s", by_view["here"], by_view["straightforward"])},
+        "comparisons": {f"depth of a view, {scene.name}": Comparison.of("s", **by_view)},
     }
     keep(f"depth_{scene.name.replace('/', '_')}", arguments.repeats, result)
 

@@ -8,24 +8,21 @@ The least that could be done is known from matrix products, and from copies for 
 import argparse
 import collections
 from collections.abc import Callable
-from functools import partial
 
 import torch
 
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
-from maskrf_core.support.measuring import (
-    PRODUCT,
-    arithmetic,
-    comparison,
+from maskrf_core.workbook.experiments.measurements import (
+    Arithmetic,
+    Comparison,
+    Spread,
     in_turn,
     matrix_products,
     operations_of,
-    spread,
-    timed,
 )
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import add_sizes, batch_of_size, rendered, twins
@@ -44,7 +41,7 @@ LOOKED_UP = (64 + 96) * 8 * (64 + 3) * 4
 
 
 def rays(renderer: Renderer, arguments: argparse.Namespace) -> dict:
-    """Rays of 400×304 in every variant."""
+    """Measure rays of 400×304 in every variant."""
     batch = batch_of_size(arguments.size, arguments.rays).to("cuda")
     queried = query_rays(batch)
     with torch.inference_mode():
@@ -54,36 +51,30 @@ def rays(renderer: Renderer, arguments: argparse.Namespace) -> dict:
     differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
     few = queried._replace(directions=queried.directions[:COUNTED])
     gflop = operations_of(lambda: rendered(renderer, features, few)) / 1e9 / COUNTED * arguments.rays
-    cases = {name: partial(timed, variant.render) for name, variant in ours.items()}
-    measured = in_turn(cases | matrix_products(MATRIX_SIDE, device="cuda") | {"copy": copied()}, arguments.repeats)
+    source = torch.zeros(COPIED, device="cuda")
+    target = torch.empty_like(source)
+    cases = {name: variant.render for name, variant in ours.items()} | {"copy": lambda: target.copy_(source)}
+    measured = in_turn(cases | matrix_products(MATRIX_SIDE, device="cuda"), arguments.repeats)
+    copied = [2 * source.nbytes / seconds for seconds in measured["copy"]]
     return {
         "rays": arguments.rays,
         "rays_per_chunk": RAYS_PER_CHUNK,
         "mflop_per_ray": gflop * 1e3 / arguments.rays,
-        "rays_per_second": {name: spread([arguments.rays / seconds for seconds in measured[name]]) for name in ours},
-        "rays_per_second_if_only_read": spread([speed / LOOKED_UP for speed in measured["copy"]]),
+        "rays_per_second": {name: Spread.of([arguments.rays / seconds for seconds in measured[name]]) for name in ours},
+        "rays_per_second_if_only_read": Spread.of([speed / LOOKED_UP for speed in copied]),
         "largest_difference_of_colours": differences,
         "comparisons": {
-            f"on the GPU, {name}": comparison("s", measured[name], measured[PLAIN]) for name in ours if name != PLAIN
+            f"on the GPU, {name}": Comparison.of("s", measured[name], measured[PLAIN]) for name in ours if name != PLAIN
         },
         "arithmetic": {
-            f"on the GPU, {name}": arithmetic(
-                gflop, measured[name], measured[PRODUCT.format(variant.precision)], variant.precision
-            )
+            f"on the GPU, {name}": Arithmetic.of(gflop, measured, name, variant.precision, MATRIX_SIDE)
             for name, variant in ours.items()
         },
     }
 
 
-def copied() -> Callable[[], float]:
-    """A case for `in_turn`: bytes that a copy reads and writes in a second."""
-    source = torch.zeros(COPIED, device="cuda")
-    target = torch.empty_like(source)
-    return lambda: 2 * source.nbytes / timed(lambda: target.copy_(source))
-
-
 def picture(renderer: Renderer, repeats: int) -> dict:
-    """Seconds of a whole picture, encoding included, by how it is rendered; and GiB at the most."""
+    """Measure a whole picture, encoding included, by how it is rendered: seconds, and GiB at the most."""
     batch = batch_of_size(PICTURE, PICTURE_RAYS).to("cuda")
     asked = {
         PLAIN: RenderingSettings(),
@@ -91,16 +82,16 @@ def picture(renderer: Renderer, repeats: int) -> dict:
         "bfloat16, compiled, adaptive": RenderingSettings(precision="bf16-mixed", compile=True, mode="adaptive"),
     }
 
-    def seconds(chunks_of: ChunkRenderer) -> float:
-        return timed(lambda: collections.deque(chunks_of(batch), maxlen=0))
+    def case(how: RenderingSettings) -> Callable[[], object]:
+        chunks_of = ChunkRenderer(renderer, how, RAYS_PER_CHUNK)
+        return lambda: collections.deque(chunks_of(batch), maxlen=0)
 
-    cases = {name: partial(seconds, ChunkRenderer(renderer, how, RAYS_PER_CHUNK)) for name, how in asked.items()}
-    measured = in_turn(cases, repeats)
+    measured = in_turn({name: case(how) for name, how in asked.items()}, repeats)
     return {
-        "picture_seconds": {name: spread(measured[name]) for name in measured},
+        "picture_seconds": {name: Spread.of(measured[name]) for name in measured},
         "picture_gib": torch.cuda.max_memory_allocated() / 2**30,
         "comparisons": {
-            f"on the GPU, a 1008×756 picture, {name}": comparison("s", measured[name], measured[PLAIN])
+            f"on the GPU, a 1008×756 picture, {name}": Comparison.of("s", measured[name], measured[PLAIN])
             for name in asked
             if name != PLAIN
         },
@@ -108,7 +99,7 @@ def picture(renderer: Renderer, repeats: int) -> dict:
 
 
 def training(repeats: int) -> dict:
-    """Seconds of a masked step, and GiB at the most, by the settings that it is taken with."""
+    """Measure a masked step by the settings that it is taken with: seconds, and GiB at the most."""
     found: dict[str, dict] = {"step_seconds": {}, "step_gib": {}}
     ways = {
         "float32": {},
@@ -121,7 +112,7 @@ def training(repeats: int) -> dict:
         renderer = twins(config.model, config.masking)["here"].cuda()
         step = step_of(renderer, config, batch_of_size((400, 304), TRAINING_RAYS).to("cuda"))
         torch.cuda.reset_peak_memory_stats()
-        found["step_seconds"][name] = spread(in_turn({name: partial(timed, step)}, repeats)[name])
+        found["step_seconds"][name] = Spread.of(in_turn({name: step}, repeats)[name])
         found["step_gib"][name] = torch.cuda.max_memory_allocated() / 2**30
     return found
 

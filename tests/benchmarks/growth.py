@@ -8,6 +8,7 @@ the slope of the logarithms: 1 where cost grows as the quantity does, less where
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,33 +16,32 @@ import torch
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.settings.config import load_config
-from maskrf_core.support.measuring import growth as grown_by
-from maskrf_core.support.measuring import in_turn, timed
-from tests.benchmarks.measuring import chosen, keep, options
-from tests.benchmarks.training_steps import bare, drawn, trainer_of
+from maskrf_core.workbook.experiments.measurements import Growth, in_turn
+from tests.benchmarks.measuring import keep, options
+from tests.benchmarks.training_steps import drawn, take, trainer_of
 
 QUANTITIES = ("rays", "views", "samples", "pixels")
 FACTORS = (2, 4)
 BASE = "base"
 
 
-def training(folder: Path, quantity: str, factor: int, steps: int) -> Callable[[], float]:
-    """Seconds a step, over so many steps."""
+def training(folder: Path, quantity: str, factor: int, steps: int) -> Callable[[], object]:
+    """Make a case of so many training steps."""
     trainer = trainer_of(folder, **settings_of(quantity, factor))
     draws = [grown(draw, quantity, factor) for draw in drawn(trainer, steps)]
-    return lambda: bare(trainer, draws)
+    return partial(take, trainer, draws)
 
 
-def rendering(folder: Path, quantity: str, factor: int, steps: int) -> Callable[[], float]:
-    """Seconds of rendering one batch without gradients, over so many batches."""
+def rendering(folder: Path, quantity: str, factor: int, steps: int) -> Callable[[], object]:
+    """Make a case that renders so many batches without gradients."""
     trainer = trainer_of(folder, **settings_of(quantity, factor))
     batches = [grown(draw, quantity, factor).batch for draw in drawn(trainer, steps)]
     renderer = trainer.renderer.eval()
-    return lambda: timed(lambda: [renderer.render(batch) for batch in batches]) / steps
+    return lambda: [renderer.render(batch) for batch in batches]
 
 
 def settings_of(quantity: str, factor: int) -> dict[str, int]:
-    """The settings that make a training so many times as large, where settings do."""
+    """Return the settings that make a training so many times as large, where settings do."""
     base = load_config("pretrain", "demo")
     if quantity == "rays":
         return {"data.rays": base.data.rays * factor}
@@ -52,7 +52,7 @@ def settings_of(quantity: str, factor: int) -> dict[str, int]:
 
 
 def grown(draw: TrainingDraw, quantity: str, factor: int) -> TrainingDraw:
-    """The draw with so many times the views (repeated) or pixels (tiled) for reference."""
+    """Give a draw so many times the views (repeated) or pixels (tiled) for reference."""
     change = {"views": repeated, "pixels": tiled}.get(quantity)
     if change is None or factor == 1:
         return draw
@@ -61,30 +61,31 @@ def grown(draw: TrainingDraw, quantity: str, factor: int) -> TrainingDraw:
 
 
 def repeated(views: Views, factor: int) -> Views:
-    """Each view so many times."""
+    """Repeat each view so many times."""
     parts = {field.name: getattr(views, field.name) for field in fields(views)}
     return views.replace(**{name: torch.cat([part] * factor) for name, part in parts.items() if part is not None})
 
 
 def tiled(views: Views, factor: int) -> Views:
-    """So many times the pixels: twice the width, then twice the height too."""
+    """Tile the pixels so many times: twice the width, then twice the height too."""
     tiles = (1, 1, factor // 2, 2)
     return views.replace(images=views.images.repeat(tiles), depths=views.depths.repeat(tiles))
 
 
 def growth(part: Callable, folder: Path, steps: int, repeats: int) -> dict:
-    """Each quantity's seconds by factor, all measured in turn, so that all cases see the same machine."""
+    """Measure the seconds of a step by quantity and factor, all in turn, so that all cases see the same machine."""
     cases = {(name, factor): f"{name} ×{factor}" for name in QUANTITIES for factor in FACTORS}
     measures = {case: part(folder / case, *key, steps) for key, case in cases.items()}
-    seconds = in_turn({BASE: part(folder / BASE, QUANTITIES[0], 1, steps)} | measures, repeats)
+    measured = in_turn({BASE: part(folder / BASE, QUANTITIES[0], 1, steps)} | measures, repeats)
+    seconds = {case: [each / steps for each in values] for case, values in measured.items()}
     return {
-        name: grown_by({1: seconds[BASE]} | {factor: seconds[cases[name, factor]] for factor in FACTORS})
+        name: Growth.of({1: seconds[BASE]} | {factor: seconds[cases[name, factor]] for factor in FACTORS})
         for name in QUANTITIES
     }
 
 
 def base() -> dict[str, object]:
-    """What is doubled."""
+    """Return the sizes that are doubled."""
     trained = load_config("pretrain", "demo")
     samples = f"{trained.model.coarse_samples} + {trained.model.fine_samples}"
     return {"rays": trained.data.rays, "views": trained.data.working_views, "samples": samples}
@@ -93,11 +94,10 @@ def base() -> dict[str, object]:
 def main() -> None:
     """Measure, print, keep each part in runs/benchmarks/."""
     parts = {"training": training, "rendering": rendering}
-    parser = options("Measure how the cost grows.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default: all")
+    parser = options("Measure how the cost grows.", parts)
     parser.add_argument("--steps", type=int, default=4, help="of each measurement")
     arguments = parser.parse_args()
-    for name in chosen(parser, arguments.parts, list(parts)):
+    for name in arguments.parts:
         torch.manual_seed(0)
         with tempfile.TemporaryDirectory() as folder:
             measured = growth(parts[name], Path(folder), arguments.steps, arguments.repeats)

@@ -11,23 +11,24 @@ next batch, there and with one worker, where images are kept in memory and where
 import tempfile
 import time
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import psutil
 import torch
+from torch.utils.benchmark import Timer
 
 from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
-from maskrf_core.losses import Objective, weighted_sum
+from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config
-from maskrf_core.support.measuring import comparison, in_turn, spread
-from tests.benchmarks.measuring import chosen, keep, options
+from maskrf_core.training.objective import Objective, masked_weight
+from maskrf_core.workbook.experiments.measurements import Comparison, Spread, turns
+from tests.benchmarks.measuring import keep, options
 
 HEIGHT, WIDTH, VIEWS, SCENES = 756, 1008, 30, 3
 SPEED_BATCHES, SPEED_WARM_UP = 30, 10
@@ -38,7 +39,7 @@ WAYS = {KEPT: (1, 4096.0), "1 worker, every image decoded": (1, 0.0), PLAIN: (0,
 
 
 def make_data(data_root: Path) -> None:
-    """Scenes of real_iconic with COLMAP's depth: pictures that compress like photographs, with noise at every scale."""
+    """Write scenes of real_iconic with COLMAP's depth: pictures with noise at every scale, as photographs have."""
     generator = np.random.default_rng(0)
     for scene in range(SCENES):
         folder = data_root / f"real_iconic_noface/scene_{scene}"
@@ -56,20 +57,20 @@ def make_data(data_root: Path) -> None:
 
 
 def pose_and_bounds(x: float) -> np.ndarray:
-    """A row of poses_bounds.npy: a camera at x that looks along -z, columns down, right, back, centre, size."""
+    """Make a row of poses_bounds.npy: a camera at x that looks along -z, columns down, right, back, centre, size."""
     matrix = np.array([[0, 1, 0, x, 4 * HEIGHT], [-1, 0, 0, 0, 4 * WIDTH], [0, 0, 1, 0, 3600.0]])
     return np.concatenate([matrix.ravel(), [1.0, 9.0]])
 
 
 def batches_of(data_root: Path, count: int, *, workers: int = 1, cache_mib: float = 1024.0):
-    """The loader as training starts it."""
+    """Start the loader as training does."""
     data = load_config("pretrain", "paper", {"data.data_root": str(data_root), "data.train_scenes": ["real_iconic"]})
     mixture = Mixture(data.data, None, ImageCache(cache_mib / (workers + 1)))
     return training_batches(mixture, seed=(0, 0), first_step=0, steps=count, workers=workers)
 
 
 def waiting(data_root: Path, workers: int, cache_mib: float, steps: int) -> dict:
-    """Seconds of real steps and of waiting, without the first batch and step."""
+    """Time real steps and the waiting in them, without the first batch and step."""
     config = load_config("pretrain", "paper")
     torch.manual_seed(0)
     objective = Objective(Renderer(config.model, config.masking).train(), config)
@@ -82,41 +83,40 @@ def waiting(data_root: Path, workers: int, cache_mib: float, steps: int) -> dict
             waited.append(time.perf_counter() - begun)
             terms = objective(draw.batch, generator=torch.Generator().manual_seed(step))
             optimiser.zero_grad()
-            weighted_sum(terms, config.masking, step).backward()
+            weighted_sum(terms, masked_weight(config.masking, step)).backward()
             optimiser.step()
             stepped.append(time.perf_counter() - begun)
     return {
         "first_batch_seconds": waited[0],
-        "seconds_per_step": spread(stepped[1:]),
-        "seconds_waited_per_step": spread(waited[1:]),
+        "seconds_per_step": Spread.of(stepped[1:]),
+        "seconds_waited_per_step": Spread.of(waited[1:]),
         "share_waited": sum(waited[1:]) / sum(stepped[1:]),
     }
 
 
 def seconds_a_batch(data_root: Path, workers: int, cache_mib: float, count: int) -> float:
-    """Of the loader alone, after the first few batches."""
-    total = count + SPEED_WARM_UP
+    """Time a batch of the loader alone, after the first few."""
+    total = SPEED_WARM_UP + 2 * count + 2  # the timer takes a few that do not count
     with closing(batches_of(data_root, total, workers=workers, cache_mib=cache_mib)) as batches:
         for _ in range(SPEED_WARM_UP):
             next(batches)
-        begun = time.perf_counter()
-        for _ in range(count):
-            next(batches)
-        return (time.perf_counter() - begun) / count
+        timer = Timer("next(batches)", globals={"batches": batches}, num_threads=torch.get_num_threads())
+        return timer.timeit(count).mean
 
 
 def speed(data_root: Path, repeats: int, count: int) -> dict:
-    """All ways in turn."""
-    cases = {name: partial(seconds_a_batch, data_root, *way, count) for name, way in WAYS.items()}
-    measured = in_turn(cases, repeats)
+    """Time all ways in turn."""
+    measured: dict[str, list[float]] = {name: [] for name in WAYS}
+    for name in turns(WAYS, repeats):
+        measured[name].append(seconds_a_batch(data_root, *WAYS[name], count))
     return {
-        "seconds_per_batch": {name: spread(seconds) for name, seconds in measured.items()},
-        "comparisons": {"data loading, a batch": comparison("s", measured[KEPT], measured[PLAIN])},
+        "seconds_per_batch": {name: Spread.of(seconds) for name, seconds in measured.items()},
+        "comparisons": {"data loading, a batch": Comparison.of("s", measured[KEPT], measured[PLAIN])},
     }
 
 
 def memory(data_root: Path) -> dict[str, dict[str, float]]:
-    """MiB resident at the beginning and end of what follows the warm-up, and the slope between, of both processes."""
+    """Sample MiB resident at the beginning and end after the warm-up, and the slope between, of both processes."""
     samples = []
     with closing(batches_of(data_root, MEMORY_BATCHES)) as batches:
         for number, _ in enumerate(batches):
@@ -140,8 +140,7 @@ def memory(data_root: Path) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Measure, print, keep each part in runs/benchmarks/."""
-    parser = options("Measure the loader at the published size.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="of speed, waiting, memory; default: all")
+    parser = options("Measure the loader at the published size.", ("speed", "waiting", "memory"))
     parser.add_argument("--steps", type=int, default=8, help="training steps of `waiting`")
     parser.add_argument("--batches", type=int, default=SPEED_BATCHES, help="of each measurement of `speed`")
     arguments = parser.parse_args()
@@ -153,7 +152,7 @@ def main() -> None:
             "waiting": lambda: {name: waiting(data_root, *way, arguments.steps) for name, way in WAYS.items()},
             "memory": lambda: memory(data_root),
         }
-        for name in chosen(parser, arguments.parts, list(parts)):
+        for name in arguments.parts:
             keep(f"loading_{name}", arguments.repeats, parts[name]())
 
 

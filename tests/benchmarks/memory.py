@@ -16,13 +16,13 @@ from functools import partial
 
 import torch
 
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import query_rays
-from maskrf_core.runs.machine import peak_memory_mib
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.sections import ModelSettings
-from maskrf_core.support.measuring import comparison, spread
+from maskrf_core.support.machine import peak_memory_mib
 from maskrf_core.support.paths import ROOT
-from tests.benchmarks.measuring import chosen, keep, options
+from maskrf_core.workbook.experiments.measurements import Comparison, Spread, turns
+from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import KINDS, RAYS_PER_CHUNK, batch_of_size, colours, image_size, rendered, twins
 from tests.benchmarks.training_step import LEAN, steps
 
@@ -33,7 +33,7 @@ SIZES = {"rendering": ("1008x768", 1024)} | dict.fromkeys(TRAININGS, ("400x304",
 
 
 def rendering(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
-    """MiB before and at the most."""
+    """Measure MiB before and at the most."""
     batch, renderer = batch_of_size(size, rays), twins(ModelSettings())[kind].eval()
     before = peak_memory_mib()
     if kind == "here":
@@ -48,7 +48,7 @@ def rendering(kind: str, size: tuple[int, int], rays: int) -> dict[str, float]:
 def training(
     kind: str, size: tuple[int, int], rays: int, overrides: Mapping[str, object] | None = None
 ) -> dict[str, float]:
-    """MiB before and at the most: the second step has the optimiser's state from the first."""
+    """Measure MiB before and at the most: the second step has the optimiser's state from the first."""
     step = steps(batch_of_size(size, rays), overrides if kind == "here" else None)[kind]
     before = peak_memory_mib()
     for _ in range(2):
@@ -60,7 +60,7 @@ WORKS = {"rendering": rendering} | {name: partial(training, overrides=asked) for
 
 
 def alone(part: str, kind: str, size: str, rays: int) -> dict[str, float]:
-    """The same in a process of its own."""
+    """Measure the same in a process of its own."""
     work = [part, "--alone", kind, "--size", size, "--rays", str(rays)]
     command = [sys.executable, "-m", "tests.benchmarks.memory", *work]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
@@ -68,35 +68,31 @@ def alone(part: str, kind: str, size: str, rays: int) -> dict[str, float]:
 
 
 def compared(part: str, size: str, rays: int, repeats: int) -> dict:
-    """Both kinds in turn."""
+    """Measure both kinds in turn."""
     measured: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
-    for _ in range(repeats):
-        for kind, found in measured.items():
-            found.append(alone(part, kind, size, rays))
+    for kind in turns(KINDS, repeats):
+        measured[kind].append(alone(part, kind, size, rays))
     peaks = {kind: [each["peak"] for each in found] for kind, found in measured.items()}
     return {
         "size": f"references of {size}, {rays} rays",
-        "mib_before": spread([each["before"] for each in measured["here"]]),
-        "comparisons": {f"memory of {part}": comparison("MiB", peaks["here"], peaks["straightforward"])},
+        "mib_before": Spread.of([each["before"] for each in measured["here"]]),
+        "comparisons": {f"memory of {part}": Comparison.of("MiB", peaks["here"], peaks["straightforward"])},
     }
 
 
 def main() -> None:
     """Measure, print, keep it in runs/benchmarks/; or be one of the processes."""
-    parser = options("Measure the most memory that rendering and training hold.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(WORKS)}; default: all")
+    parser = options("Measure the most memory that rendering and training hold.", WORKS)
     parser.add_argument("--size", help="of reference images: width x height; default: as published")
     parser.add_argument("--rays", type=int, help="default: 4 chunks, and 512 of a training step")
     parser.add_argument("--alone", choices=KINDS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    parts = chosen(parser, arguments.parts, list(WORKS))
-    sizes = {part: (arguments.size or SIZES[part][0], arguments.rays or SIZES[part][1]) for part in parts}
-    if arguments.alone:
-        size, rays = sizes[parts[0]]
-        print(json.dumps(WORKS[parts[0]](arguments.alone, image_size(size), rays)))
-        return
-    for part in parts:
-        keep(f"memory_{part}", arguments.repeats, compared(part, *sizes[part], arguments.repeats))
+    for part in arguments.parts:
+        size, rays = arguments.size or SIZES[part][0], arguments.rays or SIZES[part][1]
+        if arguments.alone:
+            print(json.dumps(WORKS[part](arguments.alone, image_size(size), rays)))
+        else:
+            keep(f"memory_{part}", arguments.repeats, compared(part, size, rays, arguments.repeats))
 
 
 if __name__ == "__main__":

@@ -18,27 +18,27 @@ from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import Rendering
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
-from tests.straightforward import StraightforwardRenderer
+from tests.reference import ReferenceRenderer
 
 WIDTH, HEIGHT, VIEWS = 400, 304, 8
 RAYS_PER_CHUNK = 256
-KINDS = {"here": Renderer, "straightforward": StraightforwardRenderer}
+KINDS = {"here": Renderer, "straightforward": ReferenceRenderer}
 
 
 def image_size(text: str) -> tuple[int, int]:
-    """`400x304` → (width, height)."""
+    """Read `400x304` as (width, height)."""
     width, height = map(int, text.split("x"))
     return width, height
 
 
 def add_sizes(parser: argparse.ArgumentParser, rays: int, size: str = f"{WIDTH}x{HEIGHT}") -> None:
-    """Options that make a batch smaller, to see whether everything runs."""
+    """Add options that make a batch smaller, to see whether everything runs."""
     parser.add_argument("--rays", type=int, default=rays)
     parser.add_argument("--size", type=image_size, default=size, help="of reference images: width x height")
 
 
 def twins(settings: ModelSettings, masking: MaskingSettings | None = None) -> dict[str, Renderer]:
-    """Our renderer and the straightforward one, with the same random weights."""
+    """Make our renderer and the straightforward one, with the same random weights."""
     torch.manual_seed(0)
     renderers = {name: kind(settings, masking) for name, kind in KINDS.items()}
     renderers["straightforward"].load_state_dict(renderers["here"].state_dict())
@@ -46,7 +46,7 @@ def twins(settings: ModelSettings, masking: MaskingSettings | None = None) -> di
 
 
 def batch_of_size(size: tuple[int, int], rays: int, inputs: ModelInputs = FROM_DEPTHS) -> SceneBatch:
-    """A demo batch enlarged to `size` (width, height), with rays spread over the whole query."""
+    """Enlarge a demo batch to `size` (width, height), with rays spread over the whole query."""
     views = SceneViews(open_scene("demo/test_00"))
     references, queries = views.scene.split("test")
     batch = evaluation_batch(views, queries[0], references, VIEWS, inputs)
@@ -59,7 +59,7 @@ def batch_of_size(size: tuple[int, int], rays: int, inputs: ModelInputs = FROM_D
 
 
 def enlarged(views: Views, width: int, height: int) -> Views:
-    """The same views with more pixels, and cameras that fit them."""
+    """Return the same views with more pixels, and cameras that fit them."""
     before = views.image_size
     scale = torch.tensor([width / before[1], height / before[0], 1.0])
     parts = {"images": functional.interpolate(views.images, (height, width), mode="bilinear")}
@@ -72,7 +72,7 @@ def enlarged(views: Views, width: int, height: int) -> Views:
 
 
 def spread_pixels(width: int, height: int, count: int) -> Tensor:
-    """So many pixels (x, y) at equal distances along the rows of an image, row by row."""
+    """Return so many pixels (x, y) at equal distances along the rows of an image, row by row."""
     places = (torch.arange(count) * (width * height / count)).long()
     return torch.stack([places % width, places // width], dim=-1).float()
 
@@ -80,10 +80,10 @@ def spread_pixels(width: int, height: int, count: int) -> Tensor:
 def rendered(
     renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int = RAYS_PER_CHUNK
 ) -> Tensor:
-    """Fine colours of the rays (ray, 3), one chunk after the other."""
+    """Render fine colours of the rays (ray, 3), one chunk after the other."""
     return colours(renderer.render_chunks(features, rays, rays_per_chunk))
 
 
 def colours(chunks: Iterable[Rendering]) -> Tensor:
-    """Fine colours (ray, 3)."""
+    """Join the fine colours of chunks (ray, 3)."""
     return torch.cat([chunk.fine.rgb for chunk in chunks])

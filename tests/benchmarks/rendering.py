@@ -14,19 +14,17 @@ import torch
 from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
-from maskrf_core.support.measuring import (
-    PRODUCT,
-    arithmetic,
-    comparison,
+from maskrf_core.workbook.experiments.measurements import (
+    Arithmetic,
+    Comparison,
+    Spread,
     in_turn,
     matrix_products,
     operations_of,
-    spread,
-    timed,
 )
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import RAYS_PER_CHUNK, add_sizes, batch_of_size, colours, rendered, twins
@@ -48,7 +46,7 @@ class Variant(NamedTuple):
 def variants(
     renderer: Renderer, features: ReferenceFeatures, batch: SceneBatch, rays_per_chunk: int = RAYS_PER_CHUNK
 ) -> dict[str, Variant]:
-    """What is held against the straightforward float32, by name."""
+    """Make what is held against the straightforward float32, by name."""
 
     def variant(multiplied_in: str, **asked: object) -> Variant:
         made = ChunkRenderer(renderer, RenderingSettings(**asked), rays_per_chunk)
@@ -63,7 +61,7 @@ def variants(
 
 
 def compared(batch: SceneBatch, repeats: int) -> dict:
-    """Rays and encoding, each against the straightforward version."""
+    """Measure rays and encoding, each against the straightforward version."""
     both, rays = {name: one.eval() for name, one in twins(ModelSettings()).items()}, query_rays(batch)
     with torch.inference_mode():
         features = {name: renderer.encode(batch.references) for name, renderer in both.items()}
@@ -74,8 +72,7 @@ def compared(batch: SceneBatch, repeats: int) -> dict:
     differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
     works = {name: variant.render for name, variant in every.items()}
     works |= {f"encoding, {name}": encoding(renderer, batch) for name, renderer in both.items()}
-    cases = {name: partial(timed, work) for name, work in works.items()}
-    measured = in_turn(cases | matrix_products(), repeats)
+    measured = in_turn(works | matrix_products(), repeats)
 
     few = rays._replace(directions=rays.directions[:COUNTED])
     counted = operations_of(lambda: rendered(both["straightforward"], features["straightforward"], few))
@@ -85,21 +82,19 @@ def compared(batch: SceneBatch, repeats: int) -> dict:
         "rays": count,
         "rays_per_chunk": RAYS_PER_CHUNK,
         "mflop_per_ray": each / 1e6,
-        "rays_per_second": {name: spread([count / seconds for seconds in measured[name]]) for name in every},
+        "rays_per_second": {name: Spread.of([count / seconds for seconds in measured[name]]) for name in every},
         "largest_difference_of_colours": differences,
-        "comparisons": {f"rendering, {name}": comparison("s", measured[name], plain) for name in ours}
-        | {"encoding": comparison("s", measured["encoding, here"], measured["encoding, straightforward"])},
+        "comparisons": {f"rendering, {name}": Comparison.of("s", measured[name], plain) for name in ours}
+        | {"encoding": Comparison.of("s", measured["encoding, here"], measured["encoding, straightforward"])},
         "arithmetic": {
-            f"rendering, {name}": arithmetic(
-                gflop, measured[name], measured[PRODUCT.format(variant.precision)], variant.precision
-            )
+            f"rendering, {name}": Arithmetic.of(gflop, measured, name, variant.precision)
             for name, variant in every.items()
         },
     }
 
 
 def encoding(renderer: Renderer, batch: SceneBatch) -> Callable[[], object]:
-    """Encoding the references of the batch, with what it needs of other views."""
+    """Make a case that encodes the references of the batch, with what it needs of other views."""
 
     def encode() -> None:
         with torch.inference_mode():
@@ -109,12 +104,12 @@ def encoding(renderer: Renderer, batch: SceneBatch) -> Callable[[], object]:
 
 
 def with_cost_volumes(size: tuple[int, int], repeats: int) -> dict:
-    """Seconds of encoding where visibility comes from cost volumes, and how many source views are beside the others."""
+    """Measure encoding where visibility comes from cost volumes, and count the source views beside the others."""
     renderer = Renderer(ModelSettings(visibility_init="cost_volume")).eval()
     width, height = (-(-side // SIDES_FOR_COST_VOLUMES) * SIDES_FOR_COST_VOLUMES for side in size)
     batch = batch_of_size((width, height), 1, renderer.inputs)
-    measured = in_turn({"seconds": partial(timed, encoding(renderer, batch))}, repeats)
-    return {"seconds": spread(measured["seconds"]), "source_views": len(batch.sources.views)}
+    measured = in_turn({"seconds": encoding(renderer, batch)}, repeats)
+    return {"seconds": Spread.of(measured["seconds"]), "source_views": len(batch.sources.views)}
 
 
 def main() -> None:

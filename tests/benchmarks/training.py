@@ -21,50 +21,51 @@ from pathlib import Path
 import torch
 
 from maskrf_core.runs import Run
-from maskrf_core.runs.lock import owned
-from maskrf_core.runs.log import RunLog
+from maskrf_core.runs.log import MetricAverager, RunLog
+from maskrf_core.runs.status import owned
 from maskrf_core.settings.config import load_config
-from maskrf_core.support.measuring import spread, timed
 from maskrf_core.support.progress import Progress
-from maskrf_core.training.metric_averager import MetricAverager
-from maskrf_core.training.process.command import training_command, training_environment
+from maskrf_core.training.process.protocol import training_command, training_environment
 from maskrf_core.training.saved_states import read_newest
-from maskrf_core.workbook.experiments.statistics import estimate
-from tests.benchmarks.measuring import chosen, keep, options
-from tests.benchmarks.training_steps import ENDLESS, bare, drawn, trainer_of
+from maskrf_core.workbook.experiments.grid_statistics import estimate
+from maskrf_core.workbook.experiments.measurements import Spread, in_turn
+from tests.benchmarks.measuring import keep, options
+from tests.benchmarks.training_steps import ENDLESS, drawn, take, trainer_of
 
 FOLLOW = "import sys; from maskrf_core.runs import Run; from maskrf_core.workbook.experiments.following import train; "
 
 
 def overhead(folder: Path, steps: int, repeats: int) -> dict:
-    """Each repeat a pair of runs that log once; the follower sleeps while the bare steps are done.
+    """Measure pairs of runs that log once; the follower sleeps while the bare steps are done.
 
-    Steps vary by more than what is sought: many short pairs say it, with their interval.
+    Steps vary by more than what is sought: many short pairs say it, with their interval. They are timed here, since a
+    run that does not count before each would double the hour that they take.
     """
     trainer = trainer_of(folder / "run", **{"training.log_every": steps})
     draws, pairs = drawn(trainer, steps), []
 
-    def whole(log: RunLog, progress: Progress) -> float:
-        """Seconds a step as the training process does it."""
-        trainer.step, trainer.interval, begun = 0, MetricAverager(0), time.perf_counter()
+    def whole(log: RunLog, progress: Progress) -> None:
+        """Take the steps as the training process does."""
+        trainer.step, trainer.interval = 0, MetricAverager(0)
         with contextlib.suppress(StopIteration):
             trainer._fit(iter(draws), log, progress)
-        return (time.perf_counter() - begun) / steps
 
     with owned(trainer.run.folder), followed(trainer.run) as follower:
-        bare(trainer, draws)
+        take(trainer, draws)
         for pair in range(repeats):
             seconds = {}
             for with_all in (True, False) if pair % 2 else (False, True):
                 with printing(trainer.run) as (log, progress):
                     follower.send_signal(signal.SIGCONT if with_all else signal.SIGSTOP)
-                    seconds[with_all] = whole(log, progress) if with_all else bare(trainer, draws)
+                    begun = time.perf_counter()
+                    _ = whole(log, progress) if with_all else take(trainer, draws)
+                    seconds[with_all] = (time.perf_counter() - begun) / steps
             pairs.append((seconds[False], seconds[True]))
     percent = estimate([100 * (with_all / alone - 1) for alone, with_all in pairs])
     return {
         "steps_a_run": steps,
-        "bare_seconds_per_step": spread([one for one, _ in pairs]),
-        "whole_seconds_per_step": spread([one for _, one in pairs]),
+        "bare_seconds_per_step": Spread.of([one for one, _ in pairs]),
+        "whole_seconds_per_step": Spread.of([one for _, one in pairs]),
         "overhead_percent": percent.mean,
         "overhead_percent_half_of_95_interval": percent.half,
     }
@@ -72,7 +73,7 @@ def overhead(folder: Path, steps: int, repeats: int) -> dict:
 
 @contextlib.contextmanager
 def followed(run: Run) -> Iterator[subprocess.Popen]:
-    """A process that follows as a notebook does."""
+    """Run a process that follows as a notebook does."""
     command = [sys.executable, "-c", f"{FOLLOW}train(Run.open(sys.argv[1]))", str(run.folder)]
     follower = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -86,7 +87,7 @@ def followed(run: Run) -> Iterator[subprocess.Popen]:
 
 @contextlib.contextmanager
 def printing(run: Run) -> Iterator[tuple[RunLog, Progress]]:
-    """A new log and bar, what is printed going where a training process's goes."""
+    """Open a new log and bar, what is printed going where a training process's goes."""
     with (
         contextlib.closing(RunLog(run, 0)) as log,
         contextlib.closing(Progress(ENDLESS, 0, "overhead")) as progress,
@@ -97,25 +98,22 @@ def printing(run: Run) -> Iterator[tuple[RunLog, Progress]]:
 
 
 def checkpoint(folder: Path, steps: int, repeats: int) -> dict:
-    """Saved by the trainer as it does at its intervals; the first one has nothing to keep."""
+    """Time a checkpoint, saved by the trainer as it does at its intervals, and read again to go on."""
     trainer = trainer_of(folder / "run")
-    bare(trainer, drawn(trainer, min(steps, 2)))
-    saved, loaded = [], []
+    take(trainer, drawn(trainer, min(steps, 2)))
 
     def load() -> None:
         found = read_newest(trainer.run)
         assert found is not None
         trainer.optimiser.load_state_dict(trainer._restored(found)["optimiser"])
 
-    for _ in range(repeats + 1):
-        saved.append(timed(lambda: trainer._save(needed=True)))
-        loaded.append(timed(load))
+    measured = in_turn({"save": lambda: trainer._save(needed=True), "load": load}, repeats)
     size = trainer.run.last_checkpoint.stat().st_size / 2**20
-    return {"mib": size, "save_seconds": spread(saved[1:]), "load_seconds": spread(loaded[1:])}
+    return {"mib": size} | {f"{name}_seconds": Spread.of(seconds) for name, seconds in measured.items()}
 
 
 def scaling(folder: Path, steps: int, repeats: int) -> dict:
-    """Whole training processes, without the first interval; seconds of a step as they logged it."""
+    """Compare whole training processes, without the first interval, by the seconds of a step that they logged."""
     cores = os.cpu_count() or 1
     cases = {"1 process, all threads": (1, cores), "1 process, half the threads": (1, max(1, cores // 2)),
              "2 processes, half the threads each": (2, max(1, cores // 2))}  # fmt: skip
@@ -133,7 +131,7 @@ def scaling(folder: Path, steps: int, repeats: int) -> dict:
             rays = run.config.data.rays
     rows = {
         name: {
-            "seconds_per_step": spread(measured),
+            "seconds_per_step": Spread.of(measured),
             "steps_per_second": 1 / statistics.median(measured),
             "rays_per_second": cases[name][0] * rays / statistics.median(measured),
         }
@@ -145,11 +143,10 @@ def scaling(folder: Path, steps: int, repeats: int) -> dict:
 def main() -> None:
     """Measure, print, keep each part in runs/benchmarks/."""
     parts = {"overhead": overhead, "checkpoint": checkpoint, "scaling": scaling}
-    parser = options("Measure training at the demo's size.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(parts)}; default: all")
+    parser = options("Measure training at the demo's size.", parts)
     parser.add_argument("--steps", type=int, default=40, help="of each run")
     arguments = parser.parse_args()
-    for name in chosen(parser, arguments.parts, list(parts)):
+    for name in arguments.parts:
         torch.manual_seed(0)
         with tempfile.TemporaryDirectory() as folder:
             measured = parts[name](Path(folder), arguments.steps, arguments.repeats)

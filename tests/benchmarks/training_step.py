@@ -8,23 +8,21 @@ does in a training: it finds its memory as that one left it.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import torch
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.losses import Objective, weighted_sum
+from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import Config, load_config
-from maskrf_core.support.measuring import (
-    PRODUCT,
-    arithmetic,
-    comparison,
+from maskrf_core.training.objective import Objective, masked_weight
+from maskrf_core.workbook.experiments.measurements import (
+    Arithmetic,
+    Comparison,
+    Spread,
     in_turn,
     matrix_products,
     operations_of,
-    spread,
-    timed,
 )
 from tests.benchmarks.measuring import keep, options
 from tests.benchmarks.published_size import add_sizes, batch_of_size, twins
@@ -44,13 +42,13 @@ PLAIN = "training step, straightforward"
 
 
 def steps(batch: SceneBatch, overrides: Mapping[str, object] | None = None) -> dict[str, Callable[[], object]]:
-    """A training step, here and straightforward: the same weights, batch and draws."""
+    """Make a training step, here and straightforward: the same weights, batch and draws."""
     config = load_config("pretrain", "paper", {"data.rays": len(batch.pixels_xy), **(overrides or {})})
     return {name: step_of(one, config, batch) for name, one in twins(config.model, config.masking).items()}
 
 
 def step_of(renderer: Renderer, config: Config, batch: SceneBatch) -> Callable[[], object]:
-    """One optimiser step as the trainer does it, where the masked terms have their full weight."""
+    """Make an optimiser step as the trainer does it, where the masked terms have their full weight."""
     objective = Objective(renderer.train(), config)
     optimiser = torch.optim.Adam(objective.parameters(), lr=config.training.learning_rate)
     late = config.masking.start_step + config.masking.warmup_steps
@@ -58,17 +56,11 @@ def step_of(renderer: Renderer, config: Config, batch: SceneBatch) -> Callable[[
     def step() -> None:
         terms = objective(batch, generator=torch.Generator().manual_seed(0))
         optimiser.zero_grad()
-        weighted_sum(terms, config.masking, late).backward()
+        weighted_sum(terms, masked_weight(config.masking, late)).backward()
         optimiser.step()
         renderer.masked_modelling.update_target()
 
     return step
-
-
-def timed_after_itself(step: Callable[[], object]) -> float:
-    """Seconds of the second of two."""
-    step()
-    return timed(step)
 
 
 def main() -> None:
@@ -80,18 +72,13 @@ def main() -> None:
     every = {name: steps(batch, asked)["here"] for name, asked in WAYS.items()}
     every[PLAIN] = steps(batch)["straightforward"]
     gflop = operations_of(every[PLAIN]) / 1e9
-    cases = {name: partial(timed_after_itself, step) for name, step in every.items()}
-    measured = in_turn(cases | matrix_products(), arguments.repeats)
-
-    def reached(name: str) -> dict:
-        precision = "bfloat16" if "bfloat16" in name else "float32"
-        return arithmetic(gflop, measured[name], measured[PRODUCT.format(precision)], precision)
-
+    measured = in_turn(every | matrix_products(), arguments.repeats)
+    products = {name: "bfloat16" if "bfloat16" in name else "float32" for name in every}
     result = {
         "rays": arguments.rays,
-        "seconds_per_step": {name: spread(measured[name]) for name in every},
-        "comparisons": {name: comparison("s", measured[name], measured[PLAIN]) for name in WAYS},
-        "arithmetic": {name: reached(name) for name in every},
+        "seconds_per_step": {name: Spread.of(measured[name]) for name in every},
+        "comparisons": {name: Comparison.of("s", measured[name], measured[PLAIN]) for name in WAYS},
+        "arithmetic": {name: Arithmetic.of(gflop, measured, name, precision) for name, precision in products.items()},
     }
     keep("training_step", arguments.repeats, result)
 

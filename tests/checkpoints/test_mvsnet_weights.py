@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from maskrf_core.checkpoints.mvsnet_weights import check_mvsnet_is_there, load_mvsnet
+from maskrf_core.checkpoints.published_checkpoints import check_mvsnet_is_there, load_mvsnet
 from maskrf_core.model.mvsnet import MVSNet
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import DataSettings

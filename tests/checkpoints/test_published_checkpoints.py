@@ -164,6 +164,15 @@ def test_names_by_hand(theirs: str, ours: str):
     assert published_name(ours) == theirs
 
 
+def test_the_door_of_the_room_is_documented():
+    from maskrf_core import checkpoints
+
+    assert checkpoints.load_published is load_published
+    assert "load_published" in checkpoints.__doc__
+    with pytest.raises(AttributeError, match="no attribute 'load_publised'"):
+        checkpoints.load_publised  # noqa: B018
+
+
 def test_missing_file(tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"nowhere\.pth: no such checkpoint file"):
         load_published(tmp_path / "nowhere.pth")

@@ -6,7 +6,7 @@ import pytest
 
 from maskrf_core.checkpoints.published_files import checkpoint_of_scene, published_files
 from maskrf_core.support.errors import CheckpointError, SettingsError
-from maskrf_core.workbook.parameters.parameters import EvaluateParameters
+from maskrf_core.workbook.parameters import EvaluateParameters
 
 
 @pytest.fixture

@@ -1,9 +1,14 @@
 """A scene made up in memory: cameras on a line, noise for images, everything known."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from maskrf_core.datasets.readers.frames import Frame, NamedScene
+from maskrf_core.datasets.records import DATA_SETS
+from maskrf_core.datasets.splits import EveryNth
 from maskrf_core.support.errors import DatasetError
 
 
@@ -45,48 +50,37 @@ class MemoryScene:
         return self.image_ids[1:], self.image_ids[:1]
 
 
-class FolderScene(MemoryScene):
-    """A layout of any data set: a scene is a folder `<data set>/<scene>` below the data root, which may hold a file
-    `views` (how many) or `broken`. Its images are in memory."""
-
-    data_set = ""
-
-    @classmethod
-    def names(cls, data_root: Path) -> list[str]:
-        return [f"{cls.data_set}/{path.name}" for path in sorted((data_root / cls.data_set).glob("*"))]
-
-    def __init__(self, name: str, data_root: Path):
-        folder = data_root / name
-        if not folder.is_dir() or (folder / "broken").is_file():
-            raise DatasetError(f"{folder}: missing or broken. Unpack it again.")
-        views = folder / "views"
-        super().__init__(int(views.read_text()) if views.is_file() else 6, name=name)
-
-
-class GsoScene(FolderScene):
-    data_set = "gso"
-
-
-class SpaceScene(FolderScene):
-    data_set = "space"
-
-
-class DtuTrainScene(FolderScene):
-    data_set = "dtu_train"
-
-
-class RealIconicScene(FolderScene):
-    data_set = "real_iconic"
+def read_folder(asked: NamedScene) -> list[Frame]:
+    """Read a scene of any data set: a folder `<data set>/<scene>` below the data root, which may hold a file `views`
+    (how many) or `broken`. Its images are in memory."""
+    if (asked.folder / "broken").is_file():
+        raise DatasetError(f"{asked.folder}: missing or broken. Unpack it again.")
+    views = asked.folder / "views"
+    scene = MemoryScene(int(views.read_text()) if views.is_file() else 6, name=asked.name)
+    return [
+        Frame(
+            image_id,
+            partial(scene.image, image_id),
+            scene.K(image_id),
+            scene.w2c(image_id),
+            scene.depth_range(image_id),
+            scene.shape,
+            depth=partial(scene.depth, image_id),
+        )
+        for image_id in scene.image_ids
+    ]
 
 
 def make_scenes(data_root: Path, *names: str, views: int = 6) -> None:
-    """Folders of `FolderScene`s."""
+    """Make folders for `read_folder`."""
     for name in names:
         (data_root / name).mkdir(parents=True)
         (data_root / name / "views").write_text(str(views))
 
 
-def folder_layouts() -> dict[str, str]:
-    """To be put over `scene.LAYOUTS`."""
-    here = "tests.datasets.memory_scene"
-    return {cls.data_set: f"{here}:{cls.__name__}" for cls in (GsoScene, SpaceScene, DtuTrainScene, RealIconicScene)}
+def use_folders(monkeypatch) -> None:
+    """Have `read_folder` read four data sets, of which all else that their records say holds."""
+    for name in ("gso", "space", "dtu_train", "real_iconic"):
+        changes = {"pattern": f"{name}/<scene>", "folders": (name,), "scenes_in": ".", "listed_size": "", "names": ""}
+        split = EveryNth(slice(0, 1))
+        monkeypatch.setitem(DATA_SETS, name, replace(DATA_SETS[name], reader=read_folder, split=split, **changes))

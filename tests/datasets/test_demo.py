@@ -9,7 +9,7 @@ import torch
 
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets import demo
-from maskrf_core.datasets.demo import DemoScene, demo_scene_names
+from maskrf_core.datasets.demo import demo_scene_names
 from maskrf_core.datasets.procedural.composition import RECIPES
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.support.errors import DatasetError
@@ -192,7 +192,6 @@ def test_missing_or_broken_file_is_named_with_the_remedy(file_name, tmp_path, mo
     path = folder / file_name
     path.write_bytes(path.read_bytes()[:40])
     for state in ("cannot be read", "is missing"):
-        scene = DemoScene("demo/test_00")
         with pytest.raises(DatasetError, match=f"{re.escape(str(path))} {state}.*[Rr]einstall"):
-            [scene.image("view_00"), scene.depth("view_00")]
+            [(scene := open_scene("demo/test_00")).image("view_00"), scene.depth("view_00")]
         path.unlink(missing_ok=True)

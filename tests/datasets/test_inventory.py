@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets import inventory, scene
+from maskrf_core.datasets.data_set import DataSet
 from maskrf_core.datasets.inventory import inspect, inspect_scene, named_scenes, read_view, spread
+from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.support.errors import DatasetError
-from tests.datasets.memory_scene import MemoryScene
+from tests.datasets.memory_scene import MemoryScene, make_scenes, read_folder
 from tests.datasets.readers.tree_parts import write_picture
 
 
@@ -61,20 +62,15 @@ def test_depth_is_counted(tmp_path):
 
 
 def test_a_reader_that_fails_in_its_own_words_does_not_stop_the_check(tmp_path, monkeypatch):
-    class Failing(MemoryScene):
-        def __init__(self, name, data_root):
-            if name == "bad/1":
-                raise KeyError(f"{data_root}/bad/1/file")
-            super().__init__(name=name)
+    def failing(asked):
+        if asked.name == "bad/1":
+            raise KeyError(f"{asked.folder}/file")
+        return read_folder(asked)
 
-        @staticmethod
-        def names(data_root):
-            return ["bad/0", "bad/1", "bad/2"]
-
-    monkeypatch.setattr(inventory, "LAYOUTS", {"bad": "here:Failing", "gone": "nowhere:Gone"})
-    monkeypatch.setitem(scene.LAYOUTS, "gone", "nowhere:Gone")
-    monkeypatch.setattr(scene, "_scene_class", lambda layout, asked: {"bad": Failing}[layout])
-    bad, gone = inspect(tmp_path)
+    make_scenes(tmp_path, "bad/0", "bad/1", "bad/2")
+    monkeypatch.setitem(DATA_SETS, "bad", DataSet("bad", "bad/<scene>", "bad/0", ("bad",), failing))
+    monkeypatch.setitem(DATA_SETS, "gone", DataSet("gone", "gone/<scene>", "gone/0", (), "", names="nowhere:Gone"))
+    bad, gone = inspect(tmp_path, ["bad", "gone"])
     assert (bad.state, bad.found, bad.whole) == ("broken", 3, 2)
     assert bad.first_fault == "KeyError: 'bad/1/file' (unforeseen by the reader; please report it)"
     assert (gone.state, gone.found) == ("broken", 0)

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.losses import colour_loss, depth_loss, feature_alignment_loss, query_colours
+from maskrf_core.losses import colour_loss, feature_alignment_loss
 from maskrf_core.model import renderer as renderer_module
-from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.gathering import query_colours, query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering
 from maskrf_core.model.sampling import draw_fine_depths
-from tests.model.tiny import scattered, tiny_batch, tiny_renderer
+from tests.model.tiny import depth_term, scattered, tiny_batch, tiny_renderer
 
 PATH = Path(__file__).resolve().parents[1] / "data" / "golden.npz"
 
@@ -79,8 +79,8 @@ def pretraining_step(renderer: Renderer, batch: SceneBatch) -> dict[str, Tensor]
     losses = {
         "colour_coarse": colour_loss(rendering.coarse.rgb, truth, rendering.coarse.ray_mask),
         "colour_fine": colour_loss(rendering.fine.rgb, truth, rendering.fine.ray_mask),
-        "depth_coarse": depth_loss(renderer.coarse, features, batch.references.depths, pixels_xy),
-        "depth_fine": depth_loss(renderer.fine, features, batch.references.depths, pixels_xy),
+        "depth_coarse": depth_term(renderer.coarse, features, batch.references.depths, pixels_xy),
+        "depth_fine": depth_term(renderer.fine, features, batch.references.depths, pixels_xy),
         "feature_alignment": feature_alignment_loss(rendering.masked),
     }
     sum(losses.values()).backward()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from maskrf_core.checkpoints.mvsnet_weights import our_mvsnet_name
+from maskrf_core.checkpoints.published_checkpoints import our_mvsnet_name
 from maskrf_core.datasets.batches.batch import SourceViews, Views
 from maskrf_core.model.mvsnet import MVSNet
 from tests.model.tiny import tiny_views

@@ -5,8 +5,8 @@ import torch
 
 from maskrf_core.cameras import project
 from maskrf_core.datasets.batches.batch import Views
-from maskrf_core.model import consistency
-from maskrf_core.model.consistency import consistency_features
+from maskrf_core.model import visibility_init
+from maskrf_core.model.visibility_init import consistency_features
 from tests.model.tiny import FAR, NEAR, tiny_views
 
 
@@ -89,6 +89,6 @@ def test_parts_of_views_and_rows_are_those_of_the_whole(monkeypatch: pytest.Monk
     torch.manual_seed(0)
     views = tiny_views([0.0, 0.3, -0.4], height=12, width=16)
     whole = consistency_features(views, views.depths)
-    monkeypatch.setattr(consistency, "PIXELS_AT_ONCE", 5 * 16)  # 5, 5 and 2 rows
+    monkeypatch.setattr(visibility_init, "PIXELS_AT_ONCE", 5 * 16)  # 5, 5 and 2 rows
     parts = torch.cat([consistency_features(views, views.depths, of) for of in (slice(0, 2), slice(2, 4))])
     torch.testing.assert_close(parts, whole, atol=1e-6, rtol=1e-6)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.model.cost_volume import SMALLEST_PLANE_DEPTH, matching_cost, warp_to_planes
+from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH, warp_to_planes
+from maskrf_core.model.mvsnet import matching_cost
 from tests.model.tiny import look_at_origin, scattered
 
 HEIGHT, WIDTH = 6, 9
@@ -20,6 +21,14 @@ def some_maps(views: int, channels: int = 3) -> torch.Tensor:
     return scattered(views * channels * HEIGHT * WIDTH).view(views, channels, HEIGHT, WIDTH)
 
 
+def all_warped(features, K, w2c, reference_K, reference_w2c, depths) -> torch.Tensor:
+    """Every source's map at the planes, as matching has them: zero outside."""
+    at = (reference_K, reference_w2c, depths[:, None, None], (HEIGHT, WIDTH))
+    return torch.stack([
+        warp_to_planes(*source, *at, padding="zeros")[0] for source in zip(features, K, w2c, strict=True)
+    ])  # fmt: skip
+
+
 def slowly_warped(features, K, w2c, reference_K, reference_w2c, depths) -> np.ndarray:
     """One pixel, plane and source after the other, through world points."""
     features, K, w2c, reference_K, reference_w2c = (
@@ -30,7 +39,7 @@ def slowly_warped(features, K, w2c, reference_K, reference_w2c, depths) -> np.nd
         in_camera = float(depths[plane]) * np.linalg.inv(reference_K) @ [column, row, 1]
         world = reference_w2c[:, :3].T @ (in_camera - reference_w2c[:, 3])
         x, y, z = K[source] @ (w2c[source, :, :3] @ world + w2c[source, :, 3])
-        x, y = x / max(z, SMALLEST_PLANE_DEPTH), y / max(z, SMALLEST_PLANE_DEPTH)
+        x, y = x / max(z, SMALLEST_PROJECTED_DEPTH), y / max(z, SMALLEST_PROJECTED_DEPTH)
         for at_y, at_x in ((np.floor(y) + i, np.floor(x) + j) for i in (0, 1) for j in (0, 1)):
             if 0 <= at_y < HEIGHT and 0 <= at_x < WIDTH:
                 weight = (1 - abs(y - at_y)) * (1 - abs(x - at_x))
@@ -44,7 +53,7 @@ def test_warping_is_that_of_a_slow_loop():
     w2c[3, :, 3] = torch.tensor([0.0, 0, -20])
     reference_K, reference_w2c = (part[0] for part in cameras(0.0))
     arguments = (some_maps(4), K, w2c, reference_K, reference_w2c, DEPTHS)
-    warped = warp_to_planes(*arguments)
+    warped = all_warped(*arguments)
     assert warped.shape == (4, 3, 4, HEIGHT, WIDTH)
     expected = slowly_warped(*arguments)
     np.testing.assert_allclose(warped.numpy(), expected, atol=2e-5)
@@ -56,7 +65,7 @@ def test_warping_is_that_of_a_slow_loop():
 def test_a_camera_warped_into_itself_changes_nothing():
     K, w2c = cameras(0.4)
     maps = some_maps(1)
-    warped = warp_to_planes(maps, K, w2c, K[0], w2c[0], DEPTHS)
+    warped = all_warped(maps, K, w2c, K[0], w2c[0], DEPTHS)
     torch.testing.assert_close(warped, maps[:, :, None].expand_as(warped), atol=1e-4, rtol=0)
 
 
@@ -89,7 +98,7 @@ def test_cost_is_the_variance_of_what_is_warped():
     K, w2c = cameras(0.0, 0.1, -0.15, 0.2)
     maps = some_maps(4)
     depths = torch.linspace(2, 6, 20)
-    warped = warp_to_planes(maps[1:], K[1:], w2c[1:], K[0], w2c[0], depths)
+    warped = all_warped(maps[1:], K[1:], w2c[1:], K[0], w2c[0], depths)
     every = torch.cat([maps[:1, :, None].expand(1, 3, 20, HEIGHT, WIDTH), warped])
     cost = matching_cost(maps[0], K[0], w2c[0], maps[1:], K[1:], w2c[1:], depths)
     torch.testing.assert_close(cost, every.var(dim=0, unbiased=False), atol=1e-5, rtol=0)

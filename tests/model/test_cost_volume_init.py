@@ -6,9 +6,9 @@ import torch
 from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, SourceViews, Views
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
-from maskrf_core.model.cost_volume_init import CostVolumeVisibilityInit, expected_depth
 from maskrf_core.model.mvsnet import plane_depths
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.visibility_init import CostVolumeVisibilityInit, expected_depth
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene

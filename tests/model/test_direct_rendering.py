@@ -7,8 +7,6 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from maskrf_core.model.aggregators.neuray import ViewSamples
-from maskrf_core.model.compositing import hit_probability_of
 from maskrf_core.model.direct_rendering import (
     RIDGE,
     direct_alpha,
@@ -17,7 +15,13 @@ from maskrf_core.model.direct_rendering import (
     fitted_colours,
     spherical_harmonics,
 )
+from maskrf_core.model.gathering import ViewSamples
+from maskrf_core.model.rendering import hit_probability_of
 from maskrf_core.model.visibility import PointVisibility
+from tests.model.tiny import samples_with
+
+ALONE = samples_with(torch.ones(1, 1))
+"""Samples without weights; the direct head asks nothing else of them."""
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -181,7 +185,7 @@ def test_a_ray_past_all_views_is_black():
     colours, weights, to_views, to_query = random_case(3)
     valid = torch.zeros(3, 4, 5, dtype=torch.bool)
     nothing = PointVisibility(torch.zeros_like(weights), torch.zeros_like(weights))
-    rgb = direct_colours_of_rays(samples_of(colours, to_views, to_query, valid), nothing, to_query[:, 0])
+    rgb = direct_colours_of_rays(samples_of(colours, to_views, to_query, valid), nothing, to_query[:, 0], ALONE)
     assert torch.equal(rgb, torch.zeros(4, 3, dtype=torch.float64))
     assert (direct_alpha(nothing, valid) == 0).all()
 
@@ -193,7 +197,7 @@ def test_an_opaque_wall():
     visible[:, :, :3], hit[:, :, 2] = 1, 1
     valid = torch.ones(4, 4, 5, dtype=torch.bool)
     samples = samples_of(colours, to_views, to_query, valid)
-    rgb = direct_colours_of_rays(samples, PointVisibility(visible, hit), to_query[:, 0])
+    rgb = direct_colours_of_rays(samples, PointVisibility(visible, hit), to_query[:, 0], ALONE)
     there = (part[:, :, 2:3] for part in (colours, torch.full_like(weights, 1 / 4.001), to_views))
     torch.testing.assert_close(rgb, fitted_colours(*there, to_query)[:, 0], atol=1e-3, rtol=0)
 
@@ -207,7 +211,7 @@ def test_gradients_by_finite_differences(views: int):
     def render(colours, ratio, visible):
         visible = visible * valid
         samples = samples_of(colours, to_views, to_query, valid)
-        return direct_colours_of_rays(samples, PointVisibility(visible, visible * ratio), to_query[:, 0])
+        return direct_colours_of_rays(samples, PointVisibility(visible, visible * ratio), to_query[:, 0], ALONE)
 
     ratio, visible = 0.2 + 0.6 * weights, 0.3 + 0.6 * weights.flip(1)
     inputs = [part.detach().requires_grad_() for part in (colours, ratio, visible)]
@@ -226,7 +230,7 @@ def test_gradients_are_finite_at_the_edges(dtype, views: int, hit: float, seen: 
     hits = torch.full_like(weights, hit * seen).requires_grad_()
     colours.requires_grad_()
     samples = samples_of(colours, to_views, to_query, valid)
-    rgb = direct_colours_of_rays(samples, PointVisibility(visible, hits), to_query[:, 0])
+    rgb = direct_colours_of_rays(samples, PointVisibility(visible, hits), to_query[:, 0], ALONE)
     assert rgb.isfinite().all()
     rgb.sum().backward()
     assert all(part.grad.isfinite().all() for part in (visible, hits, colours))

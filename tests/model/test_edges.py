@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.losses import colour_loss, depth_loss, masked_terms, query_colours
-from maskrf_core.model.gathering import query_rays
+from maskrf_core.losses import colour_loss
+from maskrf_core.model.gathering import query_colours, query_rays
 from maskrf_core.model.masking.strategies import STRATEGIES
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
-from tests.model.tiny import fill_by_formula, tiny_batch, tiny_renderer
+from tests.model.tiny import depth_term, fill_by_formula, masked_terms, tiny_batch, tiny_renderer
 
 
 def total_loss(renderer: Renderer, batch: SceneBatch, mask_ratio: float) -> torch.Tensor:
@@ -23,7 +23,7 @@ def total_loss(renderer: Renderer, batch: SceneBatch, mask_ratio: float) -> torc
     passes = (rendering.coarse, rendering.fine)
     loss = sum(colour_loss(part.rgb, truth, torch.ones_like(part.ray_mask)) for part in passes)
     for render_pass in (renderer.coarse, renderer.fine):
-        loss = loss + depth_loss(render_pass, features, batch.references.depths, pixels)
+        loss = loss + depth_term(render_pass, features, batch.references.depths, pixels)
     if rendering.masked is not None:
         assert rendering.masked.mask.shape == (len(batch.references), *rendering.fine.sample_depths.shape)
         loss = loss + sum(masked_terms(rendering.masked).values())

@@ -8,14 +8,14 @@ import torch
 
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import consistency_loss
-from maskrf_core.model.free_maps import FreeMaps, self_hit_probability
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
-from maskrf_core.model.render_pass import RenderPass
-from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.sampling import coarse_depths
+from maskrf_core.model.renderer import Renderer, RenderPass
+from maskrf_core.model.sampling import RaySamples, coarse_depths
 from maskrf_core.model.visibility import SurfaceDistribution, own_hit_probability
+from maskrf_core.model.visibility_init import FreeMaps
 from maskrf_core.settings.sections import FreeMapSettings, ModelSettings
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.training.objective import self_hit_probability
 from tests.model.tiny import fill_by_formula, scattered, tiny_batch, tiny_views
 
 VIEWS = 5
@@ -156,13 +156,10 @@ def test_gradient_of_a_free_map_equals_finite_differences(renderer):
     batch = in_double(indexed(tiny_batch(rays=4), 0, 1, 2, 3))
 
     def rendered():
-        features = renderer.encode(batch.references)
-        return (
-            features.ray_features.square().mean()
-            + renderer.coarse.look(features, query_rays(batch), coarse_depths(batch.query.depth_range[0], 4, 12))[1]
-            .hit_probability.square()
-            .sum()
-        )
+        features, depth_range = renderer.encode(batch.references), batch.query.depth_range[0]
+        samples = RaySamples.at(coarse_depths(depth_range, 4, 12), depth_range)
+        _, visibility = renderer.coarse.look(features, query_rays(batch), samples)
+        return features.ray_features.square().mean() + visibility.hit_probability.square().sum()
 
     free = renderer.free_maps.maps[2]
     rendered().backward()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from maskrf_core.model.map_sampling import channels_last, corners_of, sample_map, values_at
+from maskrf_core.model.gathering import channels_last, corners_of, sample_map, values_at
 
 
 def slow_bilinear(grid: torch.Tensor, x: float, y: float) -> float:

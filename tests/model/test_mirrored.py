@@ -6,8 +6,8 @@ import torch
 from maskrf_core.cameras import back_project
 from maskrf_core.datasets.batches.augment import flip
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.model.consistency import consistency_features
 from maskrf_core.model.gathering import ReferenceFeatures, query_rays
+from maskrf_core.model.visibility_init import consistency_features
 from tests.model.tiny import scattered, tiny_batch, tiny_renderer
 
 

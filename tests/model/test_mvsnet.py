@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from maskrf_core.checkpoints.mvsnet_weights import load_mvsnet
+from maskrf_core.checkpoints.published_checkpoints import load_mvsnet
 from maskrf_core.datasets.batches.batch import SourceViews, Views
-from maskrf_core.model.cost_volume_init import IMAGENET_MEAN, IMAGENET_STD, expected_depth
 from maskrf_core.model.mvsnet import MVSNet, feature_network, plane_depths, softmax_over_planes
 from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse_depth
+from maskrf_core.model.visibility_init import IMAGENET_MEAN, IMAGENET_STD, expected_depth
 from maskrf_core.settings.sections import DataSettings
 from tests.model.source_cases import tiny_sources, without_neighbours
 

@@ -7,8 +7,8 @@ import torch
 
 from maskrf_core.checkpoints.published_checkpoints import load_published
 from maskrf_core.datasets.batches.batch import SceneBatch, SourceViews, Views
-from maskrf_core.model.cost_volume_init import expected_depth
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.visibility_init import expected_depth
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from maskrf_core.datasets.batches.augment import pad_by_reflection
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import consistency_loss
 from maskrf_core.model import renderer as renderer_module
-from maskrf_core.model.free_maps import self_hit_probability
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import FreeMapSettings, ModelSettings
+from maskrf_core.training.objective import self_hit_probability
 
 
 @pytest.fixture(scope="module")

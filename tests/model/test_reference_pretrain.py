@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from maskrf_core.checkpoints.published_names import our_name
-from maskrf_core.losses import colour_loss, depth_loss, feature_alignment_loss, query_colours, ramp
+from maskrf_core.losses import colour_loss, feature_alignment_loss, ramp
 from maskrf_core.model import renderer as renderer_module
-from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.gathering import query_colours, query_rays
 from maskrf_core.model.masking.prediction import MaskedModelling
+from tests.model.tiny import depth_term
 
 STEPS = [19_999, 25_000, 400_000]
 
@@ -41,8 +42,8 @@ def losses(pretrained, reference_batch, step):
     return {
         "rgb_nr": colour_loss(rendering.coarse.rgb, truth, rendering.coarse.ray_mask),
         "rgb_nr_fine": colour_loss(rendering.fine.rgb, truth, rendering.fine.ray_mask),
-        "depth": depth_loss(renderer.coarse, features, depths, pixels),
-        "depth_fine": depth_loss(renderer.fine, features, depths, pixels),
+        "depth": depth_term(renderer.coarse, features, depths, pixels),
+        "depth_fine": depth_term(renderer.fine, features, depths, pixels),
         "feats": feature_alignment_loss(rendering.masked),
     }
 
@@ -67,7 +68,7 @@ def test_losses(losses, step, assert_matches, at):
 
 
 def test_depth_means(pretrained, reference_batch, step, assert_matches):
-    from maskrf_core.model.map_sampling import sample_map
+    from maskrf_core.model.gathering import sample_map
 
     renderer, features, _ = pretrained
     pixels = step["depth_loss_pixels"].float().expand(6, -1, -1)

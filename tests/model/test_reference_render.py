@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from maskrf_core.losses import query_colours
-from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.gathering import query_colours, query_rays
+from maskrf_core.model.sampling import RaySamples
 
 
 @torch.no_grad()
@@ -19,8 +19,8 @@ def test_feature_maps(published_renderer, reference_batch, rendered, assert_matc
 @torch.no_grad()
 def test_projection_and_visibility_of_coarse_samples(published_renderer, reference_batch, rendered, assert_matches):
     features = published_renderer.encode(reference_batch.references)
-    depths = rendered["coarse_depth"][0]
-    samples, visibility = published_renderer.coarse.look(features, query_rays(reference_batch), depths)
+    depths, rays = rendered["coarse_depth"][0], query_rays(reference_batch)
+    samples, visibility = published_renderer.coarse.look(features, rays, RaySamples.at(depths, rays.depth_range))
     assert torch.equal(samples.valid.flatten(), rendered["proj_valid"].flatten())
     assert_matches(visibility.visibility, rendered["proj_vis"])
     assert_matches(visibility.hit_probability, rendered["proj_hit_prob"])

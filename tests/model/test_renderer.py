@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
-from maskrf_core.losses import feature_alignment_loss, query_colours
+from maskrf_core.losses import feature_alignment_loss
 from maskrf_core.model import layers
-from maskrf_core.model.gathering import gather_samples, query_rays
+from maskrf_core.model.gathering import gather_samples, query_colours, query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import DatasetError

@@ -131,12 +131,12 @@ def test_no_gradient_through_the_hit_probability():
 
 def test_merged_depths_remember_the_coarse_ones():
     coarse = torch.tensor([[1.0, 3, 5], [1, 3, 5]])
-    merged = merge_depths(coarse, torch.tensor([[4.0, 2], [0.5, 6]]))
-    assert merged.depths.tolist() == [[1, 2, 3, 4, 5], [0.5, 1, 3, 5, 6]]
+    merged = merge_depths(coarse, torch.tensor([[4.0, 2], [0.5, 6]]), RANGE)
+    assert merged.samples.depths.tolist() == [[1, 2, 3, 4, 5], [0.5, 1, 3, 5, 6]]
     assert merged.coarse_positions.tolist() == [[0, 2, 4], [1, 2, 3]]
 
 
 def test_equal_depths_are_each_remembered_once():
     coarse = torch.full((1, 4), 2.0)
-    positions = merge_depths(coarse, torch.full((1, 3), 2.0)).coarse_positions[0]
+    positions = merge_depths(coarse, torch.full((1, 3), 2.0), RANGE).coarse_positions[0]
     assert len(set(positions.tolist())) == 4

@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 import torch
 
-from maskrf_core.model.depth_init import DepthVisibilityInit
 from maskrf_core.model.layers import PreActivationBlock
 from maskrf_core.model.visibility import (
     DistributionDecoder,
@@ -13,8 +12,9 @@ from maskrf_core.model.visibility import (
     VisibilityEncoder,
     visibility_of_samples,
 )
+from maskrf_core.model.visibility_init import DepthVisibilityInit
 from maskrf_core.support.errors import DatasetError
-from tests.model.tiny import fill_by_formula, tiny_views
+from tests.model.tiny import fill_by_formula, samples_with, tiny_views
 
 
 def distribution(shape: tuple[int, ...], means, sharpness, weight: float) -> SurfaceDistribution:
@@ -45,7 +45,7 @@ def test_visibility_of_samples_against_a_loop():
     position = torch.rand(shape, generator=generator).sort(dim=-1).values
     intervals = torch.rand(rays, samples, generator=generator)
     valid = torch.rand(shape, generator=generator) > 0.3
-    seen = visibility_of_samples(surface, position, intervals, valid)
+    seen = visibility_of_samples(surface, position, samples_with(intervals), valid)
     for v, r, s in torch.cartesian_prod(*(torch.arange(size) for size in shape)).tolist():
 
         def cdf(x, at=(v, r, s)):
@@ -67,7 +67,7 @@ def test_hits_of_adjoining_intervals_add_up():
     position = torch.linspace(0, 1, 9, dtype=torch.float64).expand(1, 1, 9)
     intervals = torch.cat([position[0].diff(dim=1), torch.full((1, 1), 1e6, dtype=torch.float64)], dim=1)
     surface = distribution((1, 1, 9), [0.3, 0.8], [20.0, 5.0], 0.6)
-    seen = visibility_of_samples(surface, position, intervals, torch.ones(1, 1, 9, dtype=torch.bool))
+    seen = visibility_of_samples(surface, position, samples_with(intervals), torch.ones(1, 1, 9, dtype=torch.bool))
     assert seen.hit_probability.sum().item() == pytest.approx(seen.visibility[0, 0, 0].item())
     for index, (here, behind) in enumerate(pairwise(seen.visibility[0, 0].tolist())):
         assert here - seen.hit_probability[0, 0, index].item() == pytest.approx(behind)
@@ -78,7 +78,7 @@ def test_extreme_positions_stay_probabilities():
     position = torch.tensor([[[-1e5, 0.0, 1e5]]])
     surface = SurfaceDistribution(*(part.float() for part in distribution((1, 1, 3), [0.5, 0.5], [1e4, 0.05], 0.5)))
     seen = visibility_of_samples(
-        surface, position, torch.tensor([[1.0, 1, 1e6]]), torch.ones(1, 1, 3, dtype=torch.bool)
+        surface, position, samples_with(torch.tensor([[1.0, 1, 1e6]])), torch.ones(1, 1, 3, dtype=torch.bool)
     )
     for part in seen:
         assert ((part >= 0) & (part <= 1)).all()
@@ -95,7 +95,7 @@ def test_gradients_of_visibility_by_finite_differences():
     position, intervals, valid = draw(2, 1, 4), draw(1, 4) / 4, draw(2, 1, 4) > 0.2
 
     def visibility(*parts):
-        return tuple(visibility_of_samples(SurfaceDistribution(*parts), position, intervals, valid))
+        return tuple(visibility_of_samples(SurfaceDistribution(*parts), position, samples_with(intervals), valid))
 
     inputs = tuple(part.requires_grad_() for part in (means, sharpness, weight))
     assert torch.autograd.gradcheck(visibility, inputs)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from maskrf_core.model.aggregators.neuray import PointPrediction
-from maskrf_core.model.render_pass import volume_render
+from maskrf_core.model.renderer import volume_render
 from maskrf_core.model.rendering import Rendering, concatenate
 
 

@@ -1,13 +1,17 @@
 """A tiny case made by formula alone, so that it is the same everywhere: cameras on an arc, images, depths, weights."""
 
 import math
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
+from maskrf_core.losses import TERMS, depth_loss
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.sampling import RaySamples
 from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.training.objective import depth_supervision
 
 NEAR, FAR = 2.0, 6.0
 ADDED_SINCE = ("masked_modelling.colour_head.",)
@@ -80,3 +84,26 @@ def scattered(count: int, order: int = 0) -> Tensor:
     """Numbers in [-1, 1) without visible order; the same on every machine, whatever its random generators."""
     index = torch.arange(count, dtype=torch.float64)
     return (2 * ((torch.sin(index * 12.9898 + order * 78.233 + 1) * 43758.5453) % 1) - 1).to(torch.float32)
+
+
+def depth_term(render_pass, features, depths: Tensor, pixels_xy: Tensor, *, unknown_is_near=True, input_depths=None):
+    """The depth loss of one pass; `input_depths` are those that the model saw, where they were made noisy."""
+    views = features.views.replace(
+        depths=depths if input_depths is None else input_depths, true_depths=None if input_depths is None else depths
+    )
+    depth = depth_supervision(
+        render_pass, render_pass, features._replace(views=views), pixels_xy, unknown_is_near=unknown_is_near
+    )
+    return depth_loss(depth.fine, depth.target, depth.counts, each_view_alike=depth.each_view_alike)
+
+
+def masked_terms(masked) -> dict[str, Tensor]:
+    """The terms of what masked features predict."""
+    terms = {name: term.of(SimpleNamespace(masked=masked)) for name, term in TERMS.items() if term.of_masked}
+    return {name: term for name, term in terms.items() if term is not None}
+
+
+def samples_with(intervals: Tensor) -> RaySamples:
+    """Samples with these intervals, at depths that play no part."""
+    half = intervals / 2
+    return RaySamples(intervals, torch.cat([half[:, :1], half[:, :-1]], dim=1), half)

@@ -11,7 +11,7 @@ from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.scene import open_scene
-from maskrf_core.losses import query_colours
+from maskrf_core.model.gathering import query_colours
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import evaluate
 from maskrf_core.runs import Run

@@ -13,8 +13,7 @@ from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.rendering.path_frames import as_bytes
-from maskrf_core.rendering.path_rendering import path_batch, render_path
+from maskrf_core.rendering.path_rendering import as_bytes, path_batch, render_path
 from maskrf_core.rendering.rendered_views import PixelRenderer
 from maskrf_core.settings.sections import ModelSettings, PathSettings, RenderingSettings
 from maskrf_core.support.errors import CheckpointError, DatasetError, SettingsError

@@ -1,19 +1,31 @@
-"""The render cache: what comes out is what went in, or nothing; and it stays within its room."""
+"""The render cache: what comes out is what went in, or nothing; and keys differ where anything differs."""
 
-import os
+import pickle
 import shutil
+import sqlite3
+import subprocess
+import sys
+from dataclasses import replace
 
+import diskcache
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from maskrf_core.datasets.batches.batch import SourceViews
+from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering import render_cache
 from maskrf_core.rendering.evaluation import evaluate
-from maskrf_core.rendering.render_cache import RenderCache, open_render_cache
-from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.rendering.render_cache import RenderCache, open_render_cache, render_key, renderer_digest
+from maskrf_core.settings.sections import ModelSettings, RenderingSettings
+from tests.datasets.memory_scene import MemoryScene
 
-KEYS = [f"{number:02x}" * 32 for number in range(20)]
+KEYS = [f"{number:02x}" * 32 for number in range(40)]
+SETTINGS = ModelSettings(coarse_samples=5, fine_samples=3)
 
 
 def pictures(seed=0, side=8):
@@ -32,38 +44,59 @@ def same(one, other):
     )
 
 
-def test_what_comes_out_is_what_went_in_bit_for_bit(tmp_path):
+def entries(folder):
+    """Rows of the store, by what SQLite says."""
+    with sqlite3.connect(folder / "cache.db") as database:
+        return dict(database.execute("SELECT key, filename FROM Cache"))
+
+
+def bytes_below(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("side", [8, 100])
+def test_what_comes_out_is_what_went_in_bit_for_bit(tmp_path, side):
+    """Small ones lie in the database, large ones in files of their own."""
     cache = RenderCache(tmp_path, 1)
     assert cache.get(KEYS[1]) is None
-    cache.put(KEYS[1], pictures())
-    assert same(RenderCache(tmp_path, 1).get(KEYS[1]), pictures())
+    cache.put(KEYS[1], pictures(side=side))
+    assert same(RenderCache(tmp_path, 1).get(KEYS[1]), pictures(side=side))
     assert cache.get(KEYS[2]) is None
-    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*")] == [f"01/{KEYS[1]}.npz"]
 
 
-def test_a_file_under_another_name_is_not_taken_for_it(tmp_path):
-    cache = RenderCache(tmp_path, 1)
-    cache.put(KEYS[1], pictures())
-    cache.path(KEYS[2]).parent.mkdir()
-    shutil.copy(cache.path(KEYS[1]), cache.path(KEYS[2]))
-    assert cache.get(KEYS[2]) is None
+def test_a_rendering_under_another_key_is_not_taken_for_it(tmp_path, capsys):
+    RenderCache(tmp_path, 1).put(KEYS[1], pictures())
+    with sqlite3.connect(tmp_path / "cache.db") as database:
+        database.execute("UPDATE Cache SET key = ?", (KEYS[2],))
+    assert RenderCache(tmp_path, 1).get(KEYS[2]) is None
+    assert "is damaged, and is made again" in capsys.readouterr().out
 
 
-def test_other_arrays_under_the_same_name_are_not_taken_for_it(tmp_path):
-    cache = RenderCache(tmp_path, 1)
-    cache.path(KEYS[1]).parent.mkdir()
-    np.savez(cache.path(KEYS[1]), **pictures())  # whole, but without a checksum
-    assert cache.get(KEYS[1]) is None
-    np.savez(cache.path(KEYS[1]), fine=np.array([{}], dtype=object), allow_pickle=True)
-    assert cache.get(KEYS[1]) is None
+class Harmful:
+    def __reduce__(self):
+        return (pytest.fail, ("it was unpickled",))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_is_unpickled(tmp_path):
+    with diskcache.Cache(tmp_path) as store:
+        for key in KEYS[:2]:
+            store[key] = pickle.dumps(0)
+    with sqlite3.connect(tmp_path / "cache.db") as database:
+        harm = (sqlite3.Binary(pickle.dumps(Harmful())), KEYS[1])
+        database.execute("UPDATE Cache SET mode = 4, value = ? WHERE key = ?", harm)
+    assert RenderCache(tmp_path, 1).get(KEYS[0]) is None
+    assert RenderCache(tmp_path, 1).get(KEYS[1]) is None
+
+
+@pytest.mark.parametrize("where", ["cache.db", "value"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_damage_anywhere_is_seen_or_harmless(tmp_path, data):
-    cache = RenderCache(tmp_path, 1)
-    cache.put(KEYS[1], pictures())
-    whole = cache.path(KEYS[1]).read_bytes()
+def test_damage_anywhere_is_seen_or_harmless(tmp_path, where, data):
+    folder, expected = tmp_path / "renders", pictures(side=60)
+    shutil.rmtree(folder, ignore_errors=True)
+    RenderCache(folder, 1).put(KEYS[1], expected)
+    path = folder / (entries(folder)[KEYS[1]] if where == "value" else where)
+    whole = path.read_bytes()
     at = data.draw(st.integers(0, len(whole) - 1))
     harm = data.draw(st.sampled_from(["flip", "cut", "zeros", "insert"]))
     length = data.draw(st.integers(1, 64))
@@ -73,51 +106,49 @@ def test_damage_anywhere_is_seen_or_harmless(tmp_path, data):
         "zeros": whole[:at] + bytes(length) + whole[at + length :],
         "insert": whole[:at] + b"\x01" * length + whole[at:],
     }[harm]
-    cache.path(KEYS[1]).write_bytes(harmed)
-    found = cache.get(KEYS[1])
-    assert found is None or same(found, pictures())
-
-
-def ages(cache, *keys):
-    """Last used in this order, long ago."""
-    for age, key in enumerate(keys):
-        os.utime(cache.path(key), ns=(10**9 * age, 10**9 * age))
-
-
-def kept(cache):
-    return [key for key in KEYS if cache.path(key).is_file()]
+    path.write_bytes(harmed)
+    cache = RenderCache(folder, 1)
+    for _ in range(2):
+        found = cache.get(KEYS[1])
+        assert found is None or same(found, expected)
+        cache.put(KEYS[1], expected)
 
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path):
-    size = 40 * 40 * 12 + 1000
-    cache = RenderCache(tmp_path, 5 * size / 2**20)
-    for key in KEYS[:5]:
-        cache.put(key, pictures(side=40))
-    assert kept(cache) == KEYS[:5]
-    ages(cache, *KEYS[:5])
+    cache = RenderCache(tmp_path, 1.2)
+    for key in KEYS[:7]:
+        cache.put(key, pictures(side=100))  # 120 kB
     assert cache.get(KEYS[0]) is not None  # used again
-    cache.put(KEYS[5], pictures(side=40))
-    assert kept(cache) == [KEYS[0], *KEYS[3:6]]  # down to nine tenths, so that not each one prunes
-    assert sum(path.stat().st_size for path in tmp_path.glob("*/*")) <= cache.limit
+    for key in KEYS[7:12]:
+        cache.put(key, pictures(side=100))
+    kept = entries(tmp_path).keys()
+    assert KEYS[0] in kept
+    assert KEYS[1] not in kept
+    assert KEYS[11] in kept
+    assert len(kept) >= 7
+    assert bytes_below(tmp_path) <= cache.limit
 
 
 def test_a_smaller_room_is_made_at_the_first_rendering(tmp_path):
-    large = RenderCache(tmp_path, 1)
-    for key in KEYS[:8]:
-        large.put(key, pictures(side=40))
-    (tmp_path / "00" / f".{KEYS[0]}.npz.left").write_bytes(bytes(10**5))  # by an interrupted writer
-    os.utime(tmp_path / "00" / f".{KEYS[0]}.npz.left", ns=(0, 0))
-    ages(large, *KEYS[:8])
-    small = RenderCache(tmp_path, 50_000 / 2**20)
-    small.put(KEYS[8], pictures(side=40))
-    assert kept(small) == KEYS[7:9]
-    assert sum(path.stat().st_size for path in tmp_path.glob("*/*")) <= 50_000
+    large = RenderCache(tmp_path, 10)
+    for key in KEYS[:30]:
+        large.put(key, pictures(side=100))
+    small = RenderCache(tmp_path, 1.2)
+    small.put(KEYS[30], pictures(side=100))
+    assert bytes_below(tmp_path) <= small.limit
 
 
 def test_what_is_larger_than_the_room_is_not_kept(tmp_path):
     cache = RenderCache(tmp_path, 0.001)
     cache.put(KEYS[0], pictures(side=40))
-    assert kept(cache) == []
+    assert cache.get(KEYS[0]) is None
+
+
+def test_what_earlier_versions_kept_goes(tmp_path):
+    (tmp_path / "00").mkdir()
+    (tmp_path / "00" / f"{KEYS[0]}.npz").write_bytes(bytes(1000))
+    assert RenderCache(tmp_path, 1).get(KEYS[0]) is None
+    assert not list(tmp_path.rglob("*.npz"))
 
 
 def test_a_folder_that_cannot_be_written_costs_one_message(tmp_path, capsys):
@@ -127,6 +158,22 @@ def test_a_folder_that_cannot_be_written_costs_one_message(tmp_path, capsys):
         cache.put(key, pictures())
         assert cache.get(key) is None
     assert capsys.readouterr().out.count("renderings are not kept") == 1
+
+
+def test_several_processes_share_a_folder(tmp_path):
+    code = (
+        "import sys, numpy as np\nfrom pathlib import Path\n"
+        "from maskrf_core.rendering.render_cache import RenderCache\n"
+        "cache = RenderCache(Path(sys.argv[1]), 4)\n"
+        "for key in range(40):\n"
+        "    found = cache.get(str(key))\n"
+        "    assert found is None or (found['a'] == key).all()\n"
+        "    cache.put(str(key), {'a': np.full((120, 120), key, np.float32)})\n"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE) for _ in range(2)]
+    assert [child.communicate()[0] for child in children] == [b"", b""]
+    assert [child.returncode for child in children] == [0, 0]
+    assert len(entries(tmp_path)) == 40
 
 
 def test_no_room_is_no_cache(tmp_path):
@@ -160,3 +207,153 @@ def test_evaluate_renders_what_is_new_only_and_gives_the_same_numbers(tmp_path, 
     assert len(rendered) == 5
     assert plain.equals(first)
     assert first.equals(again)
+
+
+def new_renderer(settings=SETTINGS):
+    torch.manual_seed(0)
+    return Renderer(settings).eval()
+
+
+def new_batch(references=("view_1", "view_2", "view_3"), working_views=3):
+    return evaluation_batch(SceneViews(MemoryScene()), "view_0", list(references), working_views)
+
+
+def by_one_ulp(tensor, *index):
+    """A copy with one entry moved to the next number."""
+    changed = tensor.clone()
+    changed[index] = torch.nextafter(changed[index], torch.tensor(torch.inf))
+    assert (changed != tensor).sum() == 1
+    return changed
+
+
+def key_of(batch, rays_per_chunk=64, of_renderer="renderer", **rendering):
+    return render_key(of_renderer, batch, rays_per_chunk, RenderingSettings(**rendering))
+
+
+def test_the_same_has_the_same_key():
+    assert renderer_digest(new_renderer()) == renderer_digest(new_renderer())
+    assert key_of(new_batch()) == key_of(new_batch())
+
+
+@pytest.mark.parametrize("part", ["references", "query"])
+@pytest.mark.parametrize(
+    ("field", "index"),
+    [("images", (0, 1, 3, 4)), ("w2c", (0, 0, 3)), ("depth_range", (0, 1))],
+)
+def test_one_entry_of_a_view_by_one_ulp(part, field, index):
+    batch = new_batch()
+    views = getattr(batch, part)
+    changed = replace(batch, **{part: views.replace(**{field: by_one_ulp(getattr(views, field), *index)})})
+    assert key_of(changed) != key_of(batch)
+
+
+def test_one_depth_by_one_ulp_and_one_training_index():
+    batch = new_batch()
+    views = batch.references
+    depths = views.replace(depths=by_one_ulp(views.depths, 2, 0, 5, 6))
+    index = views.replace(training_index=views.training_index + torch.tensor([0, 0, 1]))
+    none = views.replace(training_index=None)
+    keys = {key_of(replace(batch, references=changed)) for changed in (views, depths, index, none)}
+    assert len(keys) == 4
+
+
+def test_sources_of_cost_volumes_count():
+    batch = new_batch()
+    sources = SourceViews(batch.references.replace(depths=None), torch.tensor([[1], [2], [0]]))
+    others = [
+        sources,
+        replace(sources, neighbours=torch.tensor([[1], [2], [1]])),
+        replace(sources, views=sources.views.replace(images=by_one_ulp(sources.views.images, 0, 0, 0, 0))),
+    ]
+    assert len({key_of(batch), *(key_of(replace(batch, sources=other)) for other in others)}) == 4
+
+
+def test_order_and_number_of_references_and_pixels_count():
+    batches = [
+        new_batch(),
+        new_batch(("view_1", "view_2", "view_4")),
+        new_batch(("view_1", "view_2"), 2),
+        replace(new_batch(), pixels_xy=new_batch().pixels_xy.flip(0)),
+        replace(new_batch(), pixels_xy=new_batch().pixels_xy[:-1]),
+    ]
+    views = SceneViews(MemoryScene())
+    batches.append(replace(batches[0], references=views.references(["view_2", "view_1", "view_3"])))
+    assert len({key_of(batch) for batch in batches}) == len(batches)
+
+
+@pytest.mark.parametrize("asked", [{"mode": "adaptive"}, {"precision": "bf16-mixed"}, {"compile": True}])
+def test_how_it_is_rendered_counts(asked):
+    batch = new_batch()
+    assert key_of(batch, **asked) != key_of(batch)
+
+
+def test_chunks_and_renderer_count():
+    batch = new_batch()
+    assert len({key_of(batch), key_of(batch, 65), key_of(batch, 64, "another")}) == 3
+
+
+def test_every_weight_counts():
+    renderer = new_renderer()
+    digests = {renderer_digest(renderer)}
+    tensors = [tensor for tensor in renderer.state_dict().values() if tensor.is_floating_point()]
+    for tensor in tensors[:: max(1, len(tensors) // 12)]:
+        with torch.no_grad():
+            tensor.view(-1)[-1] += 1
+        digests.add(renderer_digest(renderer))
+    assert len(digests) >= 13
+
+
+def test_samples_networks_and_mode_count():
+    swapped = new_renderer()
+    swapped.fine.aggregation.density[1] = torch.nn.ReLU()  # without weights, in place of another activation
+    digests = [
+        renderer_digest(renderer)
+        for renderer in (
+            new_renderer(),
+            new_renderer(ModelSettings(coarse_samples=6, fine_samples=3)),
+            new_renderer(ModelSettings(coarse_samples=5, fine_samples=4)),
+            new_renderer().train(),
+            new_renderer().double(),
+            swapped,
+        )
+    ]
+    assert len(set(digests)) == len(digests)
+
+
+def test_the_code_counts(monkeypatch, tmp_path):
+    for folder in ("model", "rendering"):
+        (tmp_path / folder).mkdir()
+    rendering = [f"rendering/{name}.py" for name in ("evaluation", "rendered_views", "render_cache")]
+    for name in ("model/a.py", "cameras.py", *rendering, "losses.py"):
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(render_cache, "PACKAGE", tmp_path)
+    digests = [render_cache.source_digest()]
+    for name in ("model/a.py", "cameras.py", *rendering[:2], "losses.py"):
+        (tmp_path / name).write_text("other")
+        digests.append(render_cache.source_digest())
+    (tmp_path / "model" / "b.py").touch()
+    digests.append(render_cache.source_digest())
+    assert digests[-2] == digests[-3]  # losses render nothing
+    assert len(set(digests)) == 6
+
+
+def test_code_that_changed_since_it_was_imported_is_never_taken_for_the_same(monkeypatch):
+    renderer = new_renderer()
+    monkeypatch.setattr(render_cache, "source_digest", lambda: "edited meanwhile")
+    assert renderer_digest(renderer) != renderer_digest(renderer)
+
+
+def test_networks_from_elsewhere_are_never_taken_for_the_same():
+    class Own(torch.nn.ELU):
+        pass
+
+    renderer = new_renderer()
+    assert renderer_digest(renderer) == renderer_digest(renderer)
+    renderer.fine.aggregation.density[1] = Own()
+    assert renderer_digest(renderer) != renderer_digest(renderer)
+
+
+def test_the_renderer_looks_at_nothing_of_the_query_but_its_camera():
+    batch, renderer = new_batch(), new_renderer()
+    blind = replace(batch, query=batch.query.replace(images=torch.zeros_like(batch.query.images), masks=None))
+    np.testing.assert_array_equal(renderer.render(batch).fine.rgb, renderer.render(blind).fine.rgb)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from maskrf_core.runs import machine
-from maskrf_core.runs.machine import processor_name
 from maskrf_core.runs.provenance import code_state, provenance
+from maskrf_core.support.machine import VERSIONS_OF
 
 
 def git(folder, *arguments):
@@ -49,14 +48,8 @@ def test_without_git_it_is_not_known(checkout, monkeypatch):
     assert code_state(checkout / "code.py") == {"git_commit": None, "git_changes": None}
 
 
-def test_the_processor_has_a_name(tmp_path):
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nmodel name\t: Other\n")
-    assert processor_name(tmp_path / "cpuinfo") == "Some CPU @ 2 GHz"
-    assert processor_name(tmp_path / "absent")
-
-
 def test_versions_of_all_that_decides_numbers():
     said = provenance(7)
     assert said["seed"] == 7
-    assert all(said["versions"][name] for name in machine.VERSIONS_OF)
+    assert all(said["versions"][name] for name in VERSIONS_OF)
     assert Path(said["command"][0]).name == said["command"][0]

@@ -1,12 +1,14 @@
 """A run folder says what it is, continues as it was, and refuses to become something else."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from maskrf_core.runs import Run, differing_settings
 from maskrf_core.runs.log import RunLog, latest
-from maskrf_core.settings.config import load_config
+from maskrf_core.runs.run import run_folders
+from maskrf_core.settings.config import load_config, to_yaml
 from maskrf_core.support.errors import RunError
 
 
@@ -43,6 +45,23 @@ def test_another_number_of_processes_is_another_run(tmp_path, config):
     Run.start(tmp_path, load_config("pretrain", "demo", {"hardware.device": "cpu"}))
     with pytest.raises(RunError, match=r"hardware\.devices: 1 there, 2 asked for"):
         Run.start(tmp_path, load_config("pretrain", "demo", {"hardware.devices": 2}))
+
+
+def test_a_run_whose_config_writes_the_published_weights_out_goes_on(tmp_path, config):
+    """As those of earlier versions do, whose settings held them."""
+    run = Run.start(tmp_path, config)
+    published = {"gso": 80.0, "dtu_train": 20.0, "real_iconic": 10.0, "space": 20.0, "real_estate": 40.0}
+    assert "data_set_weights: {}" in run.config_path.read_text()
+    older = load_config(
+        "pretrain", "demo", {f"data.data_set_weights.{name}": value for name, value in published.items()}
+    )
+    run.config_path.write_text(to_yaml(older))
+    assert differing_settings(Run.open(tmp_path).config, config) == {}
+    assert Run.start(tmp_path, config).config == config
+    with pytest.raises(RunError, match=r"data\.data_set_weights\.space: 20\.0 there, 5\.0 asked for"):
+        Run.start(tmp_path, load_config("pretrain", "demo", {"data.data_set_weights.space": 5.0}))
+    with pytest.raises(RunError, match=r"data\.data_set_weights\.demo: None there, 2\.0 asked for"):
+        Run.start(tmp_path, load_config("pretrain", "demo", {"data.data_set_weights.demo": 2.0}))
 
 
 def test_other_config_is_refused_and_nothing_changes(tmp_path, config):
@@ -149,3 +168,38 @@ def test_log_refuses_a_number_without_a_column(tmp_path, config):
     with pytest.raises(ValueError, match="loss_of_sleep"):
         log.write(1, "train", {"loss_of_sleep": 1.0})
     log.close()
+
+
+def run_in(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("stage: pretrain\n")
+    return folder
+
+
+def test_runs_at_any_depth_are_found_in_order(tmp_path):
+    runs = [run_in(tmp_path / name) for name in ("demo/b", "demo/a", "demo/grid/ratio=0.5/pretrain", "paper/c")]
+    (tmp_path / "demo" / "05_evaluate").mkdir()
+    assert list(run_folders(tmp_path)) == sorted(runs)
+    assert list(run_folders(runs[0])) == [runs[0]], "a run folder itself is one"
+
+
+def test_what_runs_and_caches_hold_is_no_run(tmp_path):
+    run = run_in(tmp_path / "demo" / "pretrain")
+    for part in ("checkpoints", "tensorboard", "renders", "figures", ".ipynb_checkpoints"):
+        run_in(run / part / "copy")
+    run_in(tmp_path / "cache" / "old")
+    assert list(run_folders(tmp_path)) == [run]
+
+
+def test_linked_folders_are_found_once_and_loops_end(tmp_path):
+    elsewhere = run_in(tmp_path / "scratch" / "long")
+    root = tmp_path / "runs"
+    root.mkdir()
+    (root / "linked").symlink_to(elsewhere)
+    (root / "linked_again").symlink_to(elsewhere)
+    (root / "loop").symlink_to(root)
+    assert list(run_folders(root)) == [root / "linked"]
+
+
+def test_a_missing_root_holds_none(tmp_path):
+    assert list(run_folders(tmp_path / "absent")) == []

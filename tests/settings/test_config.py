@@ -29,17 +29,15 @@ def test_paper_preset_is_the_published_recipe():
 
 def test_paper_preset_trains_on_the_published_mixture_and_selects_on_none_of_it():
     data = load_config("finetune", "paper").data
-    assert (
-        data.train_scenes == list(data.data_set_weights) == ["gso", "dtu_train", "real_iconic", "space", "real_estate"]
-    )
-    assert list(data.data_set_weights.values()) == [80, 20, 10, 20, 40]
+    assert data.train_scenes == ["gso", "dtu_train", "real_iconic", "space", "real_estate"]
+    assert data.data_set_weights == {}  # the published ones, which their records hold
     assert (data.crop_height, data.crop_width) == (400, 600)
     assert data.validation_scenes == ["demo/validation"]
 
 
-def test_one_weight_leaves_the_others():
+def test_one_weight_leaves_the_others_to_their_records():
     weights = load_config("pretrain", "paper", {"data.data_set_weights.space": 5}).data.data_set_weights
-    assert (weights["space"], weights["gso"]) == (5, 80)
+    assert weights == {"space": 5}
 
 
 def test_finetuning_masks_nothing():
@@ -71,8 +69,8 @@ def test_free_maps_are_not_asked_for():
     ("name", "value", "message"),
     [
         ("masking.mask_ration", 0.5, "masking.mask_ration: unknown setting; did you mean masking.mask_ratio?"),
-        ("masking.strategy", "blocks", "masking.strategy='blocks': must be one of 'ray_and_view', 'ray', 'view' or "
-         "'block'; did you mean 'block'?"),
+        ("masking.target", "colours", "masking.target='colours': must be one of 'scene_feature' or 'colour'; did you "
+         "mean 'colour'?"),
         ("masking.largest_mask_ratio", 1, "masking.largest_mask_ratio=1: must be ≥ 0 and < 1"),
         ("masking.largest_mask_ratio", 0.25, "masking.largest_mask_ratio=0.25: must be at least mask_ratio=0.5"),
         ("traning.steps", 5, "traning: unknown setting; did you mean training?"),

@@ -13,9 +13,9 @@ from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.slurm import jobs
 from maskrf_core.slurm.jobs import NotebookJob, TrainingJob, name_of_error, written_code
-from maskrf_core.slurm.nodes import Place
+from maskrf_core.slurm.node import Place
 from maskrf_core.support.errors import SlurmError
-from maskrf_core.training.process.stopping import STOP_VARIABLE, ExitCode
+from maskrf_core.training.process.protocol import STOP_VARIABLE, ExitCode
 
 OBEDIENT = f"""
 import os, pathlib, sys, time

@@ -11,7 +11,7 @@ from maskrf_core.settings.config import load_config
 from maskrf_core.slurm import SlurmSettings, parse_slurm, submit_notebook, submit_trainings, waiting
 from maskrf_core.slurm import __main__ as command_line
 from maskrf_core.slurm.jobs import NotebookJob, papermill_command, training_of
-from maskrf_core.slurm.nodes import LOWEST_PORT, PORTS, Place
+from maskrf_core.slurm.node import LOWEST_PORT, PORTS, Place
 from maskrf_core.support.errors import RunError, SettingsError, SlurmError
 
 

@@ -61,7 +61,7 @@ def test_headless_iteration_says_how_far_it_is(nobody, monkeypatch, capsys):
     clock = iter(range(0, 1000, 15))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     assert list(tracked("abcd", total=4, title="rendering")) == list("abcd")
-    assert capsys.readouterr().out.startswith("rendering: 1 of 4\n")
+    assert capsys.readouterr().out.startswith("rendering: 2 of 4\n")
 
 
 def test_bytes_are_a_bar_or_a_line_now_and_then(monkeypatch, capsys):

@@ -11,7 +11,7 @@ import torch
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
-from maskrf_core.training.process.command import training_command, training_environment
+from maskrf_core.training.process.protocol import training_command, training_environment
 
 SMOKE = {"MASKRF_SMOKE": "1"}
 PATIENCE = 120

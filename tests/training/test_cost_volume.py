@@ -8,18 +8,18 @@ from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.checkpoints.published_checkpoints import load_renderer
 from maskrf_core.datasets.batches import scene_views as views_module
 from maskrf_core.datasets.batches.batch import ModelInputs
-from maskrf_core.datasets.demo import DemoScene
+from maskrf_core.datasets.readers.frames import FrameScene
 from maskrf_core.rendering.evaluation import evaluate
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config, load_config
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from maskrf_core.support.errors import CheckpointError
-from maskrf_core.training.first_weights import initial_renderer
 from maskrf_core.training.preflight import training_inputs
+from maskrf_core.training.saved_states import initial_renderer
 from maskrf_core.training.trainer import fit
-from maskrf_core.workbook.experiments import comparison, experiments
+from maskrf_core.workbook.experiments import comparison, trainings
 from maskrf_core.workbook.experiments.mask_demonstration import mask_of_one_ray
-from maskrf_core.workbook.parameters.parameters import PretrainParameters
+from maskrf_core.workbook.parameters import PretrainParameters
 from tests.model.source_cases import write_mvsnet
 
 MVSNET = "visibility_init.mvsnet."
@@ -37,7 +37,7 @@ def no_depth(*_, **__):
 @pytest.fixture
 def without_depth(monkeypatch):
     """Neither a scene's own depth nor an estimate, in data workers too: they are forks."""
-    monkeypatch.setattr(DemoScene, "depth", no_depth)
+    monkeypatch.setattr(FrameScene, "depth", no_depth)
     monkeypatch.setattr(views_module, "depth_maps", no_depth)
 
 
@@ -63,7 +63,7 @@ def pretrained(data_root, tmp_path_factory):
     """Its folder of data is gone afterwards, as far as others are told."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MASKRF_SMOKE", "1")
-        patch.setattr(DemoScene, "depth", no_depth)
+        patch.setattr(FrameScene, "depth", no_depth)
         patch.setattr(views_module, "depth_maps", no_depth)
         run = Run.start(tmp_path_factory.mktemp("runs") / "pretrained", config_of(data_root))
         fit(run)
@@ -138,7 +138,7 @@ def test_a_missing_file_stops_before_anything_is_written(tmp_path):
         data_root=str(tmp_path), runs_root=str(tmp_path / "runs"), overrides="model.visibility_init=cost_volume"
     )
     with pytest.raises(CheckpointError, match="no such file"):
-        experiments.pretraining(asked)
+        trainings.pretraining(asked)
     assert not list((tmp_path / "runs").rglob("config.yaml"))
 
 

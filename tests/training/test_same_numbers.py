@@ -9,7 +9,7 @@ from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.paths import ROOT
-from maskrf_core.training.process.command import ALLOCATOR, training_command, training_environment
+from maskrf_core.training.process.protocol import ALLOCATOR, training_command, training_environment
 
 
 def trained(folder):

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
-from maskrf_core.datasets import scene as scene_module
 from maskrf_core.rendering.evaluation import validate
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
@@ -17,7 +16,7 @@ from maskrf_core.support.errors import CheckpointError, DatasetError, MaskrfErro
 from maskrf_core.training import trainer as training
 from maskrf_core.training.preflight import check_places, open_checked_scenes
 from maskrf_core.training.trainer import Trainer, fit, is_due, learning_rate, stream_seed
-from tests.datasets.memory_scene import folder_layouts, make_scenes
+from tests.datasets.memory_scene import make_scenes, use_folders
 
 
 @pytest.fixture(autouse=True)
@@ -170,8 +169,7 @@ def without_smoke(monkeypatch):
 
 
 @pytest.mark.usefixtures("without_smoke")
-def test_paper_preset_without_data_says_where_to_look(tmp_path, monkeypatch):
-    monkeypatch.setattr(scene_module, "LAYOUTS", dict.fromkeys(scene_module.LAYOUTS, folder_layouts()["gso"]))
+def test_paper_preset_without_data_says_where_to_look(tmp_path):
     with pytest.raises(DatasetError, match=r"gso, dtu_train, real_iconic, space, real_estate are not below .*01_data_"):
         open_checked_scenes(load_config("pretrain", "paper", {"data.data_root": str(tmp_path)}))
 
@@ -193,7 +191,7 @@ def test_one_place_under_two_names_is_found(trained, tested, message):
 
 
 def test_whole_data_sets_are_trained_on_and_absent_ones_named_once(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(scene_module, "LAYOUTS", scene_module.LAYOUTS | folder_layouts())
+    use_folders(monkeypatch)
     make_scenes(tmp_path / "data", "gso/cup", "space/hall")
     overrides = {"data__train_scenes": ["gso", "dtu_train", "space"], "data__data_root": str(tmp_path / "data")}
     run = start(tmp_path / "run", **overrides, training__steps=4)

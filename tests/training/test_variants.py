@@ -1,12 +1,18 @@
 """Trainings with other masking, other targets and the direct head: what they log, train and continue."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
+from maskrf_core.losses import TERMS, Term
 from maskrf_core.runs import Run
-from maskrf_core.settings.config import load_config
+from maskrf_core.settings.config import load_config, read_config
+from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.paths import ROOT
 from maskrf_core.training.trainer import Trainer, fit
 
 
@@ -90,3 +96,49 @@ def test_a_training_in_bfloat16_continues_exactly(tmp_path):
     assert all(of.dtype == others[name].dtype for name, of in ours.items())
     rounded, plain = (run.metrics().set_index(["phase", "step"])["fine_psnr"].dropna() for run in (whole, exact))
     assert rounded.to_numpy() == pytest.approx(plain.to_numpy(), abs=0.5)
+
+
+def test_a_strategy_from_anywhere_is_trained_with(tmp_path):
+    """A made-up function of a test module, by its name; what is not one fails before the first step."""
+    made_up = "tests.model.masking.test_strategies:every_other"
+    run = start(tmp_path / "run", masking__strategy=made_up, training__steps=2)
+    fit(run)
+    assert np.isfinite(run.metrics()["feature_alignment"].dropna()).all()
+    assert read_config(run.config_path).masking.strategy == made_up
+    for strategy, message in (("blocks", "did you mean 'block'"), (made_up.replace("every", "nor"), "cannot be imp")):
+        wrong = start(tmp_path / strategy[:6], masking__strategy=strategy)
+        with pytest.raises(SettingsError, match=message):
+            fit(wrong)
+        assert not wrong.metrics_path.is_file()
+
+
+def test_a_term_of_the_loss_is_one_entry(tmp_path, monkeypatch):
+    """A made-up term and its weight are computed, logged and summed."""
+    spread = Term(lambda step: step.fine.hit_probability.square().sum(dim=1).mean(), weight=0.5)
+    monkeypatch.setitem(TERMS, "spread", spread)
+    run = start(tmp_path / "run", "finetune", training__steps=1, training__log_every=1)
+    fit(run)
+    logged = run.metrics().query("phase == 'train'").iloc[0]
+    others = logged[["colour_coarse", "colour_fine", "depth_coarse", "depth_fine"]].sum()
+    assert logged["spread"] > 0
+    assert logged["total"] == pytest.approx(others + 0.5 * logged["spread"], rel=1e-5)
+
+
+PLAIN = """
+import sys, tempfile
+from pathlib import Path
+from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config
+from maskrf_core.training.trainer import fit
+
+with tempfile.TemporaryDirectory() as folder:
+    fit(Run.start(Path(folder) / "run", load_config("pretrain", "demo", {"training.steps": 1})))
+found = [name for name in sys.modules if name.startswith("maskrf_core.model.fast")]
+assert not found, found
+"""
+
+
+def test_a_plain_training_imports_nothing_that_is_computed_otherwise():
+    """Its validation included; in a fresh interpreter."""
+    done = subprocess.run([sys.executable, "-c", PLAIN], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from maskrf_core.runs import Run
-from maskrf_core.workbook.experiments import experiments
-from maskrf_core.workbook.parameters.parameters import FinetuneParameters
+from maskrf_core.workbook.experiments import trainings
+from maskrf_core.workbook.parameters import FinetuneParameters
 
 
 def small_finetuning(runs_root: Path) -> tuple[FinetuneParameters, Run]:
@@ -15,5 +15,5 @@ def small_finetuning(runs_root: Path) -> tuple[FinetuneParameters, Run]:
         patch.setenv("MASKRF_SMOKE", "1")
         patch.delenv("MASKRF_RUNS", raising=False)
         parameters = FinetuneParameters(runs_root=str(runs_root), steps=2)
-        run = experiments.finetuning(parameters, experiments.pretrained_weights(parameters))
-        return parameters, experiments.trained(run)
+        run = trainings.finetuning(parameters, trainings.weights_to_finetune(parameters))
+        return parameters, trainings.trained(run)

@@ -11,8 +11,8 @@ import papermill
 import pytest
 
 from maskrf_core.support.paths import ROOT
+from maskrf_core.workbook import parameters as models
 from maskrf_core.workbook.execution import NOTEBOOKS, notebooks
-from maskrf_core.workbook.parameters import parameters as models
 from maskrf_core.workbook.publish import LARGEST, machine_paths, output_text, page_faults
 
 MODELS = {

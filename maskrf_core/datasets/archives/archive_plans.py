@@ -1,4 +1,4 @@
-"""Which data set a downloaded archive holds, and where below the data root it belongs."""
+"""Plans for downloaded archives: the data set that each holds, and where below the data root it belongs."""
 
 import re
 from collections import Counter
@@ -12,42 +12,23 @@ from maskrf_core.datasets.archives.unpacking import LEFT_OUT
 from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.support.errors import DatasetError
 
-DOWNLOADS = "downloads"
-"""Folder below the data root where archives are looked for, beside the data root itself."""
-CACHES = ("colmap_forward_cache", "colmap_dtu_cache")
-LOOKED_AT = 5000
-"""Members that are read to tell what an archive is: all of a compressed tar would take minutes."""
-SCENE = r"(?P<before>(?:.*/)?)(?P<scene>[^/]+)/"
-MARKERS = {
-    r"(?P<before>(?:.*/)?)train/(?P<scene>cameras|frames)/[^/]+\.txt": "real_estate_dataset",
-    SCENE + r"transforms_train\.json": "nerf_synthetic",
-    SCENE + r"models\.json": "spaces_dataset/data/800",
-    SCENE + r"cams/\d+_cam\.txt": "blended-mvs",
-    SCENE + r"intrinsics/[^/]+\.txt": "google_scanned_objects",
-    SCENE + r"mask/[^/]+\.(?:png|jpg)": "dtu_test",
-    SCENE + r"cameras\.npz": "dtu_train",
-    SCENE + r"sparse/0/cameras\.(?:bin|txt)": "example",
-    SCENE + r"images_\d+/[^/]+": "nerf_llff_data",
-}
-"""Files of a scene that give its data set away where no folder's name does, and the folder that its scenes belong in.
-The first that fits counts; released LLFF scenes look like test scenes, so only their folder's name tells them apart."""
+DOWNLOADS = "downloads"  # folder below the data root where archives are looked for, beside the data root itself
+LOOKED_AT = 5000  # members that are read to tell what an archive is: all of a compressed tar would take minutes
 
 
 @dataclass(frozen=True)
 class UnpackingPlan:
-    """What is to be unpacked where: `archives.unpack(archive, destination, strip=strip)`."""
+    """Archive and where it is to be unpacked: `unpacking.unpack(archive, destination, strip=strip)`."""
 
     archive: Path
-    data_set: str | None
-    """Folder that it belongs in, None where it looks like none of the known ones."""
+    data_set: str | None  # folder that it belongs in, None where it looks like none of the known ones
     destination: Path | None
     strip: str = ""
-    fault: str | None = None
-    """Why it cannot be unpacked."""
+    fault: str | None = None  # why it cannot be unpacked
 
 
 def find_archives(data_root: str | Path) -> list[Path]:
-    """Archives in the data root and in its `downloads`, by name."""
+    """List archives in the data root and in its `downloads`, by name."""
     folders = [Path(data_root), Path(data_root) / DOWNLOADS]
     try:
         files = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
@@ -57,7 +38,7 @@ def find_archives(data_root: str | Path) -> list[Path]:
 
 
 def plan_unpacking(archive: str | Path, data_root: str | Path) -> UnpackingPlan:
-    """Where an archive belongs, told by the names of the folders in it or else by the files of its scenes.
+    """Find where an archive belongs, told by the names of the folders in it or else by the files of its scenes.
 
     Nothing is written. What cannot be unpacked, or is not known, says so in `fault`.
     """
@@ -77,16 +58,18 @@ def plan_unpacking(archive: str | Path, data_root: str | Path) -> UnpackingPlan:
 
 
 def known_folders() -> dict[str, str]:
-    """Names of folders in archives, in lower case → the folder below the data root."""
-    known = {cache: cache for cache in CACHES}
-    for data_set in DATA_SETS.values():
-        known |= {name.lower(): name for name in data_set.folders}
-        known |= {name.lower(): data_set.folders[0] for name in data_set.also_called}
+    """Return names of folders in archives, in lower case → the folder below the data root."""
+    known = {}
+    for record in DATA_SETS.values():
+        kept = record.colmap_depth.files if record.colmap_depth else ()
+        caches = [file.split("/")[1] for file in kept if file.startswith("{root}/")]
+        known |= {name.lower(): name for name in (*record.folders, *caches)}
+        known |= {name.lower(): record.folders[0] for name in record.also_called}
     return known
 
 
 def _by_folder(paths: Sequence[str]) -> tuple[str, str] | None:
-    """(what to strip, folder), by the outermost folder of each path that has a known name; the most frequent one."""
+    """Return (what to strip, folder), by the outermost folder of each path that has a known name; the most frequent."""
     known, votes = known_folders(), Counter()
     for path in paths:
         parts = path.split("/")[:-1]
@@ -100,12 +83,21 @@ def _by_folder(paths: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _by_scene(paths: Sequence[str], archive: Path) -> tuple[str, str] | None:
-    """(what to strip, folder), by the files that a scene has; a bare scene gets the archive's name."""
-    for pattern, folder in MARKERS.items():
+    """Return (what to strip, folder), by the files that a scene has; a bare scene gets the archive's name.
+
+    The first record whose pattern fits counts; released LLFF scenes look like test scenes, so only their folder's name
+    tells them apart.
+    """
+    for record in sorted(DATA_SETS.values(), key=lambda record: record.archive_rank):
+        bare = record.archive_pattern.removeprefix("<scene>/")
+        if not bare:
+            continue
+        is_of_scene = bare != record.archive_pattern
+        folder = f"{record.folders[0]}/{record.scenes_in}".removesuffix("/.") if is_of_scene else record.folders[0]
         for path in paths:
-            if match := re.fullmatch(pattern, path):
-                return match["before"].rstrip("/"), folder
-            if "(?P<scene>[^/]+)" in pattern and re.fullmatch(pattern, f"scene/{path}"):
+            if match := re.fullmatch(f"(.*/)?{'[^/]+/' if is_of_scene else ''}{bare}", path):
+                return (match[1] or "").rstrip("/"), folder
+            if is_of_scene and re.fullmatch(bare, path):
                 stem = archive.name[: -len(archive_suffix(archive) or "")].strip(".")
                 return "", f"{folder}/{stem or 'scene'}"
     return None

@@ -1,4 +1,4 @@
-"""What training does to the pictures of a batch. Whatever happens to an image happens to its camera, depth and mask:
+"""Augmentation of the pictures of a batch. Whatever happens to an image happens to its camera, depth and mask:
 a point of the scene projects onto the same content before and after."""
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Window(NamedTuple):
 def draw_window(
     sizes: Sequence[tuple[int, int]], height: int | None, width: int | None, *, generator: np.random.Generator
 ) -> Window:
-    """A random window of height × width that fits into images of all these sizes (height, width).
+    """Draw a window of height × width that fits into images of all these sizes (height, width).
 
     A side in which an image is smaller, or for which None is asked, is kept whole.
     """
@@ -39,7 +39,7 @@ def draw_window(
 
 
 def crop(views: Views, window: Window) -> Views:
-    """The part of the views inside the window; the principal point moves with the window's corner."""
+    """Cut out the part of the views inside the window; the principal point moves with the window's corner."""
     rows = slice(window.top, window.top + window.height)
     columns = slice(window.left, window.left + window.width)
     K = views.K.clone()
@@ -49,7 +49,7 @@ def crop(views: Views, window: Window) -> Views:
 
 
 def flip(views: Views) -> Views:
-    """Views mirrored left to right, as images of the same scene by cameras whose x axis runs backwards.
+    """Mirror views left to right, as images of the same scene by cameras whose x axis runs backwards.
 
     Pixel x becomes W - 1 - x: the first row of K is negated, then W - 1 is added to its principal point. The focal
     length in x is negative from then on; w2c stays.
@@ -72,7 +72,7 @@ def pad_to_largest(arrays: Sequence[Shaped[np.ndarray, "..."]]) -> Shaped[np.nda
 
 
 def fill_up(views: Views, height: int, width: int) -> Views:
-    """Views of at least height × width: black, background and of unknown depth at the right and bottom."""
+    """Fill views up to at least height × width: black, background and of unknown depth at the right and bottom."""
     padding = (0, max(0, width - views.image_size[1]), 0, max(0, height - views.image_size[0]))
     return _pictures_replaced(views, lambda picture: functional.pad(picture, padding)) if any(padding) else views
 

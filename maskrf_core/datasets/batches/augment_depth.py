@@ -1,4 +1,4 @@
-"""What training does to depth ranges and input depth maps, so that the model bears those that are not exact.
+"""Augmentation of depth ranges and input depth maps, so that the model bears those that are not exact.
 
 Sizes and probabilities are those of the published training; what the publication leaves open is said where it is
 decided.
@@ -26,7 +26,7 @@ GLOBAL_OFFSET, GLOBAL_PROBABILITY = 0.005, 0.5
 def object_ranges(
     depths: Float[Tensor, "view 1 height width"], objects: Bool[Tensor, "view height width"]
 ) -> Float[Tensor, "view 2"]:
-    """Smallest and largest known depth on each view's object; (0, 0) where none is known."""
+    """Return the smallest and largest known depth on each view's object; (0, 0) where none is known."""
     known = objects & (depths[:, 0] > 0)
     nearest = torch.where(known, depths[:, 0], torch.inf).flatten(1).amin(dim=1)
     farthest = torch.where(known, depths[:, 0], 0).flatten(1).amax(dim=1)
@@ -55,7 +55,7 @@ def shrink_depth_ranges(
 
 
 def jitter_depth_ranges(ranges: Float[Tensor, "view 2"], *, generator: np.random.Generator) -> Float[Tensor, "view 2"]:
-    """With probability 0.05, change near by up to ±5 %, of each view by its own factor; likewise far.
+    """Change near by up to ±5 % with probability 0.05, of each view by its own factor; likewise far.
 
     The two ends are drawn for themselves, each for all views at once (our reading of the published rule). A range
     that would become empty stays as it is.
@@ -87,7 +87,7 @@ def add_depth_noise(
     *,
     generator: np.random.Generator,
 ) -> Float[Tensor, "view 1 height width"]:
-    """Depth maps as a poor estimator leaves them: regions of the object far off, and the whole of it a little.
+    """Make depth maps as a poor estimator leaves them: regions of the object far off, all of it a little.
 
     Each view for itself: with probability 0.25 a region of 5-10 % of the object's pixels, with 0.5 a small one of
     1-5 %, is moved by 0.5-1 of the range, nearer or farther; with 0.5 the whole object by up to ±0.5 %. A region is a

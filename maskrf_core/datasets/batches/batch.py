@@ -1,4 +1,4 @@
-"""What the model takes: a few posed views as tensors, and the query pixels to render."""
+"""Input of the model: a few posed views as tensors, and the query pixels to render."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -32,25 +32,25 @@ class Views:
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(height, width) in pixels."""
+        """Return (height, width) in pixels."""
         return self.images.shape[-2], self.images.shape[-1]
 
     def none(self) -> "Views":
-        """No view of the same size, with no part but images and cameras."""
+        """Return no view of the same size, with no part but images and cameras."""
         return Views(self.images[:0], self.K[:0], self.w2c[:0], self.depth_range[:0])
 
     def replace(self, **parts: Tensor | None) -> "Views":
-        """The same views with some parts exchanged."""
+        """Return the same views with some parts exchanged."""
         return replace(self, **parts)
 
     def to(self, device: torch.device | str) -> "Views":
-        """The same views on `device`."""
-        return _moved(self, device)
+        """Return the same views on `device`."""
+        return changed(self, lambda tensor: tensor.to(device))
 
 
 @dataclass(frozen=True)
 class SourceViews:
-    """What cost volumes match the reference views against: other views, and whose neighbour each of them is."""
+    """Views that cost volumes match the reference views against, and whose neighbour each of them is."""
 
     views: Views
     """Of the references' size, with no part but images and cameras; there may be none."""
@@ -58,23 +58,23 @@ class SourceViews:
     """The nearest views of each reference, nearest first, never itself; counted in [references, then `views`]."""
 
     def replaced(self, change: Callable[[Views], Views]) -> "SourceViews":
-        """The same neighbours after `change` of the views, which keeps their number and order."""
+        """Return the same neighbours after `change` of the views, which keeps their number and order."""
         return replace(self, views=change(self.views))
 
     def to(self, device: torch.device | str) -> "SourceViews":
-        """The same views on `device`."""
-        return _moved(self, device)
+        """Return the same views on `device`."""
+        return changed(self, lambda tensor: tensor.to(device))
 
 
 class ModelInputs(NamedTuple):
-    """What a model needs of its reference views beside images and cameras."""
+    """Needs of a model of its reference views beside images and cameras."""
 
     depths: bool
     sources: bool
 
 
 FROM_DEPTHS = ModelInputs(depths=True, sources=False)
-"""What is made where nothing else is asked for."""
+"""The inputs where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,13 @@ class SceneBatch:
     """Only where visibility comes from cost volumes."""
 
     def to(self, device: torch.device | str) -> "SceneBatch":
-        """The same batch on `device`."""
-        return _moved(self, device)
+        """Return the same batch on `device`."""
+        return changed(self, lambda tensor: tensor.to(device))
 
 
-def _moved(value, device):
-    parts = {field.name: getattr(value, field.name) for field in fields(value)}
-    return replace(value, **{name: part.to(device) for name, part in parts.items() if part is not None})
+def changed(batch, change: Callable[[Tensor], Tensor]):
+    """Return the same `SceneBatch`, `Views` or `SourceViews` after `change` of each of its tensors."""
+    parts = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    kept = {name: part for name, part in parts.items() if part is not None}
+    made = {name: change(part) if isinstance(part, Tensor) else changed(part, change) for name, part in kept.items()}
+    return replace(batch, **made)

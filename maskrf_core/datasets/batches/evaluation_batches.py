@@ -17,7 +17,7 @@ def evaluation_batch(
     working_views: int,
     inputs: ModelInputs = FROM_DEPTHS,
 ) -> SceneBatch:
-    """All pixels of a query, row by row, from its nearest reference views, with what the model needs of them.
+    """Make a batch of all pixels of a query, row by row, from its nearest reference views with the model's inputs.
 
     Neighbours of the references are sought among all `reference_ids`, but for the query.
     """
@@ -29,12 +29,12 @@ def evaluation_batch(
 def batch_of(
     views: SceneViews, query: Views, reference_ids: Sequence[str], pool: Sequence[str], inputs: ModelInputs
 ) -> SceneBatch:
-    """All pixels of any query, row by row, from these reference views, whose neighbours are sought in `pool`."""
+    """Make a batch of all pixels of any query from these reference views, whose neighbours are sought in `pool`."""
     references, sources = views.working_views(reference_ids, pool, inputs)
     return SceneBatch(query, references, all_pixels(*query.image_size), sources)
 
 
 def all_pixels(height: int, width: int) -> Float[Tensor, "pixel 2"]:
-    """(x, y) of every pixel, row by row."""
+    """Return (x, y) of every pixel, row by row."""
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([x, y], dim=-1).reshape(-1, 2).float()

@@ -12,7 +12,7 @@ from maskrf_core.support.digests import digest
 
 
 def scene_fingerprint(scene: Scene) -> str:
-    """SHA-256 of a scene's name, image ids and all cameras and depth ranges, and of its first, middle and last image.
+    """Hash a scene's name, image ids and all cameras and depth ranges, and its first, middle and last image (SHA-256).
 
     It does not see the other images, masks, depth maps, or how the views are split.
     """
@@ -31,7 +31,7 @@ def scene_fingerprint(scene: Scene) -> str:
 
 
 def fingerprints(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> dict[str, str]:
-    """Scene, or data set that is named as a whole → its fingerprint.
+    """Fingerprint every scene, or data set that is named as a whole.
 
     That of a whole data set is of the names of its scenes and of the first of them; it does not see into the others.
 
@@ -51,5 +51,5 @@ def fingerprints(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneVi
 
 
 def changed(noted: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The names that both have and whose fingerprints differ."""
+    """Return the names that both have and whose fingerprints differ."""
     return [name for name, fingerprint in now.items() if noted.get(name, fingerprint) != fingerprint]

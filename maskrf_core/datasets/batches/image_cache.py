@@ -13,7 +13,7 @@ MAPPED_FROM = 2**18
 
 
 class ImageCache:
-    """Keeps what was read last, up to `mib` MiB; what is larger than that alone is read each time.
+    """Keep what was read last, up to `mib` MiB; what is larger than that alone is read each time.
 
     The arrays are handed out again and again, so they are made read-only.
     """
@@ -22,7 +22,7 @@ class ImageCache:
         self._arrays = LRUCache(max(1, int(mib * 2**20)), getsizeof=_bytes)
 
     def get(self, key: Hashable, read: Callable[[], Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "..."]:
-        """The array of that key: kept, or read now."""
+        """Return the array of that key: kept, or read now."""
         array = self._arrays.get(key)
         if array is None:
             array = _copied(read())
@@ -33,12 +33,12 @@ class ImageCache:
 
     @property
     def bytes(self) -> int:
-        """How much is kept now."""
+        """Return how much is kept now."""
         return self._arrays.currsize
 
 
 def _copied(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
-    """A copy, so that what the array was cut from is not held; in memory of its own if it is large.
+    """Copy, so that what the array was cut from is not held; in memory of its own if it is large.
 
     That goes back to the system as a whole. In the heap, among what comes and goes with every batch, cached arrays
     leave gaps when they go: with what the Makefile asks of malloc a data worker grew by 350 MiB in 1,000 batches.

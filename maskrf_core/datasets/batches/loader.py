@@ -2,13 +2,15 @@
 number of workers nor an interruption changes any number."""
 
 import ctypes
+import io
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from typing import Protocol, runtime_checkable
 
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from maskrf_core.datasets.batches.batch import SceneBatch, SourceViews, Views
+from maskrf_core.datasets.batches.batch import changed
 from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.support.errors import MaskrfError, RunError
 
@@ -26,15 +28,14 @@ BATCHES_AHEAD = 2
 """Batches that each worker makes before they are asked for."""
 PR_SET_PDEATHSIG = 1
 """Of Linux: which signal a process gets when its parent dies."""
-Parts = dict[str, np.ndarray | None]
 
 
 @runtime_checkable  # so that the tests' type checker can check arguments
 class Drawn(Protocol):
-    """What batches are drawn from: a `Mixture` of scenes, or `OneScene`."""
+    """Source of batches: a `Mixture` of scenes, or `OneScene`."""
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
-        """A batch that depends on nothing but the generator."""
+        """Draw a batch that depends on nothing but the generator."""
         ...
 
 
@@ -48,8 +49,9 @@ def training_batches(
     pinned: bool = False,
     rank: int = 0,
 ) -> Iterator[TrainingDraw]:
-    """The batches of the steps from `first_step` to before `steps`. That of a step is drawn with `[*seed, step]`, or in
-    process `rank` > 0 of several with `[*seed, step, rank]`.
+    """Yield the batches of the steps from `first_step` to before `steps`.
+
+    That of a step is drawn with `[*seed, step]`, or in process `rank` > 0 of several with `[*seed, step, rank]`.
 
     With 0 workers they are made when they are asked for. Close the iterator (`contextlib.closing`) to end the workers
     early. `pinned` puts the tensors into page-locked memory, for a GPU.
@@ -111,67 +113,51 @@ class _Steps(Dataset):
 
 @dataclass(frozen=True)
 class _Packed:
-    """A draw as plain arrays, images as bytes: a quarter of the size to copy from process to process.
+    """A draw as one string of bytes, images a byte a value: a quarter of the size to copy from process to process.
 
     Tensors would travel in shared memory, of which containers often have no more than one batch takes (64 MB), and
     hold a file descriptor each.
     """
 
-    query: Parts
-    references: Parts
-    pixels_xy: np.ndarray
-    origin: str
-    sources: Parts | None
-    neighbours: np.ndarray | None
+    data: bytes
 
-    @staticmethod
-    def of(draw: TrainingDraw) -> "_Packed":
-        batch, sources = draw.batch, draw.batch.sources
-        views, neighbours = (None, None) if sources is None else (_parts(sources.views), sources.neighbours.numpy())
-        parts = (_parts(batch.query), _parts(batch.references), batch.pixels_xy.numpy())
-        return _Packed(*parts, draw.origin, views, neighbours)
+    @classmethod
+    def of(cls, draw: TrainingDraw) -> "_Packed":
+        written = io.BytesIO()
+        _Pickler(written, pickle.HIGHEST_PROTOCOL).dump(draw)
+        return cls(written.getvalue())
 
     def unpacked(self) -> TrainingDraw:
-        query, references = (Views(**_tensors(parts)) for parts in (self.query, self.references))
-        sources = None
-        if self.sources is not None:
-            sources = SourceViews(Views(**_tensors(self.sources)), torch.tensor(self.neighbours))
-        return TrainingDraw(SceneBatch(query, references, torch.tensor(self.pixels_xy), sources), self.origin)
+        return pickle.loads(self.data)
 
     def pin_memory(self) -> TrainingDraw:
-        """What DataLoader calls, in a thread of its own, if memory is to be pinned."""
+        """Do what DataLoader asks for, in a thread of its own, if memory is to be pinned."""
         draw = self.unpacked()
-        query, references = (_pinned(views) for views in (draw.batch.query, draw.batch.references))
-        sources = draw.batch.sources
-        if sources is not None:
-            sources = SourceViews(_pinned(sources.views), sources.neighbours.pin_memory())
-        return TrainingDraw(SceneBatch(query, references, draw.batch.pixels_xy.pin_memory(), sources), draw.origin)
+        return draw._replace(batch=changed(draw.batch, Tensor.pin_memory))
 
 
-def _parts(views: Views) -> Parts:
-    parts = {field.name: getattr(views, field.name) for field in fields(views)}
-    parts["images"] = _as_bytes(views.images).permute(0, 2, 3, 1)
-    return {name: None if part is None else part.contiguous().numpy() for name, part in parts.items()}
+class _Pickler(pickle.Pickler):
+    """Writes tensors as arrays, and those of images as bytes, the channels of a pixel together."""
+
+    def reducer_override(self, value: object):
+        if not isinstance(value, Tensor):
+            return NotImplemented
+        if value.ndim == 4 and value.shape[1] == 3:
+            return _images, (_as_bytes(value).permute(0, 2, 3, 1).contiguous().numpy(),)
+        return torch.tensor, (value.contiguous().numpy(),)
 
 
-def _tensors(parts: Parts) -> dict[str, Tensor | None]:
-    """The tensors in memory of torch's own: what is computed from them depends, in its last bit, on how they are
-    aligned and in which order they lie."""
-    tensors = {name: None if part is None else torch.tensor(part) for name, part in parts.items()}
-    images = tensors["images"].permute(0, 3, 1, 2)
-    tensors["images"] = images.float().div_(255) if images.dtype == torch.uint8 else images
-    return tensors
+def _images(array: np.ndarray) -> Tensor:
+    """Make images of what was written, in memory of torch's own: what is computed from tensors depends, in its last
+    bit, on how they are aligned and in which order they lie."""
+    images = torch.tensor(array).permute(0, 3, 1, 2)
+    return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
 def _as_bytes(images: Tensor) -> Tensor:
-    """Images as they were before they were divided by 255; as they are if that would lose anything."""
+    """Return images as they were before they were divided by 255; as they are if that would lose anything."""
     as_bytes = (images * 255).round_().to(torch.uint8)
     return as_bytes if torch.equal(as_bytes.float().div_(255), images) else images
-
-
-def _pinned(views: Views) -> Views:
-    parts = {field.name: getattr(views, field.name) for field in fields(views)}
-    return views.replace(**{name: part.pin_memory() for name, part in parts.items() if part is not None})
 
 
 def _next(batches: Iterator) -> "_Packed | TrainingDraw | MaskrfError":
@@ -191,7 +177,7 @@ def _unchanged(made):
 
 
 def _begin_worker(worker: int) -> None:
-    """One thread each: the others belong to the training. What asks a training to stop, sent to its whole group by a
+    """Keep to one thread: the others belong to the training. What asks a training to stop, sent to its whole group by a
     terminal or a scheduler, is not for its workers: one that dies as it hands over a batch would block the training."""
     os.setsid()
     _die_with_the_training()
@@ -202,6 +188,6 @@ def _begin_worker(worker: int) -> None:
 
 
 def _die_with_the_training() -> None:
-    """A worker whose training was killed would wait for ever to hand over its batch, and hold its memory."""
+    """End with the training: else a worker would wait for ever to hand over its batch, and hold its memory."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -12,21 +12,19 @@ from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs
 from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names
 from maskrf_core.datasets.batches.training_views import TrainingDraw, draw_from_scene
-from maskrf_core.datasets.places import HELD_OUT, place_of
-from maskrf_core.datasets.scene import LAYOUTS, open_scene, scene_names
+from maskrf_core.datasets.records import DATA_SETS, held_out_places, place_of, published_weights
+from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError, SettingsError
 
-OPEN_SCENES = 128
-"""Scenes of whole data sets that are kept open: their lists and cameras, not their images."""
-ATTEMPTS = 100
-"""Scenes with too few views that are passed over before the data set is given up."""
+OPEN_SCENES = 128  # scenes of whole data sets that are kept open: their lists and cameras, not their images
+ATTEMPTS = 100  # scenes with too few views that are passed over before the data set is given up
 LOOKED_AT_FIRST = 5
 
 
 @dataclass(frozen=True)
 class SceneGroup:
-    """The scenes of one data set to train on. Those not in `singly` come from naming the data set as a whole."""
+    """Scenes of one data set to train on. Those not in `singly` come from naming the data set as a whole."""
 
     data_set: str
     names: list[str]
@@ -34,7 +32,7 @@ class SceneGroup:
 
 
 class Mixture:
-    """The scenes to train on, and the draws from them, which have what `inputs` says.
+    """Scenes to train on, and the draws from them, which have what `inputs` says.
 
     Scenes that are named singly are opened at once and stay open; those of whole data sets, which may be thousands,
     when they are drawn. A scene of a whole data set that has too few views is passed over, with a line that says so.
@@ -60,8 +58,9 @@ class Mixture:
         check_weights(settings)
         self.groups, absent = find_groups(settings)
         self.notices = _absence(absent, self.groups, settings.data_root)
-        weights = np.array([settings.data_set_weights.get(group.data_set, 1.0) for group in self.groups])
-        self.probabilities = weights / weights.sum()
+        asked = published_weights() | settings.data_set_weights
+        drawn = np.array([asked.get(group.data_set, 1.0) for group in self.groups])
+        self.probabilities = drawn / drawn.sum()
         singly = [name for group in self.groups for name in group.names if name in group.singly]
         self.singly = {name: self._opened(name) for name in singly}
         self._lately: LRUCache[str, SceneViews] = LRUCache(OPEN_SCENES)
@@ -69,11 +68,11 @@ class Mixture:
 
     @property
     def names(self) -> list[str]:
-        """Names of all scenes, group by group."""
+        """Return names of all scenes, group by group."""
         return [name for group in self.groups for name in group.names]
 
     def first_scenes(self) -> list[SceneViews]:
-        """What is looked at before training: all scenes named singly, and the first that can be used of each whole
+        """Open what is looked at before training: all scenes named singly, and the first that can be used of each whole
         data set.
 
         Raises:
@@ -90,7 +89,7 @@ class Mixture:
         return found
 
     def open(self, name: str) -> SceneViews:
-        """The scene of that name, which stays open for a while."""
+        """Open the scene of that name, which then stays open for a while."""
         if name in self.singly:
             return self.singly[name]
         if name not in self._lately:
@@ -98,7 +97,7 @@ class Mixture:
         return self._lately[name]
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
-        """A batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays.
+        """Draw a batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays.
 
         Raises:
             DatasetError: what was drawn is broken.
@@ -141,25 +140,26 @@ class Mixture:
 def check_weights(settings: DataSettings) -> None:
     """Raise `SettingsError` if a data set that has a weight is unknown."""
     for data_set in settings.data_set_weights:
-        if data_set not in LAYOUTS:
-            nearest = get_close_matches(data_set, LAYOUTS, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(LAYOUTS)}"
+        if data_set not in DATA_SETS:
+            nearest = get_close_matches(data_set, DATA_SETS, n=1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(DATA_SETS)}"
             raise SettingsError(f"data.data_set_weights.{data_set}: unknown data set; {hint}")
 
 
 def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
-    """The scenes that `train_scenes` names, by data set in order of their naming, and whole data sets that are absent.
+    """Find the scenes that `train_scenes` names, by data set in order of naming, and whole data sets that are absent.
 
-    Scans of DTU that are held out for tests are not among those of the whole data set.
+    Scenes that are held out for tests are not among those of a whole data set.
 
     Raises:
         DatasetError: no data set is there, or a data set is unknown.
     """
     names: dict[str, dict[str, bool]] = {}
-    absent = []
+    absent, held_out = [], held_out_places()
     for entry in expand_scene_names(settings.train_scenes):
         data_set, _, scene = entry.partition("/")
-        found = [entry] if scene else usable_scene_names(data_set, settings.data_root)
+        listed = [entry] if scene else scene_names(data_set, settings.data_root)
+        found = [name for name in listed if scene or place_of(name) not in held_out]
         if not found:
             absent.append(data_set)
             continue
@@ -178,13 +178,8 @@ def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
     return groups, absent
 
 
-def usable_scene_names(data_set: str, data_root: str | Path) -> list[str]:
-    """All scenes of a data set that may be trained on."""
-    return [name for name in scene_names(data_set, data_root) if place_of(name) not in HELD_OUT]
-
-
 def _absence(absent: Sequence[str], groups: Sequence[SceneGroup], data_root: str) -> list[str]:
-    """One line about the data sets that are not there."""
+    """Say in one line which data sets are not there."""
     if not absent:
         return []
     rest = ", ".join(group.data_set for group in groups)

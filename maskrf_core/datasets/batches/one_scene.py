@@ -23,7 +23,7 @@ class OneScene:
     """
 
     notices: tuple[str, ...] = ()
-    """What there is to say before the training, as `Mixture` has."""
+    """Lines to be said before the training, as `Mixture` has."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class OneScene:
 
     @property
     def name(self) -> str:
-        """As `open_scene` was given it."""
+        """Return the name that `open_scene` was given."""
         return self.views.scene.name
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
-        """A batch: any training view as the query, some of its nearest as references, random rays.
+        """Draw a batch: any training view as the query, some of its nearest as references, random rays.
 
         Images stay whole and depth ranges as they are: a free map belongs to all of its image, and what it says is
         relative to its view's range, in training as in evaluation.

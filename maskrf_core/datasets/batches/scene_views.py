@@ -24,7 +24,7 @@ from maskrf_core.support.errors import DatasetError
 ENCODER_MULTIPLE = 16
 """Sides of reference images are padded to a multiple of this, which the image encoder needs."""
 MATCHING_MULTIPLE = 32
-"""The same where they are matched with source views: what the cost volumes' network needs."""
+"""The same where they are matched with source views, for the cost volumes' network."""
 NEIGHBOURS = 3
 """Views that each reference view is matched with in its cost volume, where there are so many."""
 
@@ -56,12 +56,12 @@ class SceneViews:
 
     @property
     def data_set(self) -> str:
-        """First word of the scene's name."""
+        """Return the first word of the scene's name."""
         return self.scene.name.split("/")[0]
 
     @property
     def training_ids(self) -> list[str]:
-        """The views that a training of this scene alone may see: the references of its test views."""
+        """Return the views that a training of this scene alone may see: the references of its test views."""
         return self.scene.split("test")[0]
 
     def prepare_depths(self, image_ids: Sequence[str]) -> None:
@@ -74,17 +74,17 @@ class SceneViews:
             self._depths = self._depths.new_child(maps)
 
     def query(self, image_id: str) -> Views:
-        """One view with its mask, to be rendered."""
+        """Load one view with its mask, to be rendered."""
         return self.load([image_id], masks=True)
 
     def references(self, image_ids: Sequence[str]) -> Views:
-        """Views to render from, with depth maps, padded by reflection to sides that the encoders take."""
+        """Load views to render from, with depth maps, padded by reflection to sides that the encoders take."""
         return self.working_views(image_ids, (), FROM_DEPTHS)[0]
 
     def working_views(
         self, image_ids: Sequence[str], pool: Sequence[str], inputs: ModelInputs
     ) -> tuple[Views, SourceViews | None]:
-        """Views to render from with what the model needs of them, padded by reflection to sides that it takes.
+        """Load views to render from with the model's inputs, padded by reflection to sides that it takes.
 
         `pool` is where their neighbours are sought, beside themselves.
         """
@@ -92,7 +92,7 @@ class SceneViews:
         return padded(*self.with_sources(references, image_ids, pool)) if inputs.sources else padded(references, None)
 
     def load(self, image_ids: Sequence[str], *, masks: bool = False, depths: bool = False) -> Views:
-        """Views as they are on disk, with what else is asked for.
+        """Load views as they are on disk, with what else is asked for.
 
         Images of unequal size are filled up at the right and bottom, black, background and of unknown depth.
         """
@@ -113,13 +113,13 @@ class SceneViews:
         )
 
     def own_depths(self, image_ids: Sequence[str]) -> Float[Tensor, "view 1 height width"]:
-        """The scene's own depth maps; 0, unknown, where it has none. Nothing is estimated."""
+        """Load the scene's own depth maps; 0, unknown, where it has none. Nothing is estimated."""
         return torch.from_numpy(self._pictures("own depth", image_ids, self._own_depth))[:, None]
 
     def with_sources(
         self, references: Views, image_ids: Sequence[str], pool: Sequence[str]
     ) -> tuple[Views, SourceViews]:
-        """The references, and what cost volumes match them against: the 3 nearest of `pool` and of themselves to each.
+        """Find what cost volumes match the references against: the 3 nearest of `pool` and of themselves to each.
 
         `references` are the views `image_ids`, as they were loaded. All come out in one size. Where there are fewer
         than 4 views, each has fewer neighbours.
@@ -137,7 +137,7 @@ class SceneViews:
         return fill_up(references, height, width), SourceViews(fill_up(views, height, width), neighbours)
 
     def nearest(self, image_id: str, candidates: Sequence[str], count: int) -> list[str]:
-        """The `count` candidates whose camera centres are nearest to that of `image_id`, nearest first.
+        """Return the `count` candidates whose camera centres are nearest to that of `image_id`, nearest first.
 
         Raises:
             DatasetError: there are fewer candidates.
@@ -145,7 +145,7 @@ class SceneViews:
         return self.nearest_to(self._stacked_cameras("w2c", [image_id])[0], candidates, count, what=image_id)
 
     def nearest_to(self, w2c: Float[Tensor, "3 4"], candidates: Sequence[str], count: int, what: str) -> list[str]:
-        """As `nearest`, of any camera; `what` is what an error calls it."""
+        """Return the nearest to any camera, as `nearest`; `what` is its name in errors."""
         self.check_enough(what, candidates, count)
         if count == 0:
             return []
@@ -162,7 +162,7 @@ class SceneViews:
             )
 
     def _depth(self, image_id: str, used_with: Sequence[str]) -> np.ndarray:
-        """A prepared depth map, or the scene's own (that of one view: a scene may have hundreds), or an estimate."""
+        """Return a prepared depth map, or the scene's own (of one view: a scene may have hundreds), or an estimate."""
         if image_id not in self._depths:
             own = self.scene.depth(image_id)
             if own is not None:
@@ -183,7 +183,7 @@ class SceneViews:
         )
 
     def _stacked_cameras(self, part: str, image_ids: Sequence[str]) -> Tensor:
-        """K, w2c or depth ranges of these views; each is asked for once."""
+        """Stack K, w2c or depth ranges of these views; each is asked for once."""
         for image_id in image_ids:
             if (part, image_id) not in self._cameras:
                 value = getattr(self.scene, part)(image_id)
@@ -192,7 +192,7 @@ class SceneViews:
 
 
 def padded(references: Views, sources: SourceViews | None) -> tuple[Views, SourceViews | None]:
-    """Padded by reflection to sides that the encoders, and with sources the cost volumes' network, take."""
+    """Pad by reflection to sides that the encoders, and with sources the cost volumes' network, take."""
     if sources is None:
         return pad_by_reflection(references, ENCODER_MULTIPLE), None
     return (
@@ -202,7 +202,7 @@ def padded(references: Views, sources: SourceViews | None) -> tuple[Views, Sourc
 
 
 def draw_pixels(query: Views, count: int, *, generator: np.random.Generator) -> Float[Tensor, "{count} 2"]:
-    """Random pixels, half of them on the foreground where the query's mask tells it from a background."""
+    """Draw pixels, half of them on the foreground where the query's mask tells it from a background."""
     height, width = query.image_size
     flat = generator.integers(height * width, size=count)
     foreground = np.zeros(0) if query.masks is None else np.flatnonzero(query.masks[0].numpy())

@@ -19,20 +19,14 @@ from maskrf_core.datasets.batches.augment_depth import (
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
 from maskrf_core.datasets.batches.scene_views import SceneViews, draw_pixels, padded
 from maskrf_core.datasets.batches.view_pools import draw_views
+from maskrf_core.datasets.records import record_of
 from maskrf_core.settings.sections import DataSettings
 
-FORWARD_FACING = ("real_iconic", "real_estate", "space")
-"""Data sets of photographs from one side: their views are cropped and mirrored."""
-JITTERED = (*FORWARD_FACING, "dtu_train")
-"""Data sets whose depth ranges are sometimes made a little wrong."""
-WITH_TRUE_DEPTH = ("gso",)
-"""Data sets of rendered objects: the input depth is made noisy, the true one supervises. Data sets that are named
-nowhere here, such as the demo scenes, are trained on as they are."""
 FLIP_PROBABILITY = 0.5
 
 
 class TrainingDraw(NamedTuple):
-    """A training batch and what it is made of, to be named if something goes wrong with it."""
+    """Training batch and what it is made of, to be named if something goes wrong with it."""
 
     batch: SceneBatch
     origin: str
@@ -45,7 +39,7 @@ def draw_from_scene(
     *,
     generator: np.random.Generator,
 ) -> TrainingDraw:
-    """A random query of a scene, random working views, the augmentation of its data set, random rays.
+    """Draw a random query of a scene, random working views, the augmentation of its data set, random rays.
 
     The working views have what `inputs` says; where that is no depth, none is estimated or read, but for a rendered
     object's own. Their neighbours are sought among the scene's training views; the query is one of them only where it
@@ -54,8 +48,9 @@ def draw_from_scene(
     Raises:
         DatasetError: the scene has too few views, or a file of it is missing or broken.
     """
+    augmentation = record_of(views.scene.name).augmentation
     query_id, chosen = draw_views(views, settings, generator=generator)
-    if views.data_set in WITH_TRUE_DEPTH:
+    if "noisy_depth" in augmentation:
         query, references = _object_views(views, query_id, chosen, inputs, generator)
     else:
         query, references = views.query(query_id), views.load(chosen, depths=inputs.depths)
@@ -63,9 +58,9 @@ def draw_from_scene(
     if inputs.sources:
         pool = [image_id for image_id in views.scene.split("train")[0] if image_id != query_id]
         references, sources = views.with_sources(references, chosen, pool)
-    if views.data_set in JITTERED:
+    if "jittered_ranges" in augmentation:
         query, references = _with_ranges(query, references, jitter_depth_ranges, generator=generator)
-    if views.data_set in FORWARD_FACING:
+    if "crop_and_flip" in augmentation:
         change = _drawn_crop_and_flip([query.image_size, references.image_size], settings, generator)
         query, references = change(query), change(references)
         sources = None if sources is None else sources.replaced(change)
@@ -79,7 +74,7 @@ def draw_from_scene(
 def _object_views(
     views: SceneViews, query_id: str, chosen: list[str], inputs: ModelInputs, generator: np.random.Generator
 ) -> tuple[Views, Views]:
-    """Views of a rendered object: ranges shrunk towards it, and noise on the depths if the model sees them."""
+    """Load views of a rendered object: ranges shrunk towards it, and noise on the depths if the model sees them."""
     query, references = (views.load(ids, masks=True, depths=inputs.depths) for ids in ([query_id], chosen))
     objects = torch.cat([_objects(views, [query_id], query), _objects(views, chosen, references)])
     query, references = _with_ranges(query, references, shrink_depth_ranges, objects, generator=generator)
@@ -91,7 +86,7 @@ def _object_views(
 
 
 def _objects(views: SceneViews, image_ids: list[str], loaded: Views) -> Float[Tensor, "view 2"]:
-    """Where the object lies, by the depths that were loaded, or else by the scene's own."""
+    """Find where the object lies, by the depths that were loaded, or else by the scene's own."""
     depths = views.own_depths(image_ids) if loaded.depths is None else loaded.depths
     return object_ranges(depths, loaded.masks)
 
@@ -106,7 +101,7 @@ def _with_ranges(
 def _drawn_crop_and_flip(
     sizes: Sequence[tuple[int, int]], settings: DataSettings, generator: np.random.Generator
 ) -> Callable[[Views], Views]:
-    """What becomes of all views of a batch: one window for all, and all of them mirrored or none."""
+    """Draw what becomes of all views of a batch: one window for all, and all of them mirrored or none."""
     window = draw_window(sizes, settings.crop_height, settings.crop_width, generator=generator)
     mirrored = generator.random() < FLIP_PROBABILITY
     return lambda views: flip(crop(views, window)) if mirrored else crop(views, window)

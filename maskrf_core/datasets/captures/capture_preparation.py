@@ -28,7 +28,7 @@ from maskrf_core.datasets.captures.structure_from_motion import photograph_name,
 from maskrf_core.datasets.files.checked_files import find_scene_folder
 from maskrf_core.datasets.files.image_files import read_image
 from maskrf_core.datasets.files.resize import downscaled_size
-from maskrf_core.datasets.readers.scene_names import misnamed, name_parts
+from maskrf_core.datasets.files.scene_names import misnamed, name_parts
 from maskrf_core.support.errors import DatasetError, NotPreparedError, printable
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked

@@ -15,8 +15,8 @@ from maskrf_core.datasets.files.checked_files import (
     read_json,
 )
 from maskrf_core.datasets.files.image_files import read_image
-from maskrf_core.datasets.readers.scene_ids import every_eighth, look_up
-from maskrf_core.datasets.scene import SplitKind
+from maskrf_core.datasets.files.scene_names import look_up
+from maskrf_core.datasets.splits import EveryNth, SplitKind
 from maskrf_core.support.atomic_files import write_json
 from maskrf_core.support.errors import DatasetError
 
@@ -77,8 +77,7 @@ class PreparedCapture:
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
         """Return (references, queries): every 8th image, from the first, is a query; to train, references only."""
-        references, queries = every_eighth(self.image_ids)
-        return references, list(references) if kind == "train" else queries
+        return EveryNth(trains_on_all=False)(self.name, self.image_ids, kind)
 
     def _view(self, image_id: str) -> PreparedView:
         return look_up(self._views, image_id, self.name)

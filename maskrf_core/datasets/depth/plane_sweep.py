@@ -6,20 +6,18 @@ cannot see the surface does no harm. Costs are smoothed along scan lines (semi-g
 and the minimum is refined between planes by a parabola.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
-from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
+from maskrf_core.cameras import carry_pixels, warp_to_planes
 from maskrf_core.datasets.depth.matching_costs import WindowCorrelation, minimum_place, smooth_costs, window_minimum
 
 WORST_COST = 1.0  # cost of a plane on which a neighbour shows nothing; correlation 1 costs 0, correlation -1 costs 1
 PIXELS_AT_A_TIME = (4_000_000, 50_000)
 """Over planes, on an accelerator and on a CPU: bounds the memory; what is at hand stays in a CPU's cache."""
-GRID_ROUNDING = 1e-5  # distance outside an image (half its side is 1) at which rounding may put a pixel of its border
 
 
 @dataclass(frozen=True)
@@ -118,34 +116,14 @@ def photometric_costs(
         chunk = planes[start : start + step]
         best = [costs.new_full((len(chunk), height, width), WORST_COST) for _ in range(kept)]
         for source in sources:
-            warped, visible = warp_to_planes(reference, source, chunk)
-            cost = torch.where(visible, 0.5 - 0.5 * correlation(warped), WORST_COST)
+            cameras = (source.K, source.w2c, reference.K, reference.w2c)
+            warped, visible = warp_to_planes(source.image, *cameras, chunk, (height, width), padding="border")
+            cost = torch.where(visible, 0.5 - 0.5 * correlation(warped.transpose(0, 1)), WORST_COST)
             cost = window_minimum(cost, settings.shift)
             for place in range(kept):  # insertion into the sorted best
                 best[place], cost = torch.minimum(best[place], cost), torch.maximum(best[place], cost)
         costs[start : start + step] = sum(best) / kept
     return costs
-
-
-def warp_to_planes(
-    reference: SweepView, source: SweepView, planes: Float[Tensor, "plane #height #width"]
-) -> tuple[Float[Tensor, "plane 3 height width"], Bool[Tensor, "plane height width"]]:
-    """Warp the source image to each plane of the reference camera, and tell where it shows something."""
-    height, width = source.mask.shape
-    to_grid = source.K.new_tensor([[2 / max(width - 1, 1), 0, -1], [0, 2 / max(height - 1, 1), -1], [0, 0, 1]])
-    grid, depth = project_planes(reference, replace(source, K=to_grid @ source.K), planes)
-    count, height, width = depth.shape
-    warped = grid_sample(
-        source.image[None],
-        grid.reshape(1, count * height, width, 2),
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=True,
-    )
-    x, y = grid.unbind(-1)
-    inside = torch.maximum(x.abs(), y.abs()) <= 1 + GRID_ROUNDING
-    warped = warped.reshape(3, count, height, width).transpose(0, 1)
-    return warped, inside & (depth > SMALLEST_PROJECTED_DEPTH)
 
 
 def project_planes(
@@ -165,13 +143,4 @@ def carry(
     end: SweepView,
 ) -> tuple[Float[Tensor, "*point 2"], Float[Tensor, "*point"]]:
     """Carry pixels of one camera at given depths to pixels (x, y) and depths of another."""
-    rotation = end.w2c[:, :3] @ start.w2c[:, :3].T
-    offset = end.K @ (end.w2c[:, 3] - rotation @ start.w2c[:, 3])
-    direction = end.K @ rotation @ torch.linalg.inv(start.K)
-    # By coordinate: products with a matrix of three columns take a CPU several times longer.
-    across, down, away = (
-        torch.addcmul(shift, depth, row[0] * x + (row[1] * y + row[2]))
-        for row, shift in zip(direction, offset, strict=True)
-    )
-    shrink = away.clamp(min=SMALLEST_PROJECTED_DEPTH).reciprocal_()
-    return torch.stack([across.mul_(shrink), down.mul_(shrink)], -1), away
+    return carry_pixels(x, y, depth, start.K, start.w2c, end.K, end.w2c)

@@ -1,41 +1,38 @@
 """One's own photographs: with a transforms.json, with a COLMAP model, or alone."""
 
+from functools import partial
 from pathlib import Path
 
-from maskrf_core.datasets.captures.capture_preparation import CAPTURES, prepare_capture
+from maskrf_core.datasets.captures.capture_preparation import prepare_capture
 from maskrf_core.datasets.captures.capture_sources import list_photographs, photograph_folder
 from maskrf_core.datasets.captures.prepared_capture import PreparedCapture, read_cameras
-from maskrf_core.datasets.files.checked_files import scene_folders
 from maskrf_core.datasets.files.image_files import image_size
+from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.support.errors import DatasetError
 
 LISTED_SIZE = 800
 
 
-class CaptureScene(PreparedCapture):
-    """`capture/<name>/<raw|size>`: `<data root>/captures/<name>` without distortion, its longer side `size` pixels.
+def read_capture(asked: NamedScene) -> list[Frame]:
+    """Read `capture/<name>/<raw|size>`: `<data root>/captures/<name>` without distortion, its longer side `size`.
 
-    Implements `maskrf_core.datasets.scene.Scene`. Opening it prepares what takes seconds
-    (`maskrf_core.datasets.captures.capture_preparation`) and checks that nothing has changed since, which reads every
-    photograph. Ids are the photographs' file names without suffix, in their order.
+    Opening prepares what takes seconds (`maskrf_core.datasets.captures.capture_preparation`) and checks that nothing
+    has changed since, which reads every photograph. Ids are the photographs' file names without suffix, in their order.
 
     Raises:
         DatasetError: a file is missing or broken, or the photographs have no cameras yet: `prepare_capture` finds them.
     """
+    folder = prepare_capture(asked.name, asked.data_root, find_cameras=False)
+    size, views = read_cameras(folder)
+    image = PreparedCapture(asked.name, folder, size, views).image
+    return [
+        Frame(view.image_id, partial(image, view.image_id), view.K, view.w2c, view.depth_range, size) for view in views
+    ]
 
-    @staticmethod
-    def names(data_root: Path) -> list[str]:
-        """All captures below `data_root`, at 800 pixels, or as they are where their first photograph is smaller."""
-        names = []
-        for folder in scene_folders([Path(data_root) / CAPTURES]):
-            if not photograph_folder(folder).is_dir():
-                continue
-            names.append(f"capture/{folder.name}/{_listed_size(folder)}")
-        return names
 
-    def __init__(self, name: str, data_root: Path):
-        prepared = prepare_capture(name, data_root, find_cameras=False)
-        super().__init__(name, prepared, *read_cameras(prepared))
+def capture_names(folders: list[Path]) -> list[str]:
+    """List captures at 800 pixels, or as they are where their first photograph is smaller."""
+    return [f"capture/{path.name}/{_listed_size(path)}" for path in folders if photograph_folder(path).is_dir()]
 
 
 def _listed_size(folder: Path) -> str:

@@ -1,39 +1,18 @@
-"""From what every reference view says of a point to the point's scene feature, density and colour.
+"""From the reference views at a sample to its scene feature, density and colour.
 
 After IBRNet (Wang et al., CVPR 2021, section 3.2), with visibility as NeuRay adds it (arXiv 2107.13421, section 3.2).
 """
-
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from maskrf_core.model.fast.thinning import ThinnedSamples
+from maskrf_core.model.gathering import ViewSamples
 from maskrf_core.model.layers import ELU, linear_of_shared_and_own, mlp, weighted_mean_and_variance
+from maskrf_core.model.rendering import PointPrediction
+from maskrf_core.model.sampling import RaySamples
 from maskrf_core.model.visibility import PointVisibility
-
-
-class ViewSamples(NamedTuple):
-    """What the reference views contribute at every sample of every query ray."""
-
-    colours: Float[Tensor, "view ray sample 3"]
-    image_features: Float[Tensor, "view ray sample 32"]
-    ray_features: Float[Tensor, "view ray sample 32"]
-    direction_difference: Float[Tensor, "view ray sample 4"]
-    """View direction minus query direction, and their dot product."""
-    valid: Bool[Tensor, "view ray sample"]
-    """The sample projects into the view."""
-
-
-class PointPrediction(NamedTuple):
-    """What the aggregation says of every sample."""
-
-    scene_features: Float[Tensor, "ray sample 16"]
-    density: Float[Tensor, "ray sample"]
-    """Not negative; 0 where no view is valid. Alpha is 1 - exp(-density), without an interval length."""
-    colours: Float[Tensor, "ray sample 3"]
 
 
 class AggregationNetwork(nn.Module):
@@ -62,15 +41,15 @@ class AggregationNetwork(nn.Module):
         self,
         views: ViewSamples,
         visibility: PointVisibility,
+        samples: RaySamples,
         *,
         mask: Bool[Tensor, "view ray sample"] | None,
-        chosen: ThinnedSamples | None = None,
     ) -> PointPrediction:
         """Predict every sample.
 
         Where `mask` is True, the mask token replaces the (view, sample)'s colour and image features; its visibility,
-        its direction and the colour to blend stay. None masks nothing. Samples that were `chosen` from a longer list
-        are predicted as if each were there as often as it weighs, and have the density of all these together.
+        its direction and the colour to blend stay. None masks nothing. Samples with a weight are predicted as if each
+        were there as often as it weighs, and have the density of all these together.
         """
         features = torch.cat([views.colours, views.image_features], dim=-1) + self.direction(views.direction_difference)
         if mask is not None:
@@ -86,14 +65,14 @@ class AggregationNetwork(nn.Module):
             )
         )
         x, visible = self._aggregate(features, embedding, views.valid[..., None])
-        scene_features = self._scene_features(x, visible, views.valid, chosen)
+        scene_features = self._scene_features(x, visible, views.valid, samples)
         density = self.density(scene_features)[..., 0] * views.valid.any(dim=0)
-        if chosen is not None:
-            density = density * chosen.weight
+        if samples.weight is not None:
+            density = density * samples.weight
         return PointPrediction(scene_features, density, self._blend(x, visible, views))
 
     def _initialise_as_published(self) -> None:
-        """IBRNet's initial weights, which learn faster than torch's default: Kaiming normal, no bias."""
+        """Set IBRNet's initial weights, which learn faster than torch's default: Kaiming normal, no bias."""
         for network in (
             self.visibility_weight,
             self.base,
@@ -113,7 +92,7 @@ class AggregationNetwork(nn.Module):
         embedding: Float[Tensor, "view ray sample 32"],
         valid: Bool[Tensor, "view ray sample 1"],
     ) -> tuple[Float[Tensor, "view ray sample 32"], Float[Tensor, "view ray sample 1"]]:
-        """Features of each view in the light of all, and how visible the sample is in each, in [0, 1].
+        """Return features of each view in the light of all, and the visibility of the sample in each, in [0, 1].
 
         Of the two statistics over views, the first trusts the views by their visibility (its weights do not sum to
         one), the second equally.
@@ -139,20 +118,19 @@ class AggregationNetwork(nn.Module):
         x: Float[Tensor, "view ray sample 32"],
         visible: Float[Tensor, "view ray sample 1"],
         valid: Bool[Tensor, "view ray sample"],
-        chosen: ThinnedSamples | None,
+        samples: RaySamples,
     ) -> Float[Tensor, "ray sample 16"]:
-        """One feature a sample, from all views, and then from all samples of its ray."""
+        """Make one feature a sample, from all views, and then from all samples of its ray."""
         weight = visible / (visible.sum(dim=0) + 1e-8)
         mean, variance = weighted_mean_and_variance(x, weight)
         geometry = self.geometry(torch.cat([mean, variance, weight.mean(dim=0)], dim=-1))
-        index, counts = (None, None) if chosen is None else (chosen.index, chosen.weight)
-        encoded = geometry + sample_encoding(geometry, index)
-        return self.ray_attention(encoded, attends=valid.sum(dim=0) > 1, weight=counts)
+        encoded = geometry + sample_encoding(geometry, samples.index)
+        return self.ray_attention(encoded, attends=valid.sum(dim=0) > 1, weight=samples.weight)
 
     def _blend(
         self, x: Float[Tensor, "view ray sample 32"], visible: Float[Tensor, "view ray sample 1"], views: ViewSamples
     ) -> Float[Tensor, "ray sample 3"]:
-        """The views' own colours, unmasked, blended by softmax over views."""
+        """Blend the views' own colours, unmasked, by softmax over views."""
         logits = self.blending(torch.cat([x, visible, views.direction_difference], dim=-1))
         logits = logits.masked_fill(~views.valid[..., None], least_score(logits))
         weights = torch.softmax(logits, dim=0)
@@ -179,7 +157,7 @@ class RayAttention(nn.Module):
         attends: Bool[Tensor, "ray sample"],
         weight: Float[Tensor, "ray sample"] | None = None,
     ) -> Float[Tensor, "ray sample channel"]:
-        """A sample with `attends` False attends uniformly to all; it stays visible to the others.
+        """Attend to all samples of the ray; uniformly where `attends` is False. All stay visible to the others.
 
         A sample of weight m is attended to like m equal ones: exp(score + log m) = m exp(score).
         """
@@ -198,7 +176,7 @@ class RayAttention(nn.Module):
         value: Float[Tensor, "ray head sample dimension"],
         added: Float[Tensor, "ray 1 1 sample"] | None,
     ) -> Float[Tensor, "ray head sample dimension"]:
-        """Values by the softmax of query · key / √dimension + `added`."""
+        """Weight the values by the softmax of query · key / √dimension + `added`."""
         if query.device.type != "cpu":
             return functional.scaled_dot_product_attention(query, key, value, attn_mask=added)
         # In 16 bits, torch's backward pass on a CPU takes over ten times as long, and its forward pass no less.
@@ -208,19 +186,19 @@ class RayAttention(nn.Module):
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """The same in float32, where it has fewer bits."""
+    """Return the same in float32, where it has fewer bits."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def least_score(scores: Tensor) -> float:
-    """What softmax turns into 0; finite in 16 bits too."""
+    """Return a score that softmax turns into 0; finite in 16 bits too."""
     return torch.finfo(scores.dtype).min
 
 
 def sample_encoding(
     features: Float[Tensor, "ray sample channel"], index: Int64[Tensor, "ray sample"] | None = None
 ) -> Float[Tensor, "*ray sample channel"]:
-    """Sinusoidal encoding of the sample's index, of the kind of `features` (as in IBRNet's ray transformer).
+    """Encode the sample's index by sinusoids, in the kind of `features` (as in IBRNet's ray transformer).
 
     Channel j of sample i is the sine (even j) or cosine (odd j) of i / 10000^(2⌊j/2⌋ / channels). Without `index`, the
     samples are all there are, on every ray.

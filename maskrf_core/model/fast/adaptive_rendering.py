@@ -1,10 +1,12 @@
 """Rendering with fewer samples: a coarse pass for some pixels guides all others, and the fine pass is thinned.
 
 The coarse pass serves to find surfaces, and neighbouring pixels mostly see the same ones: it is done for the nodes of a
-grid over the query image alone. In between, hit probabilities are interpolated.
+grid over the query image alone. In between, hit probabilities are interpolated. Of every block of neighbouring samples
+on a ray, the fine pass looks at one, which counts as often as the block has.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -12,22 +14,23 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import Views
-from maskrf_core.model.fast.thinning import thin
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
-from maskrf_core.model.render_pass import volume_render
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering, Rendering
-from maskrf_core.model.sampling import draw_fine_depths, merge_depths
+from maskrf_core.model.sampling import MergedSamples, RaySamples, draw_fine_depths, merge_depths
 from maskrf_core.support.threads import MapFunction
+
+NEW_COUNTS = 2.0
+"""How much room among the representatives a sample gets that was drawn where the coarse pass hit; a coarse one gets 1.
+Without a difference surfaces suffer first when blocks grow."""
 
 
 class AdaptiveSettings(NamedTuple):
-    """What is left out. A grid of 1 and as many samples as there are leave out nothing."""
+    """Extent of what is left out. A grid of 1 and as many samples as there are leave out nothing."""
 
-    grid: int = 2
-    """Pixels between the rays of the coarse pass, in x and y."""
+    grid: int = 2  # pixels between the rays of the coarse pass, in x and y
     samples: int = 32
-    """Of the fine pass, that are looked at on each ray: they stand for coarse and new ones together."""
+    """Samples of the fine pass that are looked at on each ray: they stand for coarse and new ones together."""
 
 
 ADAPTIVE_SETTINGS = AdaptiveSettings()
@@ -38,10 +41,8 @@ class Nodes(NamedTuple):
 
     pixels_xy: Float[Tensor, "node 2"]
     """Every node that is needed, once. Some may lie beyond the image: rays go there as well."""
-    corners: Int64[Tensor, "ray 4"]
-    """The nodes around each pixel."""
-    weights: Float[Tensor, "ray 4"]
-    """Bilinear; they sum to 1."""
+    corners: Int64[Tensor, "ray 4"]  # the nodes around each pixel
+    weights: Float[Tensor, "ray 4"]  # bilinear; they sum to 1
 
 
 def render_chunks_adaptively(
@@ -77,7 +78,7 @@ def render_chunks_adaptively(
 
 
 def nodes_around(pixels_xy: Float[Tensor, "ray 2"], grid: int) -> Nodes:
-    """The nodes, at multiples of `grid` pixels, around each pixel; a pixel between two nodes has those alone."""
+    """Find the nodes, at multiples of `grid` pixels, around each pixel; a pixel between two nodes has those alone."""
     position = pixels_xy / grid
     first = position.floor()
     origin, end = first.amin(dim=0), position.ceil().amax(dim=0)
@@ -99,7 +100,7 @@ def coarse_pass(
     rays_per_chunk: int,
     map_chunks: MapFunction,
 ) -> PassRendering:
-    """The exact coarse pass for these pixels."""
+    """Render the exact coarse pass of these pixels."""
 
     @torch.inference_mode()
     def chunk(pixels_xy: Tensor) -> PassRendering:
@@ -118,7 +119,7 @@ def coarse_pass(
 def interpolated(
     guide: PassRendering, corners: Int64[Tensor, "ray 4"], weights: Float[Tensor, "ray 4"]
 ) -> PassRendering:
-    """What the guide says between its nodes. Views see a pixel where they see every node around it."""
+    """Interpolate the guide between its nodes. Views see a pixel where they see every node around it."""
 
     def mean(values: Tensor) -> Tensor:
         return torch.einsum("rn,rn...->r...", weights, values[corners])
@@ -136,10 +137,49 @@ def interpolated(
 def thinned_fine_pass(
     renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, coarse: PassRendering, samples: int
 ) -> PassRendering:
-    """The fine pass at `samples` of the samples that it would have where `coarse` hit."""
+    """Render the fine pass at `samples` of the samples that it would have where `coarse` hit."""
     new = draw_fine_depths(
         coarse.sample_depths, coarse.hit_probability, rays.depth_range, renderer.settings.fine_samples
     )
-    depths, chosen = thin(merge_depths(coarse.sample_depths, new), rays.depth_range, samples)
-    _, points, direct_rgb = renderer.fine(features, rays, depths, mask=None, chosen=chosen)
-    return volume_render(points, depths, coarse.ray_mask, direct_rgb)
+    thinned = thin(merge_depths(coarse.sample_depths, new, rays.depth_range), samples)
+    return renderer.render_fine(features, rays, thinned, coarse.ray_mask)[0]
+
+
+@dataclass(frozen=True)
+class ThinnedSamples(RaySamples):
+    """Samples that were chosen from the full list of their ray, with the intervals that they have in it.
+
+    The networks know their samples by number, by index and by the length of their intervals, so a shorter list would
+    be foreign to them. A sample is therefore looked at as the one of the full list that it is, and weighs as much as
+    its block: as many equal keys of attention, as many times the density.
+    """
+
+    index: Int64[Tensor, "ray sample"] = field()  # place in the full list, rising along the ray
+    weight: Float[Tensor, "ray sample"] = field()  # number of samples of the full list that it stands for
+
+
+def thin(merged: MergedSamples, kept: int) -> ThinnedSamples:
+    """Choose the middle samples of `kept` blocks of consecutive ones; all samples where there are fewer.
+
+    All blocks have about equal room, so that they are shorter where samples were drawn than between surfaces.
+    """
+    every = merged.samples
+    begin, end = blocks(merged, min(kept, every.depths.shape[1]))
+    index = (begin + end) // 2
+    parts = (part.gather(1, index) for part in (every.depths, every.half_before, every.half_behind))
+    return ThinnedSamples(*parts, index, (end - begin).to(every.depths.dtype))
+
+
+def blocks(merged: MergedSamples, count: int) -> tuple[Int64[Tensor, "ray {count}"], Int64[Tensor, "ray {count}"]]:
+    """Return begin and end of `count` blocks, none of them empty, that together are the merged list."""
+    rays, full = merged.samples.depths.shape
+    coarse = merged.coarse_positions.shape[1]
+    total = coarse + NEW_COUNTS * (full - coarse)
+    # A sample with more room than a block has would leave one empty.
+    new_counts, total = (NEW_COUNTS, total) if NEW_COUNTS * count <= total else (1.0, full)
+    room = torch.full_like(merged.samples.depths, new_counts).scatter(1, merged.coarse_positions, 1.0)
+    middle = room.cumsum(dim=1) - room / 2
+    bounds = torch.arange(1, count, dtype=middle.dtype, device=middle.device) * (total / count)
+    inner = torch.searchsorted(middle, bounds.expand(rays, -1).contiguous())
+    first, last = (torch.full_like(merged.coarse_positions[:, :1], place) for place in (0, full))
+    return torch.cat([first, inner], dim=1), torch.cat([inner, last], dim=1)

@@ -1,4 +1,4 @@
-"""The same pass computed otherwise: compiled, in fewer bits, or once more in the backward pass instead of remembered.
+"""Passes computed otherwise: compiled, in fewer bits, or once more in the backward pass instead of remembered.
 
 Each has the weights of the pass that it is made of, and gives what that one gives but for rounding.
 """
@@ -12,15 +12,16 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor, nn
-from torch._C._dynamo.eval_frame import _set_lru_cache
 from torch.utils.checkpoint import checkpoint as recompute
 
-from maskrf_core.model.aggregators.neuray import PointPrediction
-from maskrf_core.model.fast.thinning import ThinnedSamples
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
-from maskrf_core.model.render_pass import PassPrediction, RenderPass
+from maskrf_core.model.layers import with_modules
+from maskrf_core.model.renderer import PassPrediction, Renderer, RenderPass
+from maskrf_core.model.rendering import PointPrediction
+from maskrf_core.model.sampling import RaySamples
+from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
 
 MOST_COMPILATIONS = 64
@@ -42,6 +43,8 @@ class CompiledPass(nn.Module):
         if for_threads:
             # What was compiled is looked for in a list. Each find goes to its front, behind the back of another
             # thread that is looking, which would not find it and compile it again.
+            from torch._C._dynamo.eval_frame import _set_lru_cache
+
             _set_lru_cache(False)
         self.compiled = torch.compile(render_pass, dynamic=False, options=options)
 
@@ -49,17 +52,16 @@ class CompiledPass(nn.Module):
         self,
         features: ReferenceFeatures,
         rays: QueryRays,
-        depths: Float[Tensor, "ray sample"],
+        samples: RaySamples,
         *,
         mask: Bool[Tensor, "view ray sample"] | None,
-        chosen: ThinnedSamples | None = None,
     ) -> PassPrediction:
-        """As `RenderPass`, of at most `self.rays` rays.
+        """Predict as `RenderPass`, of at most `self.rays` rays.
 
         Raises:
             ValueError: there are more rays.
         """
-        count = len(depths)
+        count = len(samples.depths)
         if count > self.rays:
             raise ValueError(f"{count} rays, but the pass is compiled for {self.rays}")
 
@@ -69,11 +71,11 @@ class CompiledPass(nn.Module):
             return torch.cat([part, part.narrow(ray_dimension, count - 1, 1).expand(shape)], dim=ray_dimension)
 
         # Always, also where nothing is filled up: what lies otherwise in memory would be compiled anew.
-        rays, depths = rays._replace(directions=filled(rays.directions)), filled(depths)
+        rays = rays._replace(directions=filled(rays.directions))
+        samples = type(samples)(*map(filled, vars(samples).values()))
         mask = None if mask is None else filled(mask, ray_dimension=1)
-        chosen = None if chosen is None else ThinnedSamples(*map(filled, chosen))
         with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
-            prediction = self.compiled(features, rays, depths, mask=mask, chosen=chosen)
+            prediction = self.compiled(features, rays, samples, mask=mask)
         return first_rays(prediction, count)
 
 
@@ -94,7 +96,7 @@ def check_compiler(device: torch.device, setting: str) -> None:
 
 
 def first_rays(prediction: PassPrediction, count: int) -> PassPrediction:
-    """What a pass said of its first rays."""
+    """Return the predictions for the first rays."""
     valid, points, direct = prediction
     return PassPrediction(
         valid[:, :count],
@@ -115,22 +117,23 @@ class RecomputedPass(nn.Module):
         self,
         features: ReferenceFeatures,
         rays: QueryRays,
-        depths: Float[Tensor, "ray sample"],
+        samples: RaySamples,
         *,
         mask: Bool[Tensor, "view ray sample"] | None,
     ) -> PassPrediction:
-        """As `RenderPass`."""
-        directions, depths = rays.directions.split(self.rays), depths.split(self.rays)
-        masks = [None] * len(depths) if mask is None else mask.split(self.rays, dim=1)
-        parts = zip(directions, depths, masks, strict=True)
+        """Predict as `RenderPass`."""
+        directions = rays.directions.split(self.rays)
+        parts = zip(*(part.split(self.rays) for part in vars(samples).values()), strict=True)
+        masks = [None] * len(directions) if mask is None else mask.split(self.rays, dim=1)
         recomputed = partial(recompute, self.render_pass, features, use_reentrant=False, preserve_rng_state=False)
         return joined([
-            recomputed(rays._replace(directions=some), at, mask=of_some) for some, at, of_some in parts
+            recomputed(rays._replace(directions=some), type(samples)(*of_some), mask=hidden)
+            for some, of_some, hidden in zip(directions, parts, masks, strict=True)
         ])  # fmt: skip
 
 
 def joined(predictions: list[PassPrediction]) -> PassPrediction:
-    """What a pass said of all rays, from what it said of some after the others."""
+    """Join the predictions for some rays after the others."""
     valid, points, direct = zip(*predictions, strict=True)
     return PassPrediction(
         torch.cat(valid, dim=1),
@@ -140,7 +143,47 @@ def joined(predictions: list[PassPrediction]) -> PassPrediction:
 
 
 def in_bfloat16(render_pass: RenderPass) -> RenderPass:
-    """A pass whose networks multiply in bfloat16; what is known of cameras and depths stays float32."""
+    """Copy a pass so that its networks multiply in bfloat16; what is known of cameras and depths stays float32."""
     variant = copy.copy(render_pass)
     variant.network_precision = torch.bfloat16
     return variant
+
+
+def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: int) -> Renderer:
+    """Return the renderer, with its weights, as the settings have it compute training steps of at most `rays` rays.
+
+    Raises:
+        SettingsError: it is to be compiled, and there is no compiler.
+    """
+    rounded, recomputed = hardware.precision == "bf16-mixed", hardware.recomputed_rays
+    if hardware.compile:
+        check_compiler(next(renderer.parameters()).device, "hardware.compile")
+
+    def variant(render_pass: nn.Module) -> nn.Module:
+        made = in_bfloat16(render_pass) if rounded else render_pass
+        made = CompiledPass(made, min(rays, recomputed or rays)) if hardware.compile else made
+        return RecomputedPass(made, recomputed) if recomputed else made
+
+    return (encoding_in_bfloat16(renderer) if rounded else renderer).with_passes(variant)
+
+
+def encoding_in_bfloat16(renderer: Renderer) -> Renderer:
+    """Copy a renderer so that its encoders multiply in bfloat16. What is known of cameras and depths, the few layers
+    beside the encoder of visibility, and a matching network that is not trained, stay float32."""
+    encoders = {name: InBfloat16(getattr(renderer, name)) for name in ("image_encoder", "visibility_encoder")}
+    init = renderer.visibility_init
+    if init is not None:
+        encoders["visibility_init"] = with_modules(init, encoder=InBfloat16(init.encoder))
+    return with_modules(renderer, **encoders)
+
+
+class InBfloat16(nn.Module):
+    """A network that multiplies in bfloat16. What goes in and comes out is float32, and so are its weights."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False):
+            return self.network(x).to(x.dtype)

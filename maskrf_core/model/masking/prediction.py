@@ -1,7 +1,7 @@
-"""What masked features are to predict, and the target that follows.
+"""Masked modelling: prediction from masked features, and the target that follows.
 
 Yang et al., Mask-based Modeling for Neural Radiance Fields, ICLR 2024, arXiv 2304.04962. The target that follows its
-online twin is BYOL's (arXiv 2006.07733). What is masked is in `mask_drawing`.
+online twin is BYOL's (arXiv 2006.07733). Masks are drawn by `strategies`.
 """
 
 import copy
@@ -10,12 +10,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from maskrf_core.model.aggregators.neuray import PointPrediction
-from maskrf_core.model.rendering import MaskedColours, MaskedFeatures
+from maskrf_core.model.rendering import MaskedColours, MaskedFeatures, PointPrediction
 from maskrf_core.settings.sections import MaskingSettings
 
-EMA_DECAY = 0.99
-"""Share of itself that the target projector keeps in a step."""
+EMA_DECAY = 0.99  # share of itself that the target projector keeps in a step
 
 
 class MaskedModelling(nn.Module):
@@ -43,9 +41,9 @@ class MaskedModelling(nn.Module):
         coarse: PointPrediction,
         coarse_positions: Int64[Tensor, "ray coarse_sample"],
     ) -> MaskedFeatures | MaskedColours:
-        """What the masked fine pass predicts of the unmasked coarse one, at the coarse samples.
+        """Predict the unmasked coarse pass from the masked fine one, at the coarse samples.
 
-        `coarse_positions` is where those stand among the fine ones.
+        `coarse_positions` are the places of those among the fine ones.
         """
         if self.settings.target == "colour":
             of_fine, target = self.predict_colours(fine.scene_features), coarse.colours.detach()
@@ -56,19 +54,19 @@ class MaskedModelling(nn.Module):
         return kind(mask, of_fine.gather(1, at_coarse), target)
 
     def predict(self, fine_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 16"]:
-        """What the masked fine pass makes of the unmasked coarse one. All rows share the batch statistics."""
+        """Predict coarse features from masked fine ones. All rows share the batch statistics."""
         rows = fine_features.flatten(0, 1)
         rows = self.projector(rows) if self.settings.projector else rows
         rows = self.predictor(rows) if self.settings.predictor else rows
         return rows.view_as(fine_features)
 
     def predict_colours(self, fine_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 3"]:
-        """The colour of each sample, from the fine features alone."""
+        """Predict the colour of each sample from the fine features alone."""
         return self.colour_head(fine_features)
 
     @torch.no_grad()
     def target(self, coarse_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 16"]:
-        """What is to be predicted; no gradient flows through it."""
+        """Return the features to be predicted; no gradient flows through them."""
         if not self.settings.projector:
             return coarse_features.detach()
         projector = self.target_projector if self.settings.ema_target else self.projector

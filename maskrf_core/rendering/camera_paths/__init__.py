@@ -1,4 +1,4 @@
-"""Cameras that travel through a scene: from where its photographs were taken to a path of query cameras.
+"""Cameras that travel through a scene: from the cameras of its photographs to a path of query cameras.
 
-`path.camera_path` is the way in. All of it is geometry in float64 with OpenCV axes (see `maskrf_core.cameras`).
+Door: `path.camera_path(rig.rig_of(scene, image_ids), settings)`. All is geometry in float64 with OpenCV axes.
 """

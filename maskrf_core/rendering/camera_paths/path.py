@@ -1,4 +1,4 @@
-"""From a scene's cameras and what is asked for to the query cameras of a path."""
+"""Query cameras of a path, from a scene's cameras and the settings of the path."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from maskrf_core.datasets.files.resize import downscaled_size, scale_intrinsics
-from maskrf_core.rendering.camera_paths.interpolation import interpolation
-from maskrf_core.rendering.camera_paths.path_depth_ranges import depth_range_at
-from maskrf_core.rendering.camera_paths.rig import CameraRig, common_target, mean_axis
-from maskrf_core.rendering.camera_paths.trajectories import circle, orbit, spiral
+from maskrf_core.rendering.camera_paths.rig import CameraRig, common_target, depth_range_at, mean_axis
+from maskrf_core.rendering.camera_paths.trajectories import circle, interpolation, orbit, spiral
 from maskrf_core.settings.sections import PathKind, PathSettings
 from maskrf_core.support.errors import DatasetError, SettingsError
 
-ONE_WAY = np.radians(30)
-"""Cameras look one way where nine tenths of them look within this angle of the mean direction."""
+ONE_WAY = np.radians(30)  # cameras look one way where nine tenths of them look within this angle of the mean direction
 PATHS = {"spiral": spiral, "circle": circle, "orbit": orbit, "interpolate": interpolation}
 
 
@@ -37,7 +34,7 @@ class CameraPath:
 
 
 def camera_path(rig: CameraRig, settings: PathSettings) -> CameraPath:
-    """The cameras of a path through a scene.
+    """Return the cameras of a path through a scene.
 
     All have the intrinsics of the rig's middle view, scaled down with the image where `largest_side` asks for it, and
     depth ranges from the cameras near them. The same rig and settings give the same path.
@@ -56,7 +53,7 @@ def camera_path(rig: CameraRig, settings: PathSettings) -> CameraPath:
 
 
 def fitting_kind(rig: CameraRig) -> PathKind:
-    """Spiral where the cameras look roughly one way, orbit where they stand around an object, else interpolation."""
+    """Choose spiral where the cameras look roughly one way, orbit around an object, else interpolation."""
     axis = mean_axis(rig.forwards)
     if axis is not None and np.quantile(np.arccos((rig.forwards @ axis).clip(-1, 1)), 0.9) <= ONE_WAY:
         return "spiral"

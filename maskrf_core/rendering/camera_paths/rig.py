@@ -1,4 +1,4 @@
-"""The cameras of a scene together: where they stand, where they look, and what they look at."""
+"""The cameras of a scene together: their common target, up and viewing axes, and depth ranges between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,12 @@ SMALLEST_MEAN_AXIS = 0.1
 SMALLEST_CONVERGENCE = 1e-3
 """Smallest eigenvalue of the mean of I - f fᵀ over viewing axes f, about the square of the sine of their angles to each
 other (2° here), below which they are parallel: the point nearest to all of them is anywhere along them."""
-IN_FRONT = 0.9
-"""Share of the cameras that must have the object before them."""
+IN_FRONT = 0.9  # share of the cameras that must have the object before them
 ROLL = 0.2
 """The cameras' right axes lie in a plane where their smallest second moment is below this share of the next one."""
+NEIGHBOURS = 4
+SMALLEST_SHARE_OF_NEAR = 0.5
+"""Of a neighbour's near: a camera that moves towards the scene keeps at least so much of it."""
 
 
 @dataclass(frozen=True)
@@ -33,32 +35,32 @@ class CameraRig:
 
     @property
     def centres(self) -> Float[np.ndarray, "view 3"]:
-        """World positions."""
+        """Return the camera centres in the world."""
         return -np.einsum("vji,vj->vi", self.w2c[:, :, :3], self.w2c[:, :, 3])
 
     @property
     def rights(self) -> Float[np.ndarray, "view 3"]:
-        """Unit vectors to the right of each image, in the world."""
+        """Return unit vectors to the right of each image, in the world."""
         return self.w2c[:, 0, :3]
 
     @property
     def ups(self) -> Float[np.ndarray, "view 3"]:
-        """Unit vectors upwards in each image, in the world."""
+        """Return unit vectors upwards in each image, in the world."""
         return -self.w2c[:, 1, :3]
 
     @property
     def forwards(self) -> Float[np.ndarray, "view 3"]:
-        """Unit vectors along each optical axis, in the world."""
+        """Return unit vectors along each optical axis, in the world."""
         return self.w2c[:, 2, :3]
 
     @property
     def middle(self) -> int:
-        """The view that stands nearest to the mean of all."""
+        """Return the index of the view that stands nearest to the mean of all."""
         return middle_view(self.centres)
 
 
 def rig_of(scene: Scene, image_ids: Sequence[str]) -> CameraRig:
-    """The cameras of these views; one image is read, for its size.
+    """Gather the cameras of these views; one image is read, for its size.
 
     Raises:
         DatasetError: there are no views, or reading them says so.
@@ -75,19 +77,19 @@ def rig_of(scene: Scene, image_ids: Sequence[str]) -> CameraRig:
 
 
 def middle_view(centres: Float[np.ndarray, "view 3"]) -> int:
-    """Index of the centre nearest to their mean; the first of equals."""
+    """Return the index of the centre nearest to their mean; the first of equals."""
     return int(np.linalg.norm(centres - centres.mean(axis=0), axis=1).argmin())
 
 
 def mean_axis(axes: Float[np.ndarray, "view 3"]) -> Float[np.ndarray, "3"] | None:
-    """Direction of the mean of unit vectors, or None where they point everywhere."""
+    """Return the direction of the mean of unit vectors, or None where they point everywhere."""
     mean = axes.mean(axis=0)
     length = np.linalg.norm(mean)
     return mean / length if length >= SMALLEST_MEAN_AXIS else None
 
 
 def viewing_axis(rig: CameraRig) -> Float[np.ndarray, "3"]:
-    """Where the cameras look on average.
+    """Return the mean viewing direction of the cameras.
 
     Raises:
         DatasetError: they look everywhere.
@@ -102,7 +104,7 @@ def viewing_axis(rig: CameraRig) -> Float[np.ndarray, "3"]:
 
 
 def up_axis(rig: CameraRig) -> Float[np.ndarray, "3"]:
-    """What is up for cameras around something: what they hold level, or the mean of their own ups.
+    """Return the up axis of cameras around an object: normal to their level right axes, or the mean of their ups.
 
     Cameras without roll have their right axes in one plane, whatever their tilt, and up is its normal. The mean of the
     ups would lean where all cameras that look down stand on one side.
@@ -116,7 +118,7 @@ def up_axis(rig: CameraRig) -> Float[np.ndarray, "3"]:
 
 
 def common_target(rig: CameraRig) -> Float[np.ndarray, "3"]:
-    """The point nearest to all optical axes: Σ (I - f fᵀ)(point - centre) = 0.
+    """Return the point nearest to all optical axes: Σ (I - f fᵀ)(point - centre) = 0.
 
     Raises:
         DatasetError: the axes are parallel, or the point lies behind more than a tenth of the cameras.
@@ -135,3 +137,38 @@ def common_target(rig: CameraRig) -> Float[np.ndarray, "3"]:
             f"{(depths <= 0).sum()} of {len(depths)}), so there is nothing to orbit. Use the path interpolate."
         )
     return target
+
+
+def depth_range_at(rig: CameraRig, w2c: Float[np.ndarray, "3 4"]) -> tuple[float, float]:
+    """Return (near, far) of a camera where no photograph was taken: the weighted ranges of the nearest cameras.
+
+    The nearer a camera stands the more its range weighs.
+    Each range keeps its length and is shifted by how much further or nearer the point on its camera's axis at the
+    harmonic mean of near and far is from here: an orbit around an object shifts nothing, a step forward shifts by that
+    step. The more a camera looks elsewhere the less is shifted. At a camera's own pose the range is its own, and from
+    pose to pose nothing jumps: a camera's weight falls to 0 before another takes its place.
+    """
+    centre, forward = -w2c[:, :3].T @ w2c[:, 3], w2c[2, :3]
+    weights = neighbour_weights(np.linalg.norm(rig.centres - centre, axis=1))
+    near, far = rig.depth_range.T
+    middle = 2 / (1 / near + 1 / far)
+    alignment = (rig.forwards @ forward).clip(0, 1)
+    shift = alignment * ((rig.centres - centre) @ forward + middle * (alignment - 1))
+    near = weights @ np.maximum(near + shift, SMALLEST_SHARE_OF_NEAR * near)
+    return float(near), float(near + weights @ (rig.depth_range[:, 1] - rig.depth_range[:, 0]))
+
+
+def neighbour_weights(distances: Float[np.ndarray, "view"]) -> Float[np.ndarray, "view"]:
+    """Return weights that sum to 1, of the `NEIGHBOURS` nearest views only; all of it on views at distance 0.
+
+    Shepard's interpolation with Franke and Little's weights: ((R - d)⁺ / (R d))², R the distance of the next nearest.
+    """
+    here = distances <= 1e-9 * max(distances.max(), 1e-300)
+    if here.any():
+        return here / here.sum()
+    reach = np.sort(distances)[NEIGHBOURS] if len(distances) > NEIGHBOURS else np.inf
+    closeness = 1 / distances - 1 / reach
+    weights = np.where(distances < reach, closeness, 0.0) ** 2
+    if weights.sum() <= 0:  # the nearest ones are as far away as the next
+        weights = (distances <= reach).astype(float)
+    return weights / weights.sum()

@@ -1,4 +1,4 @@
-"""The processes that train together: one, or several that each draw a batch of their own and share gradients (DDP)."""
+"""Processes that train together: one, or several that each draw a batch of their own and share gradients (DDP)."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,19 +14,19 @@ from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.settings.config import Config
 from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
-from maskrf_core.training.process.stopping import ExitCode
+from maskrf_core.training.process.protocol import ExitCode
 
 PATIENCE = timedelta(hours=2)
 """How long one process waits for the others: depth that the first one estimates takes its time."""
 
 
 def rank() -> int:
-    """The number of this process among those that train together, known before torch is imported."""
+    """Return the number of this process among those that train together; torch need not be imported for it."""
     return int(os.environ.get("RANK", 0))
 
 
 def start_fabric(hardware: HardwareSettings) -> Fabric:
-    """Device of the run: the first GPUs if there are any, else the CPU; joined with the other processes.
+    """Set up the device of the run, the first GPUs if there are any, else the CPU, and join the other processes.
 
     Raises:
         SettingsError: this was started as another number of processes than the settings say, or GPUs are missing.
@@ -58,7 +58,7 @@ def start_fabric(hardware: HardwareSettings) -> Fabric:
 
 
 def batch_of_several(config: Config) -> list[str]:
-    """What several processes make of batch and learning rate; nothing is said of one."""
+    """Describe the batch and learning rate of several processes; return nothing for one."""
     count, rays = config.hardware.processes, config.data.rays
     if count == 1:
         return []
@@ -69,7 +69,7 @@ def batch_of_several(config: Config) -> list[str]:
 
 
 class ProcessGroup:
-    """What the processes of a training tell each other. All of them have to call the same methods in the same order."""
+    """The processes of a training. All of them have to call the same methods in the same order."""
 
     def __init__(self, fabric: Fabric):
         self.fabric = fabric
@@ -77,24 +77,24 @@ class ProcessGroup:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes files and speaks."""
+        """Tell whether this is the process that writes files and speaks."""
         return self.rank == 0
 
     def agreed(self, code: ExitCode | None) -> ExitCode | None:
-        """One answer for all: what any of them was asked to stop by."""
+        """Return one answer for all: the code that any of them was asked to stop by."""
         if self.count == 1:
             return code
         heard = self.fabric.all_reduce(torch.tensor(int(code or 0)), reduce_op="max")
         return ExitCode(int(heard)) if int(heard) else None
 
     def mean(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """The mean of each number over all processes."""
+        """Return the mean of each number over all processes."""
         gathered = self.gathered([dict(numbers)])
         names = dict.fromkeys(name for each in gathered for name in each)
         return {name: sum(each.get(name, 0.0) for each in gathered) / self.count for name in names}
 
     def gathered(self, share: Sequence[Any]) -> list[Any]:
-        """All items, in their order before item i was given to process i mod count."""
+        """Return all items, in their order before item i was given to process i mod count."""
         if self.count == 1:
             return list(share)
         shares: list[list[Any]] = [[] for _ in range(self.count)]
@@ -102,5 +102,5 @@ class ProcessGroup:
         return [shares[i % self.count][i // self.count] for i in range(sum(map(len, shares)))]
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Wait until all processes are here."""
         self.fabric.barrier()

@@ -1,4 +1,4 @@
-"""The training process of a run, seen from outside: started or found, followed, asked to stop, and how it ended."""
+"""The training process of a run, seen from outside: started or found, followed, asked to stop, and its end."""
 
 import os
 import signal
@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from maskrf_core.runs import Run, TrainingStatus
-from maskrf_core.runs.lock import is_owned
+from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import RunError
-from maskrf_core.training.process.command import training_command, training_environment
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, training_command, training_environment
 
 LAST_LINES = 15
 KILLED = "It was killed, as a system does that runs out of memory."
@@ -28,7 +27,7 @@ class TrainingProcess:
 
     @classmethod
     def of(cls, run: Run, environment: Mapping[str, str] | None = None) -> "TrainingProcess":
-        """Start to train a run, with variables of the `environment` besides, or find the process that does."""
+        """Start to train a run, with the variables of `environment` added, or find the process that does."""
         before = run.status
         written = run.log_path.stat().st_size if run.log_path.is_file() else 0
         if is_owned(run.folder):
@@ -47,17 +46,17 @@ class TrainingProcess:
 
     @property
     def was_found(self) -> bool:
-        """Whether it had been started by someone else."""
+        """Tell whether it had been started by someone else."""
         return self._child is None
 
     @property
     def status(self) -> TrainingStatus | None:
-        """What it has written of itself; none where that is from the one before it."""
+        """Read the status that it has written; none where that is from the process before it."""
         status = self.run.status
         return None if status == self._before else status
 
     def runs(self) -> bool:
-        """Whether it still does. A second start that finds the run taken becomes one that follows."""
+        """Tell whether it still trains. A second start that finds the run taken becomes one that follows."""
         if self._child is None:
             return is_owned(self.run.folder)
         if self._child.poll() == ExitCode.TRAINED_ELSEWHERE:
@@ -66,7 +65,7 @@ class TrainingProcess:
         return self._child.poll() is None
 
     def new_text(self) -> str:
-        """Whole lines that it has printed since this was last asked."""
+        """Read the whole lines that it has printed since the last call."""
         if not self.run.log_path.is_file():
             return ""
         with self.run.log_path.open("rb") as log:
@@ -77,13 +76,13 @@ class TrainingProcess:
         return new[:whole].decode(errors="replace")
 
     def ask_to_stop(self) -> None:
-        """It saves and ends within a step; one that has not begun yet just ends."""
+        """Ask it to save and end, which it does within a step; one that has not begun yet just ends."""
         if self._child is not None and self.status is None:
             self._child.send_signal(signal.SIGTERM)
         self.run.stop_path.touch()
 
     def wait(self, seconds: float | int) -> bool:
-        """Whether it has ended within so many seconds."""
+        """Wait for so many seconds, and tell whether it has ended."""
         until = time.monotonic() + seconds
         while self.runs():
             if time.monotonic() > until:
@@ -92,7 +91,7 @@ class TrainingProcess:
         return True
 
     def check_end(self) -> None:
-        """Once it has ended: return if all steps are done.
+        """Raise the reason of its end, once it has ended; return if all steps are done.
 
         Raises:
             TrainingStopped: it was asked to stop, and has saved.

@@ -1,23 +1,31 @@
-"""Methods beside each other on scenes that none of them was trained on."""
+"""Methods beside each other on test scenes: their metrics, their pictures, and a camera path of the last one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
+from IPython.display import Image, Markdown, Video
 
 from maskrf_core.datasets.batches.scene_views import expand_scene_names
-from maskrf_core.datasets.places import is_among, place_of
+from maskrf_core.datasets.records import is_among, place_of
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.rendering.evaluation import load, nearest_view_copy, open_for_evaluation
+from maskrf_core.rendering.evaluation import evaluate, load, nearest_view_copy, open_for_evaluation
+from maskrf_core.rendering.path_rendering import RenderedPath, render_path
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
-from maskrf_core.training.first_weights import random_renderer
-from maskrf_core.workbook.experiments.experiments import finetuned_runs
-from maskrf_core.workbook.experiments.scoring import scores
-from maskrf_core.workbook.parameters.parameters import EvaluateParameters
+from maskrf_core.support.paths import display_path
+from maskrf_core.training.saved_states import random_renderer
+from maskrf_core.workbook.experiments.trainings import finetuned_runs
+from maskrf_core.workbook.figures import show
+from maskrf_core.workbook.figures.panels import frame_strip
+from maskrf_core.workbook.parameters import EvaluateParameters
 
 NEAREST, UNTRAINED = "nearest-view copy", "untrained"
+LARGEST_EMBEDDED = 60_000  # bytes of a video on a page; larger ones are named only
+NO_PATH = 'No path is asked for: `path = "none"`, or the preset\'s.'
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Method:
 
 
 def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
-    """The laziest method, and either random weights and the runs of 03 and 04, or the checkpoint that is asked for.
+    """Load the laziest method, and either random weights and the runs of 03 and 04, or the checkpoint asked for.
 
     Random weights stand beside a checkpoint that is a run of ours and renders any scene: rendering is slow at the
     published sizes, and for the free maps of one scene there is no such thing.
@@ -55,7 +63,7 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
 
 
 def untrained_like(renderer: Renderer, config: Config) -> Renderer:
-    """A renderer of the same settings with the random weights that training of the config's seed begins with.
+    """Make a renderer of the same settings with the random weights that training of the config's seed begins with.
 
     What is never trained, the MVSNet of cost volumes, is that of `renderer`.
     """
@@ -65,8 +73,32 @@ def untrained_like(renderer: Renderer, config: Config) -> Renderer:
     return untrained
 
 
+def scores(
+    source: Run | Path | Renderer, config: Config, split: Literal["validation", "test"], *, pictures: Path | None = None
+) -> pd.DataFrame:
+    """Evaluate on the config's validation or test scenes, with its views and sizes.
+
+    In a per-scene training, whose test views are looked at as it goes, on as many of them as there.
+    """
+    validating = split == "validation"
+    in_training = validating or config.stage == "per_scene"
+    return evaluate(
+        source,
+        config.data.validation_scenes if validating else config.evaluation.test_scenes,
+        data_root=config.data.data_root,
+        split=split,
+        working_views=config.data.working_views,
+        views_per_scene=config.training.validation_views if in_training else config.evaluation.views_per_scene,
+        rays_per_chunk=config.hardware.rays_per_chunk,
+        rendering=config.rendering,
+        device=config.hardware.device,
+        pictures=pictures,
+        render_cache_mib=config.hardware.render_cache_mib,
+    )
+
+
 def compare(methods: Sequence[Method], config: Config, pictures: Path) -> pd.DataFrame:
-    """Metrics of every method on the config's test scenes: a row a method and view; pictures go below `pictures`."""
+    """Evaluate every method on the config's test scenes: a row a method and view; pictures go below `pictures`."""
     scenes, views = config.evaluation.test_scenes, config.evaluation.views_per_scene
     rows = []
     for method in methods:
@@ -81,12 +113,13 @@ def compare(methods: Sequence[Method], config: Config, pictures: Path) -> pd.Dat
 
 
 def folder_name(method: str) -> str:
-    """A method's name as that of a folder."""
+    """Spell a method's name as that of a folder."""
     return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in method)
 
 
 def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> Mapping[str, list[str]]:
-    """Method → the test scenes that it was trained or selected on: its numbers there say nothing about new scenes."""
+    """Find, by method, the test scenes that it was trained or selected on: its numbers there say nothing about new
+    scenes."""
     tested = expand_scene_names(test_scenes)
     seen = {}
     for method in methods:
@@ -97,3 +130,39 @@ def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> M
             if both:
                 seen[method.name] = sorted(both)
     return seen
+
+
+def film(methods: Sequence[Method], config: Config, folder: Path) -> RenderedPath | None:
+    """Render the config's path through its first test scene with the last method, into a folder below; None for kind
+    `none`."""
+    path = config.evaluation.path
+    if path.kind == "none":
+        return None
+    return render_path(
+        methods[-1].renderer,
+        expand_scene_names(config.evaluation.test_scenes)[0],
+        path=path,
+        data_root=config.data.data_root,
+        working_views=config.data.working_views,
+        rays_per_chunk=config.hardware.rays_per_chunk,
+        rendering=config.rendering,
+        device=config.hardware.device,
+        folder=folder / f"path_{path.kind}",
+    )
+
+
+def strip(filmed: RenderedPath | None, path: Path) -> Image | Markdown:
+    """Draw a few frames, saved at `path`; a sentence where nothing was filmed."""
+    return Markdown(NO_PATH) if filmed is None else show(frame_strip(filmed), path)
+
+
+def video(filmed: RenderedPath | None) -> Video | Markdown:
+    """Embed the colour video where it is small, else say where it is."""
+    if filmed is None:
+        return Markdown(NO_PATH)
+    file = filmed.video("colour")
+    if file.stat().st_size >= LARGEST_EMBEDDED:
+        return Markdown(f"Too large for this page: `{display_path(file)}`")
+    title = escape(f"{filmed.kind} through {filmed.scene}")
+    attributes = f'controls loop title="{title}"'
+    return Video(data=file.read_bytes(), embed=True, mimetype="video/mp4", width=256, html_attributes=attributes)

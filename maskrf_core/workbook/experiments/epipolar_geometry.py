@@ -1,4 +1,4 @@
-"""Do the cameras agree with what is in the photographs? Epipolar lines, and features matched across views."""
+"""Epipolar lines, and features matched across views: whether cameras agree with the photographs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,35 +9,29 @@ from jaxtyping import Bool, Float, UInt8
 
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.errors import DatasetError
-from maskrf_core.workbook.experiments.data_checks import nearest_views
+from maskrf_core.workbook.experiments.preparation import nearest_views
 
-LARGEST_RATIO = 0.75
-"""Of the best to the second best match's distance (Lowe, IJCV 2004): above it a match is no match."""
-ENOUGH_MATCHES = 30
-"""Fewer say nothing about the cameras."""
+LARGEST_RATIO = 0.75  # of the best to the second best match's distance (Lowe, IJCV 2004): above it a match is no match
+ENOUGH_MATCHES = 30  # fewer say nothing about the cameras
 LARGEST_MEDIAN, LARGEST_QUARTILE = 2.0, 1.0
 """Pixels. Of small images with repeated patterns half of the matches may be wrong; the other half then tells."""
-WORKING_SIDE = 256
-"""Smaller images are enlarged to this before features are sought in them: they find hardly any below."""
+WORKING_SIDE = 256  # smaller images are enlarged to this before features are sought in them: they find hardly any below
 
 
 class Segment(NamedTuple):
-    """What a pixel of one view can be in another one: its epipolar line between near and far."""
+    """The epipolar line of a pixel of one view in another one, between near and far."""
 
     pixels_xy: Float[np.ndarray, "sample 2"]
-    depths: Float[np.ndarray, "sample"]
-    """z-depth in the first view."""
+    depths: Float[np.ndarray, "sample"]  # z-depth in the first view
     is_in_front: Bool[np.ndarray, "sample"]
-    """Whether the point lies before the second camera; elsewhere its pixel means nothing."""
+    """True where the point lies before the second camera; elsewhere its pixel means nothing."""
 
 
 class EpipolarErrors(NamedTuple):
-    """How far matched features are from the epipolar lines of their partners."""
+    """Distances of matched features from the epipolar lines of their partners."""
 
-    median: float
-    """Pixels of the photographs as they are; NaN where there are too few matches."""
-    quartile: float
-    """The lower one."""
+    median: float  # pixels of the photographs as they are; NaN where there are too few matches
+    quartile: float  # the lower one
     matches: int
     pairs: int
     chance: float
@@ -45,20 +39,19 @@ class EpipolarErrors(NamedTuple):
 
     @property
     def are_enough(self) -> bool:
-        """Whether there are so many matches that the median means something."""
+        """Say whether there are so many matches that the median means something."""
         return self.matches >= ENOUGH_MATCHES
 
     @property
     def fit(self) -> bool | None:
-        """Whether photographs and cameras fit together; None where there are too few matches to tell."""
+        """Say whether photographs and cameras fit together; None where there are too few matches to tell."""
         within = self.median <= LARGEST_MEDIAN or self.quartile <= LARGEST_QUARTILE
         return within if self.are_enough else None
 
     def __str__(self) -> str:
         if not self.are_enough:
-            return (
-                f"too few matches to tell: {self.matches} in {self.pairs} pairs of views, {ENOUGH_MATCHES} are needed"
-            )
+            found = f"{self.matches} in {self.pairs} pairs of views"
+            return f"too few matches to tell: {found}, {ENOUGH_MATCHES} are needed"
         return (
             f"{self.median:.2f} px from the epipolar line, the median of {self.matches} matches in {self.pairs} pairs "
             f"of views; features that do not belong together are {self.chance:.0f} px apart"
@@ -68,8 +61,8 @@ class EpipolarErrors(NamedTuple):
 def epipolar_segment(
     scene: Scene, here: str, there: str, xy: tuple[float, float], depths: Float[np.ndarray, "sample"]
 ) -> Segment:
-    """The pixels in view `there` of the points at `depths` along the ray through pixel `xy` of view `here`."""
-    K, w2c, K_there, w2c_there = (np.asarray(read(name)) for name in (here, there) for read in (scene.K, scene.w2c))
+    """Project into view `there` the points at `depths` along the ray through pixel `xy` of view `here`."""
+    K, w2c, K_there, w2c_there = _cameras(scene, here, there)
     in_camera = np.linalg.inv(K) @ [*xy, 1] * depths[:, None]
     points = (in_camera - w2c[:, 3]) @ w2c[:, :3]
     in_image = (points @ w2c_there[:, :3].T + w2c_there[:, 3]) @ K_there.T
@@ -79,8 +72,8 @@ def epipolar_segment(
 
 
 def fundamental_matrix(scene: Scene, here: str, there: str) -> Float[np.ndarray, "3 3"]:
-    """F with `x_thereᵀ F x_here = 0` for homogeneous pixels of one point (Hartley & Zisserman, section 9.2)."""
-    K, w2c, K_there, w2c_there = (np.asarray(read(name)) for name in (here, there) for read in (scene.K, scene.w2c))
+    """Compute F with `x_thereᵀ F x_here = 0` for homogeneous pixels of one point (Hartley & Zisserman, section 9.2)."""
+    K, w2c, K_there, w2c_there = _cameras(scene, here, there)
     rotation = w2c_there[:, :3] @ w2c[:, :3].T
     x, y, z = w2c_there[:, 3] - rotation @ w2c[:, 3]
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -90,7 +83,7 @@ def fundamental_matrix(scene: Scene, here: str, there: str) -> Float[np.ndarray,
 def line_distances(
     F: Float[np.ndarray, "3 3"], xy_here: Float[np.ndarray, "match 2"], xy_there: Float[np.ndarray, "match 2"]
 ) -> Float[np.ndarray, "match"]:
-    """Pixels from each point to the epipolar line of its partner; of both directions, the larger one."""
+    """Measure the pixels from each point to the epipolar line of its partner; of both directions, the larger one."""
     here, there = (np.c_[xy, np.ones(len(xy))] for xy in (xy_here, xy_there))
     lines_there, lines_here = here @ F.T, there @ F
     residual = np.abs((there * lines_there).sum(axis=1))
@@ -122,7 +115,7 @@ def epipolar_errors(scene: Scene, image_ids: Sequence[str], *, views: int = 5, n
 def strong_corner(
     image: UInt8[np.ndarray, "height width 3"], mask: Bool[np.ndarray, "height width"]
 ) -> tuple[float, float]:
-    """(x, y) of the strongest corner on the foreground, away from its outline and near its middle rather than not."""
+    """Find (x, y) of a strong corner on the foreground: away from its outline, the one nearest to its middle."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     margin = max(3, min(mask.shape) // 32)
     inner = cv2.erode(np.pad(mask.astype(np.uint8), 1), np.ones((margin, margin), np.uint8), borderValue=0)[1:-1, 1:-1]
@@ -137,7 +130,7 @@ def strong_corner(
 
 
 def point_of(text: str | None, scene: Scene, image_id: str) -> tuple[float, float]:
-    """The pixel that is meant: `"x, y"`, or a corner of the foreground where nothing is said.
+    """Return the pixel that is meant: `"x, y"`, or a corner of the foreground where nothing is said.
 
     Raises:
         DatasetError: it is not in the image.
@@ -152,13 +145,18 @@ def point_of(text: str | None, scene: Scene, image_id: str) -> tuple[float, floa
     return x, y
 
 
+def _cameras(scene: Scene, here: str, there: str) -> list[np.ndarray]:
+    """Read K and w2c of both views."""
+    return [np.asarray(read(name)) for name in (here, there) for read in (scene.K, scene.w2c)]
+
+
 class _Features(NamedTuple):
     xy: Float[np.ndarray, "feature 2"]
     descriptors: Float[np.ndarray, "feature 128"]
 
 
 def _features(scene: Scene, image_id: str) -> _Features:
-    """SIFT features on the foreground, in pixels of the image as it is."""
+    """Find SIFT features on the foreground, in pixels of the image as it is."""
     image, mask = scene.image(image_id), scene.mask(image_id)
     enlarged = max(1.0, WORKING_SIDE / min(image.shape[:2]))
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
@@ -173,18 +171,10 @@ def _features(scene: Scene, image_id: str) -> _Features:
 
 
 def _matched(here: _Features, there: _Features) -> tuple[Float[np.ndarray, "match 2"], Float[np.ndarray, "match 2"]]:
-    """Pixels of features that are each other's best match, clearly better than the second best."""
+    """Pair the pixels of features that are each other's best match, clearly better than the second best."""
+    from skimage.feature import match_descriptors
+
     if min(len(here.xy), len(there.xy)) < 2:
         return np.zeros((0, 2)), np.zeros((0, 2))
-    forth, back = (
-        cv2.BFMatcher().knnMatch(a.descriptors.astype(np.float32), b.descriptors.astype(np.float32), k=2)
-        for a, b in [(here, there), (there, here)]
-    )
-    best_back = {best.queryIdx: best.trainIdx for best, _ in back}
-    kept = [
-        (best.queryIdx, best.trainIdx)
-        for best, second in forth
-        if best.distance < LARGEST_RATIO * second.distance and best_back.get(best.trainIdx) == best.queryIdx
-    ]
-    rows = np.array(kept, int).reshape(-1, 2)
-    return here.xy[rows[:, 0]], there.xy[rows[:, 1]]
+    pairs = match_descriptors(here.descriptors, there.descriptors, max_ratio=LARGEST_RATIO)
+    return here.xy[pairs[:, 0]], there.xy[pairs[:, 1]]

@@ -1,4 +1,4 @@
-"""Trainings as notebooks see them: a process of its own, which a cell starts or finds, and follows."""
+"""Training from a cell: in a process of its own, which the cell starts or finds, and follows."""
 
 import time
 from collections.abc import Callable
@@ -6,21 +6,28 @@ from collections.abc import Callable
 import ipywidgets
 from IPython.display import display
 
+from maskrf_core.model.masking.strategies import check_other_process_has
+from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
-from maskrf_core.runs.lock import is_owned
+from maskrf_core.runs.status import is_owned
 from maskrf_core.support.paths import display_path
 from maskrf_core.support.progress import Progress, someone_watches
+from maskrf_core.training.process.protocol import signals_heard
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done, steps_done
-from maskrf_core.workbook.figures import plots, png_of
+from maskrf_core.workbook.figures import png_of
+from maskrf_core.workbook.figures.plots import loss_curves
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_PLOTS = 5.0
 SECONDS_TO_SAVE = 600.0
 
 
-def train(run: Run) -> None:
+def train(run: Run, *, here: bool = False) -> Renderer | None:
     """Train what is left of a run in a process of its own, and follow it to its end.
+
+    `here` trains in this process instead, and returns the renderer: for short experiments with what a notebook's own
+    cells define. Interrupting the cell then saves and stops; the training ends with the kernel.
 
     If a process is training the run already, that one is followed: closing a notebook and running its cells again takes
     up where it is. Interrupting the cell leaves the process running in an open notebook, with a button to stop it;
@@ -29,7 +36,11 @@ def train(run: Run) -> None:
     Raises:
         TrainingStopped: it was asked to stop, and has saved.
         RunError: it failed; with the reason and its last lines.
+        SettingsError: its masking strategy is a function of this notebook, and it is not to be trained `here`.
     """
+    if here:
+        return _trained_here(run)
+    check_other_process_has(run.config.masking)
     if not is_owned(run.folder) and is_done(run):
         print(f"{run.folder.name}: all {steps_done(run)} steps were done before", flush=True)
     while is_owned(run.folder) or not is_done(run):  # one that is found may have begun when fewer steps were asked for
@@ -39,13 +50,21 @@ def train(run: Run) -> None:
         try:
             follow(process)
         except KeyboardInterrupt:
-            _interrupted(process)
+            leave_the_choice(display_path(run.folder), process.ask_to_stop, process.runs)
             raise
         process.check_end()
+    return None
+
+
+def _trained_here(run: Run) -> Renderer:
+    from maskrf_core.training.trainer import fit  # before signals are heard: pycolmap's log takes SIGTERM for itself
+
+    with signals_heard():
+        return fit(run)
 
 
 def follow(process: TrainingProcess) -> None:
-    """Show how it goes until it ends: bar and plot if someone watches, else the lines that it prints."""
+    """Show the process until it ends: bar and plot if someone watches, else the lines that it prints."""
     show = _Watched(process.run) if someone_watches() else _Lines()
     try:
         while process.runs():
@@ -57,7 +76,7 @@ def follow(process: TrainingProcess) -> None:
 
 
 class _Lines:
-    """What the process prints, as it comes."""
+    """The lines that the process prints, as they come."""
 
     def update(self, process: TrainingProcess) -> None:
         text = process.new_text()
@@ -92,27 +111,28 @@ class _Watched:
         metrics = self._run.metrics()
         if (metrics["phase"] == "train").sum() > 1 and len(metrics) != self._rows:
             self._rows = len(metrics)
-            self._plot.value = png_of(plots.loss_curves(metrics))
+            self._plot.value = png_of(loss_curves(metrics))
 
     def close(self) -> None:
         self._draw()
         self._bar.close()
 
 
-def _interrupted(process: TrainingProcess) -> None:
-    """Leave the choice to who watches; nobody else could make it."""
-    folder = display_path(process.run.folder)
-    if not someone_watches():
-        process.ask_to_stop()
-        print(f"{folder}: asked to save and stop", flush=True)
-        process.wait(SECONDS_TO_SAVE)
+def leave_the_choice(what: str, ask_to_stop: Callable[[], None], saves: Callable[[], bool]) -> None:
+    """After an interrupt, offer a button to who watches; where nobody does, ask to stop and wait while it `saves`."""
+    if someone_watches():
+        print(f"{what}: training goes on. Run this cell again to follow it, or stop it:", flush=True)
+        display(stop_button(ask_to_stop))
         return
-    print(f"{folder} is still being trained. Run this cell again to follow it, or stop it:", flush=True)
-    display(stop_button(process.ask_to_stop))
+    ask_to_stop()
+    print(f"{what}: asked to save and stop", flush=True)
+    until = time.monotonic() + SECONDS_TO_SAVE
+    while saves() and time.monotonic() < until:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def stop_button(stop: Callable[[], None]) -> ipywidgets.Button:
-    """A button that has a training save and stop."""
+    """Make a button that has a training save and stop."""
     button = ipywidgets.Button(description="save and stop", icon="stop")
 
     def pressed(_) -> None:

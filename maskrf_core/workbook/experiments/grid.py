@@ -2,26 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from maskrf_core.runs import Run
-from maskrf_core.runs.cost import MERGED, cost
-from maskrf_core.runs.initial_weights import hold_to_weights
 from maskrf_core.runs.log import latest
+from maskrf_core.runs.provenance import MERGED, cost
+from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.settings.config import Config
-from maskrf_core.settings.sections import MaskingSettings
 from maskrf_core.training.preflight import check_masking
 from maskrf_core.training.saved_states import is_done, steps_done
-from maskrf_core.workbook.experiments.experiments import checked_start
-from maskrf_core.workbook.parameters.grid_parameters import OF_MASKING, AblationParameters, varied_in
-from maskrf_core.workbook.parameters.notebook_parameters import folder_name
-
-USUAL_STRATEGY = MaskingSettings().strategy
-NONE = "none"
-"""Strategy of a point that masks nothing."""
+from maskrf_core.workbook.experiments.grid_statistics import NONE
+from maskrf_core.workbook.experiments.trainings import checked_start
+from maskrf_core.workbook.parameters import AblationParameters
+from maskrf_core.workbook.parameters.notebook_parameters import USUAL_STRATEGY, folder_name
+from maskrf_core.workbook.parameters.parameters_by_notebook import varied_in
 
 
 @dataclass(frozen=True)
@@ -34,61 +32,63 @@ class GridPoint:
     varied: dict[str, Any]
     """Dotted name → value of the settings that are varied; without masking's where nothing is masked."""
     folder: Path
-    configs: tuple[Config, Config]
-    """Of pretraining and finetuning."""
+    configs: tuple[Config, Config]  # of pretraining and finetuning
 
     @property
     def pretrained(self) -> Run:
-        """The run with masks."""
+        """Return the run with masks."""
         return Run(self.folder / "pretrain")
 
     @property
     def finetuned(self) -> Run:
-        """The run after it."""
+        """Return the run after it."""
         return Run(self.folder / "finetune")
 
     @property
     def runs(self) -> tuple[Run, Run]:
-        """Both, in the order that they are trained in."""
+        """Return both, in the order that they are trained in."""
         return self.pretrained, self.finetuned
 
     @property
     def steps(self) -> tuple[int, int]:
-        """Of pretraining and finetuning, asked for."""
+        """Return the steps of pretraining and finetuning that are asked for."""
         return tuple(config.training.steps for config in self.configs)
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Spell the point for people."""
         strategy = [] if self.strategy in (NONE, USUAL_STRATEGY) else [self.strategy]
         varied = [f"{name}={value}" for name, value in self.varied.items()]
         return ", ".join([f"ratio {self.mask_ratio:g}", *strategy, f"seed {self.seed}", *varied])
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """Return the point as columns of a table."""
+        return {"mask_ratio": self.mask_ratio, "strategy": self.strategy, "seed": self.seed, **self.varied}
+
     def done(self) -> tuple[int, int]:
-        """Steps that are done of both."""
+        """Count the steps of both that are done."""
         return tuple(steps_done(run) if run.config_path.is_file() else 0 for run in self.runs)
 
     def is_finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Say whether nothing is left to do."""
         enough = all(done >= asked for done, asked in zip(self.done(), self.steps, strict=True))
         return enough and all(is_done(run) for run in self.runs)
 
 
 def plan(parameters: AblationParameters) -> list[GridPoint]:
-    """Every point of the grid, in the order of seeds, varied settings, ratios and strategies; nothing is written.
+    """List every point of the grid, in the order of seeds, varied settings, ratios and strategies; write nothing.
 
     Where nothing is masked, neither the strategy nor any other setting of masking matters: these share a point.
 
     Raises:
         SettingsError: one of the ratios would mask nothing, though it is not 0.
     """
+    every = product(parameters.seed_list, parameters.combinations, parameters.ratios, parameters.strategy_list)
     points = {}
-    for seed in parameters.seed_list:
-        for varied in parameters.combinations:
-            for ratio in parameters.ratios:
-                for strategy in parameters.strategy_list:
-                    point = _point(parameters, ratio, strategy, seed, varied)
-                    points.setdefault(point.folder, point)
+    for seed, varied, ratio, strategy in every:
+        point = _point(parameters, ratio, strategy, seed, varied)
+        points.setdefault(point.folder, point)
     for point in points.values():  # all of them, before the first is trained
         check_masking(point.configs[0])
     return list(points.values())
@@ -110,13 +110,13 @@ def begin(points: Sequence[GridPoint]) -> None:
 
 
 def grid_steps(parameters: AblationParameters) -> tuple[int, int]:
-    """Steps of pretraining and of finetuning of one grid point: what is asked for, or a quarter of the preset's."""
+    """Return the steps of pretraining and of finetuning of a point: as asked for, or a quarter of the preset's."""
     asked = {"pretrain": parameters.pretrain_steps, "finetune": parameters.finetune_steps}
     return tuple(steps or max(1, parameters.config(stage).training.steps // 4) for stage, steps in asked.items())
 
 
 def overview(points: Sequence[GridPoint]) -> pd.DataFrame:
-    """One row a point: what it is, and how many of its steps are done."""
+    """Tabulate a row a point: what it is, and how many of its steps are done."""
     rows = []
     for point in points:
         done = point.done()
@@ -125,36 +125,40 @@ def overview(points: Sequence[GridPoint]) -> pd.DataFrame:
             for stage, ours, asked in zip(("pretraining", "finetuning"), done, point.steps, strict=True)
         }
         state = "finished" if done >= point.steps else "begun" if any(done) else "to do"
-        rows.append(_described(point) | steps | {"state": state})
+        rows.append(point.described | steps | {"state": state})
     return pd.DataFrame(rows)
 
 
 def scores(points: Sequence[GridPoint]) -> pd.DataFrame:
-    """Of every point: fine PSNR and SSIM at its end on its VALIDATION scenes (test scenes choose nothing), its steps
-    of both stages, and the cost of both."""
+    """Tabulate fine PSNR and SSIM of every point at its end on its VALIDATION scenes (test scenes choose nothing), its
+    steps of both stages, and the cost of both; unknown where that of one stage is."""
+
+    def merged(known: list[float | None], merge: Callable) -> float | None:
+        return None if None in known else merge(known)
+
     rows = []
     for point in points:
         metrics = point.finetuned.metrics()
-        row = _described(point) | {"steps": sum(run.config.training.steps for run in point.runs)}
+        row = point.described | {"steps": sum(run.config.training.steps for run in point.runs)}
         row |= {name: latest(metrics, "validation", f"fine_{name}") for name in ("psnr", "ssim")}
         costs = [cost(run.folder) for run in point.runs]
-        rows.append(row | {name: _merged([one[name] for one in costs], merge) for name, merge in MERGED.items()})
+        rows.append(row | {name: merged([one[name] for one in costs], merge) for name, merge in MERGED.items()})
     return pd.DataFrame(rows)
 
 
 def _point(parameters: AblationParameters, ratio: float, strategy: str, seed: int, varied: dict[str, Any]) -> GridPoint:
-    """A point; masking is left out of it where nothing is masked."""
+    """Make a point; masking is left out of it where nothing is masked."""
     pretraining = _pretraining(parameters, ratio, strategy, seed, varied)
     if not pretraining.masking.masks:
-        strategy, varied = NONE, {name: value for name, value in varied.items() if not name.startswith(OF_MASKING)}
+        strategy, varied = NONE, varied_in("finetune", varied)
         pretraining = _pretraining(parameters, ratio, USUAL_STRATEGY, seed, varied)
     of_strategy = [] if strategy in (NONE, USUAL_STRATEGY) else [f"strategy={strategy}"]
-    steps = "+".join(map(str, grid_steps(parameters)))
+    steps = grid_steps(parameters)
     values = [",".join(f"{name}={value}" for name, value in varied.items())] if varied else []
-    parts = [f"ratio={ratio:g}", *of_strategy, f"seed={seed}", f"steps={steps}", *values]
+    parts = [f"ratio={ratio:g}", *of_strategy, f"seed={seed}", f"steps={steps[0]}+{steps[1]}", *values]
     folder = parameters.run_folder("ratios") / folder_name(parts)
     asked = {
-        "training.steps": grid_steps(parameters)[1],
+        "training.steps": steps[1],
         "training.seed": seed,
         "training.initial_weights": str(Run(folder / "pretrain").last_checkpoint),
         **varied_in("finetune", varied),
@@ -165,7 +169,7 @@ def _point(parameters: AblationParameters, ratio: float, strategy: str, seed: in
 def _pretraining(
     parameters: AblationParameters, ratio: float, strategy: str, seed: int, varied: dict[str, Any]
 ) -> Config:
-    """Shorter than the preset, so the alignment loss begins and warms up sooner by as much."""
+    """Load a config shorter than the preset's, so the alignment loss begins and warms up sooner by as much."""
     preset, steps = parameters.config("pretrain"), grid_steps(parameters)[0]
     share = min(1.0, steps / preset.training.steps)
     asked = {
@@ -177,13 +181,3 @@ def _pretraining(
         "training.seed": seed,
     }
     return parameters.config("pretrain", asked | varied)
-
-
-def _described(point: GridPoint) -> dict[str, Any]:
-    """What a point is, as columns of a table."""
-    return {"mask_ratio": point.mask_ratio, "strategy": point.strategy, "seed": point.seed, **point.varied}
-
-
-def _merged(known: Sequence[float | None], merge: Callable) -> float | None:
-    """Of both stages; unknown where one is."""
-    return None if None in known else merge(known)

@@ -8,12 +8,11 @@ from jaxtyping import Bool, Float
 
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.batches.training_views import draw_from_scene
-from maskrf_core.model.masking.strategies import STRATEGIES, draw_mask_ratio, masked_count
+from maskrf_core.model.masking.strategies import STRATEGIES, draw_mask_ratio, masked_count, unit_of
 from maskrf_core.settings.config import Config
-from maskrf_core.settings.sections import MaskStrategy
 from maskrf_core.support.paths import cache_folder
-from maskrf_core.training.first_weights import initial_renderer
 from maskrf_core.training.preflight import training_inputs
+from maskrf_core.training.saved_states import initial_renderer
 
 
 class RayMask(NamedTuple):
@@ -25,7 +24,7 @@ class RayMask(NamedTuple):
 
 
 def mask_of_one_ray(config: Config, ray: int = 0) -> RayMask:
-    """What a training step masks on a ray of its first scene; the weights it begins with place the samples."""
+    """Draw what a training step masks on a ray of its first scene; the weights it begins with place the samples."""
     inputs = training_inputs(config)
     mixture = Mixture(config.data, cache_folder(config.data.data_root), inputs=inputs)
     views = mixture.first_scenes()[0]
@@ -43,7 +42,7 @@ def mask_of_one_ray(config: Config, ray: int = 0) -> RayMask:
 
 
 def masks_of_strategies(config: Config, ray: int = 0) -> dict[str, RayMask]:
-    """What each strategy would mask on the same ray, by name."""
+    """Draw what each strategy would mask on the same ray, by name."""
     return {
         strategy: mask_of_one_ray(
             config.model_copy(update={"masking": config.masking.model_copy(update={"strategy": strategy})}), ray
@@ -52,8 +51,12 @@ def masks_of_strategies(config: Config, ray: int = 0) -> dict[str, RayMask]:
     }
 
 
-def has_its_share(ray: RayMask, strategy: MaskStrategy) -> bool:
-    """Whether as many samples (of `view`: views) of the ray are masked as the ratio asks for."""
+def has_its_share(ray: RayMask, strategy: str) -> bool:
+    """Tell whether as many samples (or views: as the strategy says) of the ray are masked as the ratio asks for.
+
+    Of a strategy that does not say what it counts: whether anything is masked.
+    """
     views, samples = ray.mask.shape
-    found = ray.mask.any(axis=1 if strategy == "view" else 0).sum()
-    return bool(found == masked_count(strategy, views, samples, ray.ratio))
+    expected = masked_count(strategy, views, samples, ray.ratio)
+    found = ray.mask.any(axis=1 if unit_of(strategy) == "view" else 0).sum()
+    return bool(found > 0 if expected is None else found == expected)

@@ -1,74 +1,44 @@
-"""What `make bench` measured, read again: ratios, speeds beside the ceiling, growth; as tables and as plain numbers."""
+"""What `make bench` measured, read again, or a small measurement made here; as tables and as plain numbers."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+import torch
+from pydantic import ValidationError
 
+from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.batches.scene_views import SceneViews
+from maskrf_core.datasets.scene import open_scene
+from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import resolve_device
+from maskrf_core.settings.config import Config
 from maskrf_core.settings.readable_errors import readable
+from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import RunError
-from maskrf_core.workbook.experiments.small_measurement import small_measurement
-from maskrf_core.workbook.parameters.parameters import PerformanceParameters
+from maskrf_core.support.paths import display_path
+from maskrf_core.workbook.experiments.measurements import (
+    Arithmetic,
+    Comparison,
+    Growth,
+    Measurement,
+    in_turn,
+    made_here,
+    matrix_products,
+    operations_of,
+)
+from maskrf_core.workbook.parameters import PerformanceParameters
 
-
-class Numbers(BaseModel):
-    """Base of what is read; whatever else a benchmark says of itself is left aside."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Spread(Numbers):
-    """Several measurements of the same."""
-
-    median: FiniteFloat
-    all: list[FiniteFloat] = Field(min_length=1)
-
-    def __str__(self) -> str:
-        return f"{self.median:.3g} ({min(self.all):.3g} to {max(self.all):.3g})"
-
-
-class Comparison(Numbers):
-    """As `measuring.comparison` makes it."""
-
-    unit: str
-    here: Spread
-    straightforward: Spread
-    ratio: Spread
-
-
-class Arithmetic(Numbers):
-    """As `measuring.arithmetic` makes it."""
-
-    precision: str
-    gflop_per_second: Spread
-    ceiling: Spread
-    fraction: Spread
-
-
-class Growth(Numbers):
-    """As `measuring.growth` makes it: seconds by how many times as large a quantity is."""
-
-    seconds: dict[int, Spread] = Field(min_length=2)
-    exponent: FiniteFloat
-
-
-class Measurement(Numbers):
-    """What one benchmark said, when and where."""
-
-    name: str
-    machine: str
-    date: str
-    comparisons: dict[str, Comparison] = {}
-    arithmetic: dict[str, Arithmetic] = {}
-    growth: dict[str, Growth] = {}
+SCENE, MOST_RAYS, FACTORS, CHUNKS = "demo/test_00", 128, (1, 2, 4), 4
+MATRIX_SIDE = 1024  # for 2 GFLOP, a few hundredths of a second
 
 
 def measurements_of(parameters: PerformanceParameters) -> list[Measurement]:
-    """Those in the notebook's folder; where there are none and none were asked for, a small one, made here and now.
+    """Read those in the notebook's folder; where there are none and none were asked for, make a small one now.
 
     Raises:
         RunError: as `read_measurements`, or a folder was asked for in which nothing is compared.
@@ -81,13 +51,12 @@ def measurements_of(parameters: PerformanceParameters) -> list[Measurement]:
         print(f"{len(found)} measurements of `make bench` in {display_path(folder)}")
         return found
     print("No measurements of `make bench` are at hand: this is a small one, made here and now.")
-    device = resolve_device(parameters.device)
-    config = parameters.config("finetune")
-    return [Measurement.model_validate(small_measurement(config, parameters.repeats, device=device))]
+    config, device = parameters.config("finetune"), resolve_device(parameters.device)
+    return [small_measurement(config, parameters.repeats, device=device)]
 
 
 def read_measurements(folder: Path) -> list[Measurement]:
-    """Every JSON file of a folder, in the order of their names.
+    """Read every JSON file of a folder, in the order of their names.
 
     Raises:
         RunError: one cannot be read, is no JSON, or not what a benchmark leaves.
@@ -96,6 +65,7 @@ def read_measurements(folder: Path) -> list[Measurement]:
 
 
 def _read(path: Path) -> Measurement:
+    """Read one file, or refuse it with the remedy."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict):
@@ -112,42 +82,43 @@ def _read(path: Path) -> Measurement:
 
 
 def parts(measurements: Iterable[Measurement], kind: str) -> dict[str, Any]:
-    """All `comparisons` or `arithmetic` by their titles."""
+    """Gather all `comparisons` or `arithmetic` by their titles."""
     return {title: part for each in measurements for title, part in getattr(each, kind).items()}
 
 
 def grown(measurements: Iterable[Measurement]) -> dict[str, dict[str, Growth]]:
-    """What was grown → quantity → growth."""
+    """Gather what was grown → quantity → growth."""
     return {each.name.removeprefix("growth_"): each.growth for each in measurements if each.growth}
 
 
 def comparisons_table(measurements: Sequence[Measurement]) -> pd.DataFrame:
-    """One row a comparison: medians with the smallest and largest, and where and when."""
-    columns = ["here", "straightforward", "ratio", "runs", "machine", "date"]
-    rows = {
-        title: [
-            f"{part.here} {part.unit}",
-            f"{part.straightforward} {part.unit}",
-            str(part.ratio),
-            len(part.ratio.all),
-            each.machine,
-            each.date,
-        ]
+    """Tabulate a row a comparison: medians with the smallest and largest, and where and when."""
+    rows = [
+        {
+            "what": title,
+            "here": f"{part.here} {part.unit}",
+            "straightforward": f"{part.straightforward} {part.unit}",
+            "ratio": str(part.ratio),
+            "runs": len(part.ratio.all),
+            "machine": each.machine,
+            "date": each.date,
+        }
         for each in measurements
         for title, part in each.comparisons.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("what")
+    ]
+    columns = ["what", "here", "straightforward", "ratio", "runs", "machine", "date"]
+    return pd.DataFrame(rows, columns=columns).set_index("what")
 
 
 def fractions(measurements: Iterable[Measurement]) -> pd.Series:
-    """The median fraction of the ceiling, by title."""
+    """Tabulate the median fraction of the ceiling, by title."""
     found = {title: part.fraction.median for title, part in parts(measurements, "arithmetic").items()}
     return pd.Series(found, dtype=float)
 
 
 def exponents(measurements: Iterable[Measurement]) -> pd.DataFrame:
-    """The exponent of each quantity (row) of what was grown (column)."""
-    found: Mapping[str, Mapping[str, float]] = {
+    """Tabulate the exponent of each quantity (row) of what was grown (column)."""
+    found = {
         name: {quantity: growth.exponent for quantity, growth in each.items()}
         for name, each in grown(measurements).items()
     }
@@ -155,13 +126,68 @@ def exponents(measurements: Iterable[Measurement]) -> pd.DataFrame:
 
 
 def plain(measurements: Sequence[Measurement]) -> dict[str, Any]:
-    """The medians, to be recorded."""
+    """Return the medians, to be recorded."""
     return {
         "measured": {each.name: {"machine": each.machine, "date": each.date} for each in measurements},
         "ratios": {title: part.ratio.median for title, part in parts(measurements, "comparisons").items()},
         "fractions_of_the_ceiling": fractions(measurements).to_dict(),
-        "exponents": {
-            name: {quantity: growth.exponent for quantity, growth in each.items()}
-            for name, each in grown(measurements).items()
-        },
+        "exponents": {name: column.dropna().to_dict() for name, column in exponents(measurements).items()},
     }
+
+
+def small_measurement(config: Config, repeats: int, *, device: torch.device) -> Measurement:
+    """Measure rendering at the config's sizes with random weights, with about a hundred rays of a demo scene."""
+    torch.manual_seed(0)
+    count, views = min(config.data.rays, MOST_RAYS), config.data.working_views
+    renders = {factor: _renderer(_with_samples(config.model, factor), views, device) for factor in FACTORS}
+    cases = {
+        "once": partial(renders[1], count, chunks=CHUNKS),
+        "anew": partial(renders[1], count, chunks=CHUNKS, encode_anew=True),
+        **{f"rays ×{factor}": partial(renders[1], count * factor) for factor in FACTORS},
+        **{f"samples ×{factor}": partial(render, count) for factor, render in renders.items()},
+    }
+    measured = in_turn(cases | matrix_products(MATRIX_SIDE, ["float32"], device), repeats)
+    gflop = operations_of(cases["rays ×1"]) / 1e9
+    title = f"views encoded once, not for each of {CHUNKS} chunks"
+    reached = Arithmetic.of(gflop, measured, "rays ×1", "float32", MATRIX_SIDE)
+    return Measurement(
+        name="small rendering",
+        **made_here(repeats),
+        comparisons={title: Comparison.of("s", measured["once"], measured["anew"])},
+        arithmetic={f"rendering {count} rays": reached},
+        growth={
+            quantity: Growth.of({factor: measured[f"{quantity} ×{factor}"] for factor in FACTORS})
+            for quantity in ("rays", "samples")
+        },
+    )
+
+
+def _renderer(settings: ModelSettings, working_views: int, device: torch.device) -> Callable:
+    """Make a function that renders so many rays, spread over a query of the demo scene.
+
+    In one chunk the views were encoded before; in several they are encoded first, or anew for each chunk.
+    """
+    renderer = Renderer(settings).to(device).eval()
+    scene_views = SceneViews(open_scene(SCENE))
+    references, queries = scene_views.scene.split("test")
+    batch = evaluation_batch(scene_views, queries[0], references, working_views, renderer.inputs).to(device)
+    rays = query_rays(batch)
+    encode = partial(renderer.encode, batch.references, batch.sources)
+    with torch.inference_mode():
+        encoded = encode()
+
+    def render(count: int, chunks: int = 1, *, encode_anew: bool = False) -> None:
+        every = torch.linspace(0, len(batch.pixels_xy) - 1, count).long()
+        with torch.inference_mode():
+            features = encoded if chunks == 1 else encode()
+            for number, directions in enumerate(rays.directions[every].chunk(chunks)):
+                if encode_anew and number:
+                    features = encode()
+                renderer.render_rays(features, rays._replace(directions=directions), mask_ratio=0.0, generator=None)
+
+    return render
+
+
+def _with_samples(settings: ModelSettings, factor: int) -> ModelSettings:
+    names = ("coarse_samples", "fine_samples")
+    return settings.model_copy(update={name: getattr(settings, name) * factor for name in names})

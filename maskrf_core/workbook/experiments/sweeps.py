@@ -5,20 +5,18 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from IPython.display import display
-
-from maskrf_core.runs.lock import is_owned
 from maskrf_core.runs.log import latest
+from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import MaskrfError, RunError
-from maskrf_core.support.progress import Progress, someone_watches
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped, asked_to_stop
+from maskrf_core.support.paths import display_path
+from maskrf_core.support.progress import Progress
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, asked_to_stop
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done
-from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, SECONDS_TO_SAVE, stop_button
+from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, leave_the_choice
 from maskrf_core.workbook.experiments.grid import GridPoint, begin
-from maskrf_core.workbook.parameters.grid_parameters import AblationParameters
+from maskrf_core.workbook.parameters import AblationParameters
 
 THREADS = "OMP_NUM_THREADS"
 
@@ -45,7 +43,7 @@ def train_grid(points: Sequence[GridPoint], parameters: AblationParameters) -> N
 
 
 def shared_threads(processes: int) -> dict[str, str]:
-    """The environment in which each of several trainings takes its share of this computer's processors.
+    """Return the environment in which each of several trainings takes its share of this computer's processors.
 
     How many threads there are changes rounding. So one training alone is left as it is, and so are several where
     OMP_NUM_THREADS is set already.
@@ -64,7 +62,7 @@ class Chain:
     process: TrainingProcess | None = None
 
     def goes_on(self) -> bool:
-        """Start what is next, as soon as what is before it has ended; false once all is done.
+        """Start what is next, as soon as what is before it has ended; return false once all is done.
 
         Raises:
             RunError, TrainingStopped: one of the trainings failed or was stopped.
@@ -73,14 +71,18 @@ class Chain:
             if self.process.runs():
                 return True
             self.process.check_end()
-        for run in self.point.runs:
-            if not is_done(run):
-                self.process = TrainingProcess.of(run, self.environment)
-                return True
-        return False
+        run = next((run for run in self.point.runs if not is_done(run)), None)
+        if run is not None:
+            self.process = TrainingProcess.of(run, self.environment)
+        return run is not None
+
+    def ask_to_stop(self) -> None:
+        """Have what runs save and end."""
+        if self.process is not None and self.process.runs():
+            self.process.ask_to_stop()
 
     def still_saves(self) -> bool:
-        """Whether what was asked to stop has not ended yet."""
+        """Say whether what was asked to stop has not ended yet."""
         if self.process is None:
             return False
         if self.process.runs():
@@ -94,15 +96,15 @@ class Sweep:
     """The trainings of a grid on this computer, at most `processes` of them at a time."""
 
     left: Sequence[GridPoint]
-    points: int
-    """Of the whole grid, those included that were finished before."""
+    points: int  # of the whole grid, those included that were finished before
     processes: int
     running: list[Chain] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> None:
-        """As `train_grid` says."""
+        """Train as `train_grid` says."""
         stop_file = self.left[0].folder.parent / "stop"
+        folder = display_path(stop_file.parent)
         stop_file.unlink(missing_ok=True)  # whoever starts a grid wants it to go on
         self._progress = Progress(self.points, self.points - len(self.left), stop_file.parent.name)
         waiting, environment, asked = deque(self.left), shared_threads(self.processes), None
@@ -116,21 +118,19 @@ class Sweep:
                 self.running = [chain for chain in self.running if self._goes_on(chain, asked)]
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:
-            self._interrupted()
+            leave_the_choice(folder, self._ask_to_stop, self._saves)
             raise
         finally:
             self._progress.close()
         if asked is not None:
             stop_file.unlink(missing_ok=True)
-            raise TrainingStopped(
-                f"{display_path(stop_file.parent)}: stopped by {asked.said}; all has been saved.", asked
-            )
+            raise TrainingStopped(f"{folder}: stopped by {asked.said}; all has been saved.", asked)
         if self.failures:
             listed = "\n".join(f"  {name}: {reason}" for name, reason in self.failures.items())
             raise RunError(f"{len(self.failures)} of {self.points} points failed; the others are done.\n{listed}")
 
     def _goes_on(self, chain: Chain, asked: ExitCode | None) -> bool:
-        """Whether a chain does; where it has ended, say how."""
+        """Say whether a chain does; where it has ended, print how."""
         if asked is not None:  # what comes next in it is not begun
             return chain.still_saves()
         try:
@@ -148,31 +148,21 @@ class Sweep:
 
     def _ask_to_stop(self) -> None:
         for chain in self.running:
-            if chain.process is not None and chain.process.runs():
-                chain.process.ask_to_stop()
+            chain.ask_to_stop()
 
-    def _interrupted(self) -> None:
-        """Leave the choice to who watches; nobody else could make it."""
-        if someone_watches():
-            print("The trainings that were begun go on. Run this cell again to follow them, or stop them:", flush=True)
-            display(stop_button(self._ask_to_stop))
-            return
-        self._ask_to_stop()
-        print(f"{len(self.running)} trainings were asked to save and stop", flush=True)
-        until = time.monotonic() + SECONDS_TO_SAVE
-        while any(chain.still_saves() for chain in self.running) and time.monotonic() < until:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+    def _saves(self) -> bool:
+        return any(chain.still_saves() for chain in self.running)
 
 
 def _train_on_slurm(points: Sequence[GridPoint], parameters: AblationParameters) -> None:
-    """One job a point, in one array; returns when all have ended."""
+    """Submit one job a point, in one array; return when all have ended."""
     from maskrf_core import slurm  # its library is needed for nothing else
 
     points = [point for point in points if not any(is_owned(run.folder) for run in point.runs)]
     if not points:
         print("all that is left is being trained already; run this again when it has ended", flush=True)
         return
-    chains: list[list[Path]] = [[run.folder for run in point.runs] for point in points]
+    chains = [[run.folder for run in point.runs] for point in points]
     jobs = slurm.submit_trainings(chains, slurm.parse_slurm(parameters.slurm), points[0].folder.parent / "slurm")
     print(f"{len(jobs)} jobs of Slurm: {', '.join(job.job_id for job in jobs)}", flush=True)
     slurm.wait(jobs)

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Tables for people: data sets, scenes, settings, and the metrics of methods."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -18,7 +18,7 @@ HEADINGS = {"psnr": "PSNR [dB] ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓"}
 
 
 def data_sets(reports: Sequence[DataSetReport]) -> pd.DataFrame:
-    """Which data sets are there and whether they are whole: one row each."""
+    """Tabulate which data sets are there and whether they are whole: one row each."""
     rows = []
     for report in reports:
         about = DATA_SETS[report.data_set]
@@ -40,7 +40,7 @@ def data_sets(reports: Sequence[DataSetReport]) -> pd.DataFrame:
 
 
 def remarks(reports: Sequence[DataSetReport]) -> str:
-    """The first bad file of every broken data set with what to do, and scenes that must not be trained on."""
+    """Name the first bad file of every broken data set with what to do, and scenes that must not be trained on."""
     lines = [f"{report.data_set}: {report.first_fault}" for report in reports if report.first_fault]
     for report in reports:
         if found := report.test_scenes_found:
@@ -52,35 +52,26 @@ def remarks(reports: Sequence[DataSetReport]) -> str:
 
 
 def where_to_get(reports: Sequence[DataSetReport]) -> Markdown:
-    """What is absent, incomplete or broken: what is needed of it and where it comes from."""
+    """Say of what is absent, incomplete or broken what is needed and where it comes from."""
     missing = [report.data_set for report in reports if report.state not in ("complete", "to prepare")]
     return Markdown(markdown_table(missing) if missing else "Everything is there.")
 
 
 def scenes(reports: Sequence[SceneReport]) -> pd.DataFrame:
-    """Scenes that were looked through: one row each, with the first thing that is wrong."""
-    rows = [
-        {
-            "scene": report.name,
-            "state": report.state,
-            "images": report.images,
-            "whole": report.looked_at,
-            "with depth": report.with_depth,
-            "fault": report.fault or "",
-        }
-        for report in reports
-    ]
-    return pd.DataFrame(rows, columns=["scene", "state", "images", "whole", "with depth", "fault"]).set_index("scene")
+    """Tabulate scenes that were looked through: one row each, with the first thing that is wrong."""
+    columns = ["scene", "state", "images", "whole", "with depth", "fault"]
+    rows = [(each.name, each.state, each.images, each.looked_at, each.with_depth, each.fault or "") for each in reports]
+    return pd.DataFrame(rows, columns=columns).set_index("scene")
 
 
 def or_text(table: pd.DataFrame, otherwise: str) -> HTML | Markdown:
-    """A table, or a text where it has no rows; long texts in it are not cut."""
+    """Show a table, or a text where it has no rows; long texts in it are not cut."""
     with pd.option_context("display.max_colwidth", None):
         return HTML(table.to_html()) if len(table) else Markdown(otherwise)
 
 
 def settings_shown(config: Config, names: Sequence[str]) -> pd.DataFrame:
-    """Some settings of a config, by dotted name, with what they mean."""
+    """Tabulate some settings of a config, by dotted name, with what they mean."""
     rows = []
     for name in names:
         section, _, field = name.partition(".")
@@ -91,39 +82,32 @@ def settings_shown(config: Config, names: Sequence[str]) -> pd.DataFrame:
 
 
 def summary_of(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean of the fine metrics over all views, one row a method in the order of appearance; NaN where there is none."""
-    columns = {f"fine_{name}": name for name in DECIMALS}
-    numbers = scores.rename(columns=columns)[["method", *DECIMALS]]
-    numbers = numbers.astype(dict.fromkeys(DECIMALS, float))
-    return numbers.groupby("method", sort=False).mean()
+    """Average the fine metrics over all views, one row a method in the order of appearance; NaN where there is none."""
+    numbers = scores.set_index("method")[[f"fine_{name}" for name in DECIMALS]].astype(float)
+    return numbers.set_axis(list(DECIMALS), axis=1).groupby("method", sort=False).mean()
 
 
 def formatted(summary: pd.DataFrame) -> pd.DataFrame:
-    """Each number with its decimals, `n/a` where there is none."""
+    """Write each number with its decimals, `n/a` where there is none."""
     shown = {
-        name: [f"{value:.{digits}f}" if np.isfinite(value) else "n/a" for value in summary[name]]
+        HEADINGS[name]: [f"{value:.{digits}f}" if np.isfinite(value) else "n/a" for value in summary[name]]
         for name, digits in DECIMALS.items()
         if name in summary
     }
-    return pd.DataFrame(shown, index=summary.index).rename(columns={name: HEADINGS[name] for name in shown})
+    return pd.DataFrame(shown, index=summary.index)
 
 
 def lpips_note() -> str:
-    """Why there is no LPIPS, or which one it is."""
+    """Say why there is no LPIPS, or which one it is."""
     reason = why_no_lpips()
     return "LPIPS: VGG backbone" if reason is None else fill(f"LPIPS n/a: {reason}", 100)
 
 
 def plain(summary: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """A summary as plain numbers to be recorded: method → metric → value or None."""
-    return {
-        str(method): {name: float(value) if np.isfinite(value) else None for name, value in row.items()}
-        for method, row in summary.iterrows()
-    }
+    """Return a summary as plain numbers to be recorded: method → metric → value or None."""
+    return summary.astype(object).where(np.isfinite(summary), None).to_dict("index")
 
 
 def from_plain(numbers: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """The inverse of `plain`."""
-    frame = pd.DataFrame.from_dict(numbers, orient="index").astype(float)
-    frame.index.name = "method"
-    return frame
+    """Invert `plain`."""
+    return pd.DataFrame.from_dict(numbers, orient="index").astype(float).rename_axis("method")

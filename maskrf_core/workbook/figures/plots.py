@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from maskrf_core.runs.log import AFTER_TERMS, BEFORE_TERMS
 from maskrf_core.workbook.figures import new_figure
 
-NO_LOSS_TERMS = ["step", "phase", "total", "learning_rate", "seconds_per_step"]  # what else is logged of a step
 LEGEND_ENTRIES, LABEL_WIDTH = 12, 34
 STEPS = "optimiser steps, pretraining included"
 Runs = Mapping[str, tuple[pd.DataFrame, int]]  # metrics of runs by name, and the steps before them
@@ -20,7 +20,7 @@ Runs = Mapping[str, tuple[pd.DataFrame, int]]  # metrics of runs by name, and th
 def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Figure:
     """Draw the raw loss terms of a run over its steps; `alignment_from` is where feature alignment begins to count."""
     rows = metrics[metrics["phase"] == "train"].set_index("step", drop=False)
-    terms = rows.drop(columns=NO_LOSS_TERMS, errors="ignore").dropna(axis="columns", how="all")
+    terms = rows.drop(columns=[*BEFORE_TERMS, *AFTER_TERMS], errors="ignore").dropna(axis="columns", how="all")
     first, last = rows["colour_fine"].iloc[[0, -1]]
     title = f"The fine colour loss goes from {first:.3f} to {last:.3f} in {rows.index[-1]} steps"
     figure = _curves({name.replace("_", " "): terms[name] for name in terms}, "step", "loss term, unweighted", title)

@@ -1,16 +1,15 @@
-"""What every notebook takes, and what follows from it: config, folders, weights.
-
-Nothing here imports torch, so that a notebook refuses a wrong parameter within a second.
-"""
+"""The parameters that every notebook takes, and what follows from them: configs, folders, weights."""
 
 import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from maskrf_core.checkpoints.published_files import (
     checkpoint_of_scene,
@@ -19,26 +18,74 @@ from maskrf_core.checkpoints.published_files import (
     published_files,
 )
 from maskrf_core.settings.config import SMOKE, Config, load_config, may_differ, parse_overrides
-from maskrf_core.settings.sections import (
-    Device,
-    Preset,
-    Seed,
-    Settings,
-    Stage,
-)
+from maskrf_core.settings.sections import Device, MaskingSettings, Preset, Seed, Settings, Stage
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import ROOT, display_path, resolve
-from maskrf_core.workbook.parameters.parameter_types import split_list
 
 RUNS_VARIABLE = "MASKRF_RUNS"
 """Environment variable: where run folders go while `runs_root` is left as it is; for tests and publishing."""
+USUAL_STRATEGY = MaskingSettings.model_fields["strategy"].default
 SET_BY_NOTEBOOKS = ("stage", "preset", "data.data_root", "training.initial_weights")
 NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")
 """Parameters that leave a run the same run: its name does not say them, nor those of `overrides` that `may_differ`."""
+LONGEST_NAME, LONGEST_BEGINNING = 120, 100
+"""Characters of a folder's name, and of its beginning where a digest stands for the rest."""
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """Split names that commas separate: `"a, b"` → `["a", "b"]`; None stays None."""
+    return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def list_of(kind: type, within: str, low: int, high: int) -> BeforeValidator:
+    """Make a validator of text that lists different numbers from `low` up to but not including `high`."""
+
+    def check(text: Any) -> Any:
+        if isinstance(text, int | float) and not isinstance(text, bool):
+            text = str(text)  # papermill turns `-p mask_ratios 0.5` into a number before the notebook sees it
+        try:
+            values = [kind(part) for part in split_list(text)] if isinstance(text, str) else []
+        except ValueError:
+            values = []
+        if not values or not all(low <= value < high for value in values) or len(set(values)) < len(values):
+            raise PydanticCustomError("listed", "{within}", {"within": f"different {within}, separated by commas"})
+        return text
+
+    return BeforeValidator(check)
+
+
+def _pixel(text: Any) -> Any:
+    """Let pass two numbers ≥ 0, separated by a comma."""
+    number = r"\s*\d+(\.\d+)?\s*"
+    if not (isinstance(text, str) and re.fullmatch(f"{number},{number}", text)):
+        raise PydanticCustomError("pixel", "two numbers ≥ 0, x and y, separated by a comma")
+    return text
+
+
+def _strategies(text: Any) -> Any:
+    """Let pass different names of strategies, or `module:function`."""
+    names = split_list(text) if isinstance(text, str) else []
+    known = [USUAL_STRATEGY]
+    if set(names) - set(known):
+        from maskrf_core.model.masking.strategies import STRATEGIES  # imports torch, which the usual one can do without
+
+        known = list(STRATEGIES)
+    unknown = [name for name in names if name not in known and ":" not in name]
+    if not names or unknown or len(set(names)) < len(names):
+        nearest = [match for name in unknown for match in get_close_matches(name, known, n=1)]
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        within = f"different ones of {', '.join(known)} or module:function, separated by commas{hint}"
+        raise PydanticCustomError("listed", "{within}", {"within": within})
+    return text
+
+
+PixelText = Annotated[str, BeforeValidator(_pixel)]
+StrategyList = Annotated[str, BeforeValidator(_strategies)]
+SceneList = Annotated[str, Field(pattern=r"\S", description="names of scenes, separated by commas")]
 
 
 class NotebookParameters(Settings):
-    """What every notebook takes."""
+    """The parameters that every notebook takes."""
 
     preset: Preset = "demo"
     data_root: str = Field("data", description="folder that holds the data sets")
@@ -65,16 +112,14 @@ class NotebookParameters(Settings):
         "num_nodes": "hardware.num_nodes",
     }
     """Parameter → the setting that it is."""
-    not_in_names: ClassVar[tuple[str, ...]] = ()
-    """Parameters of this notebook that have no part in a training."""
-    names_weights: ClassVar[str | None] = None
-    """Parameter that names a run folder or checkpoint."""
+    not_in_names: ClassVar[tuple[str, ...]] = ()  # parameters of this notebook that have no part in a training
+    names_weights: ClassVar[str | None] = None  # parameter that names a run folder or checkpoint
 
     def config(self, stage: Stage, asked: Mapping[str, Any] | None = None) -> Config:
-        """The config of a stage: preset, then these parameters, then `asked`, then `overrides`.
+        """Load the config of a stage: preset, then these parameters, then `asked`, then `overrides`.
 
         Raises:
-            SettingsError: an override is unknown, of a wrong type or out of range.
+            SettingsError: an override is unknown, of a wrong type, out of range, or the notebook's own to set.
         """
         values: dict[str, Any] = {"data.data_root": str(self.data_folder)}
         for name, setting in self.settings.items():
@@ -83,22 +128,14 @@ class NotebookParameters(Settings):
                 value = split_list(value)
             if stage == "pretrain" or name != "mask_ratio":
                 values[setting] = value
-        return load_config(stage, self.sizes, values | dict(asked or {}) | self._checked_overrides())
+        overrides = parse_overrides(self.overrides)
+        self._refuse_own(overrides, "overrides")
+        return load_config(stage, self.sizes, values | dict(asked or {}) | overrides)
 
     @property
     def sizes(self) -> Preset:
-        """The preset whose sizes count."""
+        """Return the preset whose sizes count."""
         return self.preset
-
-    def _checked_overrides(self) -> dict[str, Any]:
-        """`overrides`, none of which may be what the notebook sets itself.
-
-        Raises:
-            SettingsError: one is; the parameter to use is named.
-        """
-        overrides = parse_overrides(self.overrides)
-        self._refuse_own(overrides, "overrides")
-        return overrides
 
     def _refuse_own(self, settings: Iterable[str], asked_in: str) -> None:
         """Raise `SettingsError` if one of the settings, asked for in a parameter, is the notebook's to set."""
@@ -119,18 +156,18 @@ class NotebookParameters(Settings):
             self.config(stage)
 
     def overrides_of(self, section: str) -> str:
-        """Those of `overrides` that are of one section."""
+        """Return those of `overrides` that are of one section."""
         given = parse_overrides(self.overrides)
         return ", ".join(f"{name}={value}" for name, value in given.items() if name.startswith(f"{section}."))
 
     @property
     def data_folder(self) -> Path:
-        """Where the data sets are, whatever folder the notebook was started from."""
+        """Return the folder of the data sets, whatever folder the notebook was started from."""
         return resolve(self.data_root).resolve()
 
     @property
     def runs(self) -> Path:
-        """Where run folders go."""
+        """Return the folder of the run folders."""
         default = self.runs_root == NotebookParameters.model_fields["runs_root"].default
         if default and os.environ.get(RUNS_VARIABLE):
             return ROOT / os.environ[RUNS_VARIABLE]
@@ -138,7 +175,7 @@ class NotebookParameters(Settings):
         return runs / "smoke" if os.environ.get(SMOKE) else runs
 
     def run_folder(self, kind: str) -> Path:
-        """`<runs>/<preset>/<kind>`, followed by every parameter that makes it another run than by default."""
+        """Return `<runs>/<preset>/<kind>`, followed by every parameter that makes it another run than by default."""
         parts = [kind]
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
@@ -149,8 +186,8 @@ class NotebookParameters(Settings):
         return self.runs / self.preset / folder_name(parts)
 
     def weights_path(self, given: str) -> Path:
-        """The run folder or checkpoint file that is meant: below the run folders, any path, or a published checkpoint
-        below the data root. Of a folder of per-scene checkpoints, the one of the parameter `scene`.
+        """Find the run folder or checkpoint file that is meant: below the run folders, any path, or a published
+        checkpoint below the data root. Of a folder of per-scene checkpoints, the one of the parameter `scene`.
 
         Raises:
             SettingsError: there is none.
@@ -171,6 +208,8 @@ class NotebookParameters(Settings):
 
 
 def folder_name(parts: Iterable[str]) -> str:
-    """A name of at most 120 plain characters that says the parts; a digest stands for what is too long."""
+    """Join parts to a name of at most 120 plain characters; a digest stands for what is too long."""
     name = re.sub(r"[^\w.=,+-]+", "_", "-".join(parts))
-    return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_BEGINNING]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""Which names of a notebook are its parameters: those that its parameter cells assign.
+"""The names that a notebook's parameter cells assign, and the check of their values.
 
 papermill writes the values that were asked for into a cell of their own and only warns of a name the notebook does not
 know. So the cells as executed are read, not the namespace, which in JupyterLab soon holds much else.
@@ -7,66 +7,66 @@ know. So the cells as executed are read, not the namespace, which in JupyterLab 
 import ast
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
-INJECTED = "# Parameters"
-"""First line of the cell that papermill injects."""
+from pydantic import ValidationError
+
+from maskrf_core.settings.readable_errors import readable
+from maskrf_core.support.errors import SettingsError
+from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
+
+INJECTED = "# Parameters"  # first line of the cell that papermill injects
+Parameters = TypeVar("Parameters", bound=NotebookParameters)
+
+
+def check_parameters(model: type[Parameters], namespace: Mapping[str, Any]) -> Parameters:
+    """Return the notebook's parameters, from `globals()`, all of them checked.
+
+    Raises:
+        SettingsError: one line for each that is unknown (with the nearest name), of a wrong type or out of range.
+    """
+    fields = model.model_fields
+    names = parameter_names(namespace, fields)
+    values = {name: namespace[name] for name in [*names, *fields] if name in namespace}
+    try:
+        parameters = model.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(readable(error, model, noun="parameter")) from None
+    parameters.check_settings()
+    if model.names_weights and getattr(parameters, model.names_weights):
+        parameters.weights_path(getattr(parameters, model.names_weights))
+    return parameters
 
 
 def parameter_names(namespace: Mapping[str, Any], known: Collection[str]) -> list[str]:
-    """Names assigned by the parameter cells that were executed last, in order.
+    """List the names assigned by the parameter cells that were executed last, in order.
 
     Outside of IPython there are no cells: then every public name of a plain value counts.
     """
     cells = namespace.get("In")
     if not cells:
-        return [name for name, value in namespace.items() if not name.startswith("_") and _is_plain(value)]
+        plain = (bool, int, float, str, type(None))
+        return [name for name, value in namespace.items() if not name.startswith("_") and isinstance(value, plain)]
     names: list[str] = []
     for source in reversed(cells):
-        found = assigned_by_parameter_cell(source, known)
-        if found:
+        found = literal_assignments(source)
+        # A cell `x = 3`, tried out in passing, is none: papermill injected it, or a name is known or nearly so.
+        meant = source.lstrip().startswith(INJECTED) or any(get_close_matches(name, known, n=1) for name in found)
+        if found and meant:
             names = found + names
         elif names:  # what lies further back was executed before, and replaced since
             break
     return list(dict.fromkeys(names))
 
 
-def assigned_by_parameter_cell(source: str, known: Collection[str]) -> list[str]:
-    """The names that a cell assigns if it is a parameter cell, else none.
-
-    A parameter cell assigns literals and does nothing else; and papermill injected it, or one of its names is known or
-    nearly so. (A cell `x = 3`, tried out in passing, is not one.)
-    """
-    names = literal_assignments(source)
-    meant = source.lstrip().startswith(INJECTED) or any(get_close_matches(name, known, n=1) for name in names)
-    return names if meant else []
-
-
 def literal_assignments(source: str) -> list[str]:
-    """The names that a cell assigns if all its statements assign literals to names, else none."""
-    try:
-        statements = ast.parse(source).body
-    except SyntaxError:  # a cell with a magic, for one
-        return []
+    """List the names that a cell assigns if all its statements assign literals to names; else none."""
     names = []
-    for statement in statements:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-        value = getattr(statement, "value", None)
-        if not all(isinstance(target, ast.Name) for target in targets) or not _is_literal(value):
-            return []
-        names += [target.id for target in targets]
-    return names
-
-
-def _is_literal(value: ast.expr | None) -> bool:
-    if value is None:
-        return False
     try:
-        ast.literal_eval(value)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+        for statement in ast.parse(source).body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            ast.literal_eval(statement.value)
+            names += [target.id for target in targets]
+    except (SyntaxError, AttributeError, TypeError, ValueError):  # a magic, no assignment, no name or no literal
+        return []
+    return names

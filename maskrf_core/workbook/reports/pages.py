@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from maskrf_core import runs
-from maskrf_core.runs.found import CONFIG_FILE, folders_below
+from maskrf_core.runs.run import CONFIG_FILE, folders_below
 from maskrf_core.settings.config import load_config, read_config
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import MaskrfError

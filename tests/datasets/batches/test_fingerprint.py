@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from maskrf_core.datasets import scene as scene_module
 from maskrf_core.datasets.batches.fingerprint import changed, fingerprints, scene_fingerprint
 from maskrf_core.settings.config import load_config
 from maskrf_core.training.preflight import open_checked_scenes
-from tests.datasets.memory_scene import MemoryScene, folder_layouts, make_scenes
+from tests.datasets.memory_scene import MemoryScene, make_scenes, use_folders
 
 
 def moved(scene, part, change):
@@ -54,7 +53,7 @@ def mixture_of(data_root, *train_scenes):
 
 
 def test_whole_data_sets_are_known_by_their_names_and_first_scene(tmp_path, monkeypatch):
-    monkeypatch.setattr(scene_module, "LAYOUTS", scene_module.LAYOUTS | folder_layouts())
+    use_folders(monkeypatch)
     make_scenes(tmp_path, "gso/cup", "gso/mug", "space/hall")
     before = fingerprints(*mixture_of(tmp_path, "gso", "space/hall"))
     validated = load_config("pretrain", "demo").data.validation_scenes

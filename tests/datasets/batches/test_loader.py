@@ -15,20 +15,19 @@ import psutil
 import pytest
 import torch
 
-from maskrf_core.datasets import scene as scene_module
 from maskrf_core.datasets.batches.batch import ModelInputs
 from maskrf_core.datasets.batches.loader import _as_bytes, _Packed, training_batches
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError, RunError
 from maskrf_core.support.paths import ROOT
-from tests.datasets.memory_scene import folder_layouts, make_scenes
+from tests.datasets.memory_scene import make_scenes, use_folders
 
 
 @pytest.fixture
 def mixture(tmp_path, monkeypatch):
     """Two data sets with every augmentation, and a demo scene."""
-    monkeypatch.setattr(scene_module, "LAYOUTS", scene_module.LAYOUTS | folder_layouts())
+    use_folders(monkeypatch)
     make_scenes(tmp_path, "gso/cup", "gso/pan", "space/hall")
     names = ["gso", "space", "demo/train_00"]
     weights = dict.fromkeys(["gso", "space", "demo"], 1.0)

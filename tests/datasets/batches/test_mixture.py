@@ -4,19 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets import scene as scene_module
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.batches.training_views import draw_from_scene
-from maskrf_core.datasets.places import HELD_OUT, place_of
+from maskrf_core.datasets.records import held_out_places, place_of
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError, SettingsError
-from tests.datasets.memory_scene import MemoryScene, folder_layouts, make_scenes
+from tests.datasets.memory_scene import MemoryScene, make_scenes, use_folders
 
 
 @pytest.fixture(autouse=True)
 def _in_memory(monkeypatch):
-    monkeypatch.setattr(scene_module, "LAYOUTS", scene_module.LAYOUTS | folder_layouts())
+    use_folders(monkeypatch)
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def test_what_is_absent_is_left_out_with_one_line(data_root):
 def test_nothing_present_is_an_error_and_so_is_a_missing_scene(tmp_path):
     with pytest.raises(DatasetError, match=r"gso, space are not below .*01_data_prep"):
         mixture(tmp_path, "gso", "space")
-    with pytest.raises(DatasetError, match=r"gso/teapot: missing"):
+    with pytest.raises(DatasetError, match=r"gso/teapot: no scene"):
         mixture(tmp_path, "gso/teapot")
     with pytest.raises(DatasetError, match=r"unknown data set 'gsso'.* Did you mean 'gso'"):
         mixture(tmp_path, "gsso")
@@ -107,7 +106,7 @@ def test_held_out_scenes_are_not_among_those_of_a_whole_data_set(tmp_path):
     assert mixture(tmp_path, "dtu_train").names == ["dtu_train/scan1"]
     make_scenes(tmp_path, "real_iconic/data2_apeskeleton", "real_iconic/data2_fernvlsb")
     assert mixture(tmp_path, "real_iconic").names == ["real_iconic/data2_apeskeleton"]
-    assert len(HELD_OUT) == 15 + 7
+    assert len(held_out_places()) == 15 + 7
 
 
 @pytest.mark.parametrize(
@@ -117,6 +116,7 @@ def test_held_out_scenes_are_not_among_those_of_a_whole_data_set(tmp_path):
         ("llff_colmap/fern/high", "nerf_llff/fern/8"),
         ("dtu_test/birds/black_800", "dtu_train/scan106"),
         ("dtu_test/scan65/black_400", "dtu_train/scan65"),
+        ("blended_mvs/building/half", "blended_mvs/5bf18642c50e6f7f8bdbd492/half"),
     ],
 )
 def test_one_place_by_any_name(one, other):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets import scene as scene_module
 from maskrf_core.datasets.batches.one_scene import OneScene
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.batches.view_pools import draw_views_of_one_scene
+from maskrf_core.datasets.readers.frames import FrameScene
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError
-from tests.datasets.memory_scene import MemoryScene, folder_layouts, make_scenes
+from tests.datasets.memory_scene import MemoryScene, make_scenes, use_folders
 
 
 def settings(**changes) -> DataSettings:
@@ -59,7 +59,7 @@ def test_the_query_is_among_the_16_nearest_as_often_as_asked():
 @pytest.fixture
 def one_scene(tmp_path, monkeypatch):
     """Function from settings to the scene `space/hall` of 7 views, whose views are cropped in other trainings."""
-    monkeypatch.setattr(scene_module, "LAYOUTS", scene_module.LAYOUTS | folder_layouts())
+    use_folders(monkeypatch)
     make_scenes(tmp_path, "space/hall", "space/room", views=7)
 
     def make(*scenes, **changes):
@@ -110,6 +110,6 @@ def test_too_few_views_are_refused(one_scene):
 
 @pytest.mark.parametrize(("tested", "message"), [([], "0 test views, 0"), (["view_2"], "1 test views, 1 are training")])
 def test_scenes_without_test_views_of_their_own_are_refused(one_scene, monkeypatch, tested, message):
-    monkeypatch.setattr(MemoryScene, "split", lambda self, kind: (self.image_ids, tested))
+    monkeypatch.setattr(FrameScene, "split", lambda self, kind: (self.image_ids, tested))
     with pytest.raises(DatasetError, match=message):
         one_scene()

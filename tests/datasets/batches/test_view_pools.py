@@ -82,10 +82,10 @@ def test_query_frames_are_not_at_the_ends_and_references_in_a_window():
 
 def test_windows_are_moved_into_the_video():
     frames = [str(number) for number in range(100)]
-    assert frame_window(frames, "50", frames, 1) == frames[19:84]
-    assert frame_window(frames, "4", frames, -1) == frames[:65]
-    assert frame_window(frames, "99", frames, 1) == frames[35:]
-    assert frame_window(frames[:20], "5", frames[:20], 0) == frames[:20]
+    assert frame_window(frames, "50", frames, 32, 1) == frames[19:84]
+    assert frame_window(frames, "4", frames, 32, -1) == frames[:65]
+    assert frame_window(frames, "99", frames, 32, 1) == frames[35:]
+    assert frame_window(frames[:20], "5", frames[:20], 32, 0) == frames[:20]
 
 
 @pytest.mark.parametrize("data_set", ["gso", "real_estate", "demo"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.cameras import back_project, project
+from maskrf_core.cameras import back_project, project, warp_to_planes
 from maskrf_core.datasets.depth.matching_costs import (
     EDGE_WEIGHT,
     WindowCorrelation,
@@ -21,9 +21,8 @@ from maskrf_core.datasets.depth.plane_sweep import (
     project_planes,
     sweep_around,
     sweep_depth,
-    warp_to_planes,
 )
-from tests.benchmarks import straightforward_depth
+from tests.benchmarks import reference_depth
 
 K = torch.tensor([[30.0, 0, 12], [0, 30, 10], [0, 0, 1]])
 
@@ -78,11 +77,16 @@ def test_projection_of_planes_agrees_with_back_projection():
         torch.testing.assert_close(depth[plane], expected.depth[0])
 
 
+def warped_by_border(reference: SweepView, source: SweepView, planes: torch.Tensor):
+    cameras = (source.K, source.w2c, reference.K, reference.w2c)
+    return warp_to_planes(source.image, *cameras, planes, tuple(reference.mask.shape), padding="border")
+
+
 def test_warp_by_hand():
     """A camera 0.3 to the right sees the plane at depth 3 moved by 30 · 0.3 / 3 = 3 pixels to the left."""
     reference, source = sideways(0.0, torch.rand(3, 7, 9)), sideways(0.3, torch.rand(3, 7, 9))
-    warped, visible = warp_to_planes(reference, source, torch.tensor([3.0])[:, None, None])
-    torch.testing.assert_close(warped[0, :, :, 4:], source.image[:, :, 1:6], rtol=0, atol=1e-4)
+    warped, visible = warped_by_border(reference, source, torch.tensor([3.0])[:, None, None])
+    torch.testing.assert_close(warped[:, 0, :, 4:], source.image[:, :, 1:6], rtol=0, atol=1e-4)
     assert visible[0, :, 4:].all()
     assert not visible[0, :, :3].any()
 
@@ -92,7 +96,7 @@ def test_nothing_is_visible_behind_the_source():
     w2c = source.w2c.clone()
     w2c[2, 3] = -2.5  # the source stands 2.5 ahead
     source = SweepView(source.image, source.mask, K, w2c, 2.0, 6.0)
-    _, visible = warp_to_planes(reference, source, torch.tensor([2.0, 90.0])[:, None, None])
+    _, visible = warped_by_border(reference, source, torch.tensor([2.0, 90.0])[:, None, None])
     assert not visible[0].any()
     assert visible[1].any()
 
@@ -131,14 +135,14 @@ def test_correlation_ignores_brightness_and_contrast_and_is_0_without_texture():
 
 
 @pytest.mark.parametrize(("window", "kept"), [(3, 2), (5, 1)])
-def test_costs_against_the_straightforward_ones_of_the_benchmark(window: int, kept: int):
+def test_costs_against_the_reference_of_the_benchmark(window: int, kept: int):
     generator = torch.Generator().manual_seed(2)
     settings = SweepSettings(window=window, best_sources=kept)
     reference, *sources = wall_views(3.0, (0.0, 0.3, -0.3, 0.6))
     noise = 0.1 * torch.rand(reference.image.shape, generator=generator)
     reference = sideways(0.0, reference.image + noise, torch.rand(20, 24, generator=generator) < 0.8)
     for planes in (inverse_depth_planes(2.0, 6.0, 7), 2 + 4 * torch.rand(3, 20, 24, generator=generator)):
-        expected = straightforward_depth.photometric_costs(reference, sources, planes, settings)
+        expected = reference_depth.photometric_costs(reference, sources, planes, settings)
         costs = photometric_costs(reference, sources, planes, settings)
         torch.testing.assert_close(costs, expected, rtol=0, atol=1e-3)  # pixels on a border may fall to either side
         assert costs.max() - costs.min() > 0.1

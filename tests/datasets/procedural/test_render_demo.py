@@ -1,13 +1,11 @@
 """The script that made the demo scenes still makes them, and mitsuba's cameras and ours agree."""
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from maskrf_core.datasets import demo
-from maskrf_core.datasets.demo import DemoScene
 from maskrf_core.datasets.procedural import render_demo
 from maskrf_core.datasets.procedural.render_demo import load_mitsuba, make_sensor
 from maskrf_core.datasets.scene import open_scene
@@ -25,6 +23,7 @@ def staged(mitsuba):
     return render_demo.stage_scene("test_00")
 
 
+@pytest.mark.long
 def test_one_view_comes_out_the_same_again(staged):
     scene = open_scene("demo/test_00")
     image, depth, mask = render_demo.photograph(staged, view=7)
@@ -37,6 +36,7 @@ def test_one_view_comes_out_the_same_again(staged):
     assert agrees.mean() > 0.999
 
 
+@pytest.mark.long
 def test_mitsubas_own_camera_meets_surfaces_where_K_w2c_and_depth_say(mitsuba, staged):
     scene, view, image_id = open_scene("demo/test_00"), 4, "view_04"
     sensor = make_sensor(scene.K(image_id), scene.w2c(image_id), 96)
@@ -51,12 +51,17 @@ def test_mitsubas_own_camera_meets_surfaces_where_K_w2c_and_depth_say(mitsuba, s
     assert checked > 0.995 * len(np.argwhere(scene.mask(image_id))[::17])
 
 
+@pytest.mark.long
 def test_what_is_written_is_what_is_read(mitsuba, tmp_path, monkeypatch):
     monkeypatch.setattr(render_demo, "VIEW_COUNT", 5)
     render_demo.write_scene("train_06", tmp_path, samples=4)
     monkeypatch.setattr(demo, "DATA_FOLDER", tmp_path)
-    scene, staged = DemoScene("demo/train_06"), render_demo.stage_scene("train_06")
-    assert sorted(path.name for path in Path(scene.folder).iterdir()) == ["cameras.json", "depths.png", "images.webp"]
+    scene, staged = open_scene("demo/train_06"), render_demo.stage_scene("train_06")
+    assert sorted(path.name for path in (tmp_path / "train_06").iterdir()) == [
+        "cameras.json",
+        "depths.png",
+        "images.webp",
+    ]
     image, depth, mask = render_demo.photograph(staged, 4, samples=4)
     assert np.array_equal(scene.image("view_04"), image)
     assert np.array_equal(scene.mask("view_04"), mask)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.readers.dtu_cameras import decompose, read_dtu_cameras
+from maskrf_core.datasets.readers.dtu import decompose, read_dtu_cameras
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.readers.trees.dtu_train import cameras
 

@@ -103,8 +103,8 @@ def test_faults(tmp_path: Path, folder: Path, fault, message: str):
 
 def test_names_that_cannot_be_opened(tmp_path: Path, folder: Path):
     for name, message in {
-        "dtu_test/birds/white_20": "unknown background 'white'",
-        "dtu_test/birds/black_raw": "such as dtu_test/birds/black_800",
+        "dtu_test/birds/white_20": r"called dtu_test/<scene>/black_<width>, such as",
+        "dtu_test/birds/black_raw": "such as dtu_test/birds/black_400",
         "dtu_test/birds/black_80": "Open dtu_test/birds/black_40 instead",
         "dtu_test/bird/black_20": "Did you mean 'birds'",
     }.items():

@@ -40,7 +40,7 @@ def test_opens_and_lists_its_scenes(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("example/desk/49", "49 pixels are asked for, .* has 48 and images are never enlarged. Open example/desk/raw"),
+        ("example/desk/49", "49 pixels are asked for, .* have 48 and are never enlarged. Open example/desk/48 "),
         ("example/desk/0", "such as example/desk/raw"),
         ("example/desk", "such as example/desk/raw"),
         ("example/desc/raw", "Did you mean 'desk'"),

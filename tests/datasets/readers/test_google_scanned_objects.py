@@ -106,7 +106,7 @@ def test_images_of_another_kind_or_size(tmp_path: Path, folder: Path):
         ("gso/cupp/black_16", "Did you mean 'cup'"),
         ("gso/cup/blck_16", "Did you mean 'black'"),
         ("gso/cup/black_64", "never enlarged. Open gso/cup/black_32 instead"),
-        ("gso/cup/raw", r"such as gso/Toy_Car/black_400"),
+        ("gso/cup/raw", r"such as gso/Toy_Car/white_400"),
     ],
 )
 def test_names_that_cannot_be_opened(tmp_path: Path, folder: Path, name: str, message: str):

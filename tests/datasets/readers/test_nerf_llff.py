@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.readers.llff_poses import average_pose, read_llff_poses
+from maskrf_core.datasets.readers.llff import average_pose, read_llff_poses
 from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.readers.trees.nerf_llff import VIEWS, build, poses_bounds

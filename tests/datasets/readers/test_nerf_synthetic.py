@@ -9,7 +9,6 @@ import torch
 
 from maskrf_core.cameras import camera_centres
 from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
-from maskrf_core.datasets.readers.nerf_synthetic import NerfSyntheticScene
 from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.readers.published import assert_as_published
@@ -148,7 +147,7 @@ def test_names_that_cannot_be_opened(data_root: Path, name: str, message: str):
 
 def test_no_data_root(tmp_path: Path):
     with pytest.raises(DatasetError, match="another data root"):
-        NerfSyntheticScene("nerf_synthetic/cube/black_16", tmp_path / "absent")
+        open_scene("nerf_synthetic/cube/black_16", tmp_path / "absent")
 
 
 def test_images_of_unequal_size_and_without_alpha(data_root: Path):

@@ -81,5 +81,5 @@ def test_missing_camera_file_and_frames(data_root: Path):
 
 @pytest.mark.parametrize("name", ["real_estate/0a1b/450", "real_estate/0a1b/0_800", "real_estate/0a1b/90000_90000"])
 def test_names_that_cannot_be_opened(data_root: Path, name: str):
-    with pytest.raises(DatasetError, match="such as real_estate/000c3ab189999a83/450_800"):
+    with pytest.raises(DatasetError, match="such as real_estate/000db54a47bd43fe/450_800"):
         open_scene(name, data_root)

@@ -63,5 +63,5 @@ def test_faults(tmp_path: Path, folder: Path):
         open_scene("real_iconic/shelf/4", tmp_path)
     with pytest.raises(DatasetError, match=r"images_8: missing\. Existing are images_4"):
         open_scene("real_iconic/shelf/8", tmp_path)
-    with pytest.raises(DatasetError, match="such as real_iconic/zen/4"):
+    with pytest.raises(DatasetError, match="such as real_iconic/garden/4"):
         open_scene("real_iconic/shelf", tmp_path)

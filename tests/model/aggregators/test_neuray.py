@@ -3,11 +3,14 @@ import math
 import pytest
 import torch
 
-from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention, ViewSamples, sample_encoding
+from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention, sample_encoding
+from maskrf_core.model.gathering import ViewSamples
 from maskrf_core.model.visibility import PointVisibility
-from tests.model.tiny import fill_by_formula
+from tests.model.tiny import fill_by_formula, samples_with
 
 VIEWS, RAYS, SAMPLES = 4, 3, 6
+ALONE = samples_with(torch.ones(RAYS, SAMPLES))
+"""Samples without weights; the network asks nothing else of them."""
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def test_against_a_loop_over_samples_and_views(network: AggregationNetwork, mask
     valid[:, 0, 1] = torch.tensor([False, True, False, False])  # one view
     samples, visibility = inputs(valid)
     mask = torch.rand(valid.shape, generator=torch.Generator().manual_seed(6)) > 0.5 if masked else None
-    prediction = network(samples, visibility, mask=mask)
+    prediction = network(samples, visibility, ALONE, mask=mask)
     for ray in range(RAYS):
         points = [slow_point(network, samples, visibility, mask, ray, at) for at in range(SAMPLES)]
         encoded = torch.stack([geometry for geometry, _ in points]) + sample_encoding(prediction.scene_features)
@@ -113,8 +116,8 @@ def test_order_of_views_does_not_matter(network: AggregationNetwork):
     order = torch.tensor([2, 0, 3, 1])
     turned_samples = ViewSamples(*(part[order] for part in samples))
     turned_visibility = PointVisibility(*(part[order] for part in visibility))
-    turned = network(turned_samples, turned_visibility, mask=mask[order])
-    for ours, theirs in zip(network(samples, visibility, mask=mask), turned, strict=True):
+    turned = network(turned_samples, turned_visibility, ALONE, mask=mask[order])
+    for ours, theirs in zip(network(samples, visibility, ALONE, mask=mask), turned, strict=True):
         torch.testing.assert_close(ours, theirs)
 
 
@@ -127,13 +130,15 @@ def test_what_a_masked_view_says_is_not_read(network: AggregationNetwork):
     other = samples.image_features.clone()
     other[1, :, 2] += 1
     changed = samples._replace(image_features=other)
-    masked, masked_changed = (network(some, visibility, mask=mask) for some in (samples, changed))
+    masked, masked_changed = (network(some, visibility, ALONE, mask=mask) for some in (samples, changed))
     assert all(torch.equal(*parts) for parts in zip(masked, masked_changed, strict=True))
-    assert not torch.equal(network(changed, visibility, mask=None)[0], network(samples, visibility, mask=None)[0])
+    assert not torch.equal(
+        network(changed, visibility, ALONE, mask=None)[0], network(samples, visibility, ALONE, mask=None)[0]
+    )
 
     colours = samples.colours.clone()
     colours[1, :, 2] = 1 - colours[1, :, 2]
-    recoloured = network(samples._replace(colours=colours), visibility, mask=mask)
+    recoloured = network(samples._replace(colours=colours), visibility, ALONE, mask=mask)
     assert torch.equal(recoloured.scene_features, masked.scene_features)
     assert not torch.equal(recoloured.colours[:, 2], masked.colours[:, 2])
     assert torch.equal(recoloured.colours[:, 3], masked.colours[:, 3])
@@ -142,15 +147,15 @@ def test_what_a_masked_view_says_is_not_read(network: AggregationNetwork):
 @torch.no_grad()
 def test_masking_nothing_is_no_mask(network: AggregationNetwork):
     samples, visibility = inputs()
-    none = network(samples, visibility, mask=torch.zeros_like(samples.valid))
-    assert all(torch.equal(*parts) for parts in zip(none, network(samples, visibility, mask=None), strict=True))
+    none = network(samples, visibility, ALONE, mask=torch.zeros_like(samples.valid))
+    assert all(torch.equal(*parts) for parts in zip(none, network(samples, visibility, ALONE, mask=None), strict=True))
 
 
 @pytest.mark.parametrize(("masked", "has_gradient"), [(None, False), (0.0, False), (1.0, True)])
 def test_mask_token_learns_only_where_it_stands(network: AggregationNetwork, masked, has_gradient: bool):
     samples, visibility = inputs()
     mask = None if masked is None else torch.full(samples.valid.shape, bool(masked))
-    sum(part.sum() for part in network(samples, visibility, mask=mask)).backward()
+    sum(part.sum() for part in network(samples, visibility, ALONE, mask=mask)).backward()
     gradient = network.mask_token.grad
     assert (gradient is not None and bool(gradient.abs().max() > 0)) == has_gradient
 
@@ -165,7 +170,7 @@ def test_edges_are_finite_forward_and_backward(valid_views: int, all_masked: boo
     samples = ViewSamples(*(part.float() for part in samples[:4]), valid)
     samples.ray_features.requires_grad_()
     visibility = PointVisibility(*(part.float().requires_grad_() for part in visibility))
-    prediction = network(samples, visibility, mask=valid | True if all_masked else None)
+    prediction = network(samples, visibility, ALONE, mask=valid | True if all_masked else None)
     if valid_views == 0:
         assert (prediction.density == 0).all()
         assert (prediction.colours == 0).all()
@@ -198,8 +203,8 @@ def test_16_bit_precision_is_finite(precision: torch.dtype):
     samples = ViewSamples(*(part.float() for part in samples[:4]), samples.valid)
     visibility = PointVisibility(*(part.float() for part in visibility))
     with torch.autocast("cpu", precision):
-        prediction = network(samples, visibility, mask=~samples.valid)
-    exact = network(samples, visibility, mask=~samples.valid)
+        prediction = network(samples, visibility, ALONE, mask=~samples.valid)
+    exact = network(samples, visibility, ALONE, mask=~samples.valid)
     for rough, fine in zip(prediction, exact, strict=True):
         torch.testing.assert_close(rough.float(), fine, atol=0.1, rtol=0.1)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from maskrf_core.model.fast.pass_variants import CompiledPass, RecomputedPass
-from maskrf_core.model.fast.rendering_modes import ChunkRenderer
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings, RenderingSettings
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import ROOT
@@ -115,19 +115,19 @@ def test_a_compiled_pass_takes_no_more_rays_than_it_was_made_for():
 COMPILED = """
 import torch
 from torch._dynamo.utils import counters
-from maskrf_core.model.fast import rendering_modes
+from maskrf_core.rendering import chunk_renderer
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import concatenate
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
 from tests.model.tiny import tiny_batch
 
-rendering_modes.VECTOR = rendering_modes.FEWEST_SAMPLES_OF_A_THREAD = 1
+chunk_renderer.VECTOR = chunk_renderer.FEWEST_SAMPLES_OF_A_THREAD = 1
 torch.set_num_threads(threads)
 torch.manual_seed(0)
 renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6)).eval()
 for mode, graphs in (("exact", 2), ("adaptive", 4)):  # one of each pass, for each way to render
     plain, compiled = (
-        rendering_modes.ChunkRenderer(renderer, RenderingSettings(mode=mode, compile=asked), 2 * threads)
+        chunk_renderer.ChunkRenderer(renderer, RenderingSettings(mode=mode, compile=asked), 2 * threads)
         for asked in (False, True)
     )
     assert (compiled.rays_per_chunk, compiled.threads) == (2, threads)
@@ -140,7 +140,7 @@ for mode, graphs in (("exact", 2), ("adaptive", 4)):  # one of each pass, for ea
 """
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_compiled_is_the_same(threads: int):
     """In both modes, of several pictures; what was compiled is found again.
 

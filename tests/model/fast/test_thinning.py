@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention, ViewSamples
-from maskrf_core.model.compositing import hit_probability_of
+from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention
 from maskrf_core.model.direct_rendering import direct_colours_of_rays
-from maskrf_core.model.fast.thinning import ThinnedSamples, thin
-from maskrf_core.model.gathering import query_rays
-from maskrf_core.model.sampling import MergedDepths, coarse_depths, intervals, merge_depths
+from maskrf_core.model.fast.adaptive_rendering import ThinnedSamples, thin
+from maskrf_core.model.gathering import ViewSamples, query_rays
+from maskrf_core.model.rendering import hit_probability_of
+from maskrf_core.model.sampling import MergedSamples, RaySamples, coarse_depths, intervals, merge_depths
 from maskrf_core.model.visibility import PointVisibility
 from tests.model.aggregators.test_neuray import RAYS, SAMPLES, VIEWS, inputs
-from tests.model.tiny import fill_by_formula, tiny_batch, tiny_renderer
+from tests.model.tiny import fill_by_formula, samples_with, tiny_batch, tiny_renderer
 
 RANGE = torch.tensor([2.0, 6.0])
 TIMES = torch.tensor([3, 1, 4, 2, 5, 2][:SAMPLES])
@@ -26,7 +26,7 @@ def repeated(part: torch.Tensor) -> torch.Tensor:
 def chosen_of(index: torch.Tensor, weight: torch.Tensor) -> ThinnedSamples:
     """The same samples on every ray; intervals play no part."""
     index, weight = index.expand(RAYS, -1), weight.double().expand(RAYS, -1)
-    return ThinnedSamples(index, weight, torch.zeros_like(weight), torch.zeros_like(weight))
+    return ThinnedSamples(*[torch.zeros_like(weight)] * 3, index, weight)
 
 
 def per_block(part: torch.Tensor) -> torch.Tensor:
@@ -42,17 +42,17 @@ def some_valid() -> torch.Tensor:
     return valid
 
 
-def merged_of(coarse: torch.Tensor, new: torch.Tensor | None = None) -> MergedDepths:
-    return merge_depths(coarse, coarse[:, :0] if new is None else new)
+def merged_of(coarse: torch.Tensor, new: torch.Tensor | None = None) -> MergedSamples:
+    return merge_depths(coarse, coarse[:, :0] if new is None else new, RANGE)
 
 
 def test_thin_by_hand():
     """All alike where none was drawn: blocks of 3, 4 and 3, whose middle samples are 1, 5 and 8."""
     depths = coarse_depths(RANGE, rays=2, samples=10)
-    few, chosen = thin(merged_of(depths), RANGE, kept=3)
+    chosen = thin(merged_of(depths), kept=3)
     assert chosen.index.tolist() == [[1, 5, 8]] * 2
     assert chosen.weight.tolist() == [[3, 4, 3]] * 2
-    assert torch.equal(few, depths[:, [1, 5, 8]])
+    assert torch.equal(chosen.depths, depths[:, [1, 5, 8]])
     torch.testing.assert_close(chosen.half_before, torch.full((2, 3), 1 / 18))
     torch.testing.assert_close(chosen.half_behind, torch.full((2, 3), 1 / 18))
 
@@ -60,7 +60,7 @@ def test_thin_by_hand():
 def test_where_samples_were_drawn_blocks_are_shorter():
     """8 coarse samples with room 1 and 4 new ones with room 2 after the fourth: room 4 for each of 4 blocks."""
     new = torch.tensor([[4.1, 4.2, 4.3, 4.4]])
-    _, chosen = thin(merged_of(torch.arange(1.0, 9)[None], new), RANGE, kept=4)
+    chosen = thin(merged_of(torch.arange(1.0, 9)[None], new), kept=4)
     assert chosen.weight.tolist() == [[4, 2, 2, 4]]
     assert chosen.index.tolist() == [[2, 5, 7, 10]]
 
@@ -69,16 +69,16 @@ def test_where_samples_were_drawn_blocks_are_shorter():
 def test_every_sample_is_stood_for_once(coarse: int, new: int):
     draw = torch.Generator().manual_seed(0)
     rows = [2 + 4 * torch.rand(5, count, generator=draw) for count in (coarse, new)]
-    merged = merge_depths(rows[0].sort(dim=1).values, rows[1])
+    merged = merge_depths(rows[0].sort(dim=1).values, rows[1], RANGE)
     for kept in range(1, coarse + new + 3):
-        few, chosen = thin(merged, RANGE, kept)
-        assert few.shape == chosen.index.shape == (5, min(kept, coarse + new))
+        chosen = thin(merged, kept)
+        assert chosen.depths.shape == chosen.index.shape == (5, min(kept, coarse + new))
         assert (chosen.weight >= 1).all()
         assert (chosen.weight.sum(dim=1) == coarse + new).all()
         begins = chosen.weight.cumsum(dim=1) - chosen.weight
         assert ((chosen.index >= begins) & (chosen.index < begins + chosen.weight)).all()
-        assert torch.equal(few, merged.depths.gather(1, chosen.index))
-    assert torch.equal(few, merged.depths)
+        assert torch.equal(chosen.depths, merged.samples.depths.gather(1, chosen.index))
+    assert torch.equal(chosen.depths, merged.samples.depths)
 
 
 @torch.no_grad()
@@ -86,9 +86,9 @@ def test_weights_of_one_change_nothing():
     renderer, batch = tiny_renderer(), tiny_batch()
     features, rays = renderer.encode(batch.references), query_rays(batch)
     depths = coarse_depths(RANGE, len(rays.directions), 18)
-    few, chosen = thin(merged_of(depths), RANGE, kept=18)
-    every = renderer.fine(features, rays, depths, mask=None)
-    same = renderer.fine(features, rays, few, mask=None, chosen=chosen)
+    chosen = thin(merged_of(depths), kept=18)
+    every = renderer.fine(features, rays, RaySamples.at(depths, RANGE), mask=None)
+    same = renderer.fine(features, rays, chosen, mask=None)
     for ours, theirs in zip([same.valid, *same.points], [every.valid, *every.points], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
 
@@ -99,10 +99,8 @@ def test_representatives_are_looked_at_as_in_the_full_list():
     renderer, batch = tiny_renderer(), tiny_batch()
     features, rays = renderer.encode(batch.references), query_rays(batch)
     depths = coarse_depths(RANGE, len(rays.directions), 18)
-    few, chosen = thin(merged_of(depths), RANGE, kept=5)
-    every, some = (
-        renderer.fine.look(features, rays, at, chosen=which) for at, which in ((depths, None), (few, chosen))
-    )
+    chosen = thin(merged_of(depths), kept=5)
+    every, some = (renderer.fine.look(features, rays, of) for of in (RaySamples.at(depths, RANGE), chosen))
     for ours, theirs in zip([*some[0], *some[1]], [*every[0], *every[1]], strict=True):
         torch.testing.assert_close(ours, theirs[:, :, chosen.index[0]])
 
@@ -113,12 +111,12 @@ def test_a_weight_counts_like_as_many_equal_samples():
     fill_by_formula(network)
     samples, visibility = inputs(some_valid())
     index = 3 * torch.arange(SAMPLES) + 1
-    few = network(samples, visibility, mask=None, chosen=chosen_of(index, TIMES))
+    few = network(samples, visibility, chosen_of(index, TIMES), mask=None)
     full = network(
         ViewSamples(*map(repeated, samples)),
         PointVisibility(*map(repeated, visibility)),
+        chosen_of(index.repeat_interleave(TIMES), torch.ones(int(TIMES.sum()))),
         mask=None,
-        chosen=chosen_of(index.repeat_interleave(TIMES), torch.ones(int(TIMES.sum()))),
     )
     of_block = TIMES.cumsum(dim=0) - 1
     torch.testing.assert_close(few.scene_features, full.scene_features[:, of_block])
@@ -144,9 +142,12 @@ def test_direct_colours_of_weights_are_those_of_as_many_samples():
     samples, visibility = inputs(some_valid())
     visibility = PointVisibility(visibility.visibility, visibility.visibility * visibility.hit_probability)
     to_query = torch.nn.functional.normalize(torch.rand(RAYS, 3, dtype=torch.float64), dim=-1)
-    few = direct_colours_of_rays(samples, visibility, to_query, weight=TIMES.double().expand(RAYS, -1))
+    few = direct_colours_of_rays(samples, visibility, to_query, chosen_of(torch.arange(SAMPLES), TIMES))
     full = direct_colours_of_rays(
-        ViewSamples(*map(repeated, samples)), PointVisibility(*map(repeated, visibility)), to_query
+        ViewSamples(*map(repeated, samples)),
+        PointVisibility(*map(repeated, visibility)),
+        to_query,
+        samples_with(torch.ones(1, 1)),
     )
     torch.testing.assert_close(few, full, atol=1e-8, rtol=1e-8)
 
@@ -156,7 +157,7 @@ def test_intervals_are_those_of_the_full_list():
     """Halfway to the neighbours in the full list, however few are left."""
     depths = torch.tensor([[2.0, 2.5, 3, 4, 5, 6]])
     full = intervals(depths, RANGE)
-    _, chosen = thin(merged_of(depths), RANGE, kept=3)
+    chosen = thin(merged_of(depths), kept=3)
     assert chosen.index.tolist() == [[1, 3, 5]]
     torch.testing.assert_close(chosen.half_before, full[:, [0, 2, 4]] / 2)
     torch.testing.assert_close(chosen.half_behind, full[:, [1, 3, 5]] / 2)

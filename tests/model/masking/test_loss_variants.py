@@ -3,11 +3,13 @@
 import pytest
 import torch
 
-from maskrf_core.losses import Objective, masked_colour_loss, masked_terms, query_colours, weighted_sum
+from maskrf_core.losses import masked_colour_loss, weighted_sum
+from maskrf_core.model.gathering import query_colours
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import MaskedColours
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
+from maskrf_core.training.objective import Objective, masked_weight
 from tests.model.tiny import tiny_batch
 
 
@@ -16,15 +18,13 @@ def test_masked_colours_by_hand():
     target = torch.tensor([[[0.1, 0.2, 0.3], [1.0, 0, 0]]])
     masked = MaskedColours(torch.zeros(1, 1, 2, dtype=torch.bool), torch.zeros(1, 2, 3), target)
     assert masked_colour_loss(masked).item() == pytest.approx(0.57)
-    assert masked_terms(masked)["masked_colour"].item() == pytest.approx(0.57)
-    assert masked_terms(None) == {}
 
 
-@pytest.mark.parametrize("target", ["scene_feature", "colour"])
-def test_what_masked_features_predict_has_its_weight_and_ramp(target: str):
-    masking = MaskingSettings(target=target, weight=0.1, start_step=20, warmup_steps=10)
-    terms = {"colour_fine": torch.tensor(3.0), masking.term: torch.tensor(7.0)}
-    totals = [weighted_sum(terms, masking, step).item() for step in (19, 20, 25, 30, 99)]
+@pytest.mark.parametrize("term", ["feature_alignment", "masked_colour"])
+def test_what_masked_features_predict_has_its_weight_and_ramp(term: str):
+    masking = MaskingSettings(weight=0.1, start_step=20, warmup_steps=10)
+    terms = {"colour_fine": torch.tensor(3.0), term: torch.tensor(7.0)}
+    totals = [weighted_sum(terms, masked_weight(masking, step)).item() for step in (19, 20, 25, 30, 99)]
     assert totals == pytest.approx([3, 3, 3.35, 3.7, 3.7])
 
 

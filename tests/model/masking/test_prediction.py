@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from maskrf_core.losses import masked_terms
 from maskrf_core.model.aggregators.neuray import PointPrediction
 from maskrf_core.model.masking.prediction import EMA_DECAY, MaskedModelling
 from maskrf_core.model.rendering import MaskedColours, MaskedFeatures
 from maskrf_core.settings.sections import MaskingSettings
+from tests.model.tiny import masked_terms
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -1,5 +1,6 @@
 """What each strategy masks: exact counts, and the distributions that its description promises."""
 
+import importlib
 from itertools import combinations
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from maskrf_core.model.masking.strategies import STRATEGIES, draw_mask, draw_mask_ratio, masked_count
 from maskrf_core.settings.sections import MaskingSettings
+from maskrf_core.support.errors import SettingsError
 
 SCATTERED = ["ray_and_view", "block"]
 """Strategies that mask each chosen sample in some of the views."""
@@ -167,3 +169,61 @@ def test_a_range_from_zero_is_never_zero():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "rand", lambda *shape, **where: torch.tensor(1 - 2**-24))
         assert draw_mask_ratio(masking, generator=generator) > 0
+
+
+def every_other(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> torch.Tensor:
+    """A made-up strategy, as a cell may define it: every other sample, in all views."""
+    return (torch.arange(samples) % 2 == 0).expand(views, rays, -1)
+
+
+def in_floats(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> torch.Tensor:
+    return torch.ones(views, rays, samples)
+
+
+def by_ray(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> torch.Tensor:
+    return torch.ones(rays, samples, dtype=torch.bool)
+
+
+def nothing(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> None:
+    return None
+
+
+def elsewhere(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> torch.Tensor:
+    return torch.ones(views, rays, samples, dtype=torch.bool, device="meta")
+
+
+HERE = "tests.model.masking.test_strategies"
+
+
+def test_any_function_is_a_strategy(monkeypatch: pytest.MonkeyPatch):
+    mask = draw(f"{HERE}:every_other", 3, 5, 8, 0.5)
+    assert torch.equal(mask, (torch.arange(8) % 2 == 0).expand(3, 5, 8))
+    assert masked_count(f"{HERE}:every_other", 3, 8, 0.5) is None  # it does not say what the ratio counts
+    monkeypatch.setattr(importlib.import_module(HERE).every_other, "unit", "sample", raising=False)
+    assert masked_count(f"{HERE}:every_other", 3, 8, 0.5) == 4
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ("blocks", r"masking\.strategy='blocks': unknown; did you mean 'block'\?"),
+        ("zzz", "known are ray_and_view, ray, view, block"),
+        ("nowhere.at_all:mask", "cannot be imported .*Put it into a module"),
+        (f"{HERE}:no_such", "cannot be imported .*no_such"),
+        ("__main__:my_mask", r"cannot be imported .*train\(run, here=True\)"),
+        (f"{HERE}:HERE", "is of type str, not a function"),
+        (f"{HERE}:in_floats", r"returned float32 \[2, 3, 4\] on cpu; it must return bool \[2, 3, 4\] on cpu"),
+        (f"{HERE}:by_ray", r"returned bool \[3, 4\] on cpu"),
+        (f"{HERE}:nothing", "returned NoneType"),
+        (f"{HERE}:elsewhere", r"returned bool \[2, 3, 4\] on meta"),
+    ],
+)
+def test_what_is_no_strategy_is_told(strategy: str, message: str):
+    with pytest.raises(SettingsError, match=message):
+        draw(strategy, 2, 3, 4, 0.5)
+
+
+def test_a_unit_is_a_sample_or_a_view(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(importlib.import_module(HERE).every_other, "unit", "pixel", raising=False)
+    with pytest.raises(SettingsError, match="its unit is 'pixel'"):
+        masked_count(f"{HERE}:every_other", 3, 8, 0.5)

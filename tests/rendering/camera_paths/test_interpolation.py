@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from maskrf_core.rendering.camera_paths.interpolation import chosen_views, frames_of_legs, interpolation, view_distances
+from maskrf_core.rendering.camera_paths.trajectories import chosen_views, frames_of_legs, interpolation, view_distances
 from maskrf_core.settings.sections import PathSettings
 from maskrf_core.support.errors import DatasetError
 from tests.rendering.camera_paths.rigs import RIGS, Z, assert_proper, centres_of, random_rig, rig_at, ring, wall

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.rendering.camera_paths.path import camera_path, fitting_kind
-from maskrf_core.rendering.camera_paths.path_depth_ranges import depth_range_at
-from maskrf_core.rendering.camera_paths.rig import rig_of
+from maskrf_core.rendering.camera_paths.rig import depth_range_at, rig_of
 from maskrf_core.rendering.camera_paths.trajectories import focus_depth
 from maskrf_core.settings.sections import PathSettings
 from maskrf_core.support.errors import DatasetError, SettingsError

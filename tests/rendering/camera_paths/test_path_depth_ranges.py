@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskrf_core.rendering.camera_paths.path_depth_ranges import depth_range_at, neighbour_weights
+from maskrf_core.rendering.camera_paths.rig import depth_range_at, neighbour_weights
 from tests.rendering.camera_paths.rigs import RIGS, pose, random_rig, rig_at, ring, wall
 
 

@@ -1,15 +1,17 @@
-"""Methods beside each other: who is compared, on the same views, and who has seen them."""
+"""Methods beside each other: who is compared, on the same views, who has seen them, and the path that is filmed."""
 
 import pytest
 import torch
+from IPython.display import Image, Markdown, Video
 
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import nearest_view_copy
 from maskrf_core.settings.config import load_config
+from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.workbook.experiments import comparison
 from maskrf_core.workbook.experiments.comparison import NEAREST, UNTRAINED, Method
 from maskrf_core.workbook.experiments.tables import summary_of
-from maskrf_core.workbook.parameters.parameters import EvaluateParameters
+from maskrf_core.workbook.parameters import EvaluateParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
 
@@ -53,3 +55,39 @@ def test_scenes_of_a_data_set_that_was_trained_on_as_a_whole_were_seen_but_for_t
     seen = [place for place in ("nerf_llff/fern", "dtu_train/scan1", "dtu_train/scan106", "demo/train_02", "gso/cup")
             if comparison.is_among(place, trained)]  # fmt: skip
     assert seen == ["nerf_llff/fern", "dtu_train/scan1"]
+
+
+def config_of(data_root, **asked):
+    path = {"frames": 2, "largest_side": 16} | asked
+    named = {f"evaluation.path.{name}": value for name, value in path.items()}
+    scenes = {"evaluation.test_scenes": ["demo/test_01", "demo/test_00"], "data.data_root": str(data_root)}
+    return load_config("finetune", "demo", named | scenes | {"data.working_views": 2, "hardware.device": "cpu"})
+
+
+@pytest.fixture
+def methods():
+    torch.manual_seed(0)
+    return [Method("copy", None), Method("last", Renderer(ModelSettings(coarse_samples=4, fine_samples=1)))]
+
+
+def test_only_the_first_scene_is_filmed_and_a_small_video_stands_on_the_page(methods, tmp_path, monkeypatch):
+    filmed = comparison.film(methods, config_of(tmp_path), tmp_path)
+    assert (filmed.scene, filmed.kind, filmed.rendered) == ("demo/test_01", "orbit", 2)
+    assert filmed.folder == tmp_path / "path_auto"
+    figure = comparison.strip(filmed, tmp_path / "path.png")
+    assert isinstance(figure, Image)
+    assert "orbit through demo/test_01: 2 views" in figure.alt
+    video = comparison.video(filmed)
+    assert isinstance(video, Video)
+    assert "data:video/mp4;base64," in video._repr_html_()
+    monkeypatch.setattr(comparison, "LARGEST_EMBEDDED", 10)
+    assert "colour.mp4" in comparison.video(filmed).data
+
+
+def test_no_path_is_said_in_words(methods, tmp_path):
+    filmed = comparison.film(methods, config_of(tmp_path, kind="none"), tmp_path)
+    assert filmed is None
+    assert not list(tmp_path.iterdir())
+    for shown in (comparison.strip(filmed, tmp_path / "path.png"), comparison.video(filmed)):
+        assert isinstance(shown, Markdown)
+        assert "none" in shown.data

@@ -9,9 +9,9 @@ import pytest
 from maskrf_core.runs import Run
 from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.workbook.execution import NOTEBOOKS, QUIET_KERNEL
-from maskrf_core.workbook.experiments import experiments, finetuning
-from maskrf_core.workbook.experiments.scoring import scores
-from maskrf_core.workbook.parameters.parameters import FinetuneParameters, check_parameters
+from maskrf_core.workbook.experiments import trainings
+from maskrf_core.workbook.experiments.comparison import scores
+from maskrf_core.workbook.parameters import FinetuneParameters, check_parameters
 from tests.workbook.small_trainings import small_finetuning
 
 pytestmark = pytest.mark.usefixtures("smoke")
@@ -25,20 +25,20 @@ def finetuned(tmp_path_factory):
 
 def test_across_scenes_it_is_compared_with_training_from_scratch(finetuned):
     parameters, run = finetuned
-    chosen = finetuning.chosen(parameters)
+    chosen = trainings.Finetuning(parameters)
     assert chosen.run == run
     assert chosen.split == "validation"
-    alone = finetuning.chosen(parameters.model_copy(update={"from_scratch_too": False}))
-    assert list(alone.compared()) == [finetuning.FINETUNED]
+    alone = trainings.Finetuning(parameters.model_copy(update={"from_scratch_too": False}))
+    assert list(alone.compared()) == [trainings.FINETUNED]
     compared = chosen.compared()
-    assert list(compared) == list(chosen.runs) == [finetuning.FINETUNED, finetuning.SCRATCH]
-    assert [experiments.total_steps(each) for each in chosen.runs.values()] == [8, 8]
-    assert compared[finetuning.SCRATCH].pictures == chosen.runs[finetuning.SCRATCH].renders / "validation"
+    assert list(compared) == list(chosen.runs) == [trainings.FINETUNED, trainings.SCRATCH]
+    assert [trainings.total_steps(each) for each in chosen.runs.values()] == [8, 8]
+    assert compared[trainings.SCRATCH].pictures == chosen.runs[trainings.SCRATCH].renders / "validation"
     tables = {name: scores(each.source, run.config, chosen.split) for name, each in compared.items()}
     chosen.record(tables)
     recorded = run.results()["04_finetune"]
     assert recorded["total_steps"] == 8
-    assert recorded["psnr"] == tables[finetuning.FINETUNED]["fine_psnr"].mean()
+    assert recorded["psnr"] == tables[trainings.FINETUNED]["fine_psnr"].mean()
 
 
 @pytest.fixture(scope="module")
@@ -82,30 +82,30 @@ def test_the_notebook_finetunes_on_one_scene(one_scene, finetuned):
 
 def test_it_goes_on_with_the_same_run_and_is_held_to_its_weights(one_scene, finetuned, tmp_path):
     parameters, _ = one_scene
-    chosen = finetuning.chosen(parameters)
-    assert experiments.steps_done(chosen.run) == 3
+    chosen = trainings.Finetuning(parameters)
+    assert trainings.steps_done(chosen.run) == 3
     compared = chosen.compared()
-    assert list(compared) == [finetuning.BEFORE, finetuning.AFTER]
-    assert compared[finetuning.BEFORE].source == finetuned[1].weights
+    assert list(compared) == [trainings.BEFORE, trainings.AFTER]
+    assert compared[trainings.BEFORE].source == finetuned[1].weights
     copy = tmp_path / "weights.pt"
     copy.write_bytes(finetuned[1].weights.read_bytes())
     asked = parameters.model_copy(update={"run": "held", "pretrained": str(copy)})
-    finetuning.chosen(asked)
+    trainings.Finetuning(asked)
     copy.write_bytes(finetuned[1].last_checkpoint.read_bytes() + b" ")
     with pytest.raises(RunError, match="no longer holds"):
-        finetuning.chosen(asked)
+        trainings.Finetuning(asked)
 
 
 def test_one_scene_begins_from_the_model_that_is_asked_for(tmp_path):
     """What it stands on is trained with the same model, but otherwise at its defaults."""
     overrides = "model.coarse_samples=10, model.direct_rendering=true, data.rays=8"
     asked = {"runs_root": str(tmp_path), "overrides": overrides, "setting": "per_scene", "steps": 1}
-    weights = experiments.weights_across_scenes(FinetuneParameters(**asked))
+    weights = trainings.weights_to_finetune(FinetuneParameters(**asked))
     config = Run.open(weights.parent.parent).config
     assert (config.model.coarse_samples, config.model.direct_rendering) == (10, True)
     assert (config.data.rays, config.training.steps) == (24, 6)
-    assert weights == experiments.weights_across_scenes(FinetuneParameters(**asked))
-    run = finetuning.chosen(FinetuneParameters(**asked)).run
+    assert weights == trainings.weights_to_finetune(FinetuneParameters(**asked))
+    run = trainings.Finetuning(FinetuneParameters(**asked)).run
     assert run.config.training.initial_weights == str(weights)
     assert run.config.data.rays == 8
 

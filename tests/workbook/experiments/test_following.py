@@ -10,9 +10,9 @@ import ipywidgets
 import pytest
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
-from maskrf_core.runs.lock import AlreadyTrained, is_owned, owned
+from maskrf_core.runs.status import AlreadyTrained, is_owned, owned
 from maskrf_core.support.errors import RunError
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 from maskrf_core.training.process.training_process import KILLED, TrainingProcess
 from maskrf_core.training.trainer import fit
 from maskrf_core.workbook.experiments import following
@@ -129,7 +129,7 @@ def test_an_interrupt_leaves_the_choice_to_who_watches(tmp_path, monkeypatch, ca
     assert process.asked == asked
     said = capsys.readouterr().out
     if watched:
-        assert "is still being trained" in said
+        assert "training goes on. Run this cell again" in said
         assert isinstance(shown[-1], ipywidgets.Button)
         shown[-1].click()
         assert process.asked == 1

@@ -4,7 +4,7 @@ import pytest
 
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.workbook.experiments import grid
-from maskrf_core.workbook.parameters.parameters import AblationParameters
+from maskrf_core.workbook.parameters import AblationParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
 

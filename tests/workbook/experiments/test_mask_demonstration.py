@@ -12,8 +12,8 @@ from maskrf_core.workbook.experiments.mask_demonstration import (
     mask_of_one_ray,
     masks_of_strategies,
 )
-from maskrf_core.workbook.experiments.results_folder import record, results_folder
-from maskrf_core.workbook.parameters.parameters import DataParameters
+from maskrf_core.workbook.experiments.recorded_results import record
+from maskrf_core.workbook.parameters import DataParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
 
@@ -66,7 +66,7 @@ def test_another_share_is_noticed():
 
 def test_numbers_are_recorded_with_what_made_them(tmp_path):
     parameters = DataParameters(runs_root=str(tmp_path), scene="demo/test_00", seed=5)
-    folder = results_folder(parameters, "01_data_prep")
+    folder = parameters.run_folder("01_data_prep")
     assert folder.name == "01_data_prep-seed=5-scene=demo_test_00"
     record(folder, parameters, {"kept": 0.5})
     written = json.loads((folder / "results.json").read_text())

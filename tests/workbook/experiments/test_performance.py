@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from maskrf_core.settings.config import load_config
-from maskrf_core.support import measuring
 from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.workbook.experiments import performance
-from maskrf_core.workbook.experiments.small_measurement import small_measurement
-from maskrf_core.workbook.parameters import parameters as models
-from maskrf_core.workbook.parameters.parameters import PerformanceParameters, check_parameters
+from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Growth, Numbers
+from maskrf_core.workbook.parameters import PerformanceParameters, check_parameters
+from maskrf_core.workbook.parameters import parameters_by_notebook as models
 
+MEASURED = {"rendering": [1.0, 2.0], "matrix product, float32": [0.25, 0.25]}
 ABOUT = {"machine": "2 × a CPU", "torch": "2", "date": "2026-11-24", "repeats": 3}
 
 
@@ -27,14 +27,14 @@ def bench(tmp_path):
     """A folder as `make bench` leaves it."""
     rendering = {
         "rays": 10,
-        "comparisons": {"rendering": measuring.comparison("s", [1.0, 2.0, 3.0], [4.0, 4.0, 4.0])},
-        "arithmetic": {"rendering": measuring.arithmetic(2.0, [1.0, 2.0], [8.0, 8.0], "float32")},
+        "comparisons": {"rendering": Comparison.of("s", [1.0, 2.0, 3.0], [4.0, 4.0, 4.0])},
+        "arithmetic": {"rendering": Arithmetic.of(2.0, MEASURED, "rendering", "float32", 1000)},
     }
-    memory = {"comparisons": {"memory": measuring.comparison("MiB", [100.0], [150.0])}}
-    grown = {"growth": {"rays": measuring.growth({1: [1.0], 2: [2.0], 4: [4.0]})}}
+    memory = {"comparisons": {"memory": Comparison.of("MiB", [100.0], [150.0])}}
+    grown = {"growth": {"rays": Growth.of({1: [1.0], 2: [2.0], 4: [4.0]})}}
     contents = {"rendering": rendering, "memory": memory, "growth_rendering": grown, "training_overhead": {"x": 1}}
     for name, values in contents.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(ABOUT | values))
+        (tmp_path / f"{name}.json").write_text(json.dumps(ABOUT | values, default=Numbers.model_dump))
     return tmp_path
 
 
@@ -117,8 +117,8 @@ def test_a_small_measurement_is_made_where_there_is_none(tmp_path, monkeypatch, 
 def test_a_small_measurement_counts_operations_in_proportion_to_its_rays():
     def counted(rays):
         asked = {"data.rays": rays, "data.working_views": 3, "model.coarse_samples": 4, "model.fine_samples": 1}
-        measured = small_measurement(load_config("finetune", "demo", asked), 1, device=torch.device("cpu"))
-        (arithmetic,) = measured["arithmetic"].values()
-        return arithmetic["gflop"]
+        measured = performance.small_measurement(load_config("finetune", "demo", asked), 1, device=torch.device("cpu"))
+        (arithmetic,) = measured.arithmetic.values()
+        return arithmetic.gflop
 
     assert counted(8) == pytest.approx(2 * counted(4), rel=1e-3)  # the cameras' few do not grow

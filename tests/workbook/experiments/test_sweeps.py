@@ -14,9 +14,9 @@ from maskrf_core.runs import Run
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import RunError
 from maskrf_core.training.process import training_process as child
-from maskrf_core.training.process.stopping import ExitCode, TrainingStopped
-from maskrf_core.workbook.experiments import grid, sweeps
-from maskrf_core.workbook.parameters.parameters import AblationParameters
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
+from maskrf_core.workbook.experiments import following, grid, sweeps
+from maskrf_core.workbook.parameters import AblationParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
 
@@ -152,11 +152,11 @@ def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypat
             monkeypatch.setattr(time, "sleep", sleep)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeps, "someone_watches", lambda: False)
+    monkeypatch.setattr(following, "someone_watches", lambda: False)
     monkeypatch.setattr(time, "sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweeps.train_grid(points, parameters)
-    assert "1 trainings were asked to save and stop" in capsys.readouterr().out
+    assert ": asked to save and stop" in capsys.readouterr().out
     assert json.loads((points[0].pretrained.folder / "training.json").read_text(encoding="utf-8"))["state"] == "stopped"
     assert not points[0].pretrained.stop_path.exists()
 
@@ -173,12 +173,12 @@ def test_an_interrupt_in_an_open_notebook_leaves_the_choice(pretended, monkeypat
             monkeypatch.setattr(time, "sleep", sleep)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeps, "someone_watches", lambda: True)
-    monkeypatch.setattr(sweeps, "display", shown.append)
+    monkeypatch.setattr(following, "someone_watches", lambda: True)
+    monkeypatch.setattr(following, "display", shown.append)
     monkeypatch.setattr(time, "sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweeps.train_grid(points, parameters)
-    assert "go on. Run this cell again" in capsys.readouterr().out
+    assert "goes on. Run this cell again" in capsys.readouterr().out
     time.sleep(0.5)
     assert len(events(points)) == 1  # it is not stopped
     (button,) = shown

@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from maskrf_core.support import measuring
-from maskrf_core.workbook.experiments.performance import Arithmetic, Comparison, Growth
+from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Growth
 from maskrf_core.workbook.figures import plots as figures
 
 
 def test_ratios_stand_in_order_with_their_spread():
     comparisons = {
-        "first": Comparison(**measuring.comparison("s", [1.0, 1.0, 1.0], [2.0, 3.0, 5.0])),
-        "second": Comparison(**measuring.comparison("MiB", [2.0], [1.0])),
+        "first": Comparison.of("s", [1.0, 1.0, 1.0], [2.0, 3.0, 5.0]),
+        "second": Comparison.of("MiB", [2.0], [1.0]),
     }
     figure = figures.ratio_bars(comparisons)
     (axes,) = figure.axes
@@ -24,8 +23,10 @@ def test_ratios_stand_in_order_with_their_spread():
 
 
 def test_the_ceiling_is_a_hundred_percent():
-    slow = Arithmetic(**measuring.arithmetic(1.0, [1.0], [10.0], "float32"))
-    fast = Arithmetic(**measuring.arithmetic(30.0, [1.0], [120.0], "bfloat16"))
+    products = {"matrix product, float32": [0.2], "matrix product, bfloat16": [1 / 60]}  # of 2 GFLOP
+    measured = products | {"slow": [1.0], "fast": [1.0]}
+    slow = Arithmetic.of(1.0, measured, "slow", "float32", 1000)
+    fast = Arithmetic.of(30.0, measured, "fast", "bfloat16", 1000)
     figure = figures.ceiling_bars({"slow": slow, "fast": fast})
     (axes,) = figure.axes
     assert [round(bar.get_width(), 6) for bar in axes.patches] == [25, 10]
@@ -37,8 +38,8 @@ def test_the_ceiling_is_a_hundred_percent():
 
 def test_growth_is_relative_on_logarithmic_axes_beside_slope_1():
     grown = {
-        "rendering": {"rays": Growth(**measuring.growth({1: [2.0], 2: [4.0], 4: [8.0]}))},
-        "training": {"views": Growth(**measuring.growth({1: [1.0], 2: [4.0], 4: [16.0]}))},
+        "rendering": {"rays": Growth.of({1: [2.0], 2: [4.0], 4: [8.0]})},
+        "training": {"views": Growth.of({1: [1.0], 2: [4.0], 4: [16.0]})},
     }
     figure = figures.growth_curves(grown)
     left, right = figure.axes

@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from maskrf_core.losses import TERMS
 from maskrf_core.rendering.evaluation import RenderedView, write_pictures
-from maskrf_core.runs.log import COLUMNS
 from maskrf_core.workbook.figures import panels, plots
 
 
 def metrics(losses, psnr):
     rows = [{"step": 10 * (n + 1), "phase": "train", "colour_fine": loss} for n, loss in enumerate(losses)]
     rows += [{"step": 10 * len(losses), "phase": "validation", "fine_psnr": psnr}]
-    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+    return pd.DataFrame(rows).reindex(columns=["step", "phase", "total", *TERMS, "learning_rate", "fine_psnr"])
 
 
 def test_mask_is_drawn_as_view_by_sample_and_counted():

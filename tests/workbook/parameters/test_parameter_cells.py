@@ -60,7 +60,7 @@ def test_in_a_real_ipython_cells_can_be_mended_and_run_again(monkeypatch):
     monkeypatch.delenv("MASKRF_SMOKE", raising=False)
     shell = InteractiveShell(config=Config({"HistoryManager": {"hist_file": ":memory:"}}))
     check = (
-        "from maskrf_core.workbook.parameters.parameters import PretrainParameters, check_parameters\n"
+        "from maskrf_core.workbook.parameters import PretrainParameters, check_parameters\n"
         "parameters = check_parameters(PretrainParameters, globals())"
     )
 

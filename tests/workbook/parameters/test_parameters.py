@@ -7,7 +7,7 @@ import pytest
 
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import ROOT
-from maskrf_core.workbook.parameters.parameters import (
+from maskrf_core.workbook.parameters import (
     AblationParameters,
     DataParameters,
     EvaluateParameters,
@@ -66,7 +66,7 @@ def test_each_fault_has_its_line():
         (
             AblationParameters,
             {"strategies": "ray, bloc"},
-            "ray_and_view, ray, view, block, separated by commas; did you mean 'block'?",
+            "ray_and_view, ray, view, block or module:function, separated by commas; did you mean 'block'?",
         ),
         (AblationParameters, {"strategies": "ray, ray"}, "strategies='ray, ray': must be different ones of"),
         (AblationParameters, {"overrides": "masking.strategy=ray"}, "has a parameter of its own; set strategies"),
@@ -209,7 +209,13 @@ def test_weights_are_a_run_folder_or_a_file(tmp_path):
 
 def test_checking_parameters_imports_nothing_heavy():
     code = (
-        "import sys, maskrf_core.workbook.parameters.parameters; print({'torch', 'numpy', 'pandas'} & set(sys.modules))"
+        "import sys; from maskrf_core.workbook.parameters import AblationParameters, check_parameters; "
+        "check_parameters(AblationParameters, {'strategies': 'ray_and_view', 'seeds': '0, 1'}); "
+        "print({'torch', 'numpy', 'pandas'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_strategy_of_ones_own_is_named_by_its_module():
+    assert AblationParameters(strategies="block, my_masks:stripes").strategy_list == ["block", "my_masks:stripes"]

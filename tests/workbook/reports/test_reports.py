@@ -98,7 +98,7 @@ def test_a_page_that_would_be_too_large_is_not_made_and_this_is_said(tmp_path, c
 
 def test_facts_are_told_and_absent_ones_are_not_needed(tmp_path):
     assert "not told" in facts_of(tmp_path)[0][1]
-    session = {"wall_seconds": 90.4, "peak_memory_mib": 512, "device": "cpu"}
+    session = {"wall_seconds": 90.4, "peak_memory_mib": 512, "energy_joules": 3.0, "device": "cpu"}
     made_by = {"seed": 3, "git_commit": "abc", "git_changes": True, "data": {"demo/a": "f00"}}
     (tmp_path / "provenance.json").write_text(json.dumps(made_by | {"sessions": [session, {}, None]}))
     facts = dict(facts_of(tmp_path))

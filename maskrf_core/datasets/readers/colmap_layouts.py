@@ -1,0 +1,148 @@
+"""Undistorted photographs with a COLMAP model: NeuRay's example of one's own capture, and its LLFF test scenes."""
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from maskrf_core.datasets.captures.colmap_models import ColmapModel, ColmapView, read_colmap_model
+from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths
+from maskrf_core.datasets.files.checked_files import check_depth_range, path_inside, read_array, read_bytes
+from maskrf_core.datasets.files.image_files import image_size, read_image, shared_image_size
+from maskrf_core.datasets.files.resize import blur_against_aliasing, downscale_image, downscaled_size
+from maskrf_core.datasets.readers.frames import Frame, NamedScene, downscale_ratio
+from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.paths import cache_folder
+
+LLFF_SIZES = {"high": (756, 1008), "low": (378, 504)}  # (height, width)
+
+
+def read_example(asked: NamedScene) -> list[Frame]:
+    """Read `example/<scene>/<raw|size>`: images as they are, or with their longer side downscaled to `size` pixels.
+
+    Opening reads the model and the header of every image; ids are "1" to "N" in the order of COLMAP's image ids. Depth
+    ranges are from the 2nd and 98th percentile of the depths of all points of the model in a camera.
+
+    Raises:
+        DatasetError: a file is missing or broken, the images differ in size, or the size asked for exceeds theirs.
+    """
+    folder = asked.folder
+    model, paths = _pinhole_model(folder / "sparse/0", folder / "images")
+    native = shared_image_size(paths)
+    for view in model.views:
+        ratios = native[0] / view.camera.height, native[1] / view.camera.width
+        if abs(ratios[0] / ratios[1] - 1) > 0.01:
+            raise DatasetError(
+                f"{folder}: the images are {native[1]}×{native[0]}, but the camera of {view.name} is "
+                f"{view.camera.width}×{view.camera.height}, of another shape. Restore the images of the model."
+            )
+    ratio = downscale_ratio(asked.name, asked.words[1], max(native))
+    size = downscaled_size(*native, ratio)
+
+    def frame(image_id: str, view: ColmapView, path: Path) -> Frame:
+        depths = depths_in(view.w2c, model.points)
+        if not len(depths):
+            raise DatasetError(f"{folder / 'sparse/0'}: has no points, which depth ranges are taken from.")
+        near, far = range_from_depths(depths)
+        check_depth_range(near, far, f"{folder / 'sparse/0'}, points in the camera of image {image_id}")
+
+        def image() -> UInt8[np.ndarray, "height width 3"]:
+            return downscale_image(read_image(path)[..., :3], ratio)
+
+        return Frame(image_id, image, _scaled_K(view, size), view.w2c, (near, far), size, file=view.name)
+
+    return [frame(str(row + 1), *each) for row, each in enumerate(zip(model.views, paths, strict=True))]
+
+
+def read_llff_scene(asked: NamedScene) -> list[Frame]:
+    """Read `llff_colmap/<scene>/<high|low>`: 1008×756 or 504×378; ids "1" to "N" in the order of COLMAP's image ids.
+
+    Opening reads the model and the depth ranges. Downscaled images are kept in the cache folder, under a fingerprint
+    of the original.
+
+    Raises:
+        DatasetError: a file is missing or broken, or the ranges are not as many as the images.
+    """
+    scene, size = asked.words
+    model, paths = _pinhole_model(asked.folder / "sparse", asked.folder / "images")
+    ranges = read_array(asked.folder / "depth_range.npy", (len(paths), 2))
+    kept = cache_folder(asked.data_root) / "llff_colmap" / scene / size
+
+    def frame(row: int, view: ColmapView, path: Path) -> Frame:
+        near, far = ranges[row].tolist()
+        check_depth_range(near, far, f"{asked.folder / 'depth_range.npy'}, image {row + 1}")
+
+        def image() -> UInt8[np.ndarray, "height width 3"]:
+            return _kept_image(asked.name, path, LLFF_SIZES[size], kept / str(row + 1))
+
+        K = _scaled_K(view, LLFF_SIZES[size])
+        return Frame(str(row + 1), image, K, view.w2c, (near, far), LLFF_SIZES[size])
+
+    return [frame(row, *each) for row, each in enumerate(zip(model.views, paths, strict=True))]
+
+
+def _pinhole_model(folder: Path, images: Path) -> tuple[ColmapModel, list[Path]]:
+    """Read a model and find its images; `DatasetError` if a camera has distortion or a listed image is absent."""
+    model = read_colmap_model(folder)
+    for view in model.views:
+        if not view.camera.is_pinhole:
+            raise DatasetError(
+                f"{folder}: the camera of {view.name} is {view.camera.model} with distortion, which this layout has "
+                "undone already. Put photographs and model into captures/ and open capture/<name>/raw."
+            )
+    paths = [path_inside(images, view.name) for view in model.views]
+    absent = [path.name for path in paths if not path.is_file()]
+    if absent:
+        raise DatasetError(
+            f"{images}: {len(absent)} of the {len(paths)} images that the model lists are missing, the first is "
+            f"{absent[0]}. Unpack the data set again."
+        )
+    return model, paths
+
+
+def _scaled_K(view: ColmapView, size: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
+    """Scale K to an image of `size` (height, width); no half-pixel shift, as checkpoints were trained without it."""
+    return np.diag([size[1] / view.camera.width, size[0] / view.camera.height, 1.0]) @ view.camera.K
+
+
+def _kept_image(name: str, original: Path, size: tuple[int, int], kept: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """Read an image that was downscaled before, or downscale and keep it.
+
+    Raises:
+        DatasetError: the file is broken, smaller than the size asked for, or of another shape.
+    """
+    key = hashlib.blake2b(read_bytes(original), digest_size=8).hexdigest()
+    kept = kept.with_name(f"{kept.name}_{key}.png")
+    if kept.is_file():
+        try:
+            image = read_image(kept)
+            if image.shape == (*size, 3):
+                return image
+        except DatasetError:  # damaged, so made again
+            pass
+    image = _downscaled(name, original, size)
+    encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+    write_atomically(kept, lambda file: file.write(encoded))
+    return image
+
+
+def _downscaled(name: str, original: Path, size: tuple[int, int]) -> UInt8[np.ndarray, "height width 3"]:
+    """Downscale as published: blur for the ratio of the widths, then average over areas."""
+    (height, width), (native_height, native_width) = size, image_size(original)
+    if native_width < width or native_height < height:
+        raise DatasetError(
+            f"{original}: is {native_width}×{native_height}, but {name} is {width}×{height} and images are "
+            f"never enlarged. Open {name.removesuffix('/high')}/low, or restore the original photographs."
+        )
+    if abs(native_width / native_height * height / width - 1) > 0.01:
+        raise DatasetError(
+            f"{original}: is {native_width}×{native_height}, which has another shape than {width}×{height}, at which "
+            "this layout gives all images. Restore the original photographs."
+        )
+    image = read_image(original)[..., :3]
+    if (native_height, native_width) == size:
+        return image
+    return cv2.resize(blur_against_aliasing(image, width / native_width), (width, height), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,100 @@
+"""Rendering of many pixels, as `RenderingSettings` say: exactly or adaptively, in which precision, compiled or not."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maskrf_core.datasets.batches.batch import SceneBatch, Views
+from maskrf_core.model.gathering import ReferenceFeatures, rays_of
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import Rendering
+from maskrf_core.settings.sections import EXACT, RenderingSettings
+from maskrf_core.support.threads import map_in_threads
+
+MOST_SAMPLES_OF_A_THREAD = 6144
+"""At once: what networks make of them (in 8 views) is still in a core's cache when it is read again."""
+FEWEST_SAMPLES_OF_A_THREAD = 1536  # at once: fewer are not worth calling every operation for
+VECTOR = 16
+"""Floats that a processor computes at once: where rays fill them, sums are rounded as for any other such number."""
+
+
+def rays_of_a_thread(rays_per_chunk: int, samples: int, threads: int) -> int:
+    """Return how many rays, of so many samples, each of several threads renders at once.
+
+    All threads together render `rays_per_chunk`, or fewer; some have nothing to do where there are too few for all.
+    """
+    fewest, most = (-(-limit // samples) for limit in (FEWEST_SAMPLES_OF_A_THREAD, MOST_SAMPLES_OF_A_THREAD))
+    rays = min(most, max(fewest, rays_per_chunk // threads))
+    return min(rays_per_chunk, max(VECTOR, rays - rays % VECTOR))
+
+
+class ChunkRenderer:
+    """A renderer that renders pixels a chunk at a time, without gradients, as settings say.
+
+    On a CPU with several cores, each renders chunks of its own: `threads` and `rays_per_chunk` are then what came out
+    of the rays per chunk that were asked for, which still bound the memory.
+
+    Raises:
+        SettingsError: it is to be compiled, and there is no compiler.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        settings: RenderingSettings = EXACT,
+        rays_per_chunk: int = 256,
+        saving: tuple[int, int] | None = None,
+    ):
+        self.settings = settings
+        self.saving = saving  # settings of the adaptive mode (`AdaptiveSettings`), where they are not the usual ones
+        self.rays_per_chunk, self.threads = rays_per_chunk, 1
+        self.compiled_for: set[torch.Size] = set()  # shapes of the views' maps
+        device, threads = next(renderer.parameters()).device, torch.get_num_threads()
+        if settings.compile:
+            from maskrf_core.model.fast.pass_variants import check_compiler
+
+            check_compiler(device, "rendering.compile")
+        if device.type == "cpu" and threads > 1:
+            samples = renderer.settings.coarse_samples + renderer.settings.fine_samples
+            rays = rays_of_a_thread(rays_per_chunk, samples, threads)
+            if rays_per_chunk >= 2 * rays:
+                self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
+        plain = settings.precision == "32-true" and not settings.compile
+        self.renderer = renderer if plain else renderer.with_passes(self._variant)
+        """With the weights of the one that was given; compiled on its first use."""
+
+    def _variant(self, render_pass: nn.Module) -> nn.Module:
+        from maskrf_core.model.fast.pass_variants import CompiledPass, in_bfloat16
+
+        made = in_bfloat16(render_pass) if self.settings.precision == "bf16-mixed" else render_pass
+        if not self.settings.compile:
+            return made
+        return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1)
+
+    def __call__(self, batch: SceneBatch) -> Iterator[Rendering]:
+        """Render the batch's pixels, in order."""
+        with torch.inference_mode():
+            features = self.renderer.encode(batch.references, batch.sources)
+        return self.render(features, batch.query, batch.pixels_xy)
+
+    def render(
+        self, features: ReferenceFeatures, query: Views, pixels_xy: Float[Tensor, "ray 2"]
+    ) -> Iterator[Rendering]:
+        """Render pixels of a query, in order, from references that are encoded already."""
+        map_chunks = map
+        if self.threads > 1:
+            # All threads would compile the same.
+            new = self.settings.compile and features.maps.shape not in self.compiled_for
+            map_chunks = partial(map_in_threads, threads=self.threads, first_alone=new)
+            self.compiled_for.add(features.maps.shape)
+        if self.settings.mode == "adaptive":
+            from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings, render_chunks_adaptively
+
+            saving = AdaptiveSettings(*self.saving or ())
+            return render_chunks_adaptively(
+                self.renderer, features, query, pixels_xy, self.rays_per_chunk, saving, map_chunks
+            )
+        return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)

@@ -1,0 +1,200 @@
+"""The trainings that notebooks stand on: a run that is finished is not trained again, one that is missing is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from maskrf_core.checkpoints.published_checkpoints import check_mvsnet_is_there, steps_of
+from maskrf_core.rendering.evaluation import resolve_device
+from maskrf_core.runs import Run
+from maskrf_core.runs.run import hold_to_weights
+from maskrf_core.settings.config import Config
+from maskrf_core.support.paths import display_path
+from maskrf_core.training.preflight import open_checked_scenes
+from maskrf_core.training.saved_states import is_done, steps_done
+from maskrf_core.workbook.experiments.following import train
+from maskrf_core.workbook.figures import plots
+from maskrf_core.workbook.parameters import FinetuneParameters, NotebookParameters, PretrainParameters
+from maskrf_core.workbook.parameters.parameter_cells import Parameters
+
+COMMON = ("preset", "data_root", "runs_root", "seed", "device")
+OF_TRAINING = (*COMMON, "overrides", "working_views", "train_scenes", "validation_scenes", "devices", "num_nodes")
+FINETUNED, SCRATCH = "masked-pretrained, then finetuned", "from scratch"
+BEFORE, AFTER = "before: trained across scenes", "after: finetuned on the scene"
+
+
+def pretraining(parameters: PretrainParameters) -> Run:
+    """Make the run folder that the parameters of 03 ask for; nothing is trained yet."""
+    return checked_start(_folder(parameters, "pretrain"), parameters.config("pretrain"))
+
+
+def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
+    """Make the run folder of finetuning from `weights`, across scenes or on one; nothing is trained yet.
+
+    Raises:
+        RunError: the folder holds a run that began from other weights.
+    """
+    stage, asked = "finetune", {"training.initial_weights": str(weights)}
+    if parameters.setting == "per_scene":
+        stage = "per_scene"
+        asked["data.train_scenes"] = None if parameters.scene is None else [parameters.scene]
+    run = checked_start(_folder(parameters, stage), parameters.config(stage, asked))
+    hold_to_weights(run, weights)
+    return run
+
+
+def from_scratch(parameters: FinetuneParameters, steps: int) -> Run:
+    """Make the run folder of training without pretraining for `steps` in all; nothing is trained yet."""
+    return checked_start(_scratch_folder(parameters), parameters.config("finetune", {"training.steps": steps}))
+
+
+def weights_to_finetune(parameters: FinetuneParameters) -> Path:
+    """Return the checkpoint `pretrained`, or that of the run before, which is trained if it is missing.
+
+    Across scenes that is the last one of 03; on one scene the best one of 04 across scenes, at its defaults but for the
+    model that is asked for.
+    """
+    one_scene = parameters.setting == "per_scene"
+    if parameters.pretrained is not None:
+        path = parameters.weights_path(parameters.pretrained)
+        if path.is_file():
+            return path
+        run = Run.open(path)
+    elif one_scene:
+        asked = handed_on(parameters, FinetuneParameters, COMMON)
+        run = trained(_finetuned(asked.model_copy(update={"overrides": parameters.overrides_of("model")})))
+    else:
+        run = trained(pretraining(handed_on(parameters, PretrainParameters, OF_TRAINING)))
+    return run.weights if one_scene else run.last_checkpoint
+
+
+def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
+    """Return the two runs of 04 at their defaults, by name of the method; what is missing is trained first."""
+    asked = handed_on(parameters, FinetuneParameters, COMMON)
+    run = _finetuned(asked)
+    scratch = _existing(_scratch_folder(asked)) or from_scratch(asked, total_steps(run))
+    return {f"finetuned {SCRATCH}": trained(scratch), FINETUNED: trained(run)}
+
+
+def checked_start(folder: Path, config: Config) -> Run:
+    """Start a run after looking for scenes, MVSNet and a compiler: what cannot be trained leaves no folder behind."""
+    if config.hardware.compile:
+        from maskrf_core.model.fast.pass_variants import check_compiler
+
+        check_compiler(resolve_device(config.hardware.device), "hardware.compile")
+    open_checked_scenes(config)
+    if not Run(folder).last_checkpoint.is_file():
+        check_mvsnet_is_there(config)
+    return Run.start(folder, config)
+
+
+def trained(run: Run) -> Run:
+    """Train what is left of a run, saying so."""
+    if not is_done(run):
+        left = run.config.training.steps - steps_done(run)
+        print(f"{display_path(run.folder)} is needed here: training its {left} steps first", flush=True)
+        train(run)
+    return run
+
+
+def total_steps(run: Run) -> int:
+    """Count the steps of a run and of the run that made its initial weights, as far as that is known."""
+    weights = run.config.training.initial_weights
+    return (steps_of(weights) if weights else 0) + run.config.training.steps
+
+
+def histories(runs: Mapping[str, Run]) -> dict[str, tuple[pd.DataFrame, int]]:
+    """Read each run's metrics and the steps before its first, by name; what made its initial weights stands before."""
+    found = {}
+    for name, run in runs.items():
+        weights = run.config.training.initial_weights
+        before = _existing(Path(weights).parent.parent) if weights else None
+        if before is not None:
+            found["masked pretraining"] = (before.metrics(), 0)
+        found[name] = (run.metrics(), total_steps(run) - run.config.training.steps)
+    return found
+
+
+def handed_on(parameters: NotebookParameters, model: type[Parameters], names: tuple[str, ...]) -> Parameters:
+    """Make the parameters of another notebook: those of `names` as here, the rest by default."""
+    values = {name: getattr(parameters, name) for name in names if name in type(parameters).model_fields}
+    return model(**{name: value for name, value in values.items() if name in model.model_fields})
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run or a checkpoint that renders beside others, and where its pictures go."""
+
+    source: Run | Path
+    pictures: Path
+
+
+class Finetuning:
+    """Notebook 04: finetuning across scenes, beside training from scratch; or on one scene, beside what it began from.
+
+    The checkpoint that it begins from is trained if it is missing; the run is not. The test views of one scene are only
+    looked at, nothing is chosen by them.
+    """
+
+    def __init__(self, parameters: FinetuneParameters):
+        self.parameters = parameters
+        self.on_one_scene = parameters.setting == "per_scene"
+        self.split: Literal["validation", "test"] = "test" if self.on_one_scene else "validation"
+        self.weights = weights_to_finetune(parameters)
+        self.run = finetuning(parameters, self.weights)
+        self.runs = {AFTER if self.on_one_scene else FINETUNED: self.run}
+
+    def compared(self) -> dict[str, Compared]:
+        """Return what renders, by name, in the order of the pictures; what is missing is trained now."""
+        before = {}
+        if self.on_one_scene:
+            before = {BEFORE: Compared(self.weights, self.run.renders / "before")}
+        elif self.parameters.from_scratch_too:
+            self.runs[SCRATCH] = from_scratch(self.parameters, total_steps(self.run))
+            train(self.runs[SCRATCH])
+        return before | {name: Compared(run, run.renders / self.split) for name, run in self.runs.items()}
+
+    def psnr_curve(self) -> Figure:
+        """Draw PSNR on the views of `split` over the steps."""
+        if self.on_one_scene:
+            return plots.test_curve(self.run.metrics())
+        return plots.validation_curves(histories(self.runs))
+
+    def loss_curve(self) -> Figure:
+        """Draw the losses over the steps."""
+        if self.on_one_scene:
+            return plots.loss_curves(self.run.metrics())
+        return plots.colour_curves(histories(self.runs))
+
+    def record(self, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Keep the mean PSNR and SSIM of each table, by name of what was compared, in the folders of the runs."""
+        means = {
+            name: {metric: float(table[f"fine_{metric}"].mean()) for metric in ("psnr", "ssim")}
+            for name, table in tables.items()
+        }
+        before = {"before": means[BEFORE]} if self.on_one_scene else {}
+        for name, run in self.runs.items():
+            counts = {"total_steps": total_steps(run), "views": len(tables[name])}
+            run.record("04_finetune", counts | means[name] | before)
+
+
+def _finetuned(parameters: FinetuneParameters) -> Run:
+    """Return the run of 04 across scenes; what it stands on is trained first, it is not."""
+    return _existing(_folder(parameters, "finetune")) or finetuning(parameters, weights_to_finetune(parameters))
+
+
+def _folder(parameters: PretrainParameters | FinetuneParameters, kind: str) -> Path:
+    return parameters.runs / parameters.run if parameters.run else parameters.run_folder(kind)
+
+
+def _scratch_folder(parameters: FinetuneParameters) -> Path:
+    folder = _folder(parameters, "from_scratch")
+    return folder.with_name(f"{folder.name}_from_scratch") if parameters.run else folder
+
+
+def _existing(folder: Path) -> Run | None:
+    return Run.open(folder) if (folder / "config.yaml").is_file() else None
