@@ -11,7 +11,7 @@ from maskrf_core.workbook.execution import notebooks
 
 def test_all_notebooks_run_and_leave_results_and_pages(tmp_path):
     environment = os.environ | {"MASKRF_SMOKE": "1", "MASKRF_RUNS": str(tmp_path / "runs")}
-    command = [sys.executable, "-m", "maskrf_core.workbook.quickstart"]
+    command = [sys.executable, "-m", "maskrf_core.workbook.execution"]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "masked-pretrained, then finetuned" in done.stdout
