@@ -14,6 +14,13 @@ RUNS = f"runs/smoke/{os.getpid()}"
 """Fresh for every session: a run of earlier code would hide what is broken now."""
 
 
+def pytest_collection_modifyitems(items):
+    """Cell by cell, only 03 is for every change; tests/workbook/test_whole_workbook.py runs all notebooks once."""
+    for item in items:
+        if item.path.suffix == ".ipynb" and not item.path.name.startswith("03"):
+            item.add_marker(pytest.mark.long)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
     """The kernel of a notebook starts with its first cell and inherits this environment; no other test sees it."""

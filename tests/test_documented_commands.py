@@ -211,8 +211,8 @@ def test_what_needs_no_data_runs(page, papermill_asked, monkeypatch, tmp_path):
         parameters = asked | {"runs_root": str(tmp_path)}
         if notebook.startswith("02"):  # a grid: every point of it, for a moment
             parameters |= {"pretrain_steps": 2, "finetune_steps": 2}
-        done = execute(ROOT / "notebooks" / notebook, tmp_path / "out.ipynb", parameters=parameters)
-        assert done.error is None, shlex.join(words)
+        error = execute(ROOT / "notebooks" / notebook, tmp_path / "out.ipynb", parameters=parameters)
+        assert error is None, shlex.join(words)
 
 
 def test_the_strategy_of_a_cell_trains(tmp_path, monkeypatch):

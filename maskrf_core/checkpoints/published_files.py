@@ -1,7 +1,6 @@
-"""Published checkpoints, where the published README puts them below the data root.
+"""Published checkpoints below the data root, where the published README puts them.
 
-`model/generalization/<kind>.pth` is for all scenes, `model/finetune/<set>/<scene>.pth` for one, and there is
-`model/mvsnet_pl.ckpt`.
+`model/generalization/<kind>.pth` is for all scenes, `model/finetune/<set>/<scene>.pth` for one.
 """
 
 from collections.abc import Sequence
@@ -39,13 +38,10 @@ def checkpoint_of_scene(folder: Path, scenes: Sequence[str]) -> Path:
         raise CheckpointError(
             f"{folder}: holds one checkpoint a scene, and {len(scenes)} scenes are asked for. Name one scene."
         )
-    data_set, _, rest = scenes[0].partition("/")
-    name = rest.split("/")[0]
-    for set_name in (data_set, *record_of(data_set).checkpoint_folders):
+    data_set, name = (*scenes[0].split("/"), "")[:2]
+    for set_name in (data_set, *record_of(data_set).checkpoint_folders, "."):
         if (file := folder / set_name / f"{name}.pth").is_file():
             return file
-    if (file := folder / f"{name}.pth").is_file():
-        return file
     there = ", ".join(sorted(str(file.relative_to(folder)) for file in folder.rglob("*.pth"))) or "none"
     raise CheckpointError(
         f"{folder}: holds no checkpoint of {scenes[0]} (sought as {data_set}/{name}.pth); there are: {there}."

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8, UInt16
+from jaxtyping import Float, Float32, UInt16
 
-from maskrf_core.datasets.readers.frames import Frame, NamedScene
-from maskrf_core.datasets.splits import SplitKind
+from maskrf_core.datasets.data_set import Frame, NamedScene, SplitKind
 from maskrf_core.support.errors import DatasetError
 
 DATA_FOLDER = Path(__file__).parent / "demo_scenes"
@@ -61,9 +60,6 @@ def read_demo_scene(asked: NamedScene) -> list[Frame]:
     The world has z up and the scene is about one unit in radius. Depth ranges enclose all surfaces, hidden ones too,
     with 3 % to spare; depth is exact at the pixels' centres (error below 1e-4 of it), and the mask is where a ray
     through the pixel's centre hits a surface.
-
-    Raises:
-        DatasetError: no such scene, or a data file that is missing or broken.
     """
     known = all_demo_scene_names([])
     if asked.name not in known:
@@ -80,24 +76,22 @@ def read_demo_scene(asked: NamedScene) -> list[Frame]:
 
     def frame(number: int, image_id: str, camera: dict[str, list]) -> Frame:
         depth_range = tuple(camera["depth_range"])
-
-        def image() -> UInt8[np.ndarray, "height width 3"]:
-            return _tile(images(), number)[..., ::-1].copy()
-
-        def mask() -> Bool[np.ndarray, "height width"]:
-            return _tile(depths(), number) > 0
-
-        def depth() -> Float32[np.ndarray, "height width"]:
-            return decode_depth(_tile(depths(), number), depth_range)
-
-        return Frame(image_id, image, camera["K"], camera["w2c"], depth_range, VIEW_SIZE, mask, depth)
+        return Frame(
+            image_id,
+            lambda: _tile(images(), number)[..., ::-1].copy(),
+            camera["K"],
+            camera["w2c"],
+            depth_range,
+            VIEW_SIZE,
+            mask=lambda: _tile(depths(), number) > 0,
+            depth=lambda: decode_depth(_tile(depths(), number), depth_range),
+        )
 
     return [frame(number, *named) for number, named in enumerate(cameras.items())]
 
 
 def _read_sheet(name: str, path: Path, flag: int) -> np.ndarray:
-    sheet = cv2.imread(str(path), flag) if path.is_file() else None
-    if sheet is None:
+    if not path.is_file() or (sheet := cv2.imread(str(path), flag)) is None:
         raise _broken(name, path)
     return sheet
 

@@ -1,14 +1,13 @@
 """Inventory of the data root: every data set, scene by scene, and the first thing that is wrong with each."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from maskrf_core.datasets.batches.scene_views import expand_scene_names
-from maskrf_core.datasets.files.checked_files import check_depth_range, check_w2c
+from maskrf_core.datasets.files.checked_files import check_depth_range, check_intrinsics, check_w2c
 from maskrf_core.datasets.records import DATA_SETS, record_of
 from maskrf_core.datasets.scene import Scene, open_scene, scene_names
 from maskrf_core.support.errors import DatasetError, NotPreparedError
@@ -61,20 +60,9 @@ class DataSetReport:
         """Count the scenes looked at in which nothing was wrong."""
         return sum(scene.fault is None for scene in self.scenes)
 
-    @property
-    def images(self) -> int:
-        """Count the images of all the scenes looked at that could be opened."""
-        return sum(scene.images for scene in self.scenes)
-
-    @property
-    def looked_at(self) -> int:
-        """Count the images that were decoded."""
-        return sum(scene.looked_at for scene in self.scenes)
-
-    @property
-    def with_depth(self) -> int:
-        """Count those of them whose depth is known."""
-        return sum(scene.with_depth for scene in self.scenes)
+    def total(self, field: str) -> int:
+        """Add up `images`, `looked_at` or `with_depth` of the scenes that were looked at."""
+        return sum(getattr(scene, field) for scene in self.scenes)
 
     @property
     def test_scenes_found(self) -> list[str]:
@@ -101,41 +89,39 @@ def inspect(
     At most `limit` scenes of a data set are looked at, evenly spread; None looks at all of them.
     """
     listed: dict[str, list[str]] = {}
-    faults: dict[str, str | None] = {}
+    faults: dict[str, str] = {}
     for data_set in DATA_SETS if data_sets is None else data_sets:
-        listed[data_set], faults[data_set] = _attempt(lambda name=data_set: scene_names(name, data_root), data_root, [])
-    chosen = [name for names in listed.values() for name in spread(names, limit)]
-    looked = iter(inspect_scenes(chosen, data_root, depth))
+        try:
+            listed[data_set] = scene_names(data_set, data_root)
+        except Exception as error:
+            listed[data_set], faults[data_set] = [], _fault(error, data_root)
+    chosen = {data_set: spread(names, limit) for data_set, names in listed.items()}
+    looked = iter(inspect_scenes(list(chain.from_iterable(chosen.values())), data_root, depth))
     return [
-        DataSetReport(data_set, len(names), tuple(next(looked) for _ in spread(names, limit)), faults[data_set])
+        DataSetReport(data_set, len(names), tuple(islice(looked, len(chosen[data_set]))), faults.get(data_set))
         for data_set, names in listed.items()
     ]
 
 
 def inspect_scenes(names: Sequence[str], data_root: str | Path, depth: Thoroughness = "thorough") -> list[SceneReport]:
     """Look at scenes by name; a bar shows how far."""
-    return [
-        inspect_scene(name, data_root, depth) for name in tracked(names, total=len(names), title="looking at scenes")
-    ]
+    progress = tracked(names, total=len(names), title="looking at scenes")
+    return [inspect_scene(name, data_root, depth) for name in progress]
 
 
 def inspect_scene(name: str, data_root: str | Path, depth: Thoroughness = "thorough") -> SceneReport:
-    """Open one scene and read its first image, or all of them, with cameras, mask and depth."""
+    """Open one scene and read its first image, or all of them, with cameras, mask and depth; no fault is raised."""
+    images = looked_at = with_depth = 0
     try:
-        scene, fault = _attempt(lambda: open_scene(name, data_root), data_root, None)
-    except NotPreparedError as error:
-        return SceneReport(name, 0, 0, 0, without_root(str(error), data_root), unprepared=True)
-    ids, fault = (None, fault) if scene is None else _attempt(lambda: list(scene.image_ids), data_root, None)
-    if ids is None:
-        return SceneReport(name, 0, 0, 0, fault)
-    with_depth = 0
-    for done, image_id in enumerate(ids if depth == "thorough" else ids[:1]):
-        has_depth, fault = _attempt(lambda which=image_id: read_view(scene, which), data_root, False)
-        if fault is not None:
-            return SceneReport(name, len(ids), done, with_depth, fault)
-        with_depth += has_depth
-    fault = None if ids else f"{name}: holds no images. Unpack the data set again."
-    return SceneReport(name, len(ids), len(ids) if depth == "thorough" else len(ids[:1]), with_depth, fault)
+        scene = open_scene(name, data_root)
+        images = len(scene.image_ids)
+        for image_id in scene.image_ids if depth == "thorough" else scene.image_ids[:1]:
+            with_depth += read_view(scene, image_id)
+            looked_at += 1
+    except Exception as error:  # one broken scene stops no check
+        unprepared = isinstance(error, NotPreparedError)
+        return SceneReport(name, images, looked_at, with_depth, _fault(error, data_root), unprepared)
+    return SceneReport(name, images, looked_at, with_depth)
 
 
 def read_view(scene: Scene, image_id: str) -> bool:
@@ -145,11 +131,9 @@ def read_view(scene: Scene, image_id: str) -> bool:
         DatasetError: a file is missing or broken, a camera is none, or photograph, mask and depth differ in size.
     """
     where = f"{scene.name}, {image_id}"
-    check_w2c(np.asarray(scene.w2c(image_id)), where)
+    check_w2c(scene.w2c(image_id), where)
     check_depth_range(*scene.depth_range(image_id), where)
-    K = np.asarray(scene.K(image_id))
-    if not np.isfinite(K).all() or K[0, 0] <= 0 or K[1, 1] <= 0:
-        raise DatasetError(f"{where}: K = {K.tolist()} has no positive focal lengths. Correct the camera file.")
+    check_intrinsics(scene.K(image_id), where)
     size = scene.image(image_id).shape[:2]
     depth = scene.depth(image_id)
     for kind, array in [("mask", scene.mask(image_id)), ("depth map", depth)]:
@@ -191,14 +175,9 @@ def without_root(message: str, data_root: str | Path) -> str:
     return message
 
 
-def _attempt(read: Callable, data_root: str | Path, otherwise) -> tuple:
-    """Return (what `read` returns, None), or (`otherwise`, what went wrong): one broken scene stops no check."""
-    try:
-        return read(), None
-    except NotPreparedError:
-        raise
-    except DatasetError as error:
-        return otherwise, without_root(str(error), data_root)
-    except Exception as error:  # a reader that does not know a fault by name: ours to mend, and no reason to stop
-        message = f"{type(error).__name__}: {error}"
-        return otherwise, f"{without_root(message, data_root)} (unforeseen by the reader; please report it)"
+def _fault(error: Exception, data_root: str | Path) -> str:
+    """Say what went wrong; a fault that the reader does not know by name is ours to mend, and no reason to stop."""
+    if isinstance(error, DatasetError):
+        return without_root(str(error), data_root)
+    message = without_root(f"{type(error).__name__}: {error}", data_root)
+    return f"{message} (unforeseen by the reader; please report it)"

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterable, Set
 
-from maskrf_core.datasets.data_set import ColmapDepth, DataSet, FrameWindow, NearestViews, Source
-from maskrf_core.datasets.splits import EveryNth, nerf_synthetic_split
+from maskrf_core.datasets.data_set import ColmapDepth, DataSet, EveryNth, FrameWindow, NearestViews, split_renders
 
 READERS = "maskrf_core.datasets.readers"
 IBRNET = "https://github.com/googleinterns/IBRNet"
 NEURAY = "https://github.com/liuyuan-pal/NeuRay"
 MAY_BE_GONE = "the NeuRay authors' share (may be gone)"
-NERF = Source("NeRF's release", "https://www.matthewtancik.com/nerf")
-NEURAY_TEST = Source(MAY_BE_GONE, f"{NEURAY}#download-datasets-and-pretrained-models")
-NEURAY_TRAINING = Source(MAY_BE_GONE, f"{NEURAY}#download-training-sets")
+NERF = "[NeRF's release](https://www.matthewtancik.com/nerf)"
+NEURAY_TEST = f"[{MAY_BE_GONE}]({NEURAY}#download-datasets-and-pretrained-models)"
 FORWARD_CACHE = "colmap_forward_cache/<name of the scene>/dense_out/stereo/depth_maps"
 FORWARD_DEPTH = "{root}/colmap_forward_cache/%s/dense_out/stereo/depth_maps/{image_id}.%s.geometric.bin"
 IN_SCENE = "{folder}/colmap_depth/{image_id}.%s.geometric.bin"
@@ -27,7 +25,7 @@ _RECORDS = (
         example="demo/train_00",
         needed="nothing: they come with the package",
         used_for="trying everything out",
-        sources=(Source("rendered with mitsuba", "https://github.com/mitsuba-renderer/mitsuba3"),),
+        source="[rendered with mitsuba](https://github.com/mitsuba-renderer/mitsuba3)",
         scenes=24,
         reader="maskrf_core.datasets.demo:read_demo_scene",
         names="maskrf_core.datasets.demo:all_demo_scene_names",
@@ -42,12 +40,11 @@ _RECORDS = (
         needed="rgb, mask, depth, pose, intrinsics",
         used_for="training",
         weight=80.0,
-        sources=(Source("IBRNet's renderings", f"{IBRNET}#e-google-scanned-objects"),),
-        size="7.5 GB",
+        source=f"[IBRNet's renderings]({IBRNET}#e-google-scanned-objects), 7.5 GB",
         scenes=1032,
         also_called=("google_scanned_objects_renderings",),
-        reader=f"{READERS}.google_scanned_objects:read_object",
-        names=f"{READERS}.google_scanned_objects:object_names",
+        reader=f"{READERS}.text_layouts:read_object",
+        names=f"{READERS}.text_layouts:object_names",
         view_pool=NearestViews(times=(3,), at_most=24),
         augmentation=("noisy_depth",),
         archive_pattern=r"<scene>/intrinsics/[^/]+\.txt",
@@ -62,8 +59,9 @@ _RECORDS = (
         optional="COLMAP depth in colmap_dtu_cache/dtu_train/<scan>/dense/stereo/depth_maps",
         used_for="training",
         weight=20.0,
-        sources=(NEURAY_TRAINING, Source("DTU", "https://roboimagedata.compute.dtu.dk/?page_id=36")),
-        caution="DTU's own files are laid out otherwise: they need cameras.npz as in IDR.",
+        source=f"[{MAY_BE_GONE}]({NEURAY}#download-training-sets); "
+        "[DTU](https://roboimagedata.compute.dtu.dk/?page_id=36). "
+        "DTU's own files are laid out otherwise: they need cameras.npz as in IDR.",
         reader=f"{READERS}.dtu:read_training_scan",
         view_pool=NearestViews(times=(1, 2), at_most=12),
         augmentation=("jittered_ranges",),
@@ -86,9 +84,8 @@ _RECORDS = (
         optional=f"COLMAP depth in {FORWARD_CACHE}",
         used_for="training",
         weight=10.0,
-        sources=(Source("IBRNet's page", f"{IBRNET}#b-llff-released-scenes"),),
-        size="6.6 GB",
-        caution="Seven of its scenes show what LLFF's test scenes show; they are never trained on here.",
+        source=f"[IBRNet's page]({IBRNET}#b-llff-released-scenes), 6.6 GB. "
+        "Seven of its scenes show what LLFF's test scenes show; they are never trained on here.",
         held_out=(
             "data2_fernvlsb",
             "data2_hugetrike",
@@ -116,13 +113,11 @@ _RECORDS = (
         optional=f"COLMAP depth in {FORWARD_CACHE}",
         used_for="training",
         weight=20.0,
-        sources=(
-            Source("IBRNet's page", f"{IBRNET}#c-spaces-dataset"),
-            Source("its repository", "https://github.com/augmentedperception/spaces_dataset"),
-        ),
+        source=f"[IBRNet's page]({IBRNET}#c-spaces-dataset); "
+        "[its repository](https://github.com/augmentedperception/spaces_dataset)",
         scenes=100,
         also_called=("spaces_dataset-master", "spaces_dataset-main"),
-        reader=f"{READERS}.spaces:read_rig_scene",
+        reader=f"{READERS}.json_layouts:read_rig_scene",
         scenes_in="data/800",
         view_pool=NearestViews(),
         augmentation=FORWARD_FACING,
@@ -139,12 +134,11 @@ _RECORDS = (
         optional=f"COLMAP depth in {FORWARD_CACHE}, the name without its size",
         used_for="training",
         weight=40.0,
-        sources=(Source("IBRNet's page: cameras, and a script for the frames", f"{IBRNET}#d-realestate10k"),),
-        size="29 GB",
+        source=f"[IBRNet's page: cameras, and a script for the frames]({IBRNET}#d-realestate10k), 29 GB. "
+        "Its frames are fetched from YouTube, where some are no longer to be had.",
         scenes=200,
         also_called=("RealEstate10K-subset", "RealEstate10K"),
-        caution="Its frames are fetched from YouTube, where some are no longer to be had.",
-        reader=f"{READERS}.real_estate:read_video",
+        reader=f"{READERS}.text_layouts:read_video",
         scenes_in="train/frames",
         listed_size="450_800",
         view_pool=FrameWindow(frames=32, shift=1, ends=4),
@@ -161,7 +155,7 @@ _RECORDS = (
         needed="cameras.npz, image, mask",
         optional="depth_range.npy; COLMAP depth in colmap_depth",
         used_for="evaluation",
-        sources=(NEURAY_TEST, Source("IDR's release of DTU", "https://github.com/lioryariv/idr")),
+        source=f"{NEURAY_TEST}; [IDR's release of DTU](https://github.com/lioryariv/idr)",
         scenes=4,
         also_called=("DTU",),
         reader=f"{READERS}.dtu:read_test_scan",
@@ -182,7 +176,7 @@ _RECORDS = (
         needed="images, sparse, depth_range.npy",
         optional="COLMAP depth in colmap_depth",
         used_for="evaluation",
-        sources=(NEURAY_TEST,),
+        source=NEURAY_TEST,
         scenes=8,
         reader=f"{READERS}.colmap_layouts:read_llff_scene",
         listed_size="high",
@@ -200,11 +194,11 @@ _RECORDS = (
         needed="transforms_{train,val,test}.json and the RGBA images that they list",
         optional="COLMAP depth in colmap_depth",
         used_for="evaluation",
-        sources=(NERF, NEURAY_TEST),
+        source=f"{NERF}; {NEURAY_TEST}",
         scenes=8,
-        reader=f"{READERS}.nerf_synthetic:read_renders",
-        names=f"{READERS}.nerf_synthetic:scene_names",
-        split=nerf_synthetic_split,
+        reader=f"{READERS}.json_layouts:read_renders",
+        names=f"{READERS}.json_layouts:render_names",
+        split=split_renders,
         colmap_depth=ColmapDepth((IN_SCENE % "png",), within_mask=True),
         archive_pattern=r"<scene>/transforms_train\.json",
         checkpoint_folders=("nerf",),
@@ -217,7 +211,7 @@ _RECORDS = (
         example="nerf_llff/fern/8",
         needed="poses_bounds.npy, images_<factor>",
         used_for="evaluation",
-        sources=(NERF,),
+        source=NERF,
         scenes=8,
         reader=f"{READERS}.llff:read_nerf_scene",
         listed_size="8",
@@ -235,11 +229,10 @@ _RECORDS = (
         needed="blended_images/*_masked.jpg, cams",
         optional="COLMAP depth in colmap_depth",
         used_for="training (not in the paper's mixture)",
-        sources=(Source("its repository", "https://github.com/YoYo000/BlendedMVS"),),
-        size="27.5 GB (low resolution)",
+        source="[its repository](https://github.com/YoYo000/BlendedMVS), 27.5 GB (low resolution)",
         scenes=113,
         also_called=("BlendedMVS", "blended_mvs", "blendedmvs"),
-        reader=f"{READERS}.blended_mvs:read_blended_scene",
+        reader=f"{READERS}.text_layouts:read_blended_scene",
         listed_size="half",
         colmap_depth=ColmapDepth((IN_SCENE % "jpg",)),
         aliases={
@@ -260,7 +253,7 @@ _RECORDS = (
         example="example/desk/raw",
         needed="images, sparse/0",
         optional="COLMAP depth in dense/stereo/depth_maps",
-        sources=(Source("NeuRay's instructions", f"{NEURAY}/blob/main/custom_rendering.md"),),
+        source=f"[NeuRay's instructions]({NEURAY}/blob/main/custom_rendering.md)",
         reader=f"{READERS}.colmap_layouts:read_example",
         listed_size="raw",
         colmap_depth=ColmapDepth(("{folder}/dense/stereo/depth_maps/{file}.geometric.bin",)),
@@ -275,7 +268,7 @@ _RECORDS = (
         example="capture/fox/raw",
         needed="photographs (PNG or JPEG), in images or directly",
         optional="transforms.json, or a COLMAP model in sparse/0 or sparse",
-        sources=(Source("your camera", "https://colmap.github.io/tutorial.html"),),
+        source="[your camera](https://colmap.github.io/tutorial.html)",
         reader=f"{READERS}.capture:read_capture",
         names=f"{READERS}.capture:capture_names",
         split=TRAINS_ON_REFERENCES,
@@ -328,15 +321,11 @@ def markdown_table(names: Iterable[str] | None = None) -> str:
         "| data set | name to type | below the data root | needed | used if there | for | from |",
         "|---|---|---|---|---|---|---|",
     ]
-    return "\n".join([*rows, *(_markdown_row(DATA_SETS[name]) for name in (DATA_SETS if names is None else names))])
-
-
-def _markdown_row(record: DataSet) -> str:
-    folders = " or ".join(f"`{folder}`" for folder in record.folders) or "(in the package)"
-    # What stands in angle brackets would be taken for a tag.
-    needed, optional = (part.replace("<", "&lt;") for part in (record.needed, record.optional))
-    used_for = record.used_for + (f" (weight {record.weight:g})" if record.weight else "")
-    where = record.where() + (f", {record.size}" if record.size else "")
-    where += f". {record.caution}" if record.caution else ""
-    cells = [record.title, f"`{record.pattern}`", folders, needed, optional, used_for, where]
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    for record in map(DATA_SETS.get, DATA_SETS if names is None else names):
+        folders = " or ".join(f"`{folder}`" for folder in record.folders) or "(in the package)"
+        # What stands in angle brackets would be taken for a tag.
+        needed, optional = (part.replace("<", "&lt;") for part in (record.needed, record.optional))
+        used_for = record.used_for + (f" (weight {record.weight:g})" if record.weight else "")
+        cells = [record.title, f"`{record.pattern}`", folders, needed, optional, used_for, record.source]
+        rows.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(rows)

@@ -1,20 +1,20 @@
 """The one interface of a scene on disk, and how to open one by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from pkgutil import resolve_name
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from maskrf_core.datasets.data_set import DataSet
+from maskrf_core.datasets.data_set import DataSet, Frame, NamedScene, SplitKind
+from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.files.checked_files import find_scene_folder, scene_folders
-from maskrf_core.datasets.files.scene_names import name_parts
-from maskrf_core.datasets.readers.frames import FrameScene, NamedScene
+from maskrf_core.datasets.files.image_files import read_rgb
+from maskrf_core.datasets.files.scene_names import look_up, name_parts
 from maskrf_core.datasets.records import DATA_SETS
-from maskrf_core.datasets.splits import SplitKind
 from maskrf_core.support.errors import DatasetError
 
 
@@ -31,31 +31,95 @@ class Scene(Protocol):
 
     def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
         """Read RGB, already composited on the background that the scene's name asks for."""
-        ...
 
     def K(self, image_id: str) -> Float[np.ndarray, "3 3"]:
         """Return intrinsics for the image as returned, in pixels; the centre of the first pixel is (0, 0)."""
-        ...
 
     def w2c(self, image_id: str) -> Float[np.ndarray, "3 4"]:
         """Return world to camera `[R|t]`, OpenCV axes."""
-        ...
 
     def depth_range(self, image_id: str) -> tuple[float, float]:
         """Return (near, far) in scene units, 0 < near < far."""
-        ...
 
     def mask(self, image_id: str) -> Bool[np.ndarray, "height width"]:
         """Read the mask: True on the foreground; all True where the data set has no masks."""
-        ...
 
     def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
         """Read z-depth, 0 where unknown; None if the data set has no depth maps."""
-        ...
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
         """Return (reference ids, query ids). In `train` every query is also a possible reference of the others."""
-        ...
+
+
+class FrameScene(Scene):
+    """Scene of the frames that a reader returned.
+
+    Raises:
+        DatasetError: there are no frames, or two of one id.
+    """
+
+    def __init__(self, asked: NamedScene, frames: Iterable[Frame]):
+        frames = list(frames)
+        self.name, self.folder = asked.name, asked.folder
+        self.image_ids = [frame.image_id for frame in frames]
+        self._asked = asked
+        self._frames = dict(zip(self.image_ids, frames, strict=True))
+        self._known: dict[tuple[str, str], Any] = {}
+        if not 0 < len(frames) == len(self._frames):
+            raise DatasetError(f"{asked.name}: holds no images, or two of one id. Unpack the data set again.")
+
+    def image(self, image_id: str) -> UInt8[np.ndarray, "height width 3"]:
+        image = self._frame(image_id).image
+        return read_rgb(image, self._size(image_id)) if isinstance(image, Path) else image()
+
+    def K(self, image_id: str) -> Float[np.ndarray, "3 3"]:
+        return np.array(self._read(image_id, "K"), np.float64)
+
+    def w2c(self, image_id: str) -> Float[np.ndarray, "3 4"]:
+        return np.array(self._read(image_id, "w2c"), np.float64)
+
+    def depth_range(self, image_id: str) -> tuple[float, float]:
+        near, far = self._read(image_id, "depth_range")
+        return float(near), float(far)
+
+    def mask(self, image_id: str) -> Bool[np.ndarray, "height width"]:
+        mask = self._frame(image_id).mask
+        return np.ones(self._size(image_id), bool) if mask is None else mask()
+
+    def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
+        frame, kept = self._frame(image_id), self._asked.data_set.colmap_depth
+        if frame.depth is not None:
+            return frame.depth()
+        asked = self._asked
+        for template in kept.files if kept else ():
+            scene, size = asked.words[0], asked.words[-1]
+            places = {"root": asked.data_root, "folder": asked.folder, "scene": scene, "size": size}
+            if not (path := Path(template.format(**places, image_id=image_id, file=frame.file))).is_file():
+                continue
+            far = self.depth_range(image_id)[1] if kept.ends_at_far else None
+            depth = kept_colmap_depth(path, self._size(image_id), far=far, any_shape=kept.any_shape)
+            return np.where(self.mask(image_id), depth, np.float32(0)) if kept.within_mask else depth
+        return None
+
+    def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
+        if (kind, "split") not in self._known:
+            self._known[kind, "split"] = self._asked.data_set.split(self.name, self.image_ids, kind)
+        references, queries = self._known[kind, "split"]
+        return list(references), list(queries)
+
+    def _frame(self, image_id: str) -> Frame:
+        return look_up(self._frames, image_id, self.name)
+
+    def _read(self, image_id: str, field: str) -> Any:
+        value = getattr(self._frame(image_id), field)
+        if not callable(value):
+            return value
+        if (image_id, field) not in self._known:
+            self._known[image_id, field] = value()
+        return self._known[image_id, field]
+
+    def _size(self, image_id: str) -> tuple[int, int]:
+        return self._read(image_id, "size")
 
 
 def open_scene(name: str, data_root: str | Path = "data") -> Scene:
@@ -65,11 +129,15 @@ def open_scene(name: str, data_root: str | Path = "data") -> Scene:
         DatasetError: no such data set or scene, with the nearest name that exists, or files that are missing or broken.
     """
     record, data_root = _record(name.split("/")[0], name), Path(data_root)
-    if not record.folders:
-        asked = NamedScene(name, record, (), data_root, data_root)
-    else:
+    words, folder = (), data_root
+    if record.folders:
         words = tuple(name_parts(name, record.pattern, record.example))
-        asked = NamedScene(name, record, words, data_root, _folder(name, words[0], record, data_root))
+        # The scene's folder may bear its name or the other name that the scene has.
+        others = [other for pair in record.aliases.items() if words[0] in pair for other in pair if other != words[0]]
+        there = {path.name for path in scene_folders(record.parents(data_root))} if others else set()
+        known = next((each for each in (words[0], *others) if each in there), words[0])
+        folder = find_scene_folder(name, known, record.parents(data_root))
+    asked = NamedScene(name, record, words, data_root, folder)
     return FrameScene(asked, _function(record.reader)(asked))
 
 
@@ -82,17 +150,15 @@ def scene_names(data_set: str, data_root: str | Path = "data") -> list[str]:
         DatasetError: no such data set, with the nearest one that exists.
     """
     record = _record(data_set, data_set)
-    folders = record.scene_folders(Path(data_root))
-    return _function(record.names)(folders) if record.names else record.scene_names(folders)
-
-
-def _folder(name: str, scene: str, record: DataSet, data_root: Path) -> Path:
-    """Find the scene's folder, which may bear its name or the other name that the scene has."""
-    parents = record.parents(data_root)
-    others = [other for pair in record.aliases.items() if scene in pair for other in pair if other != scene]
-    there = {folder.name for folder in scene_folders(parents)} if others else set()
-    known = next((folder for folder in (scene, *others) if folder in there), scene)
-    return find_scene_folder(name, known, parents)
+    folders: dict[str, Path] = {}
+    for folder in scene_folders(record.parents(Path(data_root))):
+        folders.setdefault(folder.name, folder)
+    if record.names:
+        return _function(record.names)(list(folders.values()))
+    shown = {scene: alias for alias, scene in record.aliases.items()}
+    hidden = () if record.lists_held_out else record.held_out
+    ending = f"/{record.listed_size}" if record.listed_size else ""
+    return [f"{data_set}/{shown.get(scene, scene)}{ending}" for scene in folders if scene not in hidden]
 
 
 def _record(data_set: str, asked: str) -> DataSet:
@@ -105,7 +171,4 @@ def _record(data_set: str, asked: str) -> DataSet:
 
 def _function(named: str | Callable) -> Callable:
     """Import `module:function`, which happens when it is needed; a function itself stays what it is."""
-    if callable(named):
-        return named
-    module, _, function = named.partition(":")
-    return getattr(import_module(module), function)
+    return named if callable(named) else resolve_name(named)

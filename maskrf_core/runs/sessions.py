@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 
-from maskrf_core.datasets.batches.fingerprint import changed
 from maskrf_core.runs.provenance import COSTS, PROVENANCE_FILE, made_by, now, read_provenance
 from maskrf_core.runs.run import Run
 from maskrf_core.support.atomic_files import write_json
@@ -80,7 +79,7 @@ def begin_session(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         **made_by(),
         "config": None if config == values.get("config") else config,
-        "changed_data": changed(known_data, data or {}),
+        "changed_data": [name for name, found in (data or {}).items() if known_data.get(name, found) != found],
     }
     session = Session(run.folder, entry, device)
     _write(run.folder, values | {"data": known_data, "sessions": [*sessions, entry]})

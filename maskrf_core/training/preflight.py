@@ -6,10 +6,9 @@ from pathlib import Path
 import torch
 
 from maskrf_core.datasets.batches.batch import ModelInputs
-from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.mixture import Mixture
-from maskrf_core.datasets.batches.one_scene import OneScene
-from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes
+from maskrf_core.datasets.batches.scene_views import ImageCache, SceneViews, expand_scene_names, open_scenes
+from maskrf_core.datasets.batches.training_views import OneScene
 from maskrf_core.datasets.records import held_out_places, is_among, place_of
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.model.masking.strategies import draw_mask, find_strategy, masked_count, unit_of

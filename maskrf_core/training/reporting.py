@@ -10,10 +10,9 @@ from pathlib import Path
 
 import torch
 
-from maskrf_core.datasets.batches.fingerprint import fingerprints
-from maskrf_core.datasets.batches.mixture import Mixture
-from maskrf_core.datasets.batches.one_scene import OneScene
+from maskrf_core.datasets.batches.mixture import Mixture, fingerprints
 from maskrf_core.datasets.batches.scene_views import SceneViews
+from maskrf_core.datasets.batches.training_views import OneScene
 from maskrf_core.runs import Run, TrainingStatus
 from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.runs.sessions import begin_session

@@ -9,7 +9,7 @@ from maskrf_core.checkpoints.checkpoint_files import check_model, load_weights, 
 from maskrf_core.checkpoints.per_scene_renderer import for_one_scene
 from maskrf_core.checkpoints.published_checkpoints import load_mvsnet, load_renderer
 from maskrf_core.datasets.batches.mixture import Mixture
-from maskrf_core.datasets.batches.one_scene import OneScene
+from maskrf_core.datasets.batches.training_views import OneScene
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 from jupyter_client.kernelspec import get_kernel_spec
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
 from maskrf_core.settings.config import SMOKE
@@ -21,11 +22,9 @@ from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.execution import KERNEL, execute, notebooks
 from maskrf_core.workbook.parameters import RUNS_VARIABLE
-from maskrf_core.workbook.recording import joined_streams
 
 RUNS = "runs/published"
-LARGEST = 300_000
-"""Bytes of a notebook with its pictures."""
+LARGEST = 300_000  # bytes of a notebook with its pictures
 
 
 def main() -> int:
@@ -36,32 +35,29 @@ def main() -> int:
     pages = {}
     for notebook in notebooks():
         print(notebook.stem, flush=True)
-        execution = execute(notebook, ROOT / RUNS / "notebooks" / notebook.name)
-        page = cleaned(execution.notebook)
-        faults = [execution.error] if execution.error else page_faults(page, machine_paths())
-        if faults:
+        executed = ROOT / RUNS / "notebooks" / notebook.name
+        error = execute(notebook, executed)
+        page = cleaned(nbformat.read(executed, 4))
+        if faults := [error] if error else page_faults(page, machine_paths()):
             print(f"{notebook.stem} was not published:", *faults, sep="\n  ", file=sys.stderr)
             return 1
-        pages[notebook] = page
-    for notebook, page in pages.items():
-        write_text(notebook, as_text(page))
-        print(f"{notebook.relative_to(ROOT)}: {len(as_text(page)) / 1000:.0f} kB")
+        pages[notebook] = nbformat.writes(page) + "\n"
+    for notebook, text in pages.items():
+        write_text(notebook, text)
+        print(f"{notebook.relative_to(ROOT)}: {len(text) / 1000:.0f} kB")
     return 0
 
 
 def cleaned(notebook: NotebookNode) -> NotebookNode:
-    """Return the same page without what differs from one execution to the next: times and notes of tools.
+    """Return the page without what differs from one execution to the next: times, notes of tools, how prints are cut.
 
     Its metadata are those that JupyterLab writes when it opens the page, which so stays as it is.
     """
-    notebook = nbformat.from_dict(notebook)
-    notebook.metadata = nbformat.from_dict(
-        {"kernelspec": kernelspec(), "language_info": notebook.metadata.language_info}
-    )
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.from_dict(notebook), {})
+    language = notebook.metadata.language_info
+    notebook.metadata = nbformat.from_dict({"kernelspec": kernelspec(), "language_info": language})
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({"tags": tags} if (tags := cell.metadata.get("tags")) else {})
-        if cell.cell_type == "code":
-            cell.outputs = joined_streams(cell.outputs)
     return notebook
 
 
@@ -72,14 +68,14 @@ def kernelspec() -> dict[str, str]:
 
 
 def page_faults(page: NotebookNode, paths: Iterable[str]) -> list[str]:
-    """Name what keeps an executed notebook off the page: its size, a path of the machine in an output, or an error."""
-    faults = []
-    if (size := len(as_text(page).encode())) > LARGEST:
-        faults.append(f"{size} bytes: more than {LARGEST}; draw smaller or fewer figures")
+    """Name what keeps an executed notebook off the page: its size, an error, or a path, or one below it, that shows."""
+    size = len(nbformat.writes(page).encode())
+    faults = [f"{size} bytes: more than {LARGEST}; draw smaller or fewer figures"] if size > LARGEST else []
     for cell in page.cells:
         for output in cell.get("outputs", []):
             text = output_text(output)
-            faults += [f"cell {cell.id} shows the path {path}" for path in paths if shows_path(text, path)]
+            shown = [path for path in paths if re.search(rf"(?<![\w.]){re.escape(path)}(?![\w-])", text)]
+            faults += [f"cell {cell.id} shows the path {path}" for path in shown]
             if output.output_type == "error":
                 faults.append(f"cell {cell.id} ends in {output.ename}")
     return faults
@@ -87,25 +83,14 @@ def page_faults(page: NotebookNode, paths: Iterable[str]) -> list[str]:
 
 def output_text(output: NotebookNode) -> str:
     """Return all of an output that can be read: prints, tables, tracebacks; not the bytes of pictures."""
-    data = output.get("data", {})
-    readable = [str(value) for kind, value in data.items() if not kind.startswith("image/")]
+    readable = [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/")]
     return "\n".join([output.get("text", ""), *output.get("traceback", []), *readable])
-
-
-def shows_path(text: str, path: str) -> bool:
-    """Return whether a path, or one below it, stands in a text."""
-    return re.search(rf"(?<![\w.]){re.escape(path)}(?![\w-])", text) is not None
 
 
 def machine_paths() -> list[str]:
     """Return the folders whose names say something about this machine only."""
     folders = {ROOT, ROOT.parent, Path.home(), Path(tempfile.gettempdir()), Path(sys.prefix)}
     return sorted(str(folder) for folder in folders if len(folder.parts) > 1)
-
-
-def as_text(page: NotebookNode) -> str:
-    """Return the file's content."""
-    return nbformat.writes(page) + "\n"
 
 
 if __name__ == "__main__":

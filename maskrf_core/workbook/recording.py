@@ -1,9 +1,10 @@
 """Record what the cells of this kernel run and show, so that a report can be made of it, saved or not."""
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+OUTPUTS = ("stream", "display_data", "update_display_data", "execute_result", "error", "clear_output")
 
 
 @dataclass
@@ -11,8 +12,7 @@ class ExecutedCell:
     """A cell as it was executed."""
 
     source: str
-    cell_id: str | None = None
-    """As JupyterLab tells it; papermill tells none."""
+    cell_id: str | None = None  # as JupyterLab tells it; papermill tells none
     outputs: list[Any] = field(default_factory=list)
 
 
@@ -26,8 +26,8 @@ class Recorder:
     def __init__(self, kernel: Any):
         self._kernel, self._send = kernel, kernel.session.send
         sources = kernel.shell.history_manager.input_hist_raw[1:] or [""]
+        # By the id of the request; their outputs are messages.
         self.cells = {str(place): ExecutedCell(source) for place, source in enumerate(sources[:-1])}
-        """By the id of the request; `outputs` are messages."""
         self._begin(sources[-1])
         kernel.session.send = self.send
 
@@ -35,9 +35,10 @@ class Recorder:
         """Send as `jupyter_client.session.Session.send` does, and record what is sent."""
         message = self._send(stream, msg_or_type, *args, **options)
         if message is not None:  # as in a forked process, which sends nothing
-            if message["header"]["msg_type"] == "execute_input":
+            request = message["parent_header"].get("msg_id")
+            if message["msg_type"] == "execute_input":
                 self._begin(message["content"]["code"])
-            elif (request := message["parent_header"].get("msg_id")) in self.cells:
+            elif message["msg_type"] in OUTPUTS and request in self.cells:
                 self.cells[request].outputs.append(message)
         return message
 
@@ -50,8 +51,7 @@ class Recorder:
 
 def record_execution() -> None:
     """Record from now on, if this is a notebook's kernel that is not recorded yet."""
-    kernel = _kernel()
-    if kernel is not None and _recorder(kernel) is None:
+    if (kernel := _kernel()) and not _recorder(kernel):
         Recorder(kernel)
 
 
@@ -60,43 +60,20 @@ def executed_cells() -> list[ExecutedCell]:
 
     What was executed before `record_execution` has no outputs.
     """
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell, new_notebook
+
     sys.stdout.flush()
     sys.stderr.flush()
-    kernel = _kernel()
-    recorder = None if kernel is None else _recorder(kernel)
-    displays: dict[str, Any] = {}
-    cells = [] if recorder is None else list(recorder.cells.values())
-    return [ExecutedCell(cell.source, cell.cell_id, _outputs(list(cell.outputs), displays)) for cell in cells]
-
-
-def _outputs(messages: Iterable[dict[str, Any]], displays: dict[str, Any]) -> list[Any]:
-    """Return the outputs of a notebook's cell that follow from messages; `displays` are those that may be updated."""
-    from nbformat.v4 import output_from_msg
-
-    outputs = []
-    for message in messages:
-        kind, content = message["header"]["msg_type"], message["content"]
-        display_id = content.get("transient", {}).get("display_id")
-        if kind == "clear_output":
-            outputs.clear()
-        elif kind == "update_display_data" and display_id in displays:
-            displays[display_id].update(data=content["data"], metadata=content["metadata"])
-        elif kind in ("stream", "display_data", "execute_result", "error"):
-            outputs.append(output_from_msg(message))
-            if display_id is not None:
-                displays[display_id] = outputs[-1]
-    return joined_streams(outputs)
-
-
-def joined_streams(outputs: Iterable[Any]) -> list[Any]:
-    """Return the outputs with consecutive prints as one: how a kernel cuts them is chance."""
-    joined: list[Any] = []
-    for output in outputs:
-        if joined and output.output_type == "stream" == joined[-1].output_type and output.name == joined[-1].name:
-            joined[-1].text += output.text
-        else:
-            joined.append(output)
-    return joined
+    recorder = _recorder(_kernel())
+    recorded = list(recorder.cells.values()) if recorder else []
+    client, executed = NotebookClient(new_notebook(cells=[new_code_cell(cell.source) for cell in recorded])), []
+    for place, (cell, shown) in enumerate(zip(recorded, client.nb.cells, strict=True)):
+        client.clear_before_next_output = False
+        for message in list(cell.outputs):
+            client.process_message(message, shown, place)
+        executed.append(ExecutedCell(cell.source, cell.cell_id, shown.outputs))  # which later cells may update
+    return executed
 
 
 def _kernel() -> Any:
@@ -107,5 +84,5 @@ def _kernel() -> Any:
 
 
 def _recorder(kernel: Any) -> Recorder | None:
-    owner = getattr(kernel.session.send, "__self__", None)
+    owner = kernel and getattr(kernel.session.send, "__self__", None)
     return owner if isinstance(owner, Recorder) else None

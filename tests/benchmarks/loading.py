@@ -19,16 +19,16 @@ import psutil
 import torch
 from torch.utils.benchmark import Timer
 
-from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.mixture import Mixture
-from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
+from maskrf_core.datasets.batches.scene_views import ImageCache
 from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.training.objective import Objective, masked_weight
 from maskrf_core.workbook.experiments.measurements import Comparison, Spread, turns
 from tests.benchmarks.measuring import keep, options
+from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 
 HEIGHT, WIDTH, VIEWS, SCENES = 756, 1008, 30, 3
 SPEED_BATCHES, SPEED_WARM_UP = 30, 10

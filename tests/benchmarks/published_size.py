@@ -54,7 +54,7 @@ def batch_of_size(size: tuple[int, int], rays: int, inputs: ModelInputs = FROM_D
     def grown(part: Views) -> Views:
         return enlarged(part, *size)
 
-    sources = batch.sources and batch.sources.replaced(grown)
+    sources = batch.sources and batch.sources.replace(views=grown(batch.sources.views))
     return SceneBatch(grown(batch.query), grown(batch.references), spread_pixels(*size, rays), sources)
 
 

@@ -67,7 +67,7 @@ for number in $(seq "$nodes"); do
   [ "$number" = 1 ] || name=$host-$number
   names+=("$name")
   mkdir -p "$folder/$name"
-  echo "NodeName=$name NodeHostname=$host NodeAddr=127.0.0.1 Port=$((node_port + number - 1)) CPUs=$(nproc)" \
+  echo "NodeName=$name NodeHostname=$host NodeAddr=127.0.0.1 Port=$((node_port + number - 1)) CPUs=$(env -u OMP_NUM_THREADS nproc)" \
     "RealMemory=8000 State=UNKNOWN" >>"$SLURM_CONF"
 done
 echo "PartitionName=test Nodes=$(IFS=,; echo "${names[*]}") Default=YES MaxTime=INFINITE State=UP" >>"$SLURM_CONF"

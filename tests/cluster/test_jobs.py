@@ -33,6 +33,7 @@ def array(cluster, tmp_path_factory):
     return folder, runs, jobs
 
 
+@pytest.mark.long
 def test_an_interrupted_job_goes_on_to_the_same_weights(array):
     folder, runs, (steady, job, *_) = array
     interrupted = runs["interrupted"]
@@ -46,6 +47,7 @@ def test_an_interrupted_job_goes_on_to_the_same_weights(array):
     assert not list((folder / "logs").glob("*.stop"))
 
 
+@pytest.mark.long
 def test_a_failed_training_says_why_and_the_others_finish(array):
     _, runs, jobs = array
     assert [job.job_id.rpartition("_")[2] for job in jobs] == ["0", "1", "2", "3"]
@@ -59,6 +61,7 @@ def test_a_failed_training_says_why_and_the_others_finish(array):
     assert runs["never"].status is None
 
 
+@pytest.mark.long
 def test_a_training_on_two_nodes_goes_on(cluster, tmp_path):
     of_two = {"hardware.num_nodes": 2, "training.steps": 10}
     run = start(tmp_path / "run", **of_two)
@@ -71,6 +74,7 @@ def test_a_training_on_two_nodes_goes_on(cluster, tmp_path):
     assert (run.folder / "training.node1.log").is_file()
 
 
+@pytest.mark.long
 def test_a_cancelled_job_does_not_hang_those_who_wait(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(waiting, "RESULT_PATIENCE", 2)
     run = start(tmp_path / "run", **{"training.steps": 1000})

@@ -1,6 +1,7 @@
 """Notebooks as jobs on a real Slurm, by the command line."""
 
 import nbformat
+import pytest
 
 from maskrf_core.slurm import submit_notebook, wait
 from maskrf_core.slurm.__main__ import main
@@ -20,6 +21,7 @@ def printed(path):
     return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
 
 
+@pytest.mark.long
 def test_the_command_line_submits_a_notebook_and_waits(cluster, tmp_path, capsys):
     notebook = write_notebook(tmp_path / "half.ipynb", "mask_ratio = 0.9", "print(mask_ratio / 2)")
     arguments = ["notebook", notebook, tmp_path / "out.ipynb", "-p", "mask_ratio", "0.5", "--slurm", SLURM]
@@ -31,9 +33,10 @@ def test_the_command_line_submits_a_notebook_and_waits(cluster, tmp_path, capsys
     assert "0.25" in next((tmp_path / "logs").glob("*_notebook.log")).read_text()
 
 
+@pytest.mark.long
 def test_a_notebook_that_is_interrupted_while_it_trains_goes_on(cluster, tmp_path):
     run = start(tmp_path / "run", **{"training.steps": 12})
-    imports = "from maskrf_core.runs import Run\nfrom maskrf_core.workbook import following"
+    imports = "from maskrf_core.runs import Run\nfrom maskrf_core.workbook.experiments import following"
     training = "following.train(Run.open(folder))\nprint('trained')"
     cells = [f"folder = {str(run.folder)!r}", imports, training]
     notebook = write_notebook(tmp_path / "train.ipynb", *cells)

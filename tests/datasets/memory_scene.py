@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from maskrf_core.datasets.readers.frames import Frame, NamedScene
+from maskrf_core.datasets.data_set import EveryNth, Frame, NamedScene
 from maskrf_core.datasets.records import DATA_SETS
-from maskrf_core.datasets.splits import EveryNth
 from maskrf_core.support.errors import DatasetError
 
 

@@ -33,13 +33,13 @@ def test_absent_part_complete_and_broken(tmp_path):
     assert (absent.state, absent.found) == ("absent", 0)
     build(tmp_path, "lego")
     (part,) = inspect(tmp_path, ["nerf_synthetic"])
-    assert (part.state, part.whole, part.images) == ("part", 1, 3)
+    assert (part.state, part.whole, part.total("images")) == ("part", 1, 3)
     build(tmp_path, *"abcdefg")
     (complete,) = inspect(tmp_path, ["nerf_synthetic"])
-    assert (complete.state, complete.whole, complete.found, complete.images) == ("complete", 8, 8, 24)
+    assert (complete.state, complete.whole, complete.found, complete.total("images")) == ("complete", 8, 8, 24)
     (tmp_path / "nerf_synthetic/c/test/r_0.png").unlink()
     (broken,) = inspect(tmp_path, ["nerf_synthetic"])
-    assert (broken.state, broken.whole, broken.images) == ("broken", 7, 21)
+    assert (broken.state, broken.whole, broken.total("images")) == ("broken", 7, 21)
     assert "nerf_synthetic/c/test/r_0.png is missing" in broken.first_fault
     assert str(tmp_path) not in broken.first_fault
 
@@ -82,7 +82,7 @@ def test_a_reader_that_fails_in_its_own_words_does_not_stop_the_check(tmp_path, 
         ("mask", np.ones((3, 4), bool), "the mask is 4×3, the photograph 48×32"),
         ("depth", np.ones((3, 4), np.float32), "the depth map is 4×3"),
         ("w2c", np.full((3, 4), np.nan), "NaN"),
-        ("K", np.zeros((3, 3)), "no positive focal lengths"),
+        ("K", np.zeros((3, 3)), "positive focal lengths"),
         ("depth_range", (2.0, 1.0), "0 < near < far"),
     ],
 )

@@ -7,6 +7,10 @@ from maskrf_core.datasets.files.scene_names import name_parts
 from maskrf_core.datasets.records import DATA_SETS, markdown_table, published_weights
 
 
+def links(data_set):
+    return re.findall(r"\]\(([^)]*)\)", data_set.source)
+
+
 def test_every_record_is_whole():
     for name, data_set in DATA_SETS.items():
         assert data_set.name == name
@@ -18,15 +22,15 @@ def test_every_record_is_whole():
         assert len(data_set.example.split("/")) == len(data_set.pattern.split("/"))
         assert data_set.needed
         assert data_set.used_for
-        for source in data_set.sources:
-            assert source.link.startswith("https://")
+        assert all(link.startswith("https://") for link in links(data_set)), data_set.source
+        assert links(data_set)
 
 
 def test_shares_that_may_be_gone_say_so_and_link_to_a_page():
-    links = [source.link for data_set in DATA_SETS.values() for source in data_set.sources]
-    assert not [link for link in links if "sharepoint" in link or "drive.google" in link]
+    every = [link for data_set in DATA_SETS.values() for link in links(data_set)]
+    assert not [link for link in every if "sharepoint" in link or "drive.google" in link]
     for name in ("dtu_train", "dtu_test", "llff_colmap", "nerf_synthetic"):
-        assert "may be gone" in DATA_SETS[name].where()
+        assert "may be gone" in DATA_SETS[name].source
 
 
 def test_markdown_has_one_whole_row_each():

@@ -88,7 +88,7 @@ def test_a_gpu_that_is_not_there(renderer, monkeypatch):
 
 
 def test_a_scene_without_queries_is_named(renderer, monkeypatch):
-    monkeypatch.setattr("maskrf_core.datasets.readers.frames.FrameScene.split", lambda self, kind: (self.image_ids, []))
+    monkeypatch.setattr("maskrf_core.datasets.scene.FrameScene.split", lambda self, kind: (self.image_ids, []))
     with pytest.raises(DatasetError, match="demo/test_00: has no test views"):
         evaluate(renderer, ["demo/test_00"])
 

@@ -272,7 +272,7 @@ def test_order_and_number_of_references_and_pixels_count():
         replace(new_batch(), pixels_xy=new_batch().pixels_xy[:-1]),
     ]
     views = SceneViews(MemoryScene())
-    batches.append(replace(batches[0], references=views.references(["view_2", "view_1", "view_3"])))
+    batches.append(replace(batches[0], references=views.working_views(["view_2", "view_1", "view_3"])[0]))
     assert len({key_of(batch) for batch in batches}) == len(batches)
 
 

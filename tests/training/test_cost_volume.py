@@ -8,7 +8,7 @@ from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.checkpoints.published_checkpoints import load_renderer
 from maskrf_core.datasets.batches import scene_views as views_module
 from maskrf_core.datasets.batches.batch import ModelInputs
-from maskrf_core.datasets.readers.frames import FrameScene
+from maskrf_core.datasets.scene import FrameScene
 from maskrf_core.rendering.evaluation import evaluate
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config, load_config

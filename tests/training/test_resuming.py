@@ -12,10 +12,9 @@ from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.support.errors import CheckpointError, RunError
 from maskrf_core.training.process.protocol import training_environment
 from maskrf_core.training.trainer import fit
+from tests.tiers import KILLS
 from tests.training.processes import SMOKE, assert_same_bits, spawn, started_run, wait_until
 
-KILLS = int(os.environ.get("MASKRF_KILLS", "20"))
-"""`make test-long` takes 100."""
 STEPS = {
     "training__steps": 60,
     "training__log_every": 7,

@@ -12,10 +12,9 @@ import unicodedata
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from maskrf_core.support.errors import DatasetError
 
@@ -30,8 +29,7 @@ SUFFIXES = (".zip", *TAR_STREAMS)
 ZIP_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others a few hundred bytes can fill the memory
 LARGEST_RATIO = 200  # unpacked to packed bytes; photographs and depth maps stay below 20, text below 50
 ALWAYS_ALLOWED = 2**26  # bytes that may be unpacked whatever the ratio: small archives of empty maps are no attack
-LARGEST_PIECE, CHUNK, HEADER_BYTES = 2**20, 2**18, 512
-"""Bytes of a header at most, of a piece of contents, and that a member counts beside its contents."""
+LARGEST_PIECE, CHUNK, HEADER_BYTES = 2**20, 2**18, 512  # of a header at most, of a piece, beside a member's contents
 NAME_FAULTS = {
     "is absolute": r"/",
     "leads out of its folder": r"(.*/)?\.\.(/|$)",
@@ -44,24 +42,17 @@ NAME_FAULTS = {
 }
 DISTRUST = "so nothing is unpacked. Do not trust it; download it from its own source."
 REMEDY = "Download it again; what is unpacked already is kept."
+# Errors of the standard library on damaged archives; a `UnicodeDecodeError` is a `ValueError`.
 DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, IndexError)
-"""Errors of the standard library on damaged archives; a `UnicodeDecodeError` is a `ValueError`."""
-Entry = tuple[tarfile.TarInfo, int | None, Callable[[], Any]]
-"""A member as tar would describe it, the CRC-32 of its contents if known, and a function that opens it."""
+Entry = tuple[tarfile.TarInfo, Callable[[], Any]]  # a member as tar would describe it, and a function that opens it
 
 
-@dataclass(frozen=True)
-class Member:
-    """A file in an archive: its checked relative path with /, and its bytes when unpacked, as declared.
+class Member(NamedTuple):
+    """A file in an archive. `chunks()` yields its contents piece by piece, and raises `DatasetError` on damage."""
 
-    `link_to` is the path of the member whose contents a link has, `crc` the CRC-32 of the contents where it is known.
-    `chunks()` yields the contents piece by piece, and raises `DatasetError` if they are damaged.
-    """
-
-    path: str
-    size: int
-    crc: int | None
-    link_to: str | None
+    path: str  # checked, relative, with /
+    size: int  # bytes when unpacked, as declared
+    link_to: str | None  # path of the member whose contents a link has
     chunks: Callable[[], Iterator[bytes]]
 
 
@@ -70,24 +61,48 @@ def archive_suffix(path: Path) -> str | None:
     return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
 
 
-@contextlib.contextmanager
-def opened_archive(path: Path) -> Iterator[Iterator[Member]]:
-    """Yield the files of an archive, in its order, each checked as it comes; they can be read while it is open.
+def opened_archive(path: Path) -> contextlib.AbstractContextManager[Iterator[Member]]:
+    """Give the files of an archive, in its order, each checked as it comes; they can be read while it is open.
 
     Raises:
         DatasetError: no archive, damaged, encrypted, or a member that must not be unpacked; the member is named.
     """
-    suffix = archive_suffix(path)
+    return contextlib.closing(_members(path))
+
+
+def _members(archive: Path) -> Iterator[Member]:
+    """Yield the files and links of an archive, bounded in sum and held against each other."""
+    if not hasattr(tarfile, "data_filter"):
+        raise DatasetError(f"{archive.name}: unpacking needs Python 3.10.12, 3.11.4 or newer. Update Python.")
+    suffix = archive_suffix(archive)
     if suffix is None:
-        raise DatasetError(f"{path.name}: is no archive of a known kind ({', '.join(SUFFIXES)}).")
-    with contextlib.ExitStack() as stack:
-        with _damage_named(path.name):
-            if suffix == ".zip":
-                entries = _zip_entries(stack.enter_context(zipfile.ZipFile(path)), path.name)
-            else:
-                stream = _Stream(stack.enter_context(TAR_STREAMS[suffix](path, "rb")))
-                entries = _tar_entries(stack.enter_context(tarfile.open(fileobj=stream, mode="r:")), stream)
-        yield _members(entries, path)
+        raise DatasetError(f"{archive.name}: is no archive of a known kind ({', '.join(SUFFIXES)}).")
+    total, paths = 0, {}  # folded path → whether it is a file
+    with _damage_named(archive.name):
+        for info, open_member in _zip_entries(archive) if suffix == ".zip" else _tar_entries(archive, suffix):
+            if info.isdir():
+                if info.name.strip("./"):
+                    checked_path(info.name, archive.name)
+                continue
+            path, link_to = checked_path(info.name, archive.name), None
+            if info.issym() or info.islnk():
+                target = info.linkname
+                if info.issym() and not target.startswith("/"):  # relative to the folder that the link is in
+                    target = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+                link_to = checked_path(target, archive.name)
+            if not info.isreg():  # a file's name is checked more strictly above, and twice as fast
+                try:
+                    tarfile.data_filter(info, "/unpacked")  # no devices, nothing that leads outside
+                except tarfile.FilterError as error:
+                    message = f"{archive.name}: its member {info.name} is not allowed ({error}), {DISTRUST}"
+                    raise DatasetError(message) from error
+            size = 0 if link_to else info.size
+            if size < 0:
+                raise EOFError(f"a member of {size} bytes")
+            total += size + HEADER_BYTES
+            check_unpacked_size(archive, total)
+            _claim(paths, path, archive.name)
+            yield Member(path, size, link_to, partial(_chunks, open_member, size, archive.name))
 
 
 @contextlib.contextmanager
@@ -101,98 +116,53 @@ def _damage_named(archive: str) -> Iterator[None]:
         raise DatasetError(f"{archive}: is cut off or damaged ({error}). {REMEDY}") from error
 
 
-def _zip_entries(file: zipfile.ZipFile, archive: str) -> Iterator[Entry]:
+def _zip_entries(path: Path) -> Iterator[Entry]:
     kinds = {0: tarfile.REGTYPE, stat.S_IFREG: tarfile.REGTYPE, stat.S_IFLNK: tarfile.SYMTYPE}
-    for entry in file.infolist():
-        if not entry.is_dir() and (entry.flag_bits & 1 or entry.compress_type not in ZIP_COMPRESSIONS):
-            raise DatasetError(
-                f"{archive}: {entry.filename} is encrypted or unusually compressed. Unpack it by other means."
-            )
-        info = tarfile.TarInfo(entry.filename)
-        info.size, kind = entry.file_size, stat.S_IFMT(entry.external_attr >> 16)
-        info.type = tarfile.DIRTYPE if entry.is_dir() else kinds.get(kind, tarfile.CHRTYPE)
-        if info.issym():
-            with file.open(entry) as content:
-                info.linkname = content.read(4096).decode()
-        yield info, entry.CRC, partial(file.open, entry)
+    with zipfile.ZipFile(path) as file:
+        for entry in file.infolist():
+            if not entry.is_dir() and (entry.flag_bits & 1 or entry.compress_type not in ZIP_COMPRESSIONS):
+                what = f"{entry.filename} is encrypted or unusually compressed"
+                raise DatasetError(f"{path.name}: {what}. Unpack it by other means.")
+            info = tarfile.TarInfo(entry.filename)
+            info.size, kind = entry.file_size, stat.S_IFMT(entry.external_attr >> 16)
+            info.type = tarfile.DIRTYPE if entry.is_dir() else kinds.get(kind, tarfile.CHRTYPE)
+            if info.issym():
+                with file.open(entry) as content:
+                    info.linkname = content.read(4096).decode()
+            yield info, partial(file.open, entry)
 
 
-def _tar_entries(file: tarfile.TarFile, stream: "_Stream") -> Iterator[Entry]:
-    while (info := file.next()) is not None:
-        file.members.clear()  # tarfile keeps all of them; a data set has a million
-        yield info, None, partial(file.extractfile, info)
-    # Whatever is no header ends a tar file for tarfile; its own end are zeros.
-    if stream.last != bytes(tarfile.BLOCKSIZE):
-        raise EOFError("its end is missing")
-    stream.read(LARGEST_PIECE)  # to the checksum behind the padding
-
-
-def _members(entries: Iterator[Entry], archive: Path) -> Iterator[Member]:
-    """Yield the files and links among an archive's entries, bounded in sum and held against each other."""
-    total, paths = 0, {}  # folded path → whether it is a file
-    with _damage_named(archive.name):
-        for info, crc, open_member in entries:
-            if info.isdir():
-                if info.name.strip("./"):
-                    checked_path(info.name, archive.name)
-                continue
-            path, link_to = checked_path(info.name, archive.name), None
-            if info.issym() or info.islnk():
-                link_to = _link_target(path, info.linkname, archive.name, relative=info.issym())
-            if not info.isreg():  # a file's name is checked more strictly above, and twice as fast
-                _check_filter(info, archive.name)
-            size = 0 if link_to else info.size
-            total += size + HEADER_BYTES
-            if size < 0 or total > largest_unpacked(archive):
-                raise too_large(archive)
-            _claim(paths, path, archive.name)
-            yield Member(path, size, crc, link_to, partial(_chunks, open_member, size, archive.name))
+def _tar_entries(path: Path, suffix: str) -> Iterator[Entry]:
+    with TAR_STREAMS[suffix](path, "rb") as opened:
+        stream = _Stream(opened)
+        with tarfile.open(fileobj=stream, mode="r:") as file:
+            while (info := file.next()) is not None:
+                file.members.clear()  # tarfile keeps all of them; a data set has a million
+                yield info, partial(file.extractfile, info)
+        # Whatever is no header ends a tar file for tarfile; its own end are zeros.
+        if stream.last != bytes(tarfile.BLOCKSIZE):
+            raise EOFError("its end is missing")
+        stream.read(LARGEST_PIECE)  # to the checksum behind the padding
 
 
 def checked_path(name: str, archive: str) -> str:
-    """Return a member's name as a relative path with /, without `.` parts.
-
-    Raises:
-        DatasetError: it is absolute, has `..`, a drive letter, a backslash, control signs or bytes that are no UTF-8,
-            or a part that is too long for a file name.
-    """
+    """Return a member's name as a relative path with /, without `.` parts; `DatasetError` for any of `NAME_FAULTS`."""
     fault = next((fault for fault, form in NAME_FAULTS.items() if re.match(form, name, re.DOTALL)), None)
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if fault is None and max(len(part.encode()) for part in parts) > 255:
         fault = "is too long"
     if fault is not None:
         raise DatasetError(
-            f"{archive}: the name of a member or of what it links to, {name[:200]!a}, {fault}, {DISTRUST}"
+            f"{archive}: the name of a member or of a link's target, {name[:200]!a}, {fault}, {DISTRUST}"
         )
     return "/".join(parts)
 
 
-def _link_target(path: str, target: str, archive: str, *, relative: bool) -> str:
-    """Return the member that a link stands for; a symbolic link's target is relative to the folder that it is in."""
-    joined = posixpath.normpath(posixpath.join(posixpath.dirname(path), target)) if relative else target
-    return checked_path(target if target.startswith("/") else joined, archive)
-
-
-def _check_filter(info: tarfile.TarInfo, archive: str) -> None:
-    """Hold a member against the standard library's own rules for data: no devices, nothing that leads outside."""
-    if not hasattr(tarfile, "data_filter"):
-        raise DatasetError(f"{archive}: unpacking needs Python 3.10.12, 3.11.4 or newer. Update Python.")
-    try:
-        tarfile.data_filter(info, "/unpacked")
-    except tarfile.FilterError as error:
-        raise DatasetError(f"{archive}: its member {info.name} is not allowed ({error}), {DISTRUST}") from error
-
-
-def largest_unpacked(archive: Path) -> int:
-    """Return the bytes that an archive of this size may become."""
-    return max(ALWAYS_ALLOWED, LARGEST_RATIO * archive.stat().st_size)
-
-
-def too_large(archive: Path) -> DatasetError:
-    """Return the error for an archive that would become more."""
-    return DatasetError(
-        f"{archive.name}: would unpack to more than {LARGEST_RATIO} times its size, which no data set does, {DISTRUST}"
-    )
+def check_unpacked_size(archive: Path, size: int) -> None:
+    """Raise `DatasetError` if an archive would become more bytes than one of its own size may."""
+    if size > max(ALWAYS_ALLOWED, LARGEST_RATIO * archive.stat().st_size):
+        what = f"would unpack to more than {LARGEST_RATIO} times its size, which no data set does"
+        raise DatasetError(f"{archive.name}: {what}, {DISTRUST}")
 
 
 def _claim(paths: dict[str, bool], path: str, archive: str) -> None:
@@ -200,10 +170,8 @@ def _claim(paths: dict[str, bool], path: str, archive: str) -> None:
     folded = unicodedata.normalize("NFC", path).casefold()
     parents = [folded[:end] for end, sign in enumerate(folded) if sign == "/"]
     if folded in paths or any(paths.get(parent) for parent in parents):
-        raise DatasetError(
-            f"{archive}: holds {path!r} twice, or as a file and as a folder (upper and lower case are the same here). "
-            "Download it again, or unpack it by hand."
-        )
+        what = f"holds {path!r} twice, or as a file and as a folder (upper and lower case are the same here)"
+        raise DatasetError(f"{archive}: {what}. Download it again, or unpack it by hand.")
     paths.update(dict.fromkeys(parents, False))
     paths[folded] = True
 

@@ -53,24 +53,17 @@ def plan_unpacking(archive: str | Path, data_root: str | Path) -> UnpackingPlan:
     if found is None:
         fault = f"{archive.name}: looks like none of the known data sets. Unpack it by hand to where it belongs."
         return UnpackingPlan(archive, None, None, fault=fault)
-    strip, folder = found
-    return UnpackingPlan(archive, folder.split("/")[0], data_root / folder, strip)
+    return UnpackingPlan(archive, found[1].split("/")[0], data_root / found[1], strip=found[0])
 
 
-def known_folders() -> dict[str, str]:
-    """Return names of folders in archives, in lower case → the folder below the data root."""
-    known = {}
+def _by_folder(paths: Sequence[str]) -> tuple[str, str] | None:
+    """Return (what to strip, folder), by the outermost folder of each path that has a known name; the most frequent."""
+    known, votes = {}, Counter()  # name of a folder in archives, in lower case → the folder below the data root
     for record in DATA_SETS.values():
         kept = record.colmap_depth.files if record.colmap_depth else ()
         caches = [file.split("/")[1] for file in kept if file.startswith("{root}/")]
         known |= {name.lower(): name for name in (*record.folders, *caches)}
         known |= {name.lower(): record.folders[0] for name in record.also_called}
-    return known
-
-
-def _by_folder(paths: Sequence[str]) -> tuple[str, str] | None:
-    """Return (what to strip, folder), by the outermost folder of each path that has a known name; the most frequent."""
-    known, votes = known_folders(), Counter()
     for path in paths:
         parts = path.split("/")[:-1]
         index = next((index for index, part in enumerate(parts) if part.lower() in known), None)

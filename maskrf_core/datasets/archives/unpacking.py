@@ -4,20 +4,17 @@ import contextlib
 import fcntl
 import os
 import shutil
-import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
+from typing import NamedTuple
 
 from maskrf_core.datasets.archives.archive_members import (
     CHUNK,
     REMEDY,
     Member,
+    check_unpacked_size,
     checked_path,
-    largest_unpacked,
     opened_archive,
-    too_large,
 )
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.progress import CountedProgress
@@ -27,13 +24,12 @@ STAGING = ".unpacking"  # folder in the destination that holds the one file bein
 LONGEST_CHAIN = 40  # links to links that are followed
 
 
-@dataclass
-class Unpacked:
+class Unpacked(NamedTuple):
     """Counts of an archive's files; `left_out` are not below `strip`, or added by a system for itself."""
 
-    written: int = 0
-    already_there: int = 0
-    left_out: int = 0
+    written: int
+    already_there: int
+    left_out: int
 
 
 def unpack(archive: str | Path, destination: str | Path, *, strip: str = "") -> Unpacked:
@@ -68,7 +64,7 @@ class _Unpacking:
         self.sizes: dict[str, int] = {}
         self.links: dict[str, str] = {}
         self.there: set[str] = set()
-        self.left_out = 0
+        self.left_out = self.missing = 0
 
     def survey(self) -> None:
         """Find sizes of files, targets of links and files that are there; `DatasetError` if it cannot be unpacked."""
@@ -81,60 +77,50 @@ class _Unpacking:
                     continue
                 self.sizes[path] = member.size
                 if os.path.lexists(self.destination / path):
-                    self._check_same(member, self.destination / path)
+                    self._check_contents(self.destination / path, member.chunks())
                     self.there.add(path)
         if not self.sizes:
             below = f" below {self.prefix[:-1]}" if self.prefix else ""
             raise DatasetError(f"{self.archive.name}: holds no files{below}. {REMEDY}")
         self.links = {link: self._end_of_chain(link) for link in self.links}
         copies = sum(self.sizes[target] for target in self.links.values())
-        if sum(self.sizes.values()) + copies > largest_unpacked(self.archive):
-            raise too_large(self.archive)
-        existing = next(
-            folder for folder in [self.destination, *self.destination.absolute().parents] if folder.is_dir()
-        )
-        if (needed := self._missing() + copies) > (free := shutil.disk_usage(existing).free):
-            raise DatasetError(
-                f"{self.archive.name}: unpacking takes {needed / 1e9:.2f} GB, but {existing} has {free / 1e9:.2f} GB "
-                "left. Make room, or give another data root."
-            )
+        check_unpacked_size(self.archive, sum(self.sizes.values()) + copies)
+        self.missing = sum(size for path, size in self.sizes.items() if path not in self.there)
+        parents = [self.destination, *self.destination.absolute().parents]
+        existing = next(folder for folder in parents if folder.is_dir())
+        if (needed := self.missing + copies) > (free := shutil.disk_usage(existing).free):
+            space = f"unpacking takes {needed / 1e9:.2f} GB, but {existing} has {free / 1e9:.2f} GB left"
+            raise DatasetError(f"{self.archive.name}: {space}. Make room, or give another data root.")
 
     def write(self, partial: Path) -> Unpacked:
         """Write what is not there yet: files in the archive's order, then the copies that links become."""
-        result = Unpacked(already_there=len(self.there), left_out=self.left_out)
-        with contextlib.closing(self._members(self._missing(), "unpacking")) as members:
+        written, already_there = 0, len(self.there)
+        with contextlib.closing(self._members(self.missing, "unpacking")) as members:
             for member, path in members:
                 if member.link_to is None and path not in self.there:
                     self._place(member.chunks(), partial, self.destination / path)
-                    result.written += 1
+                    written += 1
         for path, source in self.links.items():
             target, chunks = self.destination / path, _chunks_of(self.destination / source)
-            if not os.path.lexists(target):
-                self._place(chunks, partial, target)
-                result.written += 1
-            elif target.is_file() and _has_contents(target, chunks):
-                result.already_there += 1
+            if os.path.lexists(target):
+                self._check_contents(target, chunks)
+                already_there += 1
             else:
-                raise self._differs(target)
-        return result
-
-    def _missing(self) -> int:
-        return sum(size for path, size in self.sizes.items() if path not in self.there)
+                self._place(chunks, partial, target)
+                written += 1
+        return Unpacked(written, already_there, self.left_out)
 
     def _members(self, total: int | None, doing: str) -> Iterator[tuple[Member, str]]:
         """Yield the members below the prefix with their paths below it, and show a bar; others are counted."""
-        progress, self.left_out = CountedProgress(total, f"{doing} {self.archive.name}", in_bytes=True), 0
-        try:
-            with opened_archive(self.archive) as members:
-                for member in members:
-                    path = self._below(member.path)
-                    if path is None or set(path.split("/")) & set(LEFT_OUT):
-                        self.left_out += 1
-                        continue
-                    yield member, path
-                    progress.advance(member.size)
-        finally:
-            progress.close()
+        self.left_out, bar = 0, CountedProgress(total, f"{doing} {self.archive.name}", in_bytes=True)
+        with contextlib.closing(bar), opened_archive(self.archive) as members:
+            for member in members:
+                path = self._below(member.path)
+                if path is None or set(path.split("/")) & set(LEFT_OUT):
+                    self.left_out += 1
+                    continue
+                yield member, path
+                bar.advance(member.size)
 
     def _below(self, path: str) -> str | None:
         return path[len(self.prefix) :] if path.startswith(self.prefix) else None
@@ -153,15 +139,13 @@ class _Unpacking:
             if folder.is_symlink() and not folder.resolve().is_relative_to(root.resolve()):
                 raise DatasetError(f"{folder}: is a link that leads out of {root}. Unpack there, or remove it.")
 
-    def _check_same(self, member: Member, target: Path) -> None:
-        """Raise `DatasetError` unless the target is a file with the member's contents."""
-        same = target.is_file() and target.stat().st_size == member.size
-        if same and member.crc is None:
-            same = _has_contents(target, member.chunks())
-        elif same:  # without decompressing the member
-            same = reduce(lambda crc, chunk: zlib.crc32(chunk, crc), _chunks_of(target), 0) == member.crc
-        if not same:
+    def _check_contents(self, target: Path, chunks: Iterable[bytes]) -> None:
+        """Raise `DatasetError` unless the target is a file with just these contents."""
+        if not target.is_file():
             raise self._differs(target)
+        with target.open("rb") as file:
+            if not all(file.read(len(chunk)) == chunk for chunk in chunks) or file.read(1):
+                raise self._differs(target)
 
     def _end_of_chain(self, link: str) -> str:
         """Return the file that a link, or a link to a link, stands for."""
@@ -170,10 +154,8 @@ class _Unpacking:
             target = self.links.get(target, target)
             if target in self.sizes:
                 return target
-        raise DatasetError(
-            f"{self.archive.name}: {link} links to {self.links[link] or 'something'!r}, which is no file of the "
-            "archive, so nothing is unpacked. Unpack it by hand if you trust it."
-        )
+        what = f"{link} links to {self.links[link] or 'something'!r}, which is no file of the archive"
+        raise DatasetError(f"{self.archive.name}: {what}, so nothing is unpacked. Unpack it by hand if you trust it.")
 
     def _place(self, chunks: Iterable[bytes], partial: Path, target: Path) -> None:
         """Write a file at `partial`, then give it its place at `target`; whatever is there already stays as it is."""
@@ -191,19 +173,13 @@ class _Unpacking:
             partial.rename(target)  # a file system without hard links
 
     def _differs(self, target: Path) -> DatasetError:
-        return DatasetError(
-            f"{target}: is there already and differs from what {self.archive.name} holds. Nothing is overwritten: move "
-            "it away, or unpack into another folder."
-        )
+        what = f"is there already and differs from what {self.archive.name} holds. Nothing is overwritten"
+        return DatasetError(f"{target}: {what}: move it away, or unpack into another folder.")
 
 
 @contextlib.contextmanager
 def staging(destination: Path) -> Iterator[Path]:
-    """Yield the path of the file that is being written, below `destination`; one process at a time may have it.
-
-    Raises:
-        DatasetError: another process has it.
-    """
+    """Yield the path of the file being written, below `destination`; `DatasetError` if another process has it."""
     folder = destination / STAGING
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -224,8 +200,3 @@ def _chunks_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
-
-
-def _has_contents(path: Path, chunks: Iterable[bytes]) -> bool:
-    with path.open("rb") as file:
-        return all(file.read(len(chunk)) == chunk for chunk in chunks) and not file.read(1)

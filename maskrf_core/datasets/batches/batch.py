@@ -9,23 +9,41 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
+class _Tensors:
+    """Base of records of tensors, which may be None, and of other such records."""
+
+    def replace(self, **parts):
+        """Return the same with some parts exchanged."""
+        return replace(self, **parts)
+
+    def changed(self, change: Callable[[Tensor], Tensor]):
+        """Return the same after `change` of each tensor."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        kept = {name: part for name, part in parts.items() if part is not None}
+        return replace(
+            self,
+            **{name: change(part) if isinstance(part, Tensor) else part.changed(change) for name, part in kept.items()},
+        )
+
+    def to(self, device: torch.device | str):
+        """Return the same on `device`."""
+        return self.changed(lambda tensor: tensor.to(device))
+
+
 @dataclass(frozen=True)
-class Views:
+class Views(_Tensors):
     """Posed views of one scene. Images are in [0, 1]; cameras follow `maskrf_core.cameras`."""
 
     images: Float[Tensor, "view 3 height width"]
     K: Float[Tensor, "view 3 3"]
     w2c: Float[Tensor, "view 3 4"]
-    depth_range: Float[Tensor, "view 2"]
-    """(near, far) of each view, in scene units."""
+    depth_range: Float[Tensor, "view 2"]  # (near, far) of each view, in scene units
     masks: Bool[Tensor, "view height width"] | None = None
-    depths: Float[Tensor, "view 1 height width"] | None = None
-    """z-depth, 0 where unknown: what the model sees."""
+    depths: Float[Tensor, "view 1 height width"] | None = None  # z-depth, 0 where unknown: what the model sees
     true_depths: Float[Tensor, "view 1 height width"] | None = None
     """z-depth that supervises where `depths` was made noisy; None: `depths` itself does."""
     training_index: Int64[Tensor, "view"] | None = None
-    """Place of each view among those that a training of its scene alone may see, -1 for others; what free maps are
-    looked up by."""
+    """Place of each view among those that a training of its scene alone may see, -1 for others; free maps' key."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -39,31 +57,14 @@ class Views:
         """Return no view of the same size, with no part but images and cameras."""
         return Views(self.images[:0], self.K[:0], self.w2c[:0], self.depth_range[:0])
 
-    def replace(self, **parts: Tensor | None) -> "Views":
-        """Return the same views with some parts exchanged."""
-        return replace(self, **parts)
-
-    def to(self, device: torch.device | str) -> "Views":
-        """Return the same views on `device`."""
-        return changed(self, lambda tensor: tensor.to(device))
-
 
 @dataclass(frozen=True)
-class SourceViews:
+class SourceViews(_Tensors):
     """Views that cost volumes match the reference views against, and whose neighbour each of them is."""
 
-    views: Views
-    """Of the references' size, with no part but images and cameras; there may be none."""
+    views: Views  # of the references' size, with no part but images and cameras; there may be none
     neighbours: Int64[Tensor, "reference neighbour"]
     """The nearest views of each reference, nearest first, never itself; counted in [references, then `views`]."""
-
-    def replaced(self, change: Callable[[Views], Views]) -> "SourceViews":
-        """Return the same neighbours after `change` of the views, which keeps their number and order."""
-        return replace(self, views=change(self.views))
-
-    def to(self, device: torch.device | str) -> "SourceViews":
-        """Return the same views on `device`."""
-        return changed(self, lambda tensor: tensor.to(device))
 
 
 class ModelInputs(NamedTuple):
@@ -73,28 +74,14 @@ class ModelInputs(NamedTuple):
     sources: bool
 
 
-FROM_DEPTHS = ModelInputs(depths=True, sources=False)
-"""The inputs where nothing else is asked for."""
+FROM_DEPTHS = ModelInputs(depths=True, sources=False)  # the inputs where nothing else is asked for
 
 
 @dataclass(frozen=True)
-class SceneBatch:
+class SceneBatch(_Tensors):
     """One query view, the reference views it is rendered from, and the query pixels (x, y) to render."""
 
     query: Views
     references: Views
     pixels_xy: Float[Tensor, "ray 2"]
-    sources: SourceViews | None = None
-    """Only where visibility comes from cost volumes."""
-
-    def to(self, device: torch.device | str) -> "SceneBatch":
-        """Return the same batch on `device`."""
-        return changed(self, lambda tensor: tensor.to(device))
-
-
-def changed(batch, change: Callable[[Tensor], Tensor]):
-    """Return the same `SceneBatch`, `Views` or `SourceViews` after `change` of each of its tensors."""
-    parts = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    kept = {name: part for name, part in parts.items() if part is not None}
-    made = {name: change(part) if isinstance(part, Tensor) else changed(part, change) for name, part in kept.items()}
-    return replace(batch, **made)
+    sources: SourceViews | None = None  # only where visibility comes from cost volumes

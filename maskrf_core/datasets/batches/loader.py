@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -20,27 +19,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from maskrf_core.datasets.batches.batch import changed
-from maskrf_core.datasets.batches.training_views import TrainingDraw
+from maskrf_core.datasets.batches.mixture import Mixture
+from maskrf_core.datasets.batches.training_views import OneScene, TrainingDraw
 from maskrf_core.support.errors import MaskrfError, RunError
 
-BATCHES_AHEAD = 2
-"""Batches that each worker makes before they are asked for."""
-PR_SET_PDEATHSIG = 1
-"""Of Linux: which signal a process gets when its parent dies."""
-
-
-@runtime_checkable  # so that the tests' type checker can check arguments
-class Drawn(Protocol):
-    """Source of batches: a `Mixture` of scenes, or `OneScene`."""
-
-    def draw(self, generator: np.random.Generator) -> TrainingDraw:
-        """Draw a batch that depends on nothing but the generator."""
-        ...
+BATCHES_AHEAD = 2  # batches that each worker makes before they are asked for
+PR_SET_PDEATHSIG = 1  # of Linux: which signal a process gets when its parent dies
 
 
 def training_batches(
-    scenes: Drawn,
+    scenes: Mixture | OneScene,
     *,
     seed: tuple[int, ...],
     first_step: int,
@@ -51,10 +39,9 @@ def training_batches(
 ) -> Iterator[TrainingDraw]:
     """Yield the batches of the steps from `first_step` to before `steps`.
 
-    That of a step is drawn with `[*seed, step]`, or in process `rank` > 0 of several with `[*seed, step, rank]`.
-
-    With 0 workers they are made when they are asked for. Close the iterator (`contextlib.closing`) to end the workers
-    early. `pinned` puts the tensors into page-locked memory, for a GPU.
+    That of a step is drawn with `[*seed, step]`, or in process `rank` > 0 of several with `[*seed, step, rank]`. With 0
+    workers they are made when they are asked for. Close the iterator (`contextlib.closing`) to end the workers early.
+    `pinned` puts the tensors into page-locked memory, for a GPU.
 
     Raises:
         DatasetError: of a batch, when its turn comes.
@@ -66,7 +53,6 @@ def training_batches(
         sampler=range(first_step, steps),
         num_workers=workers,
         prefetch_factor=BATCHES_AHEAD if workers else None,
-        collate_fn=_unchanged,
         pin_memory=pinned,
         worker_init_fn=_begin_worker,
         # A fork shares what is already open and costs milliseconds; macOS and Windows do not offer a safe one.
@@ -99,10 +85,8 @@ def _end(workers: set[BaseProcess]) -> None:
 class _Steps(Dataset):
     """Step → its batch, packed, or the error that it met."""
 
-    def __init__(self, scenes: Drawn, seed: tuple[int, ...], rank: int):
-        self.scenes = scenes
-        self.seed = seed
-        self.of_process = (rank,) if rank else ()
+    def __init__(self, scenes: Mixture | OneScene, seed: tuple[int, ...], rank: int):
+        self.scenes, self.seed, self.of_process = scenes, seed, (rank,) if rank else ()
 
     def __getitem__(self, step: int) -> "_Packed | MaskrfError":
         try:
@@ -133,7 +117,7 @@ class _Packed:
     def pin_memory(self) -> TrainingDraw:
         """Do what DataLoader asks for, in a thread of its own, if memory is to be pinned."""
         draw = self.unpacked()
-        return draw._replace(batch=changed(draw.batch, Tensor.pin_memory))
+        return draw._replace(batch=draw.batch.changed(Tensor.pin_memory))
 
 
 class _Pickler(pickle.Pickler):
@@ -172,22 +156,13 @@ def _next(batches: Iterator) -> "_Packed | TrainingDraw | MaskrfError":
         ) from error
 
 
-def _unchanged(made):
-    return made
-
-
 def _begin_worker(worker: int) -> None:
     """Keep to one thread: the others belong to the training. What asks a training to stop, sent to its whole group by a
     terminal or a scheduler, is not for its workers: one that dies as it hands over a batch would block the training."""
     os.setsid()
-    _die_with_the_training()
+    if sys.platform == "linux":  # else a worker would wait for ever to hand over its batch, and hold its memory
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-
-
-def _die_with_the_training() -> None:
-    """End with the training: else a worker would wait for ever to hand over its batch, and hold its memory."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,34 +1,25 @@
-"""Drawing training batches from many data sets: by weight of the data set, then any scene of it."""
+"""Training batches from many data sets, by weight of the data set, then any scene of it; and fingerprints of scenes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from cachetools import LRUCache
 
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs
-from maskrf_core.datasets.batches.image_cache import ImageCache
-from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names
-from maskrf_core.datasets.batches.training_views import TrainingDraw, draw_from_scene
+from maskrf_core.datasets.batches.scene_views import ImageCache, SceneViews, expand_scene_names
+from maskrf_core.datasets.batches.training_views import OneScene, TrainingDraw, draw_from_scene
 from maskrf_core.datasets.records import DATA_SETS, held_out_places, place_of, published_weights
-from maskrf_core.datasets.scene import open_scene, scene_names
+from maskrf_core.datasets.scene import Scene, open_scene, scene_names
 from maskrf_core.settings.sections import DataSettings
+from maskrf_core.support.digests import digest
 from maskrf_core.support.errors import DatasetError, SettingsError
 
 OPEN_SCENES = 128  # scenes of whole data sets that are kept open: their lists and cameras, not their images
 ATTEMPTS = 100  # scenes with too few views that are passed over before the data set is given up
 LOOKED_AT_FIRST = 5
-
-
-@dataclass(frozen=True)
-class SceneGroup:
-    """Scenes of one data set to train on. Those not in `singly` come from naming the data set as a whole."""
-
-    data_set: str
-    names: list[str]
-    singly: frozenset[str]
 
 
 class Mixture:
@@ -50,18 +41,24 @@ class Mixture:
         device: str = "auto",
         inputs: ModelInputs = FROM_DEPTHS,
     ):
-        self.settings = settings
-        self.inputs = inputs
-        self.cache_root = cache_root
-        self.images = images or ImageCache()
-        self.device = device
-        check_weights(settings)
+        self.settings, self.inputs, self.device = settings, inputs, device
+        self.cache_root, self.images = cache_root, images or ImageCache()
+        for data_set in settings.data_set_weights:
+            if data_set not in DATA_SETS:
+                nearest = get_close_matches(data_set, DATA_SETS, n=1)
+                hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(DATA_SETS)}"
+                raise SettingsError(f"data.data_set_weights.{data_set}: unknown data set; {hint}")
         self.groups, absent = find_groups(settings)
-        self.notices = _absence(absent, self.groups, settings.data_root)
+        self.notices = []
+        if absent:
+            self.notices.append(
+                f"{', '.join(absent)}: absent (no scenes below {settings.data_root}); left out, weights are "
+                f"renormalised over {', '.join(self.groups)}"
+            )
         asked = published_weights() | settings.data_set_weights
-        drawn = np.array([asked.get(group.data_set, 1.0) for group in self.groups])
+        drawn = np.array([asked.get(data_set, 1.0) for data_set in self.groups])
         self.probabilities = drawn / drawn.sum()
-        singly = [name for group in self.groups for name in group.names if name in group.singly]
+        singly = [name for scenes in self.groups.values() for name, singly in scenes.items() if singly]
         self.singly = {name: self._opened(name) for name in singly}
         self._lately: LRUCache[str, SceneViews] = LRUCache(OPEN_SCENES)
         self._passed_over: set[str] = set()
@@ -69,48 +66,37 @@ class Mixture:
     @property
     def names(self) -> list[str]:
         """Return names of all scenes, group by group."""
-        return [name for group in self.groups for name in group.names]
+        return list(chain.from_iterable(self.groups.values()))
 
     def first_scenes(self) -> list[SceneViews]:
-        """Open what is looked at before training: all scenes named singly, and the first that can be used of each whole
-        data set.
-
-        Raises:
-            DatasetError: a scene is broken, or none of a data set's first scenes has enough views.
-        """
+        """Open all scenes named singly, and the first of each whole data set that has enough views."""
         found = []
-        for group in self.groups:
-            found += [self.singly[name] for name in group.names if name in group.singly]
-            whole = [name for name in group.names if name not in group.singly][:LOOKED_AT_FIRST]
+        for data_set, scenes in self.groups.items():
+            found += [self.singly[name] for name in scenes if name in self.singly]
+            whole = [name for name in scenes if name not in self.singly][:LOOKED_AT_FIRST]
             usable = (views for name in whole if self._has_enough_views(views := self.open(name)))
             if whole and (first := next(usable, None)) is None:
-                raise self._too_few_views(group, len(whole))
+                raise self._too_few_views(data_set, len(whole))
             found += [first] if whole else []
         return found
 
     def open(self, name: str) -> SceneViews:
         """Open the scene of that name, which then stays open for a while."""
-        if name in self.singly:
-            return self.singly[name]
-        if name not in self._lately:
+        if name not in self.singly and name not in self._lately:
             self._lately[name] = self._opened(name)
-        return self._lately[name]
+        return self.singly.get(name) or self._lately[name]
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
-        """Draw a batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays.
-
-        Raises:
-            DatasetError: what was drawn is broken.
-        """
-        group = self.groups[0]
-        if len(self.groups) > 1:
-            group = self.groups[generator.choice(len(self.groups), p=self.probabilities)]
+        """Draw a batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays."""
+        drawn = generator.choice(len(self.groups), p=self.probabilities) if len(self.groups) > 1 else 0
+        data_set = list(self.groups)[drawn]
+        names = list(self.groups[data_set])
         for _ in range(ATTEMPTS):
-            name = group.names[generator.integers(len(group.names))]
+            name = names[generator.integers(len(names))]
             views = self.open(name)
-            if name in group.singly or self._has_enough_views(views):
+            if name in self.singly or self._has_enough_views(views):
                 return draw_from_scene(views, self.settings, self.inputs, generator=generator)
-        raise self._too_few_views(group, ATTEMPTS)
+        raise self._too_few_views(data_set, ATTEMPTS)
 
     def _opened(self, name: str) -> SceneViews:
         scene = open_scene(name, self.settings.data_root)
@@ -123,66 +109,70 @@ class Mixture:
         enough = bool(queries) and len(references) > needed
         if not enough and views.scene.name not in self._passed_over:
             self._passed_over.add(views.scene.name)
-            print(
-                f"{views.scene.name}: passed over, its {len(references)} training views are too few for {needed} "
-                "working views and a query",
-                flush=True,
-            )
+            found = f"{views.scene.name}: passed over, its {len(references)} training views are too few"
+            print(f"{found} for {needed} working views and a query", flush=True)
         return enough
 
-    def _too_few_views(self, group: SceneGroup, looked_at: int) -> DatasetError:
+    def _too_few_views(self, data_set: str, looked_at: int) -> DatasetError:
         return DatasetError(
-            f"{group.data_set}: {looked_at} scenes were looked at, and none has more than "
+            f"{data_set}: {looked_at} scenes were looked at, and none has more than "
             f"{self.settings.working_views} training views. Set working_views lower, or leave the data set out."
         )
 
 
-def check_weights(settings: DataSettings) -> None:
-    """Raise `SettingsError` if a data set that has a weight is unknown."""
-    for data_set in settings.data_set_weights:
-        if data_set not in DATA_SETS:
-            nearest = get_close_matches(data_set, DATA_SETS, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(DATA_SETS)}"
-            raise SettingsError(f"data.data_set_weights.{data_set}: unknown data set; {hint}")
-
-
-def find_groups(settings: DataSettings) -> tuple[list[SceneGroup], list[str]]:
-    """Find the scenes that `train_scenes` names, by data set in order of naming, and whole data sets that are absent.
+def find_groups(settings: DataSettings) -> tuple[dict[str, dict[str, bool]], list[str]]:
+    """Find the scenes that `train_scenes` names: (data set → scene → whether it is named singly, absent data sets).
 
     Scenes that are held out for tests are not among those of a whole data set.
-
-    Raises:
-        DatasetError: no data set is there, or a data set is unknown.
     """
-    names: dict[str, dict[str, bool]] = {}
+    groups: dict[str, dict[str, bool]] = {}
     absent, held_out = [], held_out_places()
     for entry in expand_scene_names(settings.train_scenes):
         data_set, _, scene = entry.partition("/")
-        listed = [entry] if scene else scene_names(data_set, settings.data_root)
-        found = [name for name in listed if scene or place_of(name) not in held_out]
+        found = [entry]
+        if not scene:
+            found = [each for each in scene_names(data_set, settings.data_root) if place_of(each) not in held_out]
         if not found:
             absent.append(data_set)
             continue
-        scenes = names.setdefault(data_set, {})
-        for name in found:
-            scenes[name] = scenes.get(name, False) or bool(scene)
-    if not names:
+        scenes = groups.setdefault(data_set, {})
+        scenes.update({name: scenes.get(name, False) or bool(scene) for name in found})
+    if not groups:
         raise DatasetError(
             f"nothing to train on: {', '.join(absent)} are not below {settings.data_root}. Notebook 01_data_prep says "
             "where to get each data set and where it belongs; or name other scenes in data.train_scenes."
         )
-    groups = [
-        SceneGroup(data_set, list(scenes), frozenset(name for name, singly in scenes.items() if singly))
-        for data_set, scenes in names.items()
-    ]
     return groups, absent
 
 
-def _absence(absent: Sequence[str], groups: Sequence[SceneGroup], data_root: str) -> list[str]:
-    """Say in one line which data sets are not there."""
-    if not absent:
-        return []
-    rest = ", ".join(group.data_set for group in groups)
-    return [
-        f"{', '.join(absent)}: absent (no scenes below {data_root}); left out, weights are renormalised over {rest}"
-    ]
+def scene_fingerprint(scene: Scene) -> str:
+    """Hash a scene's name, image ids and all cameras and depth ranges, and its first, middle and last image (SHA-256).
+
+    It does not see the other images, masks, depth maps, or how the views are split.
+    """
+    ids = scene.image_ids
+    looked_at = dict.fromkeys([ids[0], ids[len(ids) // 2], ids[-1]]) if ids else {}
+    return digest(
+        {
+            "name": scene.name,
+            "image_ids": ids,
+            "K": [np.asarray(scene.K(image_id), np.float64) for image_id in ids],
+            "w2c": [np.asarray(scene.w2c(image_id), np.float64) for image_id in ids],
+            "depth_ranges": [[float(value) for value in scene.depth_range(image_id)] for image_id in ids],
+            "images": {image_id: scene.image(image_id) for image_id in looked_at},
+        }
+    )
+
+
+def fingerprints(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> dict[str, str]:
+    """Fingerprint every scene, or data set that is named as a whole.
+
+    That of a whole data set is of the names of its scenes and of the first of them; it does not see into the others.
+    """
+    alone = isinstance(scenes, OneScene)
+    singly = [scenes.views] if alone else scenes.singly.values()
+    found = {views.scene.name: scene_fingerprint(views.scene) for views in [*singly, *validation_scenes]}
+    for data_set, group in ({} if alone else scenes.groups).items():
+        if names := sorted(name for name, named_singly in group.items() if not named_singly):
+            found[data_set] = digest({"scenes": names, "first": scene_fingerprint(scenes.open(names[0]).scene)})
+    return found

@@ -1,32 +1,70 @@
-"""The views of a scene as tensors; batches to evaluate; pixels."""
+"""The views of a scene as tensors, and the memory that decoded images are kept in."""
 
+import mmap
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from cachetools import LRUCache
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from maskrf_core.cameras import camera_centres
 from maskrf_core.datasets.batches.augment import fill_up, pad_by_reflection, pad_to_largest
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SourceViews, Views
-from maskrf_core.datasets.batches.image_cache import ImageCache
-from maskrf_core.datasets.demo import demo_scene_names
+from maskrf_core.datasets.demo import SCENE_COUNTS, demo_scene_names
 from maskrf_core.datasets.depth.depth_maps import depth_maps
 from maskrf_core.datasets.scene import Scene, open_scene
 from maskrf_core.support.errors import DatasetError
 
-ENCODER_MULTIPLE = 16
-"""Sides of reference images are padded to a multiple of this, which the image encoder needs."""
-MATCHING_MULTIPLE = 32
-"""The same where they are matched with source views, for the cost volumes' network."""
-NEIGHBOURS = 3
-"""Views that each reference view is matched with in its cost volume, where there are so many."""
+ENCODER_MULTIPLE = 16  # sides of reference images are padded to a multiple of this, which the image encoder needs
+MATCHING_MULTIPLE = 32  # the same where they are matched with source views, for the cost volumes' network
+NEIGHBOURS = 3  # views that each reference view is matched with in its cost volume, where there are so many
+MAPPED_FROM = 2**18  # bytes; the system allows tens of thousands of mappings, so that small arrays stay in the heap
+
+
+class ImageCache:
+    """Keep what was read last, up to `mib` MiB; what is larger than that alone is read each time.
+
+    The arrays are handed out again and again, so they are made read-only.
+    """
+
+    def __init__(self, mib: float = 1024.0):
+        self._arrays = LRUCache(max(1, int(mib * 2**20)), getsizeof=attrgetter("nbytes"))
+
+    def get(self, key: Hashable, read: Callable[[], Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "..."]:
+        """Return the array of that key: kept, or read now."""
+        array = self._arrays.get(key)
+        if array is None:
+            array = _copied(read())
+            array.flags.writeable = False
+            if array.nbytes <= self._arrays.maxsize:
+                self._arrays[key] = array
+        return array
+
+    @property
+    def bytes(self) -> int:
+        """Return how much is kept now."""
+        return self._arrays.currsize
+
+
+def _copied(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
+    """Copy, so that what the array was cut from is not held; in memory of its own if it is large.
+
+    That goes back to the system as a whole. In the heap, among what comes and goes with every batch, cached arrays
+    leave gaps when they go: with what the Makefile asks of malloc a data worker grew by 350 MiB in 1,000 batches.
+    """
+    if array.nbytes < MAPPED_FROM:
+        return np.array(array)
+    copy = np.frombuffer(mmap.mmap(-1, array.nbytes), array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 class SceneViews:
@@ -45,19 +83,11 @@ class SceneViews:
         estimated_together: Sequence[str] = (),
         device: str = "auto",
     ):
-        self.scene = scene
-        self.estimated_together = estimated_together
-        self.device = device
-        self.cache_root = cache_root
-        self.images = images or ImageCache()
+        self.scene, self.cache_root, self.images = scene, cache_root, images or ImageCache()
+        self.estimated_together, self.device = estimated_together, device
         self._depths: Mapping[str, np.ndarray] = ChainMap()
         self._cameras: dict[tuple[str, str], np.ndarray] = {}
         self._training_index = {image_id: index for index, image_id in enumerate(self.training_ids)}
-
-    @property
-    def data_set(self) -> str:
-        """Return the first word of the scene's name."""
-        return self.scene.name.split("/")[0]
 
     @property
     def training_ids(self) -> list[str]:
@@ -77,12 +107,8 @@ class SceneViews:
         """Load one view with its mask, to be rendered."""
         return self.load([image_id], masks=True)
 
-    def references(self, image_ids: Sequence[str]) -> Views:
-        """Load views to render from, with depth maps, padded by reflection to sides that the encoders take."""
-        return self.working_views(image_ids, (), FROM_DEPTHS)[0]
-
     def working_views(
-        self, image_ids: Sequence[str], pool: Sequence[str], inputs: ModelInputs
+        self, image_ids: Sequence[str], pool: Sequence[str] = (), inputs: ModelInputs = FROM_DEPTHS
     ) -> tuple[Views, SourceViews | None]:
         """Load views to render from with the model's inputs, padded by reflection to sides that it takes.
 
@@ -114,7 +140,12 @@ class SceneViews:
 
     def own_depths(self, image_ids: Sequence[str]) -> Float[Tensor, "view 1 height width"]:
         """Load the scene's own depth maps; 0, unknown, where it has none. Nothing is estimated."""
-        return torch.from_numpy(self._pictures("own depth", image_ids, self._own_depth))[:, None]
+
+        def own(image_id: str) -> np.ndarray:
+            depth = self.scene.depth(image_id)
+            return np.zeros(self.scene.mask(image_id).shape, np.float32) if depth is None else depth
+
+        return torch.from_numpy(self._pictures("own depth", image_ids, own))[:, None]
 
     def with_sources(
         self, references: Views, image_ids: Sequence[str], pool: Sequence[str]
@@ -132,8 +163,7 @@ class SceneViews:
         neighbours = torch.tensor([[place[other] for other in row] for row in nearest], dtype=torch.int64)
         others = order[len(image_ids) :]
         views = self.load(others).replace(training_index=None) if others else references.none()
-        sizes = (references.image_size, views.image_size)
-        height, width = (max(side) for side in zip(*sizes, strict=True))
+        height, width = map(max, references.image_size, views.image_size)
         return fill_up(references, height, width), SourceViews(fill_up(views, height, width), neighbours)
 
     def nearest(self, image_id: str, candidates: Sequence[str], count: int) -> list[str]:
@@ -170,17 +200,9 @@ class SceneViews:
             self.prepare_depths(list(dict.fromkeys([*self.estimated_together, *used_with])))
         return self._depths[image_id]
 
-    def _own_depth(self, image_id: str) -> np.ndarray:
-        own = self.scene.depth(image_id)
-        return np.zeros(self.scene.mask(image_id).shape, np.float32) if own is None else own
-
     def _pictures(self, kind: str, image_ids: Sequence[str], read: Callable[[str], np.ndarray]) -> np.ndarray:
-        return pad_to_largest(
-            [
-                self.images.get((self.scene.name, kind, image_id), lambda image_id=image_id: read(image_id))
-                for image_id in image_ids
-            ]
-        )
+        name = self.scene.name
+        return pad_to_largest([self.images.get((name, kind, each), partial(read, each)) for each in image_ids])
 
     def _stacked_cameras(self, part: str, image_ids: Sequence[str]) -> Tensor:
         """Stack K, w2c or depth ranges of these views; each is asked for once."""
@@ -193,12 +215,9 @@ class SceneViews:
 
 def padded(references: Views, sources: SourceViews | None) -> tuple[Views, SourceViews | None]:
     """Pad by reflection to sides that the encoders, and with sources the cost volumes' network, take."""
-    if sources is None:
-        return pad_by_reflection(references, ENCODER_MULTIPLE), None
-    return (
-        pad_by_reflection(references, MATCHING_MULTIPLE),
-        sources.replaced(partial(pad_by_reflection, multiple=MATCHING_MULTIPLE)),
-    )
+    multiple = ENCODER_MULTIPLE if sources is None else MATCHING_MULTIPLE
+    references = pad_by_reflection(references, multiple)
+    return references, sources and sources.replace(views=pad_by_reflection(sources.views, multiple))
 
 
 def draw_pixels(query: Views, count: int, *, generator: np.random.Generator) -> Float[Tensor, "{count} 2"]:
@@ -220,12 +239,11 @@ def open_scenes(
 ) -> list[SceneViews]:
     """Open scenes by name; `demo/train`, `demo/validation` and `demo/test` stand for all demo scenes of that split."""
     images = images or ImageCache()
-    return [
-        SceneViews(open_scene(name, data_root), cache_root, images, device=device) for name in expand_scene_names(names)
-    ]
+    scenes = [open_scene(name, data_root) for name in expand_scene_names(names)]
+    return [SceneViews(scene, cache_root, images, device=device) for scene in scenes]
 
 
 def expand_scene_names(names: Sequence[str]) -> list[str]:
     """Replace the names of demo splits by the names of their scenes."""
-    splits = {f"demo/{split}": split for split in ("train", "validation", "test")}
-    return [scene for name in names for scene in (demo_scene_names(splits[name]) if name in splits else [name])]
+    splits = {f"demo/{split}": demo_scene_names(split) for split in SCENE_COUNTS}
+    return list(chain.from_iterable(splits.get(name, [name]) for name in names))

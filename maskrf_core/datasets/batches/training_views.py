@@ -1,26 +1,36 @@
-"""A training batch from one scene: its views, what augmentation makes of them, and the rays."""
+"""Training batches from one scene: its query and working views, what augmentation makes of them, and the rays."""
 
-from collections.abc import Callable, Sequence
+import math
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from maskrf_core.datasets.batches.augment import crop, draw_window, flip
-from maskrf_core.datasets.batches.augment_depth import (
+from maskrf_core.datasets.batches.augment import (
     add_depth_noise,
+    crop,
+    draw_window,
+    flip,
     jitter_depth_ranges,
     object_ranges,
     shrink_depth_ranges,
     widen_depth_ranges,
 )
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
-from maskrf_core.datasets.batches.scene_views import SceneViews, draw_pixels, padded
-from maskrf_core.datasets.batches.view_pools import draw_views
+from maskrf_core.datasets.batches.scene_views import (
+    ImageCache,
+    SceneViews,
+    draw_pixels,
+    expand_scene_names,
+    open_scenes,
+    padded,
+)
+from maskrf_core.datasets.data_set import FrameWindow
 from maskrf_core.datasets.records import record_of
 from maskrf_core.settings.sections import DataSettings
+from maskrf_core.support.errors import DatasetError
 
 FLIP_PROBABILITY = 0.5
 
@@ -32,24 +42,65 @@ class TrainingDraw(NamedTuple):
     origin: str
 
 
+def draw_views(
+    views: SceneViews, settings: DataSettings, *, alone: bool = False, generator: np.random.Generator
+) -> tuple[str, list[str]]:
+    """Draw a random query of the scene and its working views, by the published rule of the scene's data set.
+
+    The query itself is among the candidates with probability `settings.query_kept`. For a training of this scene
+    `alone` there is one rule for all data sets, and no view but its training views.
+    """
+    pool, queries = (views.training_ids, views.training_ids) if alone else views.scene.split("train")
+    rule = None if alone else record_of(views.scene.name).view_pool
+    if isinstance(rule, FrameWindow) and len(queries) > 2 * rule.ends:
+        queries = queries[rule.ends : -rule.ends]
+    query_id = queries[generator.integers(len(queries))]
+    others = [image_id for image_id in pool if image_id != query_id]
+    candidates = [query_id, *others] if generator.random() < settings.query_kept else others
+    count, size = settings.working_views, len(candidates)
+    if isinstance(rule, FrameWindow):
+        shift = int(generator.integers(-rule.shift, rule.shift + 1))
+        nearer = frame_window(pool, query_id, candidates, rule.frames, shift)
+        views.check_enough(query_id, nearer, count)
+    else:
+        if rule is None:
+            size = min(size, math.ceil(count * settings.view_pool))
+        elif rule.times:
+            # Where there is no choice nothing is drawn, so that the numbers after it stay those of earlier runs.
+            times = rule.times[generator.integers(len(rule.times))] if len(rule.times) > 1 else rule.times[0]
+            size = min(size, times * count, rule.at_most)
+        nearer = views.nearest(query_id, candidates, max(count, size))
+    return query_id, [nearer[index] for index in generator.permutation(len(nearer))[:count]]
+
+
+def frame_window(frames: list[str], query_id: str, candidates: list[str], reach: int, shift: int) -> list[str]:
+    """Return the candidates among the frames up to `reach` from the query, moved by `shift` and into the sequence."""
+    length = 2 * reach + 1
+    first = max(0, min(frames.index(query_id) - reach + shift, len(frames) - length))
+    window = set(frames[first : first + length])
+    return [image_id for image_id in candidates if image_id in window]
+
+
 def draw_from_scene(
     views: SceneViews,
     settings: DataSettings,
     inputs: ModelInputs = FROM_DEPTHS,
     *,
+    alone: bool = False,
     generator: np.random.Generator,
 ) -> TrainingDraw:
     """Draw a random query of a scene, random working views, the augmentation of its data set, random rays.
 
     The working views have what `inputs` says; where that is no depth, none is estimated or read, but for a rendered
     object's own. Their neighbours are sought among the scene's training views; the query is one of them only where it
-    is itself a working view.
+    is itself a working view. For a training of this scene `alone`, images stay whole and depth ranges as they are: a
+    free map belongs to all of its image, and what it says is relative to its view's range.
 
     Raises:
         DatasetError: the scene has too few views, or a file of it is missing or broken.
     """
-    augmentation = record_of(views.scene.name).augmentation
-    query_id, chosen = draw_views(views, settings, generator=generator)
+    augmentation = () if alone else record_of(views.scene.name).augmentation
+    query_id, chosen = draw_views(views, settings, alone=alone, generator=generator)
     if "noisy_depth" in augmentation:
         query, references = _object_views(views, query_id, chosen, inputs, generator)
     else:
@@ -58,13 +109,19 @@ def draw_from_scene(
     if inputs.sources:
         pool = [image_id for image_id in views.scene.split("train")[0] if image_id != query_id]
         references, sources = views.with_sources(references, chosen, pool)
+    ranges = torch.cat([query.depth_range, references.depth_range])
     if "jittered_ranges" in augmentation:
-        query, references = _with_ranges(query, references, jitter_depth_ranges, generator=generator)
+        ranges = jitter_depth_ranges(ranges, generator=generator)
+    if not alone:
+        ranges = widen_depth_ranges(ranges)
+    query, references = query.replace(depth_range=ranges[:1]), references.replace(depth_range=ranges[1:])
     if "crop_and_flip" in augmentation:
-        change = _drawn_crop_and_flip([query.image_size, references.image_size], settings, generator)
-        query, references = change(query), change(references)
-        sources = None if sources is None else sources.replaced(change)
-    query, references = widen_depth_ranges(query, references)
+        sizes = [query.image_size, references.image_size]
+        window = draw_window(sizes, settings.crop_height, settings.crop_width, generator=generator)
+        changes = [partial(crop, window=window), *([flip] if generator.random() < FLIP_PROBABILITY else [])]
+        for change in changes:
+            query, references = change(query), change(references)
+            sources = sources and sources.replace(views=change(sources.views))
     pixels_xy = draw_pixels(query, settings.rays, generator=generator)
     origin = f"scene {views.scene.name}, query {query_id}, references {', '.join(chosen)}"
     references, sources = padded(references, sources)
@@ -75,33 +132,60 @@ def _object_views(
     views: SceneViews, query_id: str, chosen: list[str], inputs: ModelInputs, generator: np.random.Generator
 ) -> tuple[Views, Views]:
     """Load views of a rendered object: ranges shrunk towards it, and noise on the depths if the model sees them."""
-    query, references = (views.load(ids, masks=True, depths=inputs.depths) for ids in ([query_id], chosen))
-    objects = torch.cat([_objects(views, [query_id], query), _objects(views, chosen, references)])
-    query, references = _with_ranges(query, references, shrink_depth_ranges, objects, generator=generator)
+    loaded = [views.load(ids, masks=True, depths=inputs.depths) for ids in ([query_id], chosen)]
+    depths = [part.depths for part in loaded] if inputs.depths else map(views.own_depths, ([query_id], chosen))
+    objects = [object_ranges(depth, part.masks) for depth, part in zip(depths, loaded, strict=True)]
+    query, references = loaded
+    ranges = torch.cat([query.depth_range, references.depth_range])
+    ranges = shrink_depth_ranges(ranges, torch.cat(objects), generator=generator)
+    query, references = query.replace(depth_range=ranges[:1]), references.replace(depth_range=ranges[1:])
     if not inputs.depths:
         return query, references.replace(masks=None)
-    noisy = add_depth_noise(references.depths, references.masks, references.depth_range, generator=generator)
+    noisy = add_depth_noise(references.depths, references.masks, ranges[1:], generator=generator)
     references = references.replace(masks=None, depths=noisy, true_depths=references.depths)
     return query.replace(depths=None), references
 
 
-def _objects(views: SceneViews, image_ids: list[str], loaded: Views) -> Float[Tensor, "view 2"]:
-    """Find where the object lies, by the depths that were loaded, or else by the scene's own."""
-    depths = views.own_depths(image_ids) if loaded.depths is None else loaded.depths
-    return object_ranges(depths, loaded.masks)
+class OneScene:
+    """The scene that `train_scenes` names, opened for a training of it alone; its test views are never drawn.
 
+    Raises:
+        DatasetError: more than one scene is named, or the scene is missing, broken or has too few views.
+    """
 
-def _with_ranges(
-    query: Views, references: Views, change, *arguments, generator: np.random.Generator
-) -> tuple[Views, Views]:
-    ranges = change(torch.cat([query.depth_range, references.depth_range]), *arguments, generator=generator)
-    return query.replace(depth_range=ranges[:1]), references.replace(depth_range=ranges[1:])
+    notices: tuple[str, ...] = ()  # lines to be said before the training, as `Mixture` has
 
+    def __init__(
+        self, settings: DataSettings, cache_root: Path | None, images: ImageCache | None = None, device: str = "auto"
+    ):
+        names = expand_scene_names(settings.train_scenes)
+        if len(names) != 1 or "/" not in names[0]:
+            raise DatasetError(
+                f"{', '.join(names)}: per-scene training takes one scene, such as nerf_llff/fern/8. Name it alone in "
+                "data.train_scenes."
+            )
+        self.settings, self.name = settings, names[0]
+        (self.views,) = open_scenes(names, settings.data_root, cache_root, images, device)
+        self.views.estimated_together = self.views.training_ids
+        seen, tested = self.views.scene.split("test")
+        both, needed = set(tested) & set(seen), settings.working_views + 1
+        if not tested or both:
+            raise DatasetError(
+                f"{self.name}: of its {len(tested)} test views, {len(both)} are training views too. A per-scene "
+                "training is judged by views that it never sees: take another scene."
+            )
+        if len(seen) < needed:
+            raise DatasetError(
+                f"{self.name}: {needed - 1} working views and a query are asked for, but only {len(seen)} training "
+                "views are there. Set working_views lower, or take another scene."
+            )
 
-def _drawn_crop_and_flip(
-    sizes: Sequence[tuple[int, int]], settings: DataSettings, generator: np.random.Generator
-) -> Callable[[Views], Views]:
-    """Draw what becomes of all views of a batch: one window for all, and all of them mirrored or none."""
-    window = draw_window(sizes, settings.crop_height, settings.crop_width, generator=generator)
-    mirrored = generator.random() < FLIP_PROBABILITY
-    return lambda views: flip(crop(views, window)) if mirrored else crop(views, window)
+    def draw(self, generator: np.random.Generator) -> TrainingDraw:
+        """Draw a batch: any training view as the query, some of its nearest as references, random rays."""
+        inputs = ModelInputs(depths=bool(self.settings.depth_supervision), sources=False)
+        return draw_from_scene(self.views, self.settings, inputs, alone=True, generator=generator)
+
+    def prepare_depths(self) -> None:
+        """Have the depth maps before the first step if they supervise, which is not the published way."""
+        if self.settings.depth_supervision:
+            self.views.prepare_depths(self.views.training_ids)

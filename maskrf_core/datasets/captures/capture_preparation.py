@@ -1,59 +1,58 @@
-"""One's own captures made ready: cameras found where there are none, distortion undone, depth ranges set, all kept."""
+"""One's own captures made ready: cameras found, distortion undone, depth ranges set; kept as PNG and `cameras.json`."""
 
 import os
-import re
 import shutil
 import tempfile
 import warnings
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
+from jaxtyping import UInt8
 
 from maskrf_core.datasets.captures.capture_sources import (
     CaptureSource,
     fingerprint,
     list_photographs,
-    model_folder,
     photograph_folder,
     source_from_model,
     source_from_transforms,
-    warn_of_other_formats,
 )
+from maskrf_core.datasets.captures.colmap_models import is_colmap_model
 from maskrf_core.datasets.captures.depth_ranges import ranges_from_points, ranges_from_sweep, wide_ranges
-from maskrf_core.datasets.captures.lens_camera import pinhole_view, undistort
-from maskrf_core.datasets.captures.prepared_capture import CAMERAS, PreparedView, write_cameras
+from maskrf_core.datasets.captures.lens_camera import pinhole_intrinsics, undistort
 from maskrf_core.datasets.captures.structure_from_motion import photograph_name, reconstruct
-from maskrf_core.datasets.files.checked_files import find_scene_folder
-from maskrf_core.datasets.files.image_files import read_image
-from maskrf_core.datasets.files.resize import downscaled_size
-from maskrf_core.datasets.files.scene_names import misnamed, name_parts
+from maskrf_core.datasets.data_set import Frame, NamedScene
+from maskrf_core.datasets.files import checked_files
+from maskrf_core.datasets.files.image_files import downscaled_size, read_image, read_rgb
+from maskrf_core.datasets.files.scene_names import name_parts
+from maskrf_core.datasets.records import DATA_SETS
+from maskrf_core.datasets.scene import FrameScene
+from maskrf_core.support.atomic_files import write_json
 from maskrf_core.support.errors import DatasetError, NotPreparedError, printable
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked
 
-FORM, EXAMPLE = "capture/<name>/<raw|size>", "capture/fox/800"
-CAPTURES = "captures"  # folder below the data root, and below the cache folder
-VERSION = 1  # A number to be raised with every change of what the preparation makes: older results are then not used
+CAPTURES, CAMERAS = "captures", "cameras.json"  # folder below the data root and the cache folder, and a file's name
+OTHER_FORMATS = (".heic", ".heif", ".avif", ".webp", ".tif", ".tiff", ".bmp", ".dng", ".cr2", ".nef", ".arw")
+VERSION = 1  # to be raised with every change of what the preparation makes: older results are then not used
 
 
 def prepare_capture(name: str, data_root: str | Path, *, find_cameras: bool = True) -> Path:
     """Make `capture/<name>/<raw|size>` ready to be opened, and return the prepared folder, below the cache folder.
 
-    `<data root>/captures/<name>` holds transforms.json and its images, or a COLMAP model in `sparse/0` or `sparse` and
-    its images, or photographs alone (PNG, JPEG), in `images` or directly. For photographs alone cameras are found by
-    structure from motion, which takes minutes; `find_cameras` False raises an error instead. Everything else takes
-    seconds. What was prepared from the same files is used again; what is new is made whole or not at all.
+    `<data root>/captures/<name>` holds transforms.json or a COLMAP model (in `sparse/0` or `sparse`) and its images, or
+    photographs alone, in `images` or directly. For these cameras are found by structure from motion, which takes
+    minutes; `find_cameras` False raises an error instead. What was prepared from the same files is used again.
 
     Raises:
         DatasetError: no such capture, something in it is missing or broken, or no cameras could be found.
     """
-    capture, size = name_parts(name, FORM, EXAMPLE)
-    if not re.fullmatch(r"raw|[1-9][0-9]{0,4}", size):
-        raise misnamed(name, FORM, EXAMPLE)
-    data_root = Path(data_root)
-    folder = find_scene_folder(name, capture, [data_root / CAPTURES])
+    data_root, record = Path(data_root), DATA_SETS["capture"]
+    capture, size = name_parts(name, record.pattern, record.example)
+    folder = checked_files.find_scene_folder(name, capture, [data_root / CAPTURES])
     kept = cache_folder(data_root) / CAPTURES / capture
     source = _source(name, folder, kept, find_cameras)
     canvas = _canvas(name, source, size)
@@ -66,15 +65,22 @@ def prepare_capture(name: str, data_root: str | Path, *, find_cameras: bool = Tr
 def _source(name: str, folder: Path, kept: Path, find_cameras: bool) -> CaptureSource:
     if (folder / "transforms.json").is_file():
         return source_from_transforms(folder / "transforms.json")
-    if (model := model_folder(folder)) is not None:
-        return source_from_model(model, photograph_folder(folder))
+    images = photograph_folder(folder)
+    for model in (folder / "sparse/0", folder / "sparse"):
+        if is_colmap_model(model):
+            return source_from_model(model, images)
     if (folder / "sparse").is_dir():
         raise DatasetError(
             f"{folder / 'sparse'}: holds no COLMAP model (cameras, images and points3D, all .bin or all .txt). Copy it "
             "here, or remove the folder to have cameras found."
         )
     photographs = list_photographs(folder)
-    warn_of_other_formats(name, folder)
+    if others := [path for path in checked_files.folder_contents(images) if path.suffix.lower() in OTHER_FORMATS]:
+        warnings.warn(
+            f"{name}: {len(others)} photographs are neither PNG nor JPEG and are passed over, such as {others[0]}. "
+            "Convert them first.",
+            stacklevel=3,
+        )
     if not photographs:
         raise DatasetError(
             f"{folder}: holds neither transforms.json, nor a COLMAP model in sparse/0 or sparse, nor photographs (PNG "
@@ -97,19 +103,19 @@ def _source(name: str, folder: Path, kept: Path, find_cameras: bool) -> CaptureS
 
 def _canvas(name: str, source: CaptureSource, size: str) -> tuple[int, int]:
     """Return (height, width) of all prepared images: of most photographs, downscaled to the size asked for."""
-    sizes = Counter((photo.camera.height, photo.camera.width) for photo in source.photographs)
-    native, count = sizes.most_common(1)[0]
-    if count < len(source.photographs):
+    cameras = [photo.camera for photo in source.photographs]
+    native, count = Counter((camera.height, camera.width) for camera in cameras).most_common(1)[0]
+    if count < len(cameras):
         warnings.warn(
-            f"{name}: {len(source.photographs) - count} photographs are not {native[1]}×{native[0]} as the others; "
+            f"{name}: {len(cameras) - count} photographs are not {native[1]}×{native[0]} as the others; "
             "they are scaled and cropped to that shape.",
             stacklevel=4,
         )
     ratio = 1.0 if size == "raw" else int(size) / max(native)
     if ratio > 1:
         raise DatasetError(
-            f"{name}: {size} pixels are asked for, but the longer side of the photographs has {max(native)} and images "
-            f"are never enlarged. Open {name.rsplit('/', 1)[0]}/raw instead."
+            f"{name}: the longer side of the photographs has {max(native)} and images are never enlarged. Open "
+            f"{name.rsplit('/', 1)[0]}/raw instead."
         )
     return downscaled_size(*native, ratio)
 
@@ -119,24 +125,25 @@ def _prepare(name: str, source: CaptureSource, canvas: tuple[int, int], target: 
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        ids = _ids([photo.path for photo in source.photographs])
-        wide = wide_ranges(np.stack([photo.w2c for photo in source.photographs]))
-        views = []
-        for index, photo in tracked(
-            enumerate(source.photographs), total=len(ids), title=f"distortion of {name} undone"
-        ):
-            view = pinhole_view(photo.camera, canvas, str(photo.path))
+        photographs, w2c = source.photographs, np.stack([photo.w2c for photo in source.photographs])
+        ids, wide, frames = _ids([photo.path for photo in photographs]), wide_ranges(w2c), []
+        for index, photo in tracked(enumerate(photographs), total=len(ids), title=f"distortion of {name} undone"):
+            K = pinhole_intrinsics(photo.camera, canvas, str(photo.path))
             pixels = read_image(photo.path, upright=photo.upright)[..., :3]
-            image = undistort(pixels, photo.camera, view)
-            file = f"{index:05d}.png"
-            (beside / file).write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
-            views.append(PreparedView(ids[index], file, view.K, photo.w2c, wide[index]))
-        seen = [photo.points if photo.points is not None else np.zeros((0, 3)) for photo in source.photographs]
-        if any(map(len, seen)):
-            views = ranges_from_points(name, views, seen)
+            image = undistort(pixels, photo.camera, K, canvas)
+            path = beside / f"{index:05d}.png"
+            path.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+            frames.append(Frame(ids[index], path, K, photo.w2c, wide[index], canvas))
+        if any(len(photo.points) for photo in photographs):
+            ranges = ranges_from_points(name, ids, w2c, [photo.points for photo in photographs])
         else:
-            views = ranges_from_sweep(name, beside, canvas, views)
-        write_cameras(beside, canvas, views)
+            asked = NamedScene(name, DATA_SETS["capture"], (), beside, beside)
+            ranges = ranges_from_sweep(FrameScene(asked, frames), canvas)
+        listed = []
+        for frame, span in zip(frames, ranges, strict=True):
+            camera = {"K": frame.K.tolist(), "w2c": frame.w2c.tolist(), "depth_range": span}
+            listed.append({"id": frame.image_id, "file": frame.image.name, **camera})
+        write_json(beside / CAMERAS, {"size": canvas, "views": listed})
         beside.chmod(0o755)
         try:
             beside.rename(target)
@@ -154,3 +161,35 @@ def _ids(paths: list[Path]) -> list[str]:
         return stems
     common = Path(os.path.commonpath([path.parent for path in paths]))
     return [printable(path.relative_to(common).as_posix()) for path in paths]
+
+
+def read_prepared(folder: Path, name: str) -> list[Frame]:
+    """Return the frames of a prepared folder; `DatasetError` if its listing is missing or damaged."""
+    path, frames = folder / CAMERAS, []
+    try:
+        content = checked_files.read_json(path)
+        height, width = (int(side) for side in content["size"])
+        for entry in content["views"]:
+            K, w2c = np.array(entry["K"], np.float64), np.array(entry["w2c"], np.float64)
+            near, far = (float(depth) for depth in entry["depth_range"])
+            if K.shape != (3, 3) or w2c.shape != (3, 4):
+                raise ValueError(f"matrices of shapes {K.shape} and {w2c.shape}")
+            checked_files.check_intrinsics(K, str(path))
+            checked_files.check_w2c(w2c, str(path))
+            checked_files.check_depth_range(near, far, str(path))
+            file = checked_files.path_inside(folder, entry["file"])
+            image = partial(_read_prepared_image, file, (height, width), name)
+            frames.append(Frame(str(entry["id"]), image, K, w2c, (near, far), (height, width)))
+        if not frames or len({frame.image_id for frame in frames}) < len(frames):
+            raise ValueError("no views, or two of one id")
+    except (DatasetError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DatasetError(f"{path}: damaged ({error}). Delete {folder} and open the capture again.") from error
+    return frames
+
+
+def _read_prepared_image(path: Path, size: tuple[int, int], name: str) -> UInt8[np.ndarray, "height width 3"]:
+    try:
+        return read_rgb(path, size)
+    except DatasetError as error:
+        reason = f"{error} It was made from a photograph: delete {path.parent} and open {name} again."
+        raise DatasetError(reason) from error

@@ -4,53 +4,43 @@ import hashlib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from maskrf_core.datasets.captures.colmap_models import is_colmap_model, read_colmap_model
+from maskrf_core.datasets.captures.colmap_models import read_colmap_model
 from maskrf_core.datasets.captures.lens_camera import LensCamera
 from maskrf_core.datasets.files.checked_files import check_w2c, folder_contents, path_inside, read_bytes, read_json
 from maskrf_core.datasets.files.image_files import IMAGE_SUFFIXES, image_size
 from maskrf_core.support.errors import DatasetError
 
 LEAST_VIEWS = 3
-OTHER_FORMATS = (".heic", ".heif", ".avif", ".webp", ".tif", ".tiff", ".bmp", ".dng", ".cr2", ".nef", ".arw")
 LISTED = 5  # names that a message lists
-SHAPE_TOLERANCE = 0.01
-"""Relative difference between the shapes of a photograph and of its camera; rounded sides differ by less."""
+SHAPE_TOLERANCE = 0.01  # relative difference between the shapes of a photograph and its camera; rounding is less
+NO_POINTS = np.zeros((0, 3))
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
-@dataclass(frozen=True)
-class PosedPhotograph:
-    """A photograph and its camera, for its size.
+class PosedPhotograph(NamedTuple):
+    """A photograph, its camera for its size, and the points that it sees.
 
     `upright`: the camera is for the picture as its orientation tag turns it, not for the pixels as they are stored.
-    `points` are those that it sees, None where the source has no points.
     """
 
     path: Path
     camera: LensCamera
     w2c: Float[np.ndarray, "3 4"]
     upright: bool
-    points: Float[np.ndarray, "_point 3"] | None = None
+    points: Float[np.ndarray, "_point 3"]
 
 
-@dataclass(frozen=True)
-class CaptureSource:
+class CaptureSource(NamedTuple):
     """Photographs in the order of their names, and a fingerprint of everything they and their cameras are made from."""
 
     photographs: tuple[PosedPhotograph, ...]
     fingerprint: str
-
-
-def model_folder(folder: Path) -> Path | None:
-    """Return the folder in which the capture has a COLMAP model, None if there is none."""
-    return next((folder / place for place in ("sparse/0", "sparse") if is_colmap_model(folder / place)), None)
 
 
 def photograph_folder(folder: Path) -> Path:
@@ -63,17 +53,6 @@ def list_photographs(folder: Path) -> list[Path]:
     return [path for path in folder_contents(photograph_folder(folder)) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
-def warn_of_other_formats(name: str, folder: Path) -> None:
-    """Warn of photographs that are passed over because they are neither PNG nor JPEG, as telephones make them."""
-    others = [path for path in folder_contents(photograph_folder(folder)) if path.suffix.lower() in OTHER_FORMATS]
-    if others:
-        warnings.warn(
-            f"{name}: {len(others)} photographs are neither PNG nor JPEG and are passed over, such as {others[0]}. "
-            "Convert them first.",
-            stacklevel=4,
-        )
-
-
 def source_from_model(
     model_path: Path, image_folder: Path, *, upright_by_name: Mapping[str, Path] | None = None
 ) -> CaptureSource:
@@ -81,9 +60,6 @@ def source_from_model(
 
     `upright_by_name` says which files the model's names stand for, their pixels turned as the orientation tag says.
     Without it names are files in `image_folder`, taken as they are stored unless only their turned shape fits.
-
-    Raises:
-        DatasetError: the model or a photograph is broken, or fewer than 3 of its photographs are there.
     """
     model = read_colmap_model(model_path)
     photographs, absent = [], []
@@ -91,10 +67,10 @@ def source_from_model(
         known = upright_by_name is not None and view.name in upright_by_name
         path = upright_by_name[view.name] if known else path_inside(image_folder, view.name)
         if path.is_file():
-            photographs.append(posed(path, view.camera, view.w2c, model.points[view.seen], upright=known or None))
+            photographs.append(_posed(path, view.camera, view.w2c, model.points[view.seen], upright=known or None))
         else:
             absent.append(view.name)
-    report_absent(absent, len(photographs), str(model_path))
+    _report_absent(absent, len(photographs), str(model_path))
     photographs.sort(key=lambda photo: photo.path)
     files = sorted(path for path in model_path.iterdir() if path.suffix in (".bin", ".txt"))
     return CaptureSource(tuple(photographs), fingerprint([*files, *(photo.path for photo in photographs)]))
@@ -106,10 +82,6 @@ def source_from_transforms(path: Path) -> CaptureSource:
     `transform_matrix` is camera to world with OpenGL axes (x right, y up, z back). fl_x, fl_y, cx, cy, w, h (or
     camera_angle_x), the camera_model and k1 to k4, p1, p2 stand for all frames or in each. The principal point is in
     COLMAP's pixels, whose first centre is (½, ½), as both programs write it.
-
-    Raises:
-        DatasetError: a number or matrix is missing or wrong, a lens model is unknown, a photograph is broken, or fewer
-            than 3 photographs are there.
     """
     content = read_json(path)
     frames = content.get("frames")
@@ -125,21 +97,17 @@ def source_from_transforms(path: Path) -> CaptureSource:
             raise DatasetError(f"{path}: lists {name} twice. Remove one of the two frames.")
         listed.add(name)
         where = f"{path}, frame {number} ({name})"
-        photograph, w2c = _find(path.parent, name), _w2c(frame, where)
+        named, w2c = path_inside(path.parent, name), _w2c(frame, where)
+        # The suffix may be left out, as in NeRF's synthetic scenes.
+        candidates = [named, *(named.with_name(named.name + suffix) for suffix in IMAGE_SUFFIXES)]
+        photograph = next((candidate for candidate in candidates if candidate.is_file()), None)
         if photograph is None:
             absent.append(name)
         else:
-            photographs[name] = posed(photograph, _lens_camera({**content, **frame}, photograph, where), w2c)
-    report_absent(absent, len(photographs), str(path))
+            photographs[name] = _posed(photograph, _lens_camera({**content, **frame}, photograph, where), w2c)
+    _report_absent(absent, len(photographs), str(path))
     in_order = tuple(photographs[name] for name in sorted(photographs))
     return CaptureSource(in_order, fingerprint([path, *(photo.path for photo in in_order)]))
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    """Find the file of a frame; the suffix may be left out, as in NeRF's synthetic scenes."""
-    path = path_inside(folder, name)
-    candidates = [path, *(path.with_name(path.name + suffix) for suffix in IMAGE_SUFFIXES)]
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _w2c(frame: dict[str, Any], where: str) -> Float[np.ndarray, "3 4"]:
@@ -193,20 +161,17 @@ def _number(values: dict[str, Any], key: str, where: str, default: float | None)
     return float(value)
 
 
-def posed(
+def _posed(
     path: Path,
     camera: LensCamera,
     w2c: Float[np.ndarray, "3 4"],
-    points: Float[np.ndarray, "_point 3"] | None = None,
+    points: Float[np.ndarray, "_point 3"] = NO_POINTS,
     *,
     upright: bool | None = None,
 ) -> PosedPhotograph:
     """Fit a camera to a photograph; the camera may be for another size of it.
 
     `upright` None takes the pixels as they are stored, unless only their turned shape (EXIF) is the camera's.
-
-    Raises:
-        DatasetError: the photograph's header is broken, or its shape is not the camera's.
     """
     for turned in (False, True) if upright is None else (upright,):
         height, width = image_size(path, upright=turned)
@@ -219,14 +184,12 @@ def posed(
     )
 
 
-def report_absent(absent: Sequence[str], present: int, where: str) -> None:
+def _report_absent(absent: Sequence[str], present: int, where: str) -> None:
     """Warn of listed photographs that are missing, in one line; `DatasetError` if fewer than 3 are left."""
     if present < LEAST_VIEWS:
         missing = f"; {len(absent)} are missing: {in_short(absent)}" if absent else ""
-        raise DatasetError(
-            f"{where}: lists {present} photographs that are there{missing}. At least {LEAST_VIEWS} are needed; "
-            "put the missing ones back, or take more."
-        )
+        remedy = f"At least {LEAST_VIEWS} are needed; put the missing ones back, or take more."
+        raise DatasetError(f"{where}: lists {present} photographs that are there{missing}. {remedy}")
     if absent:
         counted = f"{len(absent)} of {len(absent) + present} listed photographs are missing and left out"
         warnings.warn(f"{where}: {counted}: {in_short(absent)}.", stacklevel=3)

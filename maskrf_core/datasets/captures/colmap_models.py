@@ -8,9 +8,9 @@ the published example do, and trusts the counts in binary files: cut short, `cam
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -18,14 +18,14 @@ from jaxtyping import Float, Int64
 from maskrf_core.datasets.captures.lens_camera import LensCamera, parameter_count
 from maskrf_core.datasets.files.checked_files import check_w2c, parse_numbers, path_inside, read_bytes
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.importing import import_pycolmap
 
 FILES = ("cameras", "images", "points3D")
 POINT2D = np.dtype([("xy", "<f8", 2), ("point", "<i8")])
 POINT3D = np.dtype([("id", "<i8"), ("xyz", "<f8", 3), ("colour and error", "V11")])
 
 
-@dataclass(frozen=True)
-class ColmapView:
+class ColmapView(NamedTuple):
     """One registered image; `seen` are the rows of the model's points that it observes."""
 
     image_id: int
@@ -35,18 +35,17 @@ class ColmapView:
     seen: Int64[np.ndarray, "_observation"]
 
 
-@dataclass(frozen=True)
-class ColmapModel:
+class ColmapModel(NamedTuple):
     """Views in the order of COLMAP's image ids, and the sparse points in world units."""
 
     views: tuple[ColmapView, ...]
     points: Float[np.ndarray, "point 3"]
 
 
+# An image as the files have it: id, quaternion (w first) and translation, camera's id, name, ids of points seen.
 _Image = tuple[int, list[float], int, str, Int64[np.ndarray, "_observation"]]
-"""An image as the files have it: id, quaternion (w first) and translation, camera's id, name, ids of points seen."""
+# Cameras with their ids, images, ids of points, and the points.
 _Content = tuple[list[tuple[int, LensCamera]], list[_Image], Int64[np.ndarray, "point"], Float[np.ndarray, "point 3"]]
-"""Cameras with their ids, images, ids of points, and the points."""
 
 
 def is_colmap_model(folder: Path) -> bool:
@@ -75,10 +74,7 @@ def read_colmap_model(folder: str | Path) -> ColmapModel:
     try:
         cameras, images, ids, points = (_read_text if paths[0].suffix == ".txt" else _read_binary)(*paths)
     except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{folder}: holds text or a file name that is not UTF-8 ({error}). Rename the file and export the model "
-            "again."
-        ) from error
+        raise DatasetError(f"{folder}: holds text or a name that is not UTF-8 ({error}). Export it again.") from error
     for path, used in zip(paths, ([key for key, _ in cameras], [image[0] for image in images], ids), strict=True):
         if len(np.unique(used)) < len(used):
             raise _fault(path, "gives two entries one id")
@@ -96,7 +92,7 @@ def read_colmap_model(folder: str | Path) -> ColmapModel:
 def _view(
     folder: Path, cameras: dict[int, LensCamera], point_ids: Int64[np.ndarray, "point"], image: _Image
 ) -> ColmapView:
-    import pycolmap  # heavy
+    pycolmap = import_pycolmap()
 
     image_id, (w, x, y, z, *translation), camera_id, name, observed = image
     where = f"{folder}, image {image_id} ({name})"
@@ -123,14 +119,18 @@ def _read_binary(*paths: Path) -> _Content:
         cameras.append((camera_id, LensCamera(known[0], width, height, parameters)))
     for _ in range(in_images.count()):
         image_id, *pose, camera_id = struct.unpack("<I7dI", in_images.take(64))
-        name = in_images.until_zero().decode("utf-8")
+        length = in_images.data.find(b"\0", in_images.place) - in_images.place
+        if length < 0:
+            raise in_images.fault("is cut short in a name")
+        name = in_images.take(length + 1)[:-1].decode("utf-8")
         seen = np.frombuffer(in_images.take(POINT2D.itemsize * in_images.count(POINT2D.itemsize)), POINT2D)["point"]
         images.append((image_id, pose, camera_id, name, seen[seen >= 0].astype(np.int64)))
     for _ in range(in_points.count(POINT3D.itemsize + 8)):
         heads.append(in_points.take(POINT3D.itemsize))
         in_points.take(8 * in_points.count(8))  # the track
     for walk in (in_cameras, in_images, in_points):
-        walk.finish()
+        if rest := len(walk.data) - walk.place:
+            raise walk.fault(f"goes on for {rest} bytes after its last entry")
     points = np.frombuffer(b"".join(heads), POINT3D)
     return cameras, images, points["id"].astype(np.int64), points["xyz"].astype(np.float64)
 
@@ -165,10 +165,8 @@ def _lines(path: Path, lines_each: int = 1) -> list[str]:
     said = re.search(r"^# Number of \w+: (\d{1,12})\b", text, re.MULTILINE)
     entries = sum(1 for line in lines[::lines_each] if line.strip())
     if said and int(said[1]) != entries:
-        raise DatasetError(
-            f"{path}: holds {entries} entries, but its comment says {said[1]}. Copy or export it again, or correct the "
-            "comment."
-        )
+        found = f"holds {entries} entries, but its comment says {said[1]}"
+        raise DatasetError(f"{path}: {found}. Copy or export it again, or correct the comment.")
     return lines
 
 
@@ -203,16 +201,6 @@ class _Walk:
         if count * bytes_each > len(self.data) - self.place:
             raise self.fault(f"says that {count} entries follow, which it is too short for")
         return count
-
-    def until_zero(self) -> bytes:
-        end = self.data.find(b"\0", self.place)
-        if end < 0:
-            raise self.fault("is cut short in a name")
-        return self.take(end + 1 - self.place)[:-1]
-
-    def finish(self) -> None:
-        if self.place != len(self.data):
-            raise self.fault(f"goes on for {len(self.data) - self.place} bytes after its last entry")
 
     def fault(self, what: str) -> DatasetError:
         return _fault(self.path, what)

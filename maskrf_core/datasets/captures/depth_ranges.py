@@ -1,25 +1,20 @@
 """Depth ranges of views: from points, or where there are none wide ones from the cameras, narrowed by a plane sweep."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from maskrf_core.datasets.captures.prepared_capture import PreparedCapture, PreparedView
 from maskrf_core.datasets.files.checked_files import check_depth_range
+from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.errors import DatasetError
 
 PERCENTILES = (2, 98)
 NEAR_MARGIN, FAR_MARGIN = 0.8, 1.2
 LEAST_SEEN = 10  # points that a view must see for its depth range to come from these alone
 WIDE = 5.0  # the wide range is from the guessed distance over this to the guessed distance times this
-PARALLEL_DISTANCE = 4.0
-"""Guessed distance, in diameters of the cameras' places, where the cameras look in parallel or outwards."""
-LEAST_PARALLAX = 0.01
-"""Smallest eigenvalue of mean(I - a aᵀ), a the optical axes, from which on their nearest point is one: 0.01 is axes
-that differ by some 6 degrees."""
+PARALLEL_DISTANCE = 4.0  # guess, in diameters of the cameras' places, where they look in parallel or outwards
+LEAST_PARALLAX = 0.01  # least eigenvalue of mean(I - a aᵀ), a the axes, with which they meet: some 6 degrees apart
 SWEPT_VIEWS, SWEPT_SIDE = 16, 128  # views that are swept, and the pixels of their longer side
 POINTS_PER_VIEW = 2000
 LEAST_SWEPT = 30  # points from the sweep in a view from which a range is taken
@@ -37,27 +32,22 @@ def depths_in(w2c: Float[np.ndarray, "3 4"], points: Float[np.ndarray, "point 3"
 
 
 def ranges_from_points(
-    name: str, views: Sequence[PreparedView], seen: Sequence[Float[np.ndarray, "_point 3"]]
-) -> list[PreparedView]:
-    """Give each view a range from the points that it sees or, where these are few, from all points.
-
-    Raises:
-        DatasetError: fewer than 10 points are in front of a view.
-    """
-    everything = np.concatenate(seen)
-    ranged = []
-    for view, points in zip(views, seen, strict=True):
-        in_front = (depths[depths > 0] for depths in (depths_in(view.w2c, some) for some in (points, everything)))
+    name: str,
+    image_ids: Sequence[str],
+    w2c: Float[np.ndarray, "view 3 4"],
+    seen: Sequence[Float[np.ndarray, "_point 3"]],
+) -> list[tuple[float, float]]:
+    """Return (near, far) of each view from at least 10 points: those it sees or, if these are few, of all."""
+    everything, ranges = np.concatenate(seen), []
+    for image_id, pose, points in zip(image_ids, w2c, seen, strict=True):
+        in_front = (depths[depths > 0] for depths in (depths_in(pose, some) for some in (points, everything)))
         depths = next((depths for depths in in_front if len(depths) >= LEAST_SEEN), None)
         if depths is None:
-            raise DatasetError(
-                f"{name}: the model has fewer than {LEAST_SEEN} points in front of {view.image_id}, so its depth "
-                "range is unknown. Give a model with its points, or remove this image from it."
-            )
-        near, far = range_from_depths(depths)
-        check_depth_range(near, far, f"{name}, points before {view.image_id}")
-        ranged.append(replace(view, depth_range=(near, far)))
-    return ranged
+            what = f"the model has fewer than {LEAST_SEEN} points in front of {image_id}, so its depth range is unknown"
+            raise DatasetError(f"{name}: {what}. Give a model with its points, or remove this image from it.")
+        ranges.append(range_from_depths(depths))
+        check_depth_range(*ranges[-1], f"{name}, points before {image_id}")
+    return ranges
 
 
 def wide_ranges(w2c: Float[np.ndarray, "view 3 4"]) -> list[tuple[float, float]]:
@@ -80,38 +70,31 @@ def wide_ranges(w2c: Float[np.ndarray, "view 3 4"]) -> list[tuple[float, float]]
     return [(guess / WIDE**2, guess * WIDE)] * len(w2c)
 
 
-def ranges_from_sweep(
-    name: str, folder: Path, size: tuple[int, int], views: list[PreparedView], device: str = "cpu"
-) -> list[PreparedView]:
-    """Give each view a range from depths that a coarse plane sweep over the wide ranges confirms.
+def ranges_from_sweep(scene: Scene, size: tuple[int, int], device: str = "cpu") -> list[tuple[float, float]]:
+    """Return (near, far) of each view from depths that a coarse plane sweep over the scene's wide ranges confirms.
 
-    A view in which too few confirmed points lie keeps its wide range.
+    `size` is (height, width). A view in which too few confirmed points lie keeps its wide range.
     """
     from maskrf_core.datasets.depth.depth_estimation import DepthSettings, estimate_depth_maps  # torch is heavy
 
-    scene = PreparedCapture(name, folder, size, views)
-    chosen = np.unique(np.linspace(0, len(views) - 1, min(len(views), SWEPT_VIEWS)).round().astype(int))
-    swept = [views[index] for index in chosen]
-    settings = DepthSettings(longest_side=SWEPT_SIDE)
-    maps = estimate_depth_maps(scene, [view.image_id for view in swept], device=device, settings=settings)
-    points = np.concatenate([_unprojected(view, maps[view.image_id]) for view in swept])
-    return [_with_range(view, points, size) for view in views]
-
-
-def _unprojected(view: PreparedView, depth: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "point 3"]:
-    """Return the world points of at most `POINTS_PER_VIEW` evenly chosen pixels of known depth."""
-    y, x = np.nonzero(depth)
-    step = max(1, len(x) // POINTS_PER_VIEW)
-    y, x = y[::step], x[::step]
-    z = depth[y, x].astype(np.float64)
-    rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(view.K).T
-    return (rays * z[:, None] - view.w2c[:, 3]) @ view.w2c[:, :3]
-
-
-def _with_range(view: PreparedView, points: Float[np.ndarray, "point 3"], size: tuple[int, int]) -> PreparedView:
-    depths = depths_in(view.w2c, points)
-    in_front = depths > 0
-    pixels = (points[in_front] @ view.w2c[:, :3].T + view.w2c[:, 3]) @ view.K.T
-    inside = ((pixels[:, :2] >= 0) & (pixels[:, :2] < pixels[:, 2:] * size[::-1])).all(axis=1)
-    seen = depths[in_front][inside]
-    return replace(view, depth_range=range_from_depths(seen)) if len(seen) >= LEAST_SWEPT else view
+    places = np.linspace(0, len(scene.image_ids) - 1, min(len(scene.image_ids), SWEPT_VIEWS))
+    swept = [scene.image_ids[place] for place in np.unique(places.round().astype(int))]
+    maps = estimate_depth_maps(scene, swept, device=device, settings=DepthSettings(longest_side=SWEPT_SIDE))
+    found = []
+    for image_id, depth in maps:
+        y, x = np.nonzero(depth)
+        step = max(1, len(x) // POINTS_PER_VIEW)
+        y, x = y[::step], x[::step]
+        rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ np.linalg.inv(scene.K(image_id)).T
+        w2c, z = scene.w2c(image_id), depth[y, x].astype(np.float64)
+        found.append((rays * z[:, None] - w2c[:, 3]) @ w2c[:, :3])
+    points, ranges = np.concatenate(found), []
+    for image_id in scene.image_ids:
+        w2c = scene.w2c(image_id)
+        depths = depths_in(w2c, points)
+        in_front = depths > 0
+        pixels = (points[in_front] @ w2c[:, :3].T + w2c[:, 3]) @ scene.K(image_id).T
+        inside = ((pixels[:, :2] >= 0) & (pixels[:, :2] < pixels[:, 2:] * size[::-1])).all(axis=1)
+        shown = depths[in_front][inside]
+        ranges.append(range_from_depths(shown) if len(shown) >= LEAST_SWEPT else scene.depth_range(image_id))
+    return ranges

@@ -3,19 +3,18 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
 
-from maskrf_core.datasets.files.resize import blur_against_aliasing
+from maskrf_core.datasets.files.image_files import blur_against_aliasing
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.importing import import_pycolmap
 
 UNDISTORTED_MODELS = ("SIMPLE_PINHOLE", "PINHOLE")
 LARGEST_SIDE = 100_000  # pixels; more is taken for damage
-WIDEST, NARROWEST, ZOOM_STEP = 0.5, 4.0, 0.995
-"""Zooms that are tried, from the narrowest on: their factors to the lens's focal length."""
+WIDEST, NARROWEST, ZOOM_STEP = 0.5, 4.0, 0.995  # zooms that are tried, as factors to the lens's focal length
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,12 @@ class LensCamera:
         """Raise `DatasetError` unless the size, focal lengths and distortion are numbers that a camera can have."""
         fits = 0 < self.width <= LARGEST_SIDE and 0 < self.height <= LARGEST_SIDE  # pycolmap cannot hold others
         if not fits or not all(map(math.isfinite, self.params)) or not (np.diag(self.K)[:2] > 0).all():
-            raise DatasetError(
-                f"{where}: a camera of {self.width}×{self.height} pixels with the parameters {list(self.params)} is "
-                "damaged; positive focal lengths and finite numbers were expected. Copy or export it again."
-            )
+            what = f"a camera of {self.width}×{self.height} pixels with the parameters {list(self.params)} is damaged"
+            expected = "positive focal lengths and finite numbers were expected"
+            raise DatasetError(f"{where}: {what}; {expected}. Copy or export it again.")
 
     def _made(self):
-        import pycolmap  # heavy
+        pycolmap = import_pycolmap()
 
         return pycolmap.Camera(model=self.model, width=self.width, height=self.height, params=list(self.params))
 
@@ -70,7 +68,7 @@ class LensCamera:
 @lru_cache(maxsize=64)
 def parameter_count(model: int | str) -> tuple[str, int] | None:
     """Return name and number of parameters of a camera model of COLMAP, given by number or name; None if unknown."""
-    import pycolmap  # heavy
+    pycolmap = import_pycolmap()
 
     known = {key: kind for name, kind in pycolmap.CameraModelId.__members__.items() for key in (name, kind.value)}
     kind = known.get(model)
@@ -79,60 +77,58 @@ def parameter_count(model: int | str) -> tuple[str, int] | None:
     return kind.name, len(pycolmap.Camera.create_from_model_id(1, kind, 1.0, 1, 1).params)
 
 
-class PinholeView(NamedTuple):
-    """An image without distortion; K has the centre of the first pixel at (0, 0), `size` is (height, width)."""
+def pinhole_intrinsics(camera: LensCamera, size: tuple[int, int], where: str) -> Float[np.ndarray, "3 3"]:
+    """Return K of the widest undistorted view of `size` (height, width) with nothing from outside the photograph.
 
-    K: Float[np.ndarray, "3 3"]
-    size: tuple[int, int]
-
-
-def pinhole_view(camera: LensCamera, size: tuple[int, int], where: str) -> PinholeView:
-    """Return the widest undistorted view of `size` (height, width) that shows nothing from outside the photograph.
-
-    It covers `size`: a photograph of another shape loses its longer sides. Focal lengths are scaled together; what was
-    a pinhole camera of this size already stays as it is.
-
-    Raises:
-        DatasetError: no view without black borders: the distortion is too strong, or its parameters are damaged.
+    K has the centre of the first pixel at (0, 0). The view covers `size`: a photograph of another shape loses its
+    longer sides. Focal lengths are scaled together; what was a pinhole camera of this size already stays as it is.
     """
-    view = _widest_view(camera, size)
-    if view is None:
+    K = _widest_intrinsics(camera, size)
+    if K is None:
         raise DatasetError(
             f"{where}: the distortion of its camera ({camera.model}, {list(camera.params)}) leaves no picture without "
             "black borders. Correct its parameters, or take photographs with a narrower lens."
         )
-    return view
+    return K.copy()
 
 
 @lru_cache(maxsize=16)  # most captures have one camera
-def _widest_view(camera: LensCamera, size: tuple[int, int]) -> PinholeView | None:
+def _widest_intrinsics(camera: LensCamera, size: tuple[int, int]) -> Float[np.ndarray, "3 3"] | None:
     height, width = size
     cover = max(width / camera.width, height / camera.height)
     middle = np.array([[1, 0, -camera.width / 2], [0, 1, -camera.height / 2], [0, 0, 1.0]])
     to_canvas = np.array([[cover, 0, width / 2 - 0.5], [0, cover, height / 2 - 0.5], [0, 0, 1]]) @ middle
     native = to_canvas @ camera.K
     if camera.is_pinhole:
-        return PinholeView(native, size)
+        return native
+    across, down = np.arange(width), np.arange(height)  # of the border: if it comes from inside the photograph, all do
+    x = np.concatenate([across, across, np.full(height, 0), np.full(height, width - 1)])
+    y = np.concatenate([np.full(width, 0), np.full(width, height - 1), down, down])
+    last = np.array([camera.width - 1, camera.height - 1])
     best, zoom = None, NARROWEST  # inwards out: what lies beyond the lens's reach may be folded back into the picture
     while zoom >= WIDEST:
         K = native.copy()
         K[[0, 1], [0, 1]] *= zoom
-        if not _is_filled(camera, K, size):
+        source = _source(camera, K, x, y)
+        if not ((source >= 0) & (source <= last)).all():  # NaN, for rays that the model cannot show, is neither
             break
-        best, zoom = PinholeView(K, size), zoom * ZOOM_STEP
+        best, zoom = K, zoom * ZOOM_STEP
     return best
 
 
 def undistort(
-    photograph: UInt8[np.ndarray, "height width 3"], camera: LensCamera, view: PinholeView
+    photograph: UInt8[np.ndarray, "height width 3"],
+    camera: LensCamera,
+    K: Float[np.ndarray, "3 3"],
+    size: tuple[int, int],
 ) -> UInt8[np.ndarray, "new_height new_width 3"]:
-    """Show the photograph as the pinhole camera sees it: blurred if it becomes smaller, then sampled bicubically."""
-    if camera.is_pinhole and photograph.shape[:2] == view.size == (camera.height, camera.width):
+    """Show the photograph as a pinhole camera sees it: blurred if it becomes smaller, then sampled bicubically."""
+    if camera.is_pinhole and photograph.shape[:2] == size == (camera.height, camera.width):
         return photograph
-    scale = view.K[0, 0] / camera.K[0, 0]
+    scale = K[0, 0] / camera.K[0, 0]
     if scale < 1:
         photograph = blur_against_aliasing(photograph, scale)
-    source_x, source_y = _source_map(camera, tuple(view.K.ravel().tolist()), view.size)
+    source_x, source_y = _source_map(camera, tuple(K.ravel().tolist()), size)
     return cv2.remap(photograph, source_x, source_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
@@ -144,17 +140,6 @@ def _source_map(
     across, matrix = np.arange(size[1]), np.array(K).reshape(3, 3)
     rows = [_source(camera, matrix, across, np.array(y)).astype(np.float32) for y in range(size[0])]  # spares memory
     return np.ascontiguousarray(np.stack(rows).transpose(2, 0, 1))
-
-
-def _is_filled(camera: LensCamera, K: Float[np.ndarray, "3 3"], size: tuple[int, int]) -> bool:
-    """Tell whether all border pixels come from inside the photograph; with them, all within."""
-    height, width = size
-    across, down = np.arange(width), np.arange(height)
-    x = np.concatenate([across, across, np.full(height, 0), np.full(height, width - 1)])
-    y = np.concatenate([np.full(width, 0), np.full(width, height - 1), down, down])
-    source = _source(camera, K, x, y)
-    last = np.array([camera.width - 1, camera.height - 1])
-    return bool(((source >= 0) & (source <= last)).all())  # NaN, for rays that the model cannot show, is neither
 
 
 def _source(

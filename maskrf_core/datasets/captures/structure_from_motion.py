@@ -18,13 +18,12 @@ from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS, in_short
 from maskrf_core.datasets.captures.colmap_models import is_colmap_model, read_colmap_model
 from maskrf_core.datasets.files.image_files import image_size, orientation_tag, read_image
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.importing import import_pycolmap
 from maskrf_core.support.paths import ROOT
 from maskrf_core.support.progress import Progress
 
-EXHAUSTIVE_UP_TO = 150
-"""Photographs; beyond, each is matched with its neighbours in the order of names, 20 to a side and at powers of two."""
+EXHAUSTIVE_UP_TO = 150  # photographs; of more, each is matched with 20 neighbours a side and at powers of two, by name
 LARGEST_SIDE = 2000  # pixels at which features are sought in larger photographs
-EXTRACTION_THREADS = 8  # each takes about a gigabyte at the largest side
 LEAST_REGISTERED = 1 / 3
 REFINED_FROM = 20  # registered photographs that determine the principal point, too; with fewer it stays in the middle
 ADVICE = (
@@ -38,10 +37,6 @@ def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> N
 
     In it the k-th photograph is called `photograph_name(k, …)`, whatever it is called on disk, and stands upright, as
     its orientation tag says. Photographs of one size share an OPENCV camera; runs differ in the last digits.
-
-    Raises:
-        DatasetError: a photograph is broken, fewer than 3 or less than a third of them could be registered, or COLMAP
-            failed.
     """
     if len(photographs) < LEAST_VIEWS:
         raise DatasetError(f"{name}: {len(photographs)} photographs, at least {LEAST_VIEWS} are needed. {ADVICE}")
@@ -53,7 +48,13 @@ def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> N
             put_upright(path, work / "images" / photograph_name(index, path))
         command = [sys.executable, "-m", "maskrf_core.datasets.captures.structure_from_motion", str(work)]
         run_child(command, name, len(photographs))
-        _check_registered(work / "model", photographs, name)
+        registered = {int(Path(view.name).stem) for view in read_colmap_model(work / "model").views}
+        left_out = [path.name for index, path in enumerate(photographs) if index not in registered]
+        found = f"{name}: {len(registered)} of {len(photographs)} photographs could be registered"
+        if len(registered) < max(LEAST_VIEWS, LEAST_REGISTERED * len(photographs)):
+            raise DatasetError(f"{found}, which is too few; not {in_short(left_out)}. {ADVICE}")
+        if left_out:
+            warnings.warn(f"{found}; left out: {in_short(left_out)}.", stacklevel=2)
         try:
             (work / "model").rename(model_folder)
         except OSError:
@@ -104,19 +105,9 @@ def run_child(command: list[str], name: str, photographs: int) -> None:
         raise DatasetError(f"{name}: COLMAP found no cameras (it ended with {child.returncode}: {log}). {ADVICE}")
 
 
-def _check_registered(model_folder: Path, photographs: Sequence[Path], name: str) -> None:
-    registered = {int(Path(view.name).stem) for view in read_colmap_model(model_folder).views}
-    left_out = [path.name for index, path in enumerate(photographs) if index not in registered]
-    found = f"{name}: {len(registered)} of {len(photographs)} photographs could be registered"
-    if len(registered) < max(LEAST_VIEWS, LEAST_REGISTERED * len(photographs)):
-        raise DatasetError(f"{found}, which is too few; not {in_short(left_out)}. {ADVICE}")
-    if left_out:
-        warnings.warn(f"{found}; left out: {in_short(left_out)}.", stacklevel=3)
-
-
 def _reconstruct_here(work: Path) -> None:
     """Find features, matches and cameras of work/images, in the child; the largest model goes to work/model."""
-    import pycolmap
+    pycolmap = import_pycolmap()
 
     def say(stage: str) -> None:
         print(f"STAGE {stage}", file=sys.stderr, flush=True)
@@ -131,10 +122,7 @@ def _reconstruct_here(work: Path) -> None:
         images,
         camera_mode=pycolmap.CameraMode.PER_FOLDER,
         reader_options={"camera_model": "OPENCV"},
-        extraction_options={
-            "max_image_size": LARGEST_SIDE,
-            "num_threads": min(EXTRACTION_THREADS, os.cpu_count() or 1),
-        },
+        extraction_options={"max_image_size": LARGEST_SIDE, "num_threads": min(8, os.cpu_count() or 1)},  # 1 GB each
         device=device,
     )
     if count <= EXHAUSTIVE_UP_TO:

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import Float32
 
 from maskrf_core.datasets.files.checked_files import read_bytes
-from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 
 LARGEST_SIDE = 100_000  # pixels; a header that says more is taken for damage
@@ -42,33 +41,17 @@ def kept_colmap_depth(
 
 
 def read_colmap_depth(path: str | Path) -> Float32[np.ndarray, "height width"]:
-    """Read a COLMAP dense map (`*.geometric.bin`, `*.photometric.bin`): z-depth, 0 where unknown.
-
-    Raises:
-        DatasetError: the file is missing, cut short, or its header is no header of a depth map.
-    """
+    """Read a COLMAP dense map: z-depth, 0 where unknown; `DatasetError` if it is missing, cut short or none."""
     path = Path(path)
     data = read_bytes(path)
     try:
         *words, numbers = data.split(b"&", 3)
         width, height, channels = (int(word) for word in words)
     except ValueError as error:
-        raise DatasetError(
-            f"{path}: does not begin with width&height&channels&, so it is no dense map. Copy it again."
-        ) from error
-    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and channels == 1):
-        raise DatasetError(
-            f"{path}: its header says {width}×{height} with {channels} channels, which is no depth map. Copy it again."
-        )
-    if len(numbers) != 4 * width * height:
-        raise DatasetError(
-            f"{path}: holds {len(numbers)} bytes of depth, {width}×{height} takes {4 * width * height}. Copy it again."
-        )
+        what = "does not begin with width&height&channels&, so it is no dense map"
+        raise DatasetError(f"{path}: {what}. Copy it again.") from error
+    fits = 0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and channels == 1
+    if not fits or len(numbers) != 4 * width * height:
+        found = f"its header says {width}×{height} with {channels} channels, {len(numbers)} bytes follow"
+        raise DatasetError(f"{path}: {found}, so it is no whole depth map. Copy it again.")
     return np.frombuffer(numbers, "<f4").reshape(height, width).astype(np.float32)
-
-
-def write_colmap_depth(path: str | Path, depth: Float32[np.ndarray, "height width"]) -> None:
-    """Write a depth map as COLMAP does."""
-    height, width = depth.shape
-    header = f"{width}&{height}&1&".encode()
-    write_atomically(Path(path), lambda file: file.write(header + depth.astype("<f4").tobytes()))

@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
 
-from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH
-from maskrf_core.datasets.depth.plane_sweep import SweepView, carry, inverse_depth_planes, project_planes
+from maskrf_core.cameras import SMALLEST_PROJECTED_DEPTH, carry_pixels
+from maskrf_core.datasets.depth.plane_sweep import SweepView, inverse_depth_planes, project_planes
 
 UNCONFIRMED_WEIGHT = 0.1  # weight in a smoothed surface of a depth that no other view confirms
 SPECK_LEVELS = 16  # parts of a step of inverse depth where specks are looked for
@@ -68,11 +68,11 @@ def round_trip(
     Both are infinite where the point is outside the other view, or either map has no depth.
     """
     x, y = torch.arange(depth.shape[1]).to(depth), torch.arange(depth.shape[0]).to(depth)[:, None]
-    there, there_depth = carry(x, y, depth, view, other)
+    there, there_depth = carry_pixels(x, y, depth, view.K, view.w2c, other.K, other.w2c)
     column, row, inside = _nearest_pixels(there, there_depth, *other_depth.shape)
     found = other_depth[row, column]
     # Carried back from where the point really landed: rounding is then no part of the distance.
-    back, back_depth = carry(there[..., 0], there[..., 1], found, other, view)
+    back, back_depth = carry_pixels(*there.unbind(-1), found, other.K, other.w2c, view.K, view.w2c)
     known = inside & (found > 0) & (depth > 0) & (back_depth > SMALLEST_PROJECTED_DEPTH)
     distance = torch.hypot(back[..., 0] - x, back[..., 1] - y)
     return torch.where(known, back_depth, torch.inf), torch.where(known, distance, torch.inf)

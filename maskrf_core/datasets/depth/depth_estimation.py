@@ -16,9 +16,10 @@ from PIL import Image
 from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.depth.depth_passes import DepthPasses, DepthSettings, neighbour_order
 from maskrf_core.datasets.depth.plane_sweep import SweepView
-from maskrf_core.datasets.files.resize import downscale_image, downscale_nearest, scale_intrinsics
+from maskrf_core.datasets.files.image_files import downscale_image, downscale_nearest, scale_intrinsics
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.importing import import_pycolmap
 from maskrf_core.support.machine import one_thread
 from maskrf_core.support.progress import tracked
 
@@ -29,49 +30,35 @@ def estimate_depth_maps(
     scene: Scene,
     image_ids: Sequence[str],
     *,
-    device: str | torch.device = "auto",
-    progress: bool = True,
-    settings: DepthSettings | None = None,
-) -> dict[str, Float32[np.ndarray, "_height _width"]]:
-    """Estimate the z-depth of each view, 0 where no other view confirms it and on the background.
-
-    Only the views of `image_ids` are looked at, so that held-out views stay unseen; the more there are, the better.
-    `device` "auto" is a GPU where there is one.
-
-    Raises:
-        DatasetError: fewer than two views, or a file of the scene is missing or broken.
-    """
-    return dict(each_depth_map(scene, image_ids, device=device, progress=progress, settings=settings))
-
-
-def each_depth_map(
-    scene: Scene,
-    image_ids: Sequence[str],
-    *,
     given: Mapping[str, Float32[np.ndarray, "_height _width"]] | None = None,
     wanted: Sequence[str] | None = None,
     device: str | torch.device = "auto",
     progress: bool = True,
     settings: DepthSettings | None = None,
 ) -> Iterator[tuple[str, Float32[np.ndarray, "_height _width"]]]:
-    """Estimate as `estimate_depth_maps`, and yield each view as it is finished.
+    """Yield z-depths view by view, 0 where no other view confirms it and on the background; `device` "auto" is a GPU.
 
+    Only the views of `image_ids` are looked at, so that held-out views stay unseen; the more there are, the better.
     The maps of `wanted` views come out, those of all that are not `given` by default; a part of them later is what it
     would have been with the others. Given maps (0 = unknown) are believed as they are and confirm estimates.
+
+    Raises:
+        DatasetError: fewer than two views, or a file of the scene is missing or broken.
     """
     settings, given = settings or DepthSettings(), given or {}
     if len(image_ids) < 2:
-        raise DatasetError(
-            f"{scene.name}: depth cannot be estimated from {len(image_ids)} view. Give at least two views of the scene."
-        )
+        raise DatasetError(f"{scene.name}: depth cannot be estimated from {len(image_ids)} view. Give at least two.")
     device = chosen_device(device)
     wanted = [image_id for image_id in image_ids if image_id not in given] if wanted is None else wanted
     places = {image_id: place for place, image_id in enumerate(image_ids)}
     with torch.no_grad():
         views = [load_view(scene, image_id, settings, device) for image_id in image_ids]
-        passes = DepthPasses(
-            views, settings, {places[i]: _fitted(depth, views[places[i]]) for i, depth in given.items()}
-        )
+        known = {}
+        for image_id, depth in given.items():
+            view = views[places[image_id]]
+            fitted = cv2.resize(depth, tuple(view.mask.shape)[::-1], interpolation=cv2.INTER_NEAREST)
+            known[places[image_id]] = torch.from_numpy(fitted).to(view.image)
+        passes = DepthPasses(views, settings, known)
     steps = passes.steps(places[image_id] for image_id in wanted)
     shown = tracked(steps, total=len(steps), title=f"depth of {scene.name} (passes)") if progress else steps
     for step, place in shown:
@@ -106,17 +93,12 @@ def load_view(scene: Scene, image_id: str, settings: DepthSettings, device: str 
     )
 
 
-def _fitted(depth: Float32[np.ndarray, "_height _width"], view: SweepView) -> torch.Tensor:
-    resized = cv2.resize(depth, tuple(view.mask.shape)[::-1], interpolation=cv2.INTER_NEAREST)
-    return torch.from_numpy(resized).to(view.image)
-
-
 def patch_match_is_possible(device: str | torch.device) -> bool:
     """Tell whether `device` (or, for "auto", what torch sees) is a GPU and a pycolmap built with CUDA is installed."""
     if chosen_device(device).type != "cuda":
         return False
     try:
-        import pycolmap  # heavy, and not needed elsewhere
+        pycolmap = import_pycolmap()
     except ImportError:
         return False
     return bool(pycolmap.has_cuda)
@@ -128,14 +110,10 @@ def patch_match_depth_maps(
     """Estimate the z-depth of the `wanted` views (all by default), 0 on the background and where COLMAP found none.
 
     All of `image_ids` are matched, each with the neighbours that the plane sweep would ask for confirmation.
-
-    Raises:
-        DatasetError: fewer than two views, a broken scene, or COLMAP wrote no map for a view.
-        RuntimeError, ValueError: COLMAP failed.
     """
     if len(image_ids) < 2:
         raise DatasetError(f"{scene.name}: depth cannot be estimated from {len(image_ids)} view. Give at least two.")
-    import pycolmap
+    pycolmap = import_pycolmap()
 
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
@@ -150,7 +128,7 @@ def patch_match_depth_maps(
             if wanted is not None and image_id not in wanted:
                 continue
             mask = scene.mask(image_id)
-            path = workspace / "stereo" / "depth_maps" / f"{image_name(index)}.geometric.bin"
+            path = workspace / "stereo/depth_maps" / f"{index:05d}.png.geometric.bin"
             depth = kept_colmap_depth(path, mask.shape)
             if depth is None:
                 raise DatasetError(f"{scene.name}: COLMAP's patch-match wrote no depth map for view {image_id}.")
@@ -160,33 +138,28 @@ def patch_match_depth_maps(
 
 def write_workspace(workspace: Path, scene: Scene, image_ids: Sequence[str], settings: DepthSettings) -> None:
     """Write what patch-match reads: images, cameras as a sparse model without points, and each view's neighbours."""
-    images, model, stereo = (workspace / name for name in ("images", "sparse", "stereo"))
-    for folder in (images, model, stereo / "depth_maps", stereo / "normal_maps", stereo / "consistency_graphs"):
-        folder.mkdir(parents=True)
-    import pycolmap
+    pycolmap = import_pycolmap()
 
+    for folder in ("images", "sparse", "stereo/depth_maps", "stereo/normal_maps", "stereo/consistency_graphs"):
+        (workspace / folder).mkdir(parents=True)
+    names = [f"{index:05d}.png" for index in range(len(image_ids))]  # image ids may hold any sign
     reconstruction = pycolmap.Reconstruction()
     for index, image_id in enumerate(image_ids):
         pixels = scene.image(image_id)
-        Image.fromarray(pixels).save(images / image_name(index))
+        Image.fromarray(pixels).save(workspace / "images" / names[index])
         (height, width), K, w2c = pixels.shape[:2], scene.K(image_id), scene.w2c(image_id)
         lens = [K[0, 0], K[1, 1], K[0, 2] + PIXEL_CENTRE, K[1, 2] + PIXEL_CENTRE]
         camera = pycolmap.Camera(model="PINHOLE", width=width, height=height, params=lens, camera_id=index + 1)
         reconstruction.add_camera_with_trivial_rig(camera)
-        image = pycolmap.Image(name=image_name(index), camera_id=index + 1, image_id=index + 1)
+        image = pycolmap.Image(name=names[index], camera_id=index + 1, image_id=index + 1)
         rotation = pycolmap.Rotation3d(np.asarray(w2c[:, :3], np.float64))
         pose = pycolmap.Rigid3d(rotation, np.asarray(w2c[:, 3], np.float64))
         reconstruction.add_image_with_trivial_frame(image, pose)
-    reconstruction.write_binary(str(model))
+    reconstruction.write_binary(str(workspace / "sparse"))
     views = [load_view(scene, image_id, settings, "cpu") for image_id in image_ids]
     lines = []
     # Named one by one: COLMAP's automatic choice counts shared sparse points, and there are none.
     for index, others in enumerate(neighbour_order(views, settings.best_angle)):
         if others:
-            lines += [image_name(index), ", ".join(image_name(other) for other in others[: settings.asked_views])]
-    (stereo / "patch-match.cfg").write_text("".join(f"{line}\n" for line in lines))
-
-
-def image_name(index: int) -> str:
-    """Name the file of a view by its place, because image ids may hold any sign."""
-    return f"{index:05d}.png"
+            lines += [names[index], ", ".join(names[other] for other in others[: settings.asked_views])]
+    (workspace / "stereo/patch-match.cfg").write_text("".join(f"{line}\n" for line in lines))

@@ -2,8 +2,9 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from jaxtyping import Float32
 
 from maskrf_core.datasets.depth.depth_estimation import (
-    each_depth_map,
+    estimate_depth_maps,
     patch_match_depth_maps,
     patch_match_is_possible,
 )
@@ -20,41 +21,24 @@ from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 
-ESTIMATOR_VERSION = 3
-"""A number to be raised with every change of the estimator that changes its maps: older kept ones are then not used."""
+ESTIMATOR_VERSION = 3  # to be raised with every change of the estimator that changes its maps
 
 
 class DepthMaps(Mapping[str, Float32[np.ndarray, "height width"]]):
-    """A mapping from image id to z-depth, 0 where unknown. Own and kept maps are read anew at each access.
+    """A mapping from image id to z-depth, 0 where unknown; what is not in memory is read anew at each access."""
 
-    Views without an estimate (a kept file, or a map in memory) have the scene's own.
-    """
-
-    def __init__(self, scene: Scene, image_ids: Sequence[str], estimates: Mapping[str, Path | np.ndarray]):
-        self._scene, self._image_ids, self._estimates = scene, dict.fromkeys(image_ids), estimates
+    def __init__(self, readers: Mapping[str, Callable[[], Float32[np.ndarray, "height width"]]]):
+        self._readers = readers
 
     def __getitem__(self, image_id: str) -> Float32[np.ndarray, "height width"]:
         """Read a map; `DatasetError` where its file is broken or gone, `KeyError` for a view that is not in it."""
-        if image_id not in self._image_ids:
-            raise KeyError(image_id)
-        estimate = self._estimates.get(image_id)
-        if estimate is None:
-            return self._scene.depth(image_id)
-        if isinstance(estimate, np.ndarray):
-            return estimate
-        try:
-            return np.load(estimate, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DatasetError(
-                f"{estimate}: the kept depth of {self._scene.name} cannot be read ({error}). Delete the file and open "
-                "the scene again: it is then estimated once more."
-            ) from error
+        return self._readers[image_id]()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._image_ids)
+        return iter(self._readers)
 
     def __len__(self) -> int:
-        return len(self._image_ids)
+        return len(self._readers)
 
 
 def depth_maps(
@@ -70,20 +54,25 @@ def depth_maps(
         DatasetError: a file of the scene is missing or broken, or there are too few views to estimate from.
     """
     missing = [image_id for image_id in image_ids if scene.depth(image_id) is None]
+    readers = {image_id: partial(scene.depth, image_id) for image_id in image_ids}
     if not missing:
-        return DepthMaps(scene, image_ids, {})
+        return DepthMaps(readers)
     own = {image_id: scene.depth(image_id) for image_id in image_ids if image_id not in missing}
     settings = DepthSettings()
     if cache_root is None:
-        return DepthMaps(scene, image_ids, dict(_estimates(scene, image_ids, own, missing, device, settings)))
+        estimates = _estimates(scene, image_ids, own, missing, device, settings)
+        return DepthMaps(readers | {image_id: partial(np.asarray, depth) for image_id, depth in estimates})
     fingerprint, shapes = _fingerprint(scene, image_ids, own, settings)
     folder = Path(cache_root) / "depth" / f"{scene.name.replace('/', '_')}_{fingerprint}"
-    paths = {image_id: folder / _file_name(image_id) for image_id in missing}
+    paths = {}
+    for image_id in missing:  # a file name of its own for each, whatever signs it has
+        readable = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in image_id)[:80]
+        paths[image_id] = folder / f"{readable}_{hashlib.sha256(image_id.encode()).hexdigest()[:8]}.npy"
     wanted = [image_id for image_id, path in paths.items() if not _is_whole(path, shapes[image_id], scene.name)]
     if wanted:
         for image_id, depth in _estimates(scene, image_ids, own, wanted, device, settings):
             write_atomically(paths[image_id], lambda file, depth=depth: np.save(file, depth, allow_pickle=False))
-    return DepthMaps(scene, image_ids, paths)
+    return DepthMaps(readers | {image_id: partial(_read_kept, path, scene.name) for image_id, path in paths.items()})
 
 
 def _estimates(
@@ -101,7 +90,7 @@ def _estimates(
             return
         except (RuntimeError, ValueError, DatasetError) as error:
             print(f"{scene.name}: COLMAP's patch-match failed ({error}); depth is estimated by a plane sweep instead.")
-    yield from each_depth_map(scene, image_ids, given=own, wanted=wanted, device=device, settings=settings)
+    yield from estimate_depth_maps(scene, image_ids, given=own, wanted=wanted, device=device, settings=settings)
 
 
 def _fingerprint(
@@ -136,7 +125,9 @@ def _is_whole(path: Path, shape: tuple[int, ...], scene_name: str) -> bool:
     return True
 
 
-def _file_name(image_id: str) -> str:
-    """Return a file name of its own for every image id, whatever signs it has."""
-    readable = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in image_id)[:80]
-    return f"{readable}_{hashlib.sha256(image_id.encode()).hexdigest()[:8]}.npy"
+def _read_kept(path: Path, scene_name: str) -> Float32[np.ndarray, "height width"]:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        message = f"{path}: the kept depth of {scene_name} cannot be read ({error}). Delete the file and open it again."
+        raise DatasetError(message) from error

@@ -22,8 +22,7 @@ from maskrf_core.datasets.depth.depth_consistency import (
 from maskrf_core.datasets.depth.plane_sweep import SweepSettings, SweepView, sweep_around, sweep_depth
 
 SURFACE_STEPS = 4.0  # steps in depth between pixels of one surface, in distances between planes
-SPECK_STEPS = 2.0
-"""The same where specks are told from a surface: less, since what is wrong but near the surface is a speck."""
+SPECK_STEPS = 2.0  # the same where specks are told from a surface: what is wrong but near the surface is a speck
 
 
 @dataclass(frozen=True)
@@ -31,28 +30,21 @@ class DepthSettings:
     """Settings of depth estimation and of the pixels that are kept; chosen on training scenes of the demo."""
 
     longest_side: int = 512  # larger images are estimated at this size in pixels, and the map is enlarged by nearest
-    sweep_side: int = 256
-    """Planes are swept at this size or less, by halving; only the surface found is refined at the larger size."""
+    sweep_side: int = 256  # planes are swept at this size or less, by halving; the surface is refined at full size
     sources: int = 6  # neighbours that a view is matched with
-    best_angle: float = 10.0
-    """Angle in degrees, between two views of the middle of the scene, that serves matching best."""
+    best_angle: float = 10.0  # degrees between two views of the scene's middle that serve matching best
     silhouettes: int = 12  # views whose masks forbid depths that would put a foreground pixel on their background
     confirming_views: int = 1  # neighbours that must agree with a depth for it to be kept...
     asked_views: int = 8  # ...out of how many
     depth_tolerance: float = 0.015  # relative difference of depth at which two views still agree
-    pixel_tolerance: float = 1.0
-    """Pixels (at the size estimated) within which a point comes back from a neighbour's depth map."""
-    largest_speck: int = 10
-    """Patches of a map of up to as many pixels, unconnected with their surroundings, are cut: half are wrong."""
+    pixel_tolerance: float = 1.0  # pixels within which a point comes back from a neighbour's depth map
+    largest_speck: int = 10  # pixels of unconnected patches of a map that are cut: half are wrong
     sweep: SweepSettings = field(default_factory=SweepSettings)
+    # Of views that are swept at reduced size: a distance between planes is then more of their pixels. Chosen, as the
+    # numbers of sources and of pixels in a speck, on the demo's training scenes 00, 04, 05 and 11 at 320×320.
     large_sweep: SweepSettings = field(
         default_factory=lambda: SweepSettings(window=5, best_sources=3, jump_penalty=1.0, offset_step=0.25)
     )
-    """The same for views that are swept at reduced size: a distance between planes is then more of their pixels.
-
-    Chosen, as the numbers of sources and of pixels in a speck, on the demo's training scenes 00, 04, 05 and 11
-    rendered at 320×320.
-    """
 
 
 class DepthPasses:
@@ -60,9 +52,20 @@ class DepthPasses:
 
     def __init__(self, views: list[SweepView], settings: DepthSettings, given: Mapping[int, Tensor] | None = None):
         self._views, self._settings = views, settings
-        self._order = neighbour_order(views, settings.best_angle)
-        self._small = [_reduced(view, settings.sweep_side) for view in views]
+        orders = neighbour_order(views, settings.best_angle)
+        self._small = list(views)
+        for index in range(len(views)):
+            while max(self._small[index].mask.shape) > settings.sweep_side:
+                self._small[index] = halved(self._small[index])
         self._silhouettes = spread_views(views, settings.silhouettes)
+        self._sources = [order[: settings.sources] for order in orders]
+        self._asked = [order[: settings.asked_views] for order in orders]
+        reduced = [small is not view for small, view in zip(self._small, views, strict=True)]
+        self._sweeps = [settings.large_sweep if smaller else settings.sweep for smaller in reduced]
+        # The distance between planes, in inverse depth.
+        self._steps = [
+            (1 / view.near - 1 / view.far) / (sweep.planes - 1) for view, sweep in zip(views, self._sweeps, strict=True)
+        ]
         self._refined = dict(given or {})
         self._swept = {index: _nearest(depth, self._small[index]) for index, depth in self._refined.items()}
 
@@ -72,11 +75,10 @@ class DepthPasses:
         Each `confirm` returns the final map of its view, so that maps come out one after the other.
         """
         steps: dict[tuple[Callable, int], None] = {}
-        asked = [order[: self._settings.asked_views] for order in self._order]
         for index in wanted:
-            for other in [index, *asked[index]]:
+            for other in [index, *self._asked[index]]:
                 if other not in self._refined:
-                    for further in [other, *asked[other]]:
+                    for further in [other, *self._asked[other]]:
                         if further not in self._swept:
                             steps[self.sweep, further] = None
                     steps[self.refine, other] = None
@@ -85,44 +87,33 @@ class DepthPasses:
 
     def sweep(self, index: int) -> Float[Tensor, "_height _width"]:
         """Sweep all planes at reduced size: the first pass."""
-        view, sources = self._small[index], self._sources(self._small, index)
+        view, sources = self._small[index], [self._small[other] for other in self._sources[index]]
         depth, box = torch.zeros_like(view.image[0]), foreground_box(view)
         if sources and box is not None:
             part = crop(view, box)
             masks = [self._small[other] for other in self._silhouettes if other != index]
-            sweep = self._sweep(index)
+            sweep = self._sweeps[index]
             depth[box] = sweep_depth(part, sources, sweep, off_silhouettes(part, masks, sweep.planes))
         self._swept[index] = depth
         return depth
 
     def refine(self, index: int) -> Float[Tensor, "_height _width"]:
         """Sweep around the surface found, whose slant is now known, at full size: the second pass."""
-        view, sources = self._views[index], self._sources(self._views, index)
+        view, sources = self._views[index], [self._views[other] for other in self._sources[index]]
         depth, box = torch.zeros_like(view.image[0]), foreground_box(view)
         if sources and box is not None:
             confirmed = self._confirmed(self._small, self._swept, index)
             found, sure = (_nearest(part, view)[box] for part in (self._swept[index], confirmed))
-            surface = smooth_surface(found, sure, inverse_depth_scale=SURFACE_STEPS * self._plane_step(index))
-            depth[box] = sweep_around(crop(view, box), sources, surface, self._sweep(index))
+            surface = smooth_surface(found, sure, inverse_depth_scale=SURFACE_STEPS * self._steps[index])
+            depth[box] = sweep_around(crop(view, box), sources, surface, self._sweeps[index])
         self._refined[index] = depth
         return depth
 
     def confirm(self, index: int) -> Float[Tensor, "_height _width"]:
         """Return the final map, 0 where no other view agrees or too small a patch is left: the third pass."""
         kept = self._confirmed(self._views, self._refined, index)
-        step = SPECK_STEPS * self._plane_step(index)
+        step = SPECK_STEPS * self._steps[index]
         return without_specks(kept, largest_speck=self._settings.largest_speck, inverse_depth_step=step)
-
-    def _sweep(self, index: int) -> SweepSettings:
-        return self._settings.sweep if self._small[index] is self._views[index] else self._settings.large_sweep
-
-    def _plane_step(self, index: int) -> float:
-        """Return the distance between planes, in inverse depth."""
-        view = self._views[index]
-        return (1 / view.near - 1 / view.far) / (self._sweep(index).planes - 1)
-
-    def _sources(self, views: list[SweepView], index: int) -> list[SweepView]:
-        return [views[other] for other in self._order[index][: self._settings.sources]]
 
     def _confirmed(
         self, views: list[SweepView], depths: dict[int, Tensor], index: int
@@ -132,18 +123,12 @@ class DepthPasses:
             kept[box] = confirmed_depth(
                 crop(views[index], box),
                 depths[index][box],
-                [(views[other], depths[other]) for other in self._order[index][: self._settings.asked_views]],
+                [(views[other], depths[other]) for other in self._asked[index]],
                 confirming_views=self._settings.confirming_views,
                 depth_tolerance=self._settings.depth_tolerance,
                 pixel_tolerance=self._settings.pixel_tolerance,
             )
         return kept
-
-
-def _reduced(view: SweepView, longest_side: int) -> SweepView:
-    while max(view.mask.shape) > longest_side:
-        view = halved(view)
-    return view
 
 
 def _nearest(depth: Float[Tensor, "_height _width"], view: SweepView) -> Float[Tensor, "_height _width"]:

@@ -12,8 +12,7 @@ from jaxtyping import Float
 from maskrf_core.support.errors import DatasetError
 
 ROTATION_TOLERANCE = 1e-3  # largest distance of `R Rᵀ` from the identity, by element; published poses are within 1e-5
-LONGEST_NAME, LONGEST_PATH = 250, 1000
-"""Bytes of a file's name, to which a suffix may still come, and signs of a path: what file systems can look for."""
+LONGEST_NAME, LONGEST_PATH = 250, 1000  # bytes of a file's name, to which a suffix may come, and signs of a path
 
 
 def read_bytes(path: Path) -> bytes:
@@ -23,30 +22,20 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DatasetError(
-            f"{path}: cannot be read ({error.strerror}). Download or unpack the data set again, "
-            "or check the file's permissions."
-        ) from error
+        remedy = "Download or unpack the data set again, or check the file's permissions."
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}). {remedy}") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file whose top level is an object; `DatasetError` if it is anything else."""
-    return _read_json(path, dict, "an object")
-
-
-def read_json_list(path: Path) -> list[Any]:
-    """Read a JSON file whose top level is a list; `DatasetError` if it is anything else."""
-    return _read_json(path, list, "a list")
-
-
-def _read_json(path: Path, kind: type, called: str) -> Any:
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Read a JSON file whose top level is an object, or a list if `kind` is; `DatasetError` for anything else."""
     try:
         content = json.loads(read_bytes(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not valid JSON ({error}). Download or unpack the data set again.") from error
     if not isinstance(content, kind):
+        called = {dict: "an object", list: "a list"}
         found = type(content).__name__
-        raise DatasetError(f"{path}: holds a JSON {found}, {called} was expected. Unpack or export it again.")
+        raise DatasetError(f"{path}: holds a JSON {found}, {called[kind]} was expected. Unpack or export it again.")
     return content
 
 
@@ -70,25 +59,16 @@ def parse_numbers(words: Sequence[str], where: str) -> Float[np.ndarray, "number
 
 
 def read_matrix(path: Path, rows: int, columns: int) -> Float[np.ndarray, "{rows} {columns}"]:
-    """Read a matrix written as text, row by row, however it is broken into lines.
-
-    Raises:
-        DatasetError: the file is missing, no text, or does not hold exactly rows × columns finite numbers.
-    """
+    """Read a matrix written as text, row by row; `DatasetError` unless it is rows × columns finite numbers."""
     numbers = parse_numbers(read_text(path).split(), str(path))
     if len(numbers) != rows * columns:
-        raise DatasetError(
-            f"{path}: holds {len(numbers)} numbers, {rows}×{columns} were expected. Unpack the data set again."
-        )
+        found = f"holds {len(numbers)} numbers, {rows}×{columns} were expected"
+        raise DatasetError(f"{path}: {found}. Unpack the data set again.")
     return numbers.reshape(rows, columns)
 
 
 def read_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "..."]:
-    """Read a finite numeric `.npy` array as float64 of the given shape (None = any length of at least 1).
-
-    Raises:
-        DatasetError: the file is missing, not an array, pickled, of another shape, or holds NaN or infinity.
-    """
+    """Read a `.npy` array as float64; `DatasetError` unless it is finite and of `shape` (None: any length from 1)."""
     if not path.is_file():
         raise DatasetError(f"{path}: missing. Download or unpack the data set again.")
     try:
@@ -97,10 +77,8 @@ def read_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "
         raise DatasetError(f"{path}: not a readable .npy array ({error}). Unpack the data set again.") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise DatasetError(f"{path}: an array of numbers was expected. Unpack the data set again.")
-    fits = array.ndim == len(shape) and all(
-        size == wanted if wanted is not None else size >= 1 for size, wanted in zip(array.shape, shape, strict=True)
-    )
-    if not fits:
+    sizes = zip(array.shape, shape, strict=False)
+    if array.ndim != len(shape) or any(size != (wanted or max(size, 1)) for size, wanted in sizes):
         wanted = "×".join("n" if size is None else str(size) for size in shape)
         raise DatasetError(f"{path}: the array has shape {array.shape}, {wanted} was expected. Unpack it again.")
     array = array.astype(np.float64)
@@ -127,10 +105,8 @@ def folder_contents(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
-        raise DatasetError(
-            f"{folder}: cannot be listed ({error.strerror}). Download or unpack the data set again, "
-            "or check the folder's permissions."
-        ) from error
+        remedy = "Download or unpack the data set again, or check the folder's permissions."
+        raise DatasetError(f"{folder}: cannot be listed ({error.strerror}). {remedy}") from error
 
 
 def scene_folders(parents: Iterable[Path]) -> list[Path]:
@@ -139,11 +115,7 @@ def scene_folders(parents: Iterable[Path]) -> list[Path]:
 
 
 def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:
-    """Find the first of `parents` that has a folder `scene`.
-
-    Raises:
-        DatasetError: there is none; the message lists the scenes that exist and the nearest name.
-    """
+    """Find the first of `parents` that has a folder `scene`; `DatasetError` that lists those that exist if none has."""
     parents = list(parents)
     existing = scene_folders(parents)
     for folder in existing:
@@ -186,6 +158,5 @@ def check_intrinsics(K: Float[np.ndarray, "3 3"], where: str) -> None:
 def check_depth_range(near: float, far: float, where: str) -> None:
     """Raise `DatasetError` unless 0 < near < far < infinity."""
     if not (0 < near < far < float("inf")):
-        raise DatasetError(
-            f"{where}: the depth range is ({near:g}, {far:g}), 0 < near < far was expected. Correct the file."
-        )
+        found = f"the depth range is ({near:g}, {far:g}), 0 < near < far was expected"
+        raise DatasetError(f"{where}: {found}. Correct the file.")

@@ -1,12 +1,18 @@
-"""Strict reading of PNG and JPEG files: one that is cut short or mistaken is an error, never a partly grey picture."""
+"""Strict reading of PNG and JPEG files, and downscaling by the rule that published checkpoints were trained with.
+
+A file that is cut short or mistaken is an error, never a partly grey picture. Downscaling is a Gaussian blur with
+σ = 1/(3r), then bilinear; masks and depths by nearest; K without a half-pixel shift.
+"""
 
 import contextlib
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8, UInt16
+from jaxtyping import Bool, Float, Shaped, UInt8, UInt16
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from maskrf_core.datasets.files.checked_files import folder_contents
@@ -40,9 +46,7 @@ def read_image(path: Path, *, upright: bool = False) -> UInt8[np.ndarray, "heigh
     Raises:
         DatasetError: the file is missing, cut short, damaged, not PNG or JPEG, or not 8 bits deep.
     """
-    with _opened(path) as image:
-        image.verify()  # of a PNG, to the last checksum; what decodes from a JPEG is checked below
-    with _opened(path) as image:
+    with _opened(path, verify=True) as image:
         if image.mode not in EIGHT_BIT_MODES:
             raise DatasetError(f"{path}: the image is of mode {image.mode}, 8 bits a channel are expected. Convert it.")
         has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
@@ -59,34 +63,20 @@ def orientation_tag(image: Image.Image) -> int:
 
 
 def read_rgb(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode an 8-bit image as RGB, leaving alpha out; `size` (height, width), where given, is what it must have.
-
-    Raises:
-        DatasetError: as `read_image`, or the image is of another size.
-    """
+    """Decode an 8-bit image as RGB, without alpha; `DatasetError` as `read_image`, or if it is not of `size`."""
     image = read_image(path)[..., :3]
     _check_size(path, image.shape[:2], size)
     return image
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
-    """Read a mask: True where any colour channel of an 8-bit image is above 0.
-
-    Raises:
-        DatasetError: as `read_image`, or the image is not of `size` (height, width).
-    """
+    """Read a mask of `size` (height, width): True where any colour channel of an 8-bit image is above 0."""
     return read_rgb(path, size).any(-1)
 
 
 def read_sixteen_bits(path: Path, size: tuple[int, int]) -> UInt16[np.ndarray, "height width"]:
-    """Decode a PNG of one channel of 16 bits, as depth is kept in.
-
-    Raises:
-        DatasetError: the file is missing, cut short, damaged, of another kind or not of `size` (height, width).
-    """
-    with _opened(path) as image:
-        image.verify()
-    with _opened(path) as image:
+    """Decode a PNG of one channel of 16 bits, as depth is kept in; `DatasetError` for anything else."""
+    with _opened(path, verify=True) as image:
         if image.mode not in SIXTEEN_BIT_MODES or image.format != "PNG":
             raise DatasetError(
                 f"{path}: a PNG of one channel of 16 bits was expected, it is a {image.format} of mode {image.mode}. "
@@ -98,11 +88,7 @@ def read_sixteen_bits(path: Path, size: tuple[int, int]) -> UInt16[np.ndarray, "
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the PNG and JPEG files in `folder` by name, at least one; hidden files are passed over.
-
-    Raises:
-        DatasetError: the folder is missing or has no images, or two of them differ in their suffix only.
-    """
+    """List the PNG and JPEG files in `folder` by name, hidden ones passed over; `DatasetError` if there are none."""
     paths = [path for path in folder_contents(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
     if not paths:
         raise DatasetError(f"{folder}: holds no PNG or JPEG images. {REMEDY}")
@@ -120,11 +106,7 @@ def _check_size(path: Path, found: tuple[int, ...], wanted: tuple[int, int] | No
 
 
 def shared_image_size(paths: list[Path]) -> tuple[int, int]:
-    """Read (height, width) of all the images, which must agree.
-
-    Raises:
-        DatasetError: an image cannot be read, or its size differs from the first one's.
-    """
+    """Read (height, width) of all the images; `DatasetError` where one cannot be read or differs."""
     first = image_size(paths[0])
     for path in paths[1:]:
         if (size := image_size(path)) != first:
@@ -136,13 +118,16 @@ def shared_image_size(paths: list[Path]) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, *, verify: bool = False) -> Iterator[Image.Image]:
     """Open an image; faults on opening and on decoding are `DatasetError`s."""
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise DatasetError(f"{path}: is no file. {REMEDY}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # a header that asks for gigabytes
+            if verify:  # of a PNG, to the last checksum; what decodes from a JPEG is checked when it is read
+                with Image.open(path, formats=("PNG", "JPEG")) as image:
+                    image.verify()
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 yield image
     except UnidentifiedImageError as error:
@@ -151,3 +136,51 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}). {REMEDY}") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DatasetError(f"{path}: the image is cut short or damaged ({error}). {REMEDY}") from error
+
+
+def downscaled_size(height: int, width: int, ratio: float) -> tuple[int, int]:
+    """Return (height, width) after downscaling by `ratio` in (0, 1], rounded, at least one pixel."""
+    if not 0 < ratio <= 1:
+        raise ValueError(f"ratio {ratio} is not in (0, 1]: images are never enlarged")
+    return max(1, round(height * ratio)), max(1, round(width * ratio))
+
+
+def blur_kernel_size(sigma: float) -> int:
+    """Return the odd width of the Gaussian kernel, `⌈((σ - 0.8)/0.3 + 1)·2 + 1⌉` made odd, at least 1."""
+    size = math.ceil(((sigma - 0.8) / 0.3 + 1) * 2 + 1)
+    return max(1, size + 1 - size % 2)
+
+
+def downscale_image(
+    image: UInt8[np.ndarray, "height width channel"], ratio: float
+) -> UInt8[np.ndarray, "new_height new_width channel"]:
+    """Blur against aliasing, then resize bilinearly."""
+    height, width = downscaled_size(*image.shape[:2], ratio)
+    if ratio == 1:
+        return image
+    return cv2.resize(blur_against_aliasing(image, ratio), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def blur_against_aliasing(
+    image: UInt8[np.ndarray, "height width channel"], ratio: float
+) -> UInt8[np.ndarray, "height width channel"]:
+    """Blur as before downscaling by `ratio`, by a Gaussian; the border is reflected without its last pixel."""
+    sigma = 1 / (3 * ratio)
+    size = blur_kernel_size(sigma)
+    return cv2.GaussianBlur(image, (size, size), sigma, sigma, borderType=cv2.BORDER_REFLECT_101)
+
+
+def downscale_nearest(
+    values: Shaped[np.ndarray, "height width"], ratio: float
+) -> Shaped[np.ndarray, "new_height new_width"]:
+    """Downscale masks and depth maps: no value that was not there before."""
+    height, width = downscaled_size(*values.shape, ratio)
+    if ratio == 1:
+        return values
+    as_numbers = values.astype(np.uint8) if values.dtype == bool else values
+    return cv2.resize(as_numbers, (width, height), interpolation=cv2.INTER_NEAREST).astype(values.dtype)
+
+
+def scale_intrinsics(K: Float[np.ndarray, "3 3"], ratio: float) -> Float[np.ndarray, "3 3"]:
+    """Multiply rows 0 and 1 by `ratio`; no half-pixel shift, because checkpoints were trained without it."""
+    return np.diag([ratio, ratio, 1.0]) @ K

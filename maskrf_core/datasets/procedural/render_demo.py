@@ -6,9 +6,8 @@ mitsuba gives the same files. A scene takes about 40 s of one core.
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from tqdm import tqdm
 
 from maskrf_core.datasets.demo import DATA_FOLDER, TILES_PER_ROW, encode_depth
-from maskrf_core.datasets.procedural.composition import RECIPES, Composition, Item, compose, scene_generator
+from maskrf_core.datasets.procedural.composition import RECIPES, Item, compose, scene_generator
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import MaskrfError
 
@@ -24,15 +23,13 @@ IMAGE_SIZE = 96
 VIEW_COUNT = 20
 SAMPLES_PER_PIXEL = 121  # the square of a prime, as mitsuba's orthogonal sampler wants it
 DEPTH_MARGIN = 0.03
-BLOCK = 16
-"""Tile size in pixels. Fixed because each tile has its own random numbers and mitsuba else chooses by core count."""
+BLOCK = 16  # tile size in pixels: each tile has its own random numbers, and mitsuba else chooses it by core count
 AZIMUTH_STEP = np.radians(55)
 """Spreads 20 views almost as evenly as the golden angle (neighbours 23° to 27° apart, more without ground), and unlike
 it puts every fifth view on another side of the scene, so that the query views surround it."""
 
 
-@dataclass(frozen=True)
-class StagedScene:
+class StagedScene(NamedTuple):
     """A scene ready to be photographed: mitsuba's scene, and the cameras exactly as they are stored."""
 
     mitsuba_scene: Any
@@ -62,7 +59,14 @@ def dome_cameras(
         across = np.cos(elevation)
         outward = np.array([across * np.cos(azimuth), across * np.sin(azimuth), np.sin(elevation)])
         aim = target + rng.uniform(-0.05, 0.05, 3)
-        w2c[view] = _look_at(aim + distance * outward, aim, roll=np.radians(rng.uniform(-6, 6)))
+        position, roll = aim + distance * outward, np.radians(rng.uniform(-6, 6))
+        forward = (aim - position) / np.linalg.norm(aim - position)
+        right = np.cross(forward, [0.0, 0.0, 1.0])
+        right /= np.linalg.norm(right)
+        down = np.cross(forward, right)
+        right, down = np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right
+        rotation = np.stack([right, down, forward])
+        w2c[view] = np.column_stack([rotation, -rotation @ position])
         x, y, z = w2c[view, :, :3] @ vertices.T + w2c[view, :, 3:]
         filled = max(np.abs(x / z).max(), np.abs(y / z).max())
         focal, centre = rng.uniform(0.92, 1.04) * image_size / 2 / filled, (image_size - 1) / 2
@@ -70,43 +74,44 @@ def dome_cameras(
     return K, w2c
 
 
-def _look_at(position: Float[np.ndarray, "3"], aim: Float[np.ndarray, "3"], roll: float) -> Float[np.ndarray, "3 4"]:
-    forward = (aim - position) / np.linalg.norm(aim - position)
-    right = np.cross(forward, [0.0, 0.0, 1.0])
-    right /= np.linalg.norm(right)
-    down = np.cross(forward, right)
-    right, down = np.cos(roll) * right + np.sin(roll) * down, np.cos(roll) * down - np.sin(roll) * right
-    rotation = np.stack([right, down, forward])
-    return np.column_stack([rotation, -rotation @ position])
-
-
 def stage_scene(scene: str) -> StagedScene:
-    """Compose a scene (`test_00`) and place its cameras, all drawn from its name."""
-    rng = scene_generator(scene)
-    composition = compose(scene, rng=rng)
-    vertices = np.concatenate([item.mesh.vertices for item in composition.items])
+    """Compose a scene (`test_00`) and place its cameras, all drawn from its name; world coordinates unchanged."""
+    mi, rng = load_mitsuba(), scene_generator(scene)
+    items, environment = compose(scene, rng=rng)
+    vertices = np.concatenate([item.mesh.vertices for item in items])
     K, w2c = dome_cameras(vertices, VIEW_COUNT, IMAGE_SIZE, rng=rng)
     K, w2c = np.round(K, 6), np.round(w2c, 9)
     depth = np.einsum("vi,ni->vn", w2c[:, 2, :3], vertices) + w2c[:, 2, 3:]
     ranges = np.stack([depth.min(1) * (1 - DEPTH_MARGIN), depth.max(1) * (1 + DEPTH_MARGIN)], -1)
-    return StagedScene(build_scene(composition), K, w2c, np.round(ranges, 4))
+    sky = mi.Bitmap(environment.astype(np.float32))
+    light = {"type": "envmap", "bitmap": sky, "to_world": mi.ScalarTransform4f().rotate([1, 0, 0], 90)}
+    integrator = {"type": "path", "max_depth": 4, "hide_emitters": True, "block_size": BLOCK}
+    meshes = {f"item_{k}": _mitsuba_mesh(mi, item) for k, item in enumerate(items)}
+    mitsuba_scene = mi.load_dict({"type": "scene", "integrator": integrator, "light": light, **meshes})
+    return StagedScene(mitsuba_scene, K, w2c, np.round(ranges, 4))
 
 
 def photograph(
     staged: StagedScene, view: int, samples: int = SAMPLES_PER_PIXEL
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Float32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
-    """Take image, exact z-depth (0 on the background) and mask of one view."""
-    K, w2c = staged.K[view], staged.w2c[view]
-    image = render_image(staged.mitsuba_scene, make_sensor(K, w2c, IMAGE_SIZE), samples, seed=view)
-    return image, *cast_depth(staged.mitsuba_scene, K, w2c, IMAGE_SIZE)
+    """Take image (sRGB on black, edges blended), exact z-depth (0 on the background) and mask of one view."""
+    mi, (scene, K, w2c) = load_mitsuba(), (staged.mitsuba_scene, staged.K[view], staged.w2c[view])
+    rendered = mi.render(scene, sensor=make_sensor(K, w2c, IMAGE_SIZE), spp=samples, seed=view)
+    linear = np.clip(np.asarray(rendered, dtype=np.float64), 0, 1)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    x, y = np.meshgrid(np.arange(IMAGE_SIZE), np.arange(IMAGE_SIZE))
+    in_camera = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(K).T  # rays through the pixels' centres
+    cosine = 1 / np.linalg.norm(in_camera, axis=-1)
+    directions = (in_camera * cosine[..., None] @ w2c[:, :3]).reshape(-1, 3)
+    origin = mi.Point3f(-w2c[:, :3].T @ w2c[:, 3])
+    hits = [scene.ray_intersect(mi.Ray3f(origin, mi.Vector3f(direction))).t for direction in directions]
+    depth = np.reshape(hits, (IMAGE_SIZE, IMAGE_SIZE)) * cosine
+    mask = np.isfinite(depth)
+    return np.round(255 * encoded).astype(np.uint8), np.where(mask, depth, 0).astype(np.float32), mask
 
 
 def load_mitsuba() -> Any:
-    """Import mitsuba, and set its variant.
-
-    Raises:
-        MaskrfError: mitsuba is not installed.
-    """
+    """Import mitsuba and set its variant; `MaskrfError` if it is not installed."""
     try:
         import mitsuba
     except ImportError as error:
@@ -118,20 +123,19 @@ def load_mitsuba() -> Any:
     return mitsuba
 
 
-def build_scene(composition: Composition) -> Any:
-    """Build the mitsuba scene of a composition, world coordinates unchanged."""
-    mi = load_mitsuba()
-    upright = mi.ScalarTransform4f().rotate([1, 0, 0], 90)
-    sky = mi.Bitmap(composition.environment.astype(np.float32))
-    light = {"type": "envmap", "bitmap": sky, "to_world": upright}
-    integrator = {"type": "path", "max_depth": 4, "hide_emitters": True, "block_size": BLOCK}
-    items = {f"item_{k}": _mitsuba_mesh(mi, item) for k, item in enumerate(composition.items)}
-    return mi.load_dict({"type": "scene", "integrator": integrator, "light": light, **items})
-
-
 def _mitsuba_mesh(mi: Any, item: Item) -> Any:
+    texture = {
+        "type": "bitmap",
+        "bitmap": mi.Bitmap(item.texture.astype(np.float32)),
+        "to_uv": mi.ScalarTransform4f().scale([*item.repeats, 1]),
+    }
+    kinds = {
+        "diffuse": {"type": "diffuse", "reflectance": texture},
+        "plastic": {"type": "roughplastic", "diffuse_reflectance": texture, "alpha": item.roughness},
+        "metal": {"type": "principled", "base_color": texture, "metallic": 0.75, "roughness": item.roughness},
+    }
     properties = mi.Properties()
-    properties["mesh_bsdf"] = mi.load_dict(_material(mi, item))
+    properties["mesh_bsdf"] = mi.load_dict({"type": "twosided", "bsdf": kinds[item.material]})
     sizes, parts = (len(item.mesh.vertices), len(item.mesh.triangles)), ("has_vertex_normals", "has_vertex_texcoords")
     mesh = mi.Mesh("item", *sizes, props=properties, **dict.fromkeys(parts, True))
     parameters = mi.traverse(mesh)
@@ -141,20 +145,6 @@ def _mitsuba_mesh(mi: Any, item: Item) -> Any:
     parameters["faces"] = item.mesh.triangles.astype(np.uint32).ravel()
     parameters.update()
     return mesh
-
-
-def _material(mi: Any, item: Item) -> dict:
-    texture = {
-        "type": "bitmap",
-        "bitmap": mi.Bitmap(item.texture.astype(np.float32)),
-        "to_uv": mi.ScalarTransform4f().scale([item.repeats[0], item.repeats[1], 1]),
-    }
-    kinds = {
-        "diffuse": {"type": "diffuse", "reflectance": texture},
-        "plastic": {"type": "roughplastic", "diffuse_reflectance": texture, "alpha": item.roughness},
-        "metal": {"type": "principled", "base_color": texture, "metallic": 0.75, "roughness": item.roughness},
-    }
-    return {"type": "twosided", "bsdf": kinds[item.material]}
 
 
 def make_sensor(K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], image_size: int) -> Any:
@@ -178,33 +168,8 @@ def make_sensor(K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], imag
     )
 
 
-def render_image(scene: Any, sensor: Any, samples: int, seed: int) -> UInt8[np.ndarray, "height width 3"]:
-    """Render an sRGB picture on black; edges are blended with the background as in a photograph."""
-    mi = load_mitsuba()
-    linear = np.clip(np.asarray(mi.render(scene, sensor=sensor, spp=samples, seed=seed), dtype=np.float64), 0, 1)
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.round(255 * encoded).astype(np.uint8)
-
-
-def cast_depth(
-    scene: Any, K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], image_size: int
-) -> tuple[Float32[np.ndarray, "height width"], Bool[np.ndarray, "height width"]]:
-    """Cast rays for the z-depth at every pixel's centre, 0 where nothing is hit, and the mask of what is hit."""
-    mi = load_mitsuba()
-    x, y = np.meshgrid(np.arange(image_size), np.arange(image_size))
-    in_camera = np.stack([x, y, np.ones_like(x)], -1) @ np.linalg.inv(K).T
-    cosine = 1 / np.linalg.norm(in_camera, axis=-1)
-    directions = (in_camera * cosine[..., None] @ w2c[:, :3]).reshape(-1, 3)
-    origin = mi.Point3f(-w2c[:, :3].T @ w2c[:, 3])
-    hits = [scene.ray_intersect(mi.Ray3f(origin, mi.Vector3f(direction))).t for direction in directions]
-    depth = np.reshape(hits, (image_size, image_size)) * cosine
-    mask = np.isfinite(depth)
-    return np.where(mask, depth, 0).astype(np.float32), mask
-
-
 def _tiled(pictures: list[np.ndarray]) -> np.ndarray:
-    rows = [np.hstack(pictures[i : i + TILES_PER_ROW]) for i in range(0, len(pictures), TILES_PER_ROW)]
-    return np.vstack(rows)
+    return np.vstack([np.hstack(pictures[i : i + TILES_PER_ROW]) for i in range(0, len(pictures), TILES_PER_ROW)])
 
 
 def write_scene(scene: str, output: Path, samples: int = SAMPLES_PER_PIXEL) -> None:
@@ -230,18 +195,11 @@ def write_scene(scene: str, output: Path, samples: int = SAMPLES_PER_PIXEL) -> N
         write_atomically(output / scene / name, lambda file, content=content: file.write(content))
 
 
-def main() -> None:
-    """Render the scenes that the command line names."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Render the demo scenes with mitsuba.")
     parser.add_argument("--scene", nargs="+", default=list(RECIPES), choices=list(RECIPES), help="default: all")
-    parser.add_argument(
-        "--output", type=Path, default=DATA_FOLDER, help="folder for the scenes; default: the package's"
-    )
+    parser.add_argument("--output", type=Path, default=DATA_FOLDER, help="folder for them; default: the package's")
     parser.add_argument("--samples", type=int, default=SAMPLES_PER_PIXEL, help="paths per pixel")
     arguments = parser.parse_args()
-    for scene in arguments.scene:
-        write_scene(scene, arguments.output, arguments.samples)
-
-
-if __name__ == "__main__":
-    main()
+    for name in arguments.scene:
+        write_scene(name, arguments.output, arguments.samples)

@@ -4,17 +4,17 @@ A shape is a list of patches: grids of points that are smooth inside and meet ot
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 Patch = Float[np.ndarray, "_row _column 3"]  # the underscores let the patches of one shape differ in size
 SEGMENTS = 96  # steps around an axis: at 96×96 pixels the facets are far below a pixel
+UNTURNED = np.eye(3)
 
 
-@dataclass(frozen=True)
-class Mesh:
+class Mesh(NamedTuple):
     """Vertices with normals and texture coordinates in [0, 1], and triangles."""
 
     vertices: Float[np.ndarray, "vertex 3"]
@@ -22,15 +22,8 @@ class Mesh:
     uv: Float[np.ndarray, "vertex 2"]
     triangles: Int[np.ndarray, "triangle 3"]
 
-    def moved(
-        self,
-        scale: float = 1.0,
-        rotation: Float[np.ndarray, "3 3"] | None = None,
-        offset: Float[np.ndarray, "3"] | None = None,
-    ) -> "Mesh":
+    def moved(self, scale: float = 1.0, rotation: np.ndarray = UNTURNED, offset: np.ndarray | float = 0.0) -> "Mesh":
         """Scale, then rotate, then shift."""
-        rotation = np.eye(3) if rotation is None else rotation
-        offset = np.zeros(3) if offset is None else offset
         vertices = scale * self.vertices @ rotation.T + offset
         return Mesh(vertices, self.normals @ rotation.T, self.uv, self.triangles)
 
@@ -46,21 +39,18 @@ def mesh_of(patches: list[Patch]) -> Mesh:
         faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
         v, u = np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij")
         vertices.append(points)
-        normals.append(_vertex_normals(points, faces))
+        _, welded = np.unique(np.round(points, 6), axis=0, return_inverse=True)
+        welded = welded.reshape(-1)
+        corners = points[faces]
+        face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        sums = np.zeros((welded.max() + 1, 3))
+        for corner in range(3):
+            np.add.at(sums, welded[faces[:, corner]], face_normals)
+        normals.append((sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12))[welded])
         uv.append(np.stack([u, v], -1).reshape(-1, 2))
         triangles.append(faces + count)
         count += len(points)
     return Mesh(*(np.concatenate(parts) for parts in (vertices, normals, uv, triangles)))
-
-
-def _vertex_normals(points: Float[np.ndarray, "vertex 3"], faces: Int[np.ndarray, "triangle 3"]) -> np.ndarray:
-    _, welded = np.unique(np.round(points, 6), axis=0, return_inverse=True)
-    welded = welded.reshape(-1)
-    face_normals = np.cross(points[faces[:, 1]] - points[faces[:, 0]], points[faces[:, 2]] - points[faces[:, 0]])
-    sums = np.zeros((welded.max() + 1, 3))
-    for corner in range(3):
-        np.add.at(sums, welded[faces[:, corner]], face_normals)
-    return (sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12))[welded]
 
 
 def revolve(profile: list | np.ndarray, ripple: float = 0.0, waves: int = 0, twist: float = 0.0) -> Patch:
@@ -120,12 +110,11 @@ def _smooth_profile(radii: list[float], rows: int = 48) -> np.ndarray:
 
 
 def _superquadric(sharpness: float) -> list[Patch]:
-    def power(x: np.ndarray) -> np.ndarray:
-        return np.sign(x) * np.abs(x) ** sharpness
-
     v, u = np.linspace(-np.pi / 2, np.pi / 2, SEGMENTS)[:, None], np.linspace(0, 2 * np.pi, 2 * SEGMENTS + 1)[None]
-    ring = power(np.cos(v))
-    return [np.stack(np.broadcast_arrays(ring * power(np.cos(u)), ring * power(np.sin(u)), power(np.sin(v))), -1)]
+    across, x, y, z = (
+        np.sign(side) * np.abs(side) ** sharpness for side in (np.cos(v), np.cos(u), np.sin(u), np.sin(v))
+    )
+    return [np.stack(np.broadcast_arrays(across * x, across * y, z), -1)]
 
 
 def _sphere(scale: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> list[Patch]:
@@ -163,7 +152,7 @@ GOBLET = np.array(
     [[0.5, -1], [0.5, -0.92], [0.12, -0.84], [0.1, -0.3], [0.35, -0.1], [0.58, 0.2], [0.64, 0.6], [0.6, 1]]
 )
 
-SHAPES: dict[str, Callable[[np.random.Generator], list[Patch]]] = {
+SHAPES: dict[str, Callable[[np.random.Generator], list[Patch]]] = {  # some draw their proportions
     "sphere": lambda rng: _sphere(),
     "egg": lambda rng: _sphere((0.75, 0.75, 1.0)),
     "pebble": lambda rng: _sphere((1.0, 0.8, 0.45)),
@@ -193,7 +182,6 @@ SHAPES: dict[str, Callable[[np.random.Generator], list[Patch]]] = {
     "burr": lambda rng: _superquadric(1.8),
     "blob": _blob,
 }
-"""Name of a shape → the function that makes its patches; some draw their proportions."""
 
 
 def make_shape(kind: str, *, rng: np.random.Generator) -> Mesh:

@@ -10,8 +10,7 @@ Field = Float[np.ndarray, "height width"]
 Picture = Float[np.ndarray, "height width 3"]
 Palette = Float[np.ndarray, "colour 3"]
 X, Y = np.meshgrid(*2 * [(np.arange(SIZE) + 0.5) / SIZE])
-PAINTERS_HUES = [0, 0.075, 0.15, 0.36, 0.58, 0.76, 1]
-"""Red, orange, yellow, green, blue, violet, red: a wheel that gives green no more room than the others."""
+PAINTERS_HUES = [0, 0.075, 0.15, 0.36, 0.58, 0.76, 1]  # red, orange, yellow, green, blue, violet, red: less green
 
 
 def draw_palette(hue: float, *, rng: np.random.Generator) -> Palette:
@@ -24,12 +23,8 @@ def draw_palette(hue: float, *, rng: np.random.Generator) -> Palette:
     saturation = rng.uniform(0.35, 0.9, 4)
     value = np.array([0.95, 0.3, 0.85, 0.55]) * rng.uniform(0.8, 1.0, 4)
     saturation[0] *= rng.uniform(0.1, 0.9)
-    return np.stack([_rgb_of(h, s, v) for h, s, v in zip(hues, saturation, value, strict=True)]) ** 2.2
-
-
-def _rgb_of(hue: float, saturation: float, value: float) -> Float[np.ndarray, "3"]:
-    k = (np.array([5, 3, 1]) + 6 * hue) % 6
-    return value * (1 - saturation * np.clip(np.minimum(k, 4 - k), 0, 1))
+    k = (np.array([5, 3, 1]) + 6 * hues[:, None]) % 6
+    return (value[:, None] * (1 - saturation[:, None] * np.clip(np.minimum(k, 4 - k), 0, 1))) ** 2.2
 
 
 def smooth_noise(falloff: float, *, rng: np.random.Generator) -> Field:
@@ -109,22 +104,14 @@ def _marble(palette: Palette, rng: np.random.Generator) -> Picture:
     return _ramp(0.5 + 0.5 * veins, palette[[1, 0, 2]])
 
 
+PAINTED = (_checker, _stripes, _zigzag, _dots, _bricks, _plaid, _cells, _confetti, _marble)
 TEXTURES: dict[str, Callable[[Palette, np.random.Generator], Picture]] = {
-    "checker": _checker,
-    "stripes": _stripes,
-    "zigzag": _zigzag,
-    "dots": _dots,
-    "bricks": _bricks,
-    "plaid": _plaid,
-    "cells": _cells,
-    "confetti": _confetti,
-    "marble": _marble,
+    **{paint.__name__.removeprefix("_"): paint for paint in PAINTED},
     "speckle": lambda palette, rng: _ramp(smooth_noise(1.5, rng=rng), palette[[1, 3, 2, 0]]),
     "clouds": lambda palette, rng: _ramp(smooth_noise(2.2, rng=rng), palette[[1, 2, 0]]),
     "camouflage": lambda palette, rng: palette[np.minimum(4 * smooth_noise(2.1, rng=rng), 3).astype(int)],
     "contours": lambda palette, rng: palette[np.floor(9 * smooth_noise(2.6, rng=rng)).astype(int) % 2 * 2],
 }
-"""Name of a texture → the function that paints it."""
 
 
 def make_texture(kind: str, hue: float, *, rng: np.random.Generator) -> Picture:

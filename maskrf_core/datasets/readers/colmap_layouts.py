@@ -1,6 +1,8 @@
 """Undistorted photographs with a COLMAP model: NeuRay's example of one's own capture, and its LLFF test scenes."""
 
 import hashlib
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -9,10 +11,17 @@ from jaxtyping import Float, UInt8
 
 from maskrf_core.datasets.captures.colmap_models import ColmapModel, ColmapView, read_colmap_model
 from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths
+from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio
 from maskrf_core.datasets.files.checked_files import check_depth_range, path_inside, read_array, read_bytes
-from maskrf_core.datasets.files.image_files import image_size, read_image, shared_image_size
-from maskrf_core.datasets.files.resize import blur_against_aliasing, downscale_image, downscaled_size
-from maskrf_core.datasets.readers.frames import Frame, NamedScene, downscale_ratio
+from maskrf_core.datasets.files.image_files import (
+    blur_against_aliasing,
+    downscale_image,
+    downscaled_size,
+    image_size,
+    read_image,
+    read_rgb,
+    shared_image_size,
+)
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.paths import cache_folder
@@ -25,9 +34,6 @@ def read_example(asked: NamedScene) -> list[Frame]:
 
     Opening reads the model and the header of every image; ids are "1" to "N" in the order of COLMAP's image ids. Depth
     ranges are from the 2nd and 98th percentile of the depths of all points of the model in a camera.
-
-    Raises:
-        DatasetError: a file is missing or broken, the images differ in size, or the size asked for exceeds theirs.
     """
     folder = asked.folder
     model, paths = _pinhole_model(folder / "sparse/0", folder / "images")
@@ -42,19 +48,20 @@ def read_example(asked: NamedScene) -> list[Frame]:
     ratio = downscale_ratio(asked.name, asked.words[1], max(native))
     size = downscaled_size(*native, ratio)
 
-    def frame(image_id: str, view: ColmapView, path: Path) -> Frame:
+    frames = []
+    for number, (view, path) in enumerate(zip(model.views, paths, strict=True), start=1):
         depths = depths_in(view.w2c, model.points)
         if not len(depths):
             raise DatasetError(f"{folder / 'sparse/0'}: has no points, which depth ranges are taken from.")
-        near, far = range_from_depths(depths)
-        check_depth_range(near, far, f"{folder / 'sparse/0'}, points in the camera of image {image_id}")
+        depth_range = range_from_depths(depths)
+        check_depth_range(*depth_range, f"{folder / 'sparse/0'}, points in the camera of image {number}")
+        image = partial(_downscaled_rgb, path, ratio)
+        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, depth_range, size, file=view.name))
+    return frames
 
-        def image() -> UInt8[np.ndarray, "height width 3"]:
-            return downscale_image(read_image(path)[..., :3], ratio)
 
-        return Frame(image_id, image, _scaled_K(view, size), view.w2c, (near, far), size, file=view.name)
-
-    return [frame(str(row + 1), *each) for row, each in enumerate(zip(model.views, paths, strict=True))]
+def _downscaled_rgb(path: Path, ratio: float) -> UInt8[np.ndarray, "height width 3"]:
+    return downscale_image(read_rgb(path), ratio)
 
 
 def read_llff_scene(asked: NamedScene) -> list[Frame]:
@@ -62,26 +69,19 @@ def read_llff_scene(asked: NamedScene) -> list[Frame]:
 
     Opening reads the model and the depth ranges. Downscaled images are kept in the cache folder, under a fingerprint
     of the original.
-
-    Raises:
-        DatasetError: a file is missing or broken, or the ranges are not as many as the images.
     """
-    scene, size = asked.words
+    scene, called = asked.words
+    size = LLFF_SIZES[called]
     model, paths = _pinhole_model(asked.folder / "sparse", asked.folder / "images")
     ranges = read_array(asked.folder / "depth_range.npy", (len(paths), 2))
-    kept = cache_folder(asked.data_root) / "llff_colmap" / scene / size
+    kept = cache_folder(asked.data_root) / "llff_colmap" / scene / called
 
-    def frame(row: int, view: ColmapView, path: Path) -> Frame:
-        near, far = ranges[row].tolist()
-        check_depth_range(near, far, f"{asked.folder / 'depth_range.npy'}, image {row + 1}")
-
-        def image() -> UInt8[np.ndarray, "height width 3"]:
-            return _kept_image(asked.name, path, LLFF_SIZES[size], kept / str(row + 1))
-
-        K = _scaled_K(view, LLFF_SIZES[size])
-        return Frame(str(row + 1), image, K, view.w2c, (near, far), LLFF_SIZES[size])
-
-    return [frame(row, *each) for row, each in enumerate(zip(model.views, paths, strict=True))]
+    frames = []
+    for number, (view, path, (near, far)) in enumerate(zip(model.views, paths, ranges.tolist(), strict=True), start=1):
+        check_depth_range(near, far, f"{asked.folder / 'depth_range.npy'}, image {number}")
+        image = partial(_kept_image, asked.name, path, size, kept / str(number))
+        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, (near, far), size))
+    return frames
 
 
 def _pinhole_model(folder: Path, images: Path) -> tuple[ColmapModel, list[Path]]:
@@ -109,20 +109,13 @@ def _scaled_K(view: ColmapView, size: tuple[int, int]) -> Float[np.ndarray, "3 3
 
 
 def _kept_image(name: str, original: Path, size: tuple[int, int], kept: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Read an image that was downscaled before, or downscale and keep it.
-
-    Raises:
-        DatasetError: the file is broken, smaller than the size asked for, or of another shape.
-    """
+    """Read an image that was downscaled before, or downscale and keep it."""
     key = hashlib.blake2b(read_bytes(original), digest_size=8).hexdigest()
     kept = kept.with_name(f"{kept.name}_{key}.png")
-    if kept.is_file():
-        try:
-            image = read_image(kept)
-            if image.shape == (*size, 3):
-                return image
-        except DatasetError:  # damaged, so made again
-            pass
+    with suppress(DatasetError):  # absent, or damaged, so made again
+        image = read_image(kept)
+        if image.shape == (*size, 3):
+            return image
     image = _downscaled(name, original, size)
     encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
     write_atomically(kept, lambda file: file.write(encoded))

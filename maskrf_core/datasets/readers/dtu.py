@@ -2,40 +2,42 @@
 
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_intrinsics, check_w2c, read_array
-from maskrf_core.datasets.files.image_files import image_size, list_images, read_mask, read_rgb
-from maskrf_core.datasets.files.resize import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
-from maskrf_core.datasets.readers.frames import Frame, NamedScene, downscale_ratio, listed_width
+from maskrf_core.datasets.files.image_files import (
+    downscale_image,
+    downscale_nearest,
+    downscaled_size,
+    image_size,
+    list_images,
+    read_mask,
+    read_rgb,
+    scale_intrinsics,
+)
 from maskrf_core.support.errors import DatasetError
 
 TRAINING_RANGE = (0.8, 4.0)
 PUBLISHED_TEST_WIDTH = 800
 TURNED = np.diag([1.0, -1.0, -1.0])  # turns the scans' world so that it has y up
-LARGEST_CONDITION = 1e8
-"""Largest condition of a projection's left 3×3; focal lengths of thousands of pixels give their square over a few."""
-LARGEST_MATRIX = 1 << 16
-"""Bytes that one array of cameras.npz takes at most, for a damaged or hostile file; a 4×4 of float64 takes 256."""
+LARGEST_CONDITION = 1e8  # of a projection's left 3×3; focal lengths of thousands of pixels give their square over a few
+LARGEST_MATRIX = 1 << 16  # bytes of an array of cameras.npz, which may be hostile; a 4×4 of float64 takes 256
 
 
 def read_training_scan(asked: NamedScene) -> list[Frame]:
     """Read `dtu_train/<scan>`: the images as they are (published at 400×300); ids "0", "1", … in the files' order.
 
     Opening reads the cameras and the header of the first image; the others' size is checked when they are read.
-
-    Raises:
-        DatasetError: a file is missing or broken, or images and cameras differ in number.
     """
     paths = list_images(asked.folder / "image")
     cameras, size = read_dtu_cameras(asked.folder / "cameras.npz", len(paths)), image_size(paths[0])
     return [
-        Frame(str(row), path, camera.K, camera.w2c, TRAINING_RANGE, size)
-        for row, (path, camera) in enumerate(zip(paths, cameras, strict=True))
+        Frame(str(row), path, K, w2c, TRAINING_RANGE, size)
+        for row, (path, (K, w2c)) in enumerate(zip(paths, cameras, strict=True))
     ]
 
 
@@ -45,10 +47,6 @@ def read_test_scan(asked: NamedScene) -> list[Frame]:
     Opening reads the cameras and the header of the first image; the others' size is checked when they are read.
     Cameras are taken to be for the images as they are. Depth ranges are those of depth_range.npy; without one, of the
     unit sphere that scale_mat puts the object in, near at least a tenth of the origin's depth.
-
-    Raises:
-        DatasetError: a file is missing or broken, images, masks and cameras differ in number, or a width is asked for
-            that exceeds the images'.
     """
     folder = asked.folder
     images, masks = list_images(folder / "image"), list_images(folder / "mask")
@@ -60,7 +58,10 @@ def read_test_scan(asked: NamedScene) -> list[Frame]:
     cameras = read_dtu_cameras(folder / "cameras.npz", len(images))
     native = image_size(images[0])
     ratio = downscale_ratio(asked.name, asked.words[1], native[1])
-    kept_range = _read_depth_range(folder / "depth_range.npy")
+    kept_range, range_file = None, folder / "depth_range.npy"
+    if range_file.exists():
+        kept_range = read_array(range_file, (2,)).tolist()
+        check_depth_range(*kept_range, str(range_file))
 
     def frame(row: int) -> Frame:
         K, w2c = cameras[row]
@@ -74,9 +75,8 @@ def read_test_scan(asked: NamedScene) -> list[Frame]:
         def image() -> UInt8[np.ndarray, "height width 3"]:
             return np.where(mask()[..., None], downscale_image(read_rgb(images[row], native), ratio), np.uint8(0))
 
-        return Frame(
-            str(row), image, scale_intrinsics(K, ratio), w2c, (near, far), downscaled_size(*native, ratio), mask
-        )
+        size = downscaled_size(*native, ratio)
+        return Frame(str(row), image, scale_intrinsics(K, ratio), w2c, (near, far), size, mask)
 
     return [frame(row) for row in range(len(images))]
 
@@ -86,26 +86,10 @@ def scan_names(folders: list[Path]) -> list[str]:
     return [f"dtu_test/{path.name}/black_{listed_width(path / 'image', PUBLISHED_TEST_WIDTH)}" for path in folders]
 
 
-def _read_depth_range(path: Path) -> tuple[float, float] | None:
-    if not path.exists():
-        return None
-    near, far = read_array(path, (2,)).tolist()
-    check_depth_range(near, far, str(path))
-    return near, far
+def read_dtu_cameras(path: Path, count: int) -> list[tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3 4"]]]:
+    """Decompose `world_mat_i` of `cameras.npz`, i = 0 … count-1, into (K, w2c) in the frame of `scale_mat_i`.
 
-
-class DtuCamera(NamedTuple):
-    """Camera for images of their native size; the world is scaled so that the object lies in the unit sphere."""
-
-    K: Float[np.ndarray, "3 3"]
-    w2c: Float[np.ndarray, "3 4"]
-
-
-def read_dtu_cameras(path: Path, count: int) -> list[DtuCamera]:
-    """Decompose `world_mat_i` of `cameras.npz`, i = 0 … count-1, and bring the centres into `scale_mat_i`'s frame.
-
-    Raises:
-        DatasetError: the file is missing, damaged or holds another number of cameras; a matrix is no projection.
+    K is for images of their native size; the world is scaled so that the object lies in the unit sphere.
     """
     arrays = _read_matrices(path)
     found = sum(key.startswith("world_mat_") and key[10:].isdigit() for key in arrays)
@@ -117,22 +101,26 @@ def read_dtu_cameras(path: Path, count: int) -> list[DtuCamera]:
     cameras = []
     for row in range(count):
         keys = f"world_mat_{row}", f"scale_mat_{row}"
-        missing = [key for key in keys if key not in arrays]
-        if missing:
-            raise DatasetError(f"{path}: holds no {missing[0]}. Unpack the data set again.")
+        for key in keys:
+            if key not in arrays:
+                raise DatasetError(f"{path}: holds no {key}. Unpack the data set again.")
         cameras.append(decompose(*(arrays[key] for key in keys), f"{path}, {keys[0]}"))
     return cameras
 
 
-def decompose(world: Float[np.ndarray, "4 4"], scale: Float[np.ndarray, "4 4"], where: str) -> DtuCamera:
+def decompose(
+    world: Float[np.ndarray, "4 4"], scale: Float[np.ndarray, "4 4"], where: str
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3 4"]]:
     """Split a projection matrix into K and w2c, its centre moved by `scale`'s last column over its diagonal."""
-    spread = np.diag(scale)[:3]
+    spread, fault = np.diag(scale)[:3], None
     if not (np.isfinite(world).all() and np.isfinite(scale).all()):
-        raise DatasetError(f"{where}: it or its scale_mat holds NaN or infinity. Unpack the data set again.")
-    if spread.min() <= 0 or spread.max() > spread.min() * 1.001:
-        raise DatasetError(f"{where}: the diagonal {spread} of its scale_mat is no scale. Unpack the data set again.")
-    if np.linalg.cond(world[:3, :3]) > LARGEST_CONDITION:
-        raise DatasetError(f"{where}: the matrix is singular, so it is no projection. Unpack the data set again.")
+        fault = "it or its scale_mat holds NaN or infinity"
+    elif spread.min() <= 0 or spread.max() > spread.min() * 1.001:
+        fault = f"the diagonal {spread} of its scale_mat is no scale"
+    elif np.linalg.cond(world[:3, :3]) > LARGEST_CONDITION:
+        fault = "the matrix is singular, so it is no projection"
+    if fault:
+        raise DatasetError(f"{where}: {fault}. Unpack the data set again.")
     K, rotation, centre = cv2.decomposeProjectionMatrix(world[:3])[:3]
     K = K / K[2, 2]
     centre = TURNED @ ((centre[:3, 0] / centre[3, 0] - scale[:3, 3]) / spread)
@@ -140,7 +128,7 @@ def decompose(world: Float[np.ndarray, "4 4"], scale: Float[np.ndarray, "4 4"], 
     w2c = np.concatenate([rotation, -rotation @ centre[:, None]], axis=1)
     check_intrinsics(K, where)
     check_w2c(w2c, where)
-    return DtuCamera(K, w2c)
+    return K, w2c
 
 
 def _read_matrices(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:

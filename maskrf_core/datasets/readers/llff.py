@@ -5,29 +5,17 @@ length)]; the columns of the rotation are the camera's down, right and back axes
 in `images_<factor>` and belong to the rows by their order.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_w2c, read_array
 from maskrf_core.datasets.files.image_files import list_images, shared_image_size
-from maskrf_core.datasets.readers.frames import Frame, NamedScene
 from maskrf_core.support.errors import DatasetError, printable
 
 BOUND_AFTER_SCALING = 1 / 0.75  # poses are scaled so that the smallest bound becomes this
-
-
-@dataclass(frozen=True)
-class LlffPoses:
-    """Cameras of one capture, recentred and scaled; `focal` is in pixels of the full `height` × `width` photographs."""
-
-    w2c: Float[np.ndarray, "view 3 4"]
-    depth_range: Float[np.ndarray, "view 2"]
-    height: float
-    width: float
-    focal: float
 
 
 def read_nerf_scene(asked: NamedScene) -> list[Frame]:
@@ -35,9 +23,7 @@ def read_nerf_scene(asked: NamedScene) -> list[Frame]:
 
     The focal length is scaled from the photographs' size to the images'. Otherwise as `read_iconic_scene`.
     """
-    poses, paths, size = _read_capture(asked)
-    focal = poses.focal * size[1] / poses.width
-    return _frames([printable(path.stem) for path in paths], paths, poses, focal, size)
+    return _read_capture(asked, iconic=False)
 
 
 def read_iconic_scene(asked: NamedScene) -> list[Frame]:
@@ -46,62 +32,46 @@ def read_iconic_scene(asked: NamedScene) -> list[Frame]:
     Ids are "0", "1", … in the files' order. The focal length is the photographs' over the factor, as published, even
     where the factor does not divide the size evenly. Opening reads the poses and the header of every image. Scene
     units: the nearest bound of the capture is at 4/3, the average camera at the origin.
-
-    Raises:
-        DatasetError: a file is missing or broken, images and poses differ in number, the images' size does not fit
-            the factor.
     """
-    poses, paths, size = _read_capture(asked)
-    return _frames([str(row) for row in range(len(paths))], paths, poses, poses.focal / int(asked.words[1]), size)
+    return _read_capture(asked, iconic=True)
 
 
-def _frames(
-    image_ids: list[str], paths: list[Path], poses: LlffPoses, focal: float, size: tuple[int, int]
-) -> list[Frame]:
-    height, width = size
-    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    rows = zip(image_ids, paths, poses.w2c, poses.depth_range, strict=True)
-    return [Frame(image_id, path, K, w2c, depth_range, size) for image_id, path, w2c, depth_range in rows]
-
-
-def _read_capture(asked: NamedScene) -> tuple[LlffPoses, list[Path], tuple[int, int]]:
-    """Return the poses, the images of the factor asked for, row by row, and their (height, width)."""
+def _read_capture(asked: NamedScene, *, iconic: bool) -> list[Frame]:
     factor = int(asked.words[1])
-    poses = read_llff_poses(asked.folder / "poses_bounds.npy")
-    paths = _list_images(asked.folder, factor, len(poses.w2c))
-    size = shared_image_size(paths)
-    height, width = poses.height / factor, poses.width / factor
-    if abs(size[0] - height) > 1 or abs(size[1] - width) > 1:
-        raise DatasetError(
-            f"{paths[0].parent}: the images are {size[1]}×{size[0]}, but from poses_bounds.npy {width:g}×{height:g} is "
-            f"expected for factor {factor}. Make them again from the originals."
-        )
-    return poses, paths, size
-
-
-def _list_images(folder: Path, factor: int, expected: int) -> list[Path]:
-    images = folder / ("images" if factor == 1 else f"images_{factor}")
+    poses, ranges, (full_height, full_width, full_focal) = read_llff_poses(asked.folder / "poses_bounds.npy")
+    images = asked.folder / ("images" if factor == 1 else f"images_{factor}")
     if not images.is_dir():
-        existing = sorted(path.name for path in folder.glob("images*") if path.is_dir())
+        existing = sorted(path.name for path in asked.folder.glob("images*") if path.is_dir())
         raise DatasetError(
             f"{images}: missing. Existing are {', '.join(existing) or 'none'}: ask for one of their factors, "
             "or make the folder by downscaling the photographs."
         )
     paths = list_images(images)
-    if len(paths) != expected:
+    if len(paths) != len(poses):
         raise DatasetError(
-            f"{images}: holds {len(paths)} images, but poses_bounds.npy has {expected} poses. "
+            f"{images}: holds {len(paths)} images, but poses_bounds.npy has {len(poses)} poses. "
             "Unpack the archive again: which image a pose belongs to is known by their order only."
         )
-    return paths
+    height, width = size = shared_image_size(paths)
+    if abs(height - full_height / factor) > 1 or abs(width - full_width / factor) > 1:
+        raise DatasetError(
+            f"{images}: the images are {width}×{height}, but from poses_bounds.npy "
+            f"{full_width / factor:g}×{full_height / factor:g} is expected for factor {factor}. Make them again from "
+            "the originals."
+        )
+    focal = full_focal / factor if iconic else full_focal * width / full_width
+    K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+    ids = [str(row) if iconic else printable(path.stem) for row, path in enumerate(paths)]
+    rows = zip(ids, paths, poses, ranges, strict=True)
+    return [Frame(image_id, path, K, w2c, depth_range, size) for image_id, path, w2c, depth_range in rows]
 
 
-def read_llff_poses(path: Path) -> LlffPoses:
+def read_llff_poses(
+    path: Path,
+) -> tuple[Float[np.ndarray, "view 3 4"], Float[np.ndarray, "view 2"], tuple[float, float, float]]:
     """Read, check, scale by 1/(0.75 · smallest bound), recentre by the average pose, and turn to OpenCV axes.
 
-    Raises:
-        DatasetError: the file is missing or not n×17 finite numbers; a pose is no rotation, a bound not 0 < near < far,
-            or the photographs' size and focal length are not positive and the same in every row.
+    Returns w2c, (near, far), and (height, width, focal length in pixels) of the full photographs.
     """
     rows = read_array(path, (None, 17))
     matrices, bounds = rows[:, :15].reshape(-1, 3, 5), rows[:, 15:]
@@ -119,15 +89,11 @@ def read_llff_poses(path: Path) -> LlffPoses:
     c2w[:, :, 3] *= scale
     recentred = np.linalg.inv(_homogeneous(average_pose(c2w, str(path)))) @ _homogeneous(c2w)
     opencv = recentred @ np.diag([1.0, -1.0, -1.0, 1.0])
-    return LlffPoses(np.linalg.inv(opencv)[:, :3], bounds * scale, float(height), float(width), float(focal))
+    return np.linalg.inv(opencv)[:, :3], bounds * scale, (float(height), float(width), float(focal))
 
 
 def average_pose(c2w: Float[np.ndarray, "view 3 4"], where: str) -> Float[np.ndarray, "3 4"]:
-    """Average poses: mean centre; axes [right, up, back] from the summed back and up directions, right = up × back.
-
-    Raises:
-        DatasetError: the views look in opposite directions, so that they have no average.
-    """
+    """Average poses: mean centre; axes [right, up, back] from the summed back and up directions, right = up × back."""
     back, up = c2w[:, :, 2].sum(0), c2w[:, :, 1].sum(0)
     right = np.cross(up, back)
     if min(np.linalg.norm(back), np.linalg.norm(right)) < 1e-6 * len(c2w):

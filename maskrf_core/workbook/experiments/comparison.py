@@ -20,7 +20,7 @@ from maskrf_core.support.paths import display_path
 from maskrf_core.training.saved_states import random_renderer
 from maskrf_core.workbook.experiments.trainings import finetuned_runs
 from maskrf_core.workbook.figures import show
-from maskrf_core.workbook.figures.results import frame_strip
+from maskrf_core.workbook.figures.panels import frame_strip
 from maskrf_core.workbook.parameters import EvaluateParameters
 
 NEAREST, UNTRAINED = "nearest-view copy", "untrained"

@@ -16,7 +16,7 @@ from maskrf_core.training.process.protocol import signals_heard
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done, steps_done
 from maskrf_core.workbook.figures import png_of
-from maskrf_core.workbook.figures.training_curves import loss_curves
+from maskrf_core.workbook.figures.plots import loss_curves
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_BETWEEN_PLOTS = 5.0

@@ -67,7 +67,7 @@ def estimates(
 ) -> Mapping[str, Float32[np.ndarray, "_height _width"]]:
     """Estimate depth of these views: kept for trainings, or made anew where true depth is there to judge it by."""
     if any(scene.depth(image_id) is not None for image_id in image_ids):
-        return estimate_depth_maps(scene, image_ids, device=device)
+        return dict(estimate_depth_maps(scene, image_ids, device=device))
     return depth_maps(scene, image_ids, cache_root=cache_folder(data_root), device=device)
 
 

@@ -24,6 +24,7 @@ def data_sets(reports: Sequence[DataSetReport]) -> pd.DataFrame:
         about = DATA_SETS[report.data_set]
         published = f" of {about.scenes}" if about.scenes else ""
         looked = len(report.scenes)
+        depths = f"{report.total('with_depth')} of {report.total('looked_at')}"
         rows.append(
             {
                 "data set": report.data_set,
@@ -32,8 +33,8 @@ def data_sets(reports: Sequence[DataSetReport]) -> pd.DataFrame:
                 "state": report.state,
                 "scenes found": f"{report.found}{published}" if report.found else "",
                 "whole": f"{report.whole} of {looked}" if looked else "",
-                "images": report.images or "",
-                "depth known, of views looked at": f"{report.with_depth} of {report.looked_at}" if looked else "",
+                "images": report.total("images") or "",
+                "depth known, of views looked at": depths if looked else "",
             }
         )
     return pd.DataFrame(rows).set_index("data set")

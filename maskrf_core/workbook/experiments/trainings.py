@@ -17,7 +17,7 @@ from maskrf_core.support.paths import display_path
 from maskrf_core.training.preflight import open_checked_scenes
 from maskrf_core.training.saved_states import is_done, steps_done
 from maskrf_core.workbook.experiments.following import train
-from maskrf_core.workbook.figures import training_curves
+from maskrf_core.workbook.figures import plots
 from maskrf_core.workbook.parameters import FinetuneParameters, NotebookParameters, PretrainParameters
 from maskrf_core.workbook.parameters.parameter_cells import Parameters
 
@@ -161,14 +161,14 @@ class Finetuning:
     def psnr_curve(self) -> Figure:
         """Draw PSNR on the views of `split` over the steps."""
         if self.on_one_scene:
-            return training_curves.test_curve(self.run.metrics())
-        return training_curves.validation_curves(histories(self.runs))
+            return plots.test_curve(self.run.metrics())
+        return plots.validation_curves(histories(self.runs))
 
     def loss_curve(self) -> Figure:
         """Draw the losses over the steps."""
         if self.on_one_scene:
-            return training_curves.loss_curves(self.run.metrics())
-        return training_curves.colour_curves(histories(self.runs))
+            return plots.loss_curves(self.run.metrics())
+        return plots.colour_curves(histories(self.runs))
 
     def record(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Keep the mean PSNR and SSIM of each table, by name of what was compared, in the folders of the runs."""

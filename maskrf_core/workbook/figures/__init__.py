@@ -16,20 +16,28 @@ from PIL import Image as Picture
 
 from maskrf_core.support.atomic_files import write_atomically
 
-DOTS_PER_INCH = 72
-COLOURS = 256  # both are enough to look at, and keep a notebook of ten figures under 300 kB
+DOTS_PER_INCH, COLOURS = 72, 256  # enough to look at; they keep a notebook of ten figures under 300 kB
 
 
-def new_figure(width: float | int, height: float | int) -> Figure:
-    """Return an empty figure of a size in inches, laid out so that nothing overlaps."""
-    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+def new_figure(
+    width: float | int, height: float | int, rows: int = 1, columns: int = 1, title: str = "", **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure of a size in inches, in which nothing overlaps, and its axes by row and column.
+
+    `options` are of `Figure.subplots`.
+    """
+    figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
 def show(figure: Figure, path: Path) -> Image:
     """Save the figure as PNG at `path` and return it for the page, with its title for those who cannot see it."""
     data = png_of(figure)
     write_atomically(path, lambda file: file.write(data))
-    return Image(data=data, format="png", alt=title_of(figure))
+    titles = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
+    return Image(data=data, format="png", alt=next(filter(None, titles), ""))
 
 
 def png_of(figure: Figure) -> bytes:
@@ -39,11 +47,6 @@ def png_of(figure: Figure) -> bytes:
     with Picture.open(drawn) as picture:
         picture.convert("RGB").quantize(COLOURS, dither=Picture.Dither.NONE).save(small, "png", optimize=True)
     return small.getvalue()
-
-
-def title_of(figure: Figure) -> str:
-    """Return what the figure says it found."""
-    return figure.get_suptitle() or next((axes.get_title() for axes in figure.axes if axes.get_title()), "")
 
 
 def draw_picture(axes: Axes, picture: np.ndarray, title: str = "", size: int = 9, **options: Any) -> AxesImage:

@@ -4,23 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets.batches.augment_depth import (
+from maskrf_core.datasets.batches.augment import (
     add_depth_noise,
     jitter_depth_ranges,
     object_ranges,
     shrink_depth_ranges,
     widen_depth_ranges,
 )
-from maskrf_core.datasets.batches.scene_views import SceneViews
-from tests.datasets.memory_scene import MemoryScene
 
 
 def test_widened_ranges_by_hand():
-    views = SceneViews(MemoryScene())
-    query, references = views.query("view_0"), views.references(["view_2", "view_4"])  # (2, 4), (2, 6), (2, 8)
-    query, references = widen_depth_ranges(query, references)
-    assert query.depth_range.tolist() == [[1, 6]]  # centre 3, half 3, but near not below 1
-    assert references.depth_range.tolist() == [[1, 7], [2, 8]]
+    assert widen_depth_ranges(torch.tensor([[2.0, 4], [2, 6], [2, 8]])).tolist() == [
+        [1, 6],  # centre 3, half 3, but near not below 1
+        [1, 7],
+        [2, 8],
+    ]
 
 
 def test_range_of_an_object_is_that_of_its_known_depths():

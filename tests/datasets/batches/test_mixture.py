@@ -44,7 +44,7 @@ def test_data_sets_by_weight_then_scenes_alike(data_root):
 
 def test_weights_can_be_set_and_are_one_where_there_is_none(data_root):
     drawn = mixture(data_root, "gso", "space", "demo/train_00", data_set_weights={"space": 2.0})
-    assert dict(zip([group.data_set for group in drawn.groups], drawn.probabilities, strict=True)) == pytest.approx(
+    assert dict(zip(drawn.groups, drawn.probabilities, strict=True)) == pytest.approx(
         {"gso": 80 / 83, "space": 2 / 83, "demo": 1 / 83}
     )
     with pytest.raises(SettingsError, match=r"data\.data_set_weights\.spaec: unknown data set; did you mean space\?"):

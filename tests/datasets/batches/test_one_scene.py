@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets.batches.one_scene import OneScene
 from maskrf_core.datasets.batches.scene_views import SceneViews
-from maskrf_core.datasets.batches.view_pools import draw_views_of_one_scene
-from maskrf_core.datasets.readers.frames import FrameScene
+from maskrf_core.datasets.batches.training_views import OneScene, draw_views
+from maskrf_core.datasets.scene import FrameScene
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene, make_scenes, use_folders
@@ -21,7 +20,7 @@ def drawn(data_set, count, times=600, **changes):
     """(query, references) as numbers of views, which stand in a line."""
     views, generator = SceneViews(MemoryScene(count, name=f"{data_set}/scene")), np.random.default_rng(4)
     for _ in range(times):
-        query, references = draw_views_of_one_scene(views, settings(**changes), generator=generator)
+        query, references = draw_views(views, settings(**changes), alone=True, generator=generator)
         yield int(query.split("_")[1]), [int(reference.split("_")[1]) for reference in references]
 
 

@@ -29,7 +29,7 @@ def test_images_become_floats_in_the_right_place(views):
 
 def test_each_image_is_decoded_once(views):
     for _ in range(3):
-        views.references(["view_0", "view_1"])
+        views.working_views(["view_0", "view_1"])
     assert sorted(views.scene.reads) == ["view_0", "view_1"]
 
 
@@ -61,7 +61,7 @@ def test_half_of_the_pixels_on_the_foreground(views):
 
 def test_padding_keeps_points_on_their_content():
     """A pixel's world point still projects to the same pixel, and the image there is unchanged."""
-    views = SceneViews(MemoryScene(height=37, width=50)).references(["view_0", "view_1"])
+    views = SceneViews(MemoryScene(height=37, width=50)).working_views(["view_0", "view_1"])[0]
     assert views.image_size == (48, 64)
     original = torch.from_numpy(MemoryScene(height=37, width=50).image("view_1")).permute(2, 0, 1) / 255
     torch.testing.assert_close(views.images[1, :, :37, :50], original)
@@ -73,7 +73,7 @@ def test_padding_keeps_points_on_their_content():
 
 def test_images_too_small_to_pad():
     with pytest.raises(DatasetError, match="too small"):
-        SceneViews(MemoryScene(height=8, width=50)).references(["view_0"])
+        SceneViews(MemoryScene(height=8, width=50)).working_views(["view_0"])
 
 
 def test_images_of_unequal_size_are_filled_up_with_unknown(views):
@@ -95,7 +95,7 @@ def test_own_depths_are_read_for_the_views_in_use_only(views):
     read = []
     views.scene.depth = lambda image_id: read.append(image_id) or np.full((32, 48), 3.0, np.float32)
     for _ in range(2):
-        views.references(["view_1", "view_4"])
+        views.working_views(["view_1", "view_4"])
     assert read == ["view_1", "view_4"]
 
 
@@ -112,9 +112,9 @@ def test_depths_that_are_missing_are_estimated_together(monkeypatch):
     scene = MemoryScene()
     scene.depth = lambda image_id: None
     views = SceneViews(scene, estimated_together=scene.image_ids, device="cpu")
-    assert (views.references(["view_1", "view_4"]).depths == 2).all()
-    views.references(["view_0", "view_5"])
-    SceneViews(scene, device="cpu").references(["view_0", "view_5"])
+    assert (views.working_views(["view_1", "view_4"])[0].depths == 2).all()
+    views.working_views(["view_0", "view_5"])
+    SceneViews(scene, device="cpu").working_views(["view_0", "view_5"])
     assert asked == [scene.image_ids, ["view_0", "view_5"]]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskrf_core.datasets.batches.scene_views import SceneViews
-from maskrf_core.datasets.batches.view_pools import draw_views, frame_window
+from maskrf_core.datasets.batches.training_views import draw_views, frame_window
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.captures.lens_camera import LensCamera, pinhole_view, undistort
+from maskrf_core.datasets.captures.lens_camera import LensCamera, pinhole_intrinsics, undistort
 from maskrf_core.support.errors import DatasetError
 
 HEIGHT, WIDTH = 120, 160
@@ -29,12 +29,11 @@ def centroid(image: np.ndarray, near_xy: np.ndarray, radius: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [(120, 160), (60, 80), (45, 80)])
 def test_a_projected_point_lands_where_the_pinhole_camera_says(camera: LensCamera, size: tuple[int, int]):
     """At full size, at half, and cropped to a wider shape."""
-    view = pinhole_view(camera, size, "here")
-    assert view.size == size
+    K = pinhole_intrinsics(camera, size, "here")
     x, y = np.meshgrid(np.linspace(0.15, 0.85, 4) * size[1], np.linspace(0.15, 0.85, 3) * size[0])
     wanted = np.stack([x.ravel(), y.ravel()], -1)
-    rays = np.concatenate([wanted, np.ones((len(wanted), 1))], axis=1) @ np.linalg.inv(view.K).T
-    image = undistort(spots(camera.project(3 * rays) - 0.5), camera, view)
+    rays = np.concatenate([wanted, np.ones((len(wanted), 1))], axis=1) @ np.linalg.inv(K).T
+    image = undistort(spots(camera.project(3 * rays) - 0.5), camera, K, size)
     assert image.shape == (*size, 3)
     for pixel in wanted:
         assert np.abs(centroid(image, pixel, 4 if size[0] < 100 else 7) - pixel).max() < 0.3
@@ -42,9 +41,9 @@ def test_a_projected_point_lands_where_the_pinhole_camera_says(camera: LensCamer
 
 @pytest.mark.parametrize("camera", [OPENCV, BARREL, FISHEYE])
 def test_nothing_from_outside_is_shown_and_not_much_is_lost(camera: LensCamera):
-    view = pinhole_view(camera, (HEIGHT, WIDTH), "here")
+    K = pinhole_intrinsics(camera, (HEIGHT, WIDTH), "here")
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    rays = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3) @ np.linalg.inv(view.K).T
+    rays = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3) @ np.linalg.inv(K).T
     source = camera.project(rays) - 0.5
     assert (source >= 0).all()
     assert (source <= [WIDTH - 1, HEIGHT - 1]).all()
@@ -54,24 +53,24 @@ def test_nothing_from_outside_is_shown_and_not_much_is_lost(camera: LensCamera):
 
 def test_against_opencv():
     """The map of another library, for the same cameras, gives the same picture."""
-    view = pinhole_view(OPENCV, (HEIGHT, WIDTH), "here")
+    ours = pinhole_intrinsics(OPENCV, (HEIGHT, WIDTH), "here")
     image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8), (0, 0), 2)
     K = OPENCV.K - [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]
-    theirs = cv2.undistort(image, K, np.array(OPENCV.params[4:]), newCameraMatrix=view.K)
-    assert np.abs(undistort(image, OPENCV, view).astype(int) - theirs).max() <= 3
+    theirs = cv2.undistort(image, K, np.array(OPENCV.params[4:]), newCameraMatrix=ours)
+    assert np.abs(undistort(image, OPENCV, ours, (HEIGHT, WIDTH)).astype(int) - theirs).max() <= 3
 
 
 def test_pinhole_photographs_stay_as_they_are():
     camera = LensCamera("OPENCV", WIDTH, HEIGHT, (150.0, 148.0, 84.0, 57.0, 0.0, 0.0, 0.0, 0.0))
     image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    view = pinhole_view(camera, (HEIGHT, WIDTH), "here")
-    np.testing.assert_allclose(view.K, [[150, 0, 83.5], [0, 148, 56.5], [0, 0, 1]])
-    np.testing.assert_array_equal(undistort(image, camera, view), image)
+    K = pinhole_intrinsics(camera, (HEIGHT, WIDTH), "here")
+    np.testing.assert_allclose(K, [[150, 0, 83.5], [0, 148, 56.5], [0, 0, 1]])
+    np.testing.assert_array_equal(undistort(image, camera, K, (HEIGHT, WIDTH)), image)
     # Halved, the centre of the first pixel is half-way between two: (84 - ½·2)/2.
-    half = pinhole_view(camera, (HEIGHT // 2, WIDTH // 2), "here")
-    np.testing.assert_allclose(half.K, [[75, 0, 41.5], [0, 74, 28], [0, 0, 1]])
+    half = pinhole_intrinsics(camera, (HEIGHT // 2, WIDTH // 2), "here")
+    np.testing.assert_allclose(half, [[75, 0, 41.5], [0, 74, 28], [0, 0, 1]])
 
 
 def test_distortion_that_no_view_can_undo():
     with pytest.raises(DatasetError, match=r"here: the distortion .* leaves no picture without black borders"):
-        pinhole_view(WRONG, (HEIGHT, WIDTH), "here")
+        pinhole_intrinsics(WRONG, (HEIGHT, WIDTH), "here")

@@ -65,6 +65,7 @@ def test_a_child_that_dies_is_an_error_with_its_last_words():
         run_child([sys.executable, "-c", aborts], "capture/x/raw", 3)
 
 
+@pytest.mark.long
 def test_photographs_that_show_nothing(tmp_path: Path):
     paths = [tmp_path / f"{index}.png" for index in range(3)]
     for path in paths:

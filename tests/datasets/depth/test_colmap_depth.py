@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth, read_colmap_depth, write_colmap_depth
+from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth, read_colmap_depth
 from maskrf_core.support.errors import DatasetError
+from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 
 
 def test_colmap_map_of_the_reference(shared):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskrf_core.datasets.depth.depth_estimation import each_depth_map, estimate_depth_maps
+from maskrf_core.datasets.depth.depth_estimation import estimate_depth_maps
 from maskrf_core.datasets.depth.depth_passes import (
     DepthSettings,
     crop,
@@ -35,7 +35,7 @@ def traced() -> TracedScene:
 
 
 def test_depth_of_traced_spheres(traced: TracedScene):
-    maps = estimate_depth_maps(traced, traced.image_ids, progress=False)
+    maps = dict(estimate_depth_maps(traced, traced.image_ids, progress=False))
     error, coverage = error_and_coverage(maps, {i: traced.truth(i) for i in traced.image_ids})
     assert error < 0.015
     assert coverage > 0.75
@@ -49,7 +49,7 @@ def test_a_surface_swept_at_half_size_is_refined_at_full_size():
     """Of the views' odd size: the error is that of full size, much smaller than a pixel of the halved view's."""
     scene = TracedScene(size=(97, 131), views=12)
     settings = DepthSettings(longest_side=131, sweep_side=66)
-    maps = estimate_depth_maps(scene, scene.image_ids, progress=False, settings=settings)
+    maps = dict(estimate_depth_maps(scene, scene.image_ids, progress=False, settings=settings))
     error, coverage = error_and_coverage(maps, {i: scene.truth(i) for i in scene.image_ids})
     assert error < 0.006
     assert coverage > 0.8
@@ -57,11 +57,11 @@ def test_a_surface_swept_at_half_size_is_refined_at_full_size():
 
 def test_a_part_of_the_views_later_is_what_it_was_with_all(traced: TracedScene):
     ids, settings = traced.image_ids, DepthSettings(longest_side=32)
-    maps = estimate_depth_maps(traced, ids, progress=False, settings=settings)
-    part = dict(each_depth_map(traced, ids, wanted=ids[5:7], progress=False, settings=settings))
+    maps = dict(estimate_depth_maps(traced, ids, progress=False, settings=settings))
+    part = dict(estimate_depth_maps(traced, ids, wanted=ids[5:7], progress=False, settings=settings))
     assert list(part) == ids[5:7]
     assert all(np.array_equal(part[image_id], maps[image_id]) for image_id in part)
-    first = next(each_depth_map(traced, ids, progress=False, settings=settings))
+    first = next(estimate_depth_maps(traced, ids, progress=False, settings=settings))
     assert first[0] == ids[0]
 
 
@@ -69,22 +69,22 @@ def test_given_maps_confirm_and_are_not_estimated(traced: TracedScene):
     """Half of the views have the true map: estimates of the others are kept where the truth agrees."""
     ids, settings = traced.image_ids, DepthSettings(longest_side=64)
     given = {image_id: traced.truth(image_id) for image_id in ids[::2]}
-    maps = dict(each_depth_map(traced, ids, given=given, progress=False, settings=settings))
+    maps = dict(estimate_depth_maps(traced, ids, given=given, progress=False, settings=settings))
     assert list(maps) == ids[1::2]
     error, coverage = error_and_coverage(maps, {i: traced.truth(i) for i in ids[1::2]})
-    alone = estimate_depth_maps(traced, ids, progress=False, settings=settings)
+    alone = dict(estimate_depth_maps(traced, ids, progress=False, settings=settings))
     error_alone, coverage_alone = error_and_coverage(alone, {i: traced.truth(i) for i in ids[1::2]})
     assert error < error_alone
     assert coverage > coverage_alone
     nothing = {image_id: np.zeros((64, 64), np.float32) for image_id in ids[1:]}
-    assert not any(depth.any() for _, depth in each_depth_map(traced, ids, given=nothing, progress=False))
+    assert not any(depth.any() for _, depth in estimate_depth_maps(traced, ids, given=nothing, progress=False))
 
 
 @pytest.mark.parametrize("name", ["demo/train_05", "demo/validation_00"])
 def test_depth_of_demo_scenes(name: str):
     """The requirement: median error at most 2 %, at least 60 % of the foreground kept. train_05 is the hardest."""
     scene = open_scene(name)
-    maps = estimate_depth_maps(scene, scene.image_ids, progress=False)
+    maps = dict(estimate_depth_maps(scene, scene.image_ids, progress=False))
     error, coverage = error_and_coverage(maps, {i: scene.depth(i) for i in scene.image_ids})
     assert error <= 0.01
     assert coverage >= 0.7
@@ -92,11 +92,11 @@ def test_depth_of_demo_scenes(name: str):
 
 def test_large_images_are_estimated_smaller(traced: TracedScene):
     ids = traced.image_ids[4:8]
-    maps = estimate_depth_maps(traced, ids, progress=False, settings=DepthSettings(longest_side=32))
+    maps = dict(estimate_depth_maps(traced, ids, progress=False, settings=DepthSettings(longest_side=32)))
     assert all(maps[image_id].shape == (64, 64) for image_id in ids)
     inside = maps[ids[0]][16:48, 16:48]
     assert (inside[::2, ::2] == inside[1::2, 1::2]).mean() > 0.9
-    again = estimate_depth_maps(traced, ids, progress=False, settings=DepthSettings(longest_side=32))
+    again = dict(estimate_depth_maps(traced, ids, progress=False, settings=DepthSettings(longest_side=32)))
     assert all(np.array_equal(maps[image_id], again[image_id]) for image_id in ids)
 
 
@@ -104,25 +104,25 @@ def test_views_that_were_not_named_stay_unseen(traced: TracedScene, monkeypatch)
     seen = set()
     monkeypatch.setattr(traced, "image", lambda image_id, read=traced.image: seen.add(image_id) or read(image_id))
     ids = traced.image_ids[:3]
-    estimate_depth_maps(traced, ids, progress=False, settings=DepthSettings(longest_side=16))
+    dict(estimate_depth_maps(traced, ids, progress=False, settings=DepthSettings(longest_side=16)))
     assert seen == set(ids)
 
 
 def test_a_view_without_foreground_or_neighbours_has_no_depth(traced: TracedScene, monkeypatch):
     first, second = traced.image_ids[:2]
     monkeypatch.setattr(traced, "mask", lambda image_id: np.full((64, 64), image_id != first))
-    maps = estimate_depth_maps(traced, [first, second], progress=False, settings=DepthSettings(longest_side=16))
+    maps = dict(estimate_depth_maps(traced, [first, second], progress=False, settings=DepthSettings(longest_side=16)))
     assert not maps[first].any()
     away = np.array([[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, -9]])
     monkeypatch.setattr(traced, "w2c", lambda image_id: away if image_id == first else np.eye(4)[:3])
     monkeypatch.setattr(traced, "mask", lambda image_id: np.ones((64, 64), bool))
-    maps = estimate_depth_maps(traced, [first, second], progress=False, settings=DepthSettings(longest_side=16))
+    maps = dict(estimate_depth_maps(traced, [first, second], progress=False, settings=DepthSettings(longest_side=16)))
     assert not maps[second].any()
 
 
 def test_one_view_is_too_few(traced: TracedScene):
     with pytest.raises(DatasetError, match=r"traced/spheres: .*from 1 view.*at least two"):
-        estimate_depth_maps(traced, traced.image_ids[:1], progress=False)
+        dict(estimate_depth_maps(traced, traced.image_ids[:1], progress=False))
 
 
 def turned(degrees: float, masked: bool = True) -> SweepView:

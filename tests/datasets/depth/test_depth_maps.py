@@ -24,7 +24,7 @@ def estimates(monkeypatch):
         for image_id in wanted:
             yield image_id, np.full(scene.shape, 1.0 + image_ids.index(image_id), np.float32)
 
-    monkeypatch.setattr(module, "each_depth_map", estimate)
+    monkeypatch.setattr(module, "estimate_depth_maps", estimate)
     return calls
 
 
@@ -100,17 +100,17 @@ def test_kept_maps_are_read_when_asked_for(estimates, tmp_path):
 
 
 def test_an_interrupted_estimation_is_continued(estimates, tmp_path, monkeypatch):
-    ids, complete = ["view_0", "view_1", "view_2"], module.each_depth_map
+    ids, complete = ["view_0", "view_1", "view_2"], module.estimate_depth_maps
 
     def interrupted(*arguments, **settings):
         maps = complete(*arguments, **settings)
         yield next(maps)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "each_depth_map", interrupted)
+    monkeypatch.setattr(module, "estimate_depth_maps", interrupted)
     with pytest.raises(KeyboardInterrupt):
         depth_maps(SceneWithoutDepth(), ids, cache_root=tmp_path)
-    monkeypatch.setattr(module, "each_depth_map", complete)
+    monkeypatch.setattr(module, "estimate_depth_maps", complete)
     maps = depth_maps(SceneWithoutDepth(), ids, cache_root=tmp_path)
     assert estimates == [ids, ["view_1", "view_2"]]
     assert [float(maps[image_id].mean()) for image_id in ids] == [1, 2, 3]
@@ -124,7 +124,7 @@ def test_own_maps_take_part_in_the_estimation_of_the_others(tmp_path, monkeypatc
         asked.append((list(image_ids), list(given), list(wanted)))
         return iter([("view_1", np.zeros(scene.shape, np.float32))])
 
-    monkeypatch.setattr(module, "each_depth_map", estimate)
+    monkeypatch.setattr(module, "estimate_depth_maps", estimate)
     maps = depth_maps(scene, ["view_0", "view_1"], cache_root=tmp_path)
     assert asked == [(["view_0", "view_1"], ["view_0"], ["view_1"])]
     assert (maps["view_0"] == 3).all()

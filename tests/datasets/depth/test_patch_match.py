@@ -4,11 +4,11 @@ import numpy as np
 import pycolmap
 import pytest
 
-from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.depth.depth_estimation import patch_match_depth_maps, patch_match_is_possible, write_workspace
 from maskrf_core.datasets.depth.depth_passes import DepthSettings
 from maskrf_core.datasets.files.image_files import read_image
 from maskrf_core.support.errors import DatasetError
+from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.traced_scene import TracedScene
 
 

@@ -5,22 +5,19 @@ import pytest
 import torch
 
 from maskrf_core.cameras import back_project, project, warp_to_planes
-from maskrf_core.datasets.depth.matching_costs import (
-    EDGE_WEIGHT,
-    WindowCorrelation,
-    minimum_place,
-    smooth_costs,
-    window_minimum,
-    window_sum,
-)
 from maskrf_core.datasets.depth.plane_sweep import (
+    EDGE_WEIGHT,
     SweepSettings,
     SweepView,
     inverse_depth_planes,
+    minimum_place,
+    over_windows,
     photometric_costs,
     project_planes,
+    smooth_costs,
     sweep_around,
     sweep_depth,
+    window_correlation,
 )
 from tests.benchmarks import reference_depth
 
@@ -49,12 +46,6 @@ def wall_views(depth: float, shifts: tuple[float, ...] = (0.0, 0.3, -0.3)) -> li
 def random_views(count: int = 2) -> list[SweepView]:
     generator = torch.Generator().manual_seed(0)
     return [sideways(0.2 * i, torch.rand(3, 7, 9, generator=generator)) for i in range(count)]
-
-
-def correlation_with(reference: SweepView, settings: SweepSettings) -> WindowCorrelation:
-    return WindowCorrelation(
-        reference.image, reference.mask, window=settings.window, texture_floor=settings.texture_floor
-    )
 
 
 def test_planes_are_uniform_in_inverse_depth():
@@ -109,7 +100,7 @@ def test_correlation_against_a_slow_loop(window: int):
     reference = sideways(0.0, torch.rand(3, 7, 9, generator=generator, dtype=torch.float64), mask)
     warped = torch.rand(2, 3, 7, 9, generator=generator, dtype=torch.float64)
     settings = SweepSettings(window=window)
-    result = correlation_with(reference, settings)(warped)
+    result = window_correlation(reference, settings)(warped)
     for row, column in ((3, 4), (0, 0), (6, 8), (2, 7)):
         near = [
             (y, x)
@@ -128,7 +119,7 @@ def test_correlation_against_a_slow_loop(window: int):
 
 def test_correlation_ignores_brightness_and_contrast_and_is_0_without_texture():
     reference = sideways(0.0, torch.rand(3, 7, 9))
-    correlation = correlation_with(reference, SweepSettings())
+    correlation = window_correlation(reference, SweepSettings())
     assert (correlation(0.5 * reference.image[None] + 0.3) > 0.98).all()
     assert (correlation(-reference.image[None]) < -0.99).all()
     assert (correlation(torch.full((1, 3, 7, 9), 0.7)).abs() < 1e-2).all()
@@ -151,7 +142,7 @@ def test_costs_against_the_reference_of_the_benchmark(window: int, kept: int):
 def test_window_sums_and_minima_against_slow_loops():
     values = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(3))
     for radius in (0, 1, 2):
-        total, least = window_sum(values, radius), window_minimum(values, radius)
+        total, least = (over_windows(values, radius, combine) for combine in (torch.add, torch.minimum))
         for y in range(5):
             for x in range(3):
                 near = values[:, max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
@@ -177,9 +168,7 @@ def test_smoothing_against_a_slow_loop():
     mask = torch.rand(height, width, generator=generator) < 0.8
     reference = sideways(0.0, torch.rand(3, height, width, generator=generator), mask)
     settings = SweepSettings(small_step_penalty=0.1, jump_penalty=0.9)
-    result = smooth_costs(
-        costs, reference.image, mask, small_step_penalty=settings.small_step_penalty, jump_penalty=settings.jump_penalty
-    )
+    result = smooth_costs(costs, reference, settings)
     expected = np.zeros(costs.shape)
     for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0)):
         path = np.zeros(costs.shape)

@@ -15,7 +15,6 @@ from maskrf_core.datasets.files.checked_files import (
     path_inside,
     read_array,
     read_json,
-    read_json_list,
     read_matrix,
 )
 from maskrf_core.support.errors import DatasetError
@@ -153,10 +152,10 @@ def test_text_that_is_no_matrix(tmp_path: Path, content: bytes):
 
 def test_json_lists(tmp_path: Path):
     (tmp_path / "a.json").write_text("[1, 2]")
-    assert read_json_list(tmp_path / "a.json") == [1, 2]
+    assert read_json(tmp_path / "a.json", list) == [1, 2]
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(DatasetError, match="a list was expected"):
-        read_json_list(tmp_path / "a.json")
+        read_json(tmp_path / "a.json", list)
 
 
 def test_check_intrinsics():

@@ -23,6 +23,7 @@ def staged(mitsuba):
     return render_demo.stage_scene("test_00")
 
 
+@pytest.mark.long
 def test_one_view_comes_out_the_same_again(staged):
     scene = open_scene("demo/test_00")
     image, depth, mask = render_demo.photograph(staged, view=7)
@@ -35,6 +36,7 @@ def test_one_view_comes_out_the_same_again(staged):
     assert agrees.mean() > 0.999
 
 
+@pytest.mark.long
 def test_mitsubas_own_camera_meets_surfaces_where_K_w2c_and_depth_say(mitsuba, staged):
     scene, view, image_id = open_scene("demo/test_00"), 4, "view_04"
     sensor = make_sensor(scene.K(image_id), scene.w2c(image_id), 96)
@@ -49,6 +51,7 @@ def test_mitsubas_own_camera_meets_surfaces_where_K_w2c_and_depth_say(mitsuba, s
     assert checked > 0.995 * len(np.argwhere(scene.mask(image_id))[::17])
 
 
+@pytest.mark.long
 def test_what_is_written_is_what_is_read(mitsuba, tmp_path, monkeypatch):
     monkeypatch.setattr(render_demo, "VIEW_COUNT", 5)
     render_demo.write_scene("train_06", tmp_path, samples=4)

@@ -157,6 +157,7 @@ def fox(shared: Path, tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.long
 def test_real_fox_all_three_ways(fox: Path):
     """Cameras found by structure from motion agree with transforms.json, up to a similarity, to 1 % of its extent."""
     with pytest.warns(UserWarning, match="42 of 67 listed photographs are missing and left out: images/0002.jpg"):

@@ -15,10 +15,10 @@ def test_decomposition_by_hand():
     world[:3] = 7 * K @ np.array([[1, 0, 0, -11], [0, 1, 0, -2], [0, 0, 1, 27]])  # at (11, 2, -27), looking along z
     scale = np.diag([10.0, 10, 10, 1])
     scale[:3, 3] = 1, 2, 3
-    camera = decompose(world, scale, "here")
-    np.testing.assert_allclose(camera.K, K, atol=1e-12)
+    found_K, w2c = decompose(world, scale, "here")
+    np.testing.assert_allclose(found_K, K, atol=1e-12)
     # The centre is (1, 0, -3) after scaling, (1, 0, 3) after y and z of the world are turned.
-    np.testing.assert_allclose(camera.w2c, [[1, 0, 0, -1], [0, -1, 0, 0], [0, 0, -1, 3]], atol=1e-12)
+    np.testing.assert_allclose(w2c, [[1, 0, 0, -1], [0, -1, 0, 0], [0, 0, -1, 3]], atol=1e-12)
 
 
 def changed(key: str, value) -> dict:

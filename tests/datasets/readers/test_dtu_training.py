@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.support.errors import DatasetError
+from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.readers.published import assert_as_published
 from tests.datasets.readers.trees.dtu_train import K, build
 

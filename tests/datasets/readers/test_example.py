@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from maskrf_core.datasets.captures.lens_camera import LensCamera
-from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.captures.colmap_writer import write_model
+from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.readers.published import assert_as_published
 from tests.datasets.readers.trees.example import build
 from tests.datasets.traced_scene import dome_camera

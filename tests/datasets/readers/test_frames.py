@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.readers.frames import Frame, FrameScene, NamedScene
+from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.records import DATA_SETS
-from maskrf_core.datasets.scene import open_scene
+from maskrf_core.datasets.scene import FrameScene, open_scene
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.readers.trees.spaces import build
 

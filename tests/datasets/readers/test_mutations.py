@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.support.errors import DatasetError
+from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.readers.mutations import array_changed, bytes_changed, mutations_of, number_replaced, truncated
 from tests.datasets.readers.scene_checks import assert_valid_scene
+from tests.tiers import draws
 
 TREES = sorted(path.stem for path in (Path(__file__).parent / "trees").glob("[a-z]*.py"))
 DRAWS = {number_replaced: 30, array_changed: 10, bytes_changed: 2, truncated: 2}
@@ -111,13 +112,15 @@ def test_every_mutation_of_every_kind_of_file(fresh_copy):
         groups.setdefault((path.parent, path.suffix), []).append(path)
     for paths in groups.values():
         for mutation in mutations_of(paths[0]):
-            for _ in range(DRAWS.get(mutation, 1)):
+            for _ in range(draws(DRAWS.get(mutation, 1))):
                 name, root = fresh_copy()
                 mutation(paths[generator.integers(len(paths))], generator)
                 assert_right_or_refused(name, root, mutation.__name__)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=draws(30), deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_any_mutation_of_any_file(fresh_copy, data):
     name, root = fresh_copy()

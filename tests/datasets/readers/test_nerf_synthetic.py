@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from maskrf_core.cameras import camera_centres
-from maskrf_core.datasets.depth.colmap_depth import write_colmap_depth
 from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.support.errors import DatasetError
+from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.readers.published import assert_as_published
 from tests.datasets.readers.trees.nerf_synthetic import build, camera_to_world
 
@@ -82,7 +82,7 @@ def test_absent_validation_frames_are_said_and_left_out(data_root: Path):
 
 def test_listed_but_absent_frame(data_root: Path):
     (data_root / "nerf_synthetic/cube/test/r_0.png").unlink()
-    with pytest.raises(DatasetError, match=r"transforms_test.json lists ./test/r_0, .*missing.*Unpack"):
+    with pytest.raises(DatasetError, match=r"transforms_test.json, frame 0: lists ./test/r_0, .*missing.*Unpack"):
         open_scene("nerf_synthetic/cube/black_16", data_root)
 
 
@@ -98,7 +98,7 @@ def set_matrix(row: int, column: int, value: object):
     [
         (lambda c: c.pop("frames"), "'frames' is not a list"),
         (lambda c: c.update(frames=[]), "'frames' is not a list"),
-        (lambda c: c.update(frames=["r_0"]), "frame 0 has no file_path"),
+        (lambda c: c.update(frames=["r_0"]), "frame 0: has no file_path"),
         (lambda c: c.update(camera_angle_x=float("nan")), "camera_angle_x is nan"),
         (lambda c: c.update(camera_angle_x="0.8"), "camera_angle_x is '0.8'"),
         (lambda c: c["frames"].append(c["frames"][0]), "lists ./train/r_0 twice"),
@@ -106,12 +106,12 @@ def set_matrix(row: int, column: int, value: object):
         (lambda c: c["frames"][0].update(file_path="/etc/passwd"), "not inside the scene"),
         (lambda c: c["frames"][2].pop("transform_matrix"), r"frame 2 \(r_2\): transform_matrix"),
         (set_matrix(0, 0, float("nan")), r"frame 1 \(r_1\): the pose holds NaN"),
-        (set_matrix(0, 0, 10**400), "transform_matrix is not a matrix of numbers"),
-        (set_matrix(0, 0, "one"), "transform_matrix is not a matrix of numbers"),
+        (set_matrix(0, 0, 10**400), "transform_matrix is missing or not made of numbers"),
+        (set_matrix(0, 0, "one"), "transform_matrix is missing or not made of numbers"),
         (set_matrix(0, 0, 2.0), "not a rotation"),
         (set_matrix(3, 0, 1.0), "last row"),
         (lambda c: c["frames"][1]["transform_matrix"].pop(), "not 4×4"),
-        (lambda c: c["frames"][1]["transform_matrix"][1].pop(), "transform_matrix is not a matrix of numbers"),
+        (lambda c: c["frames"][1]["transform_matrix"][1].pop(), "transform_matrix is missing or not made of numbers"),
     ],
 )
 def test_broken_transforms(data_root: Path, change, message: str):

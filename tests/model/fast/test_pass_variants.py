@@ -140,7 +140,7 @@ for mode, graphs in (("exact", 2), ("adaptive", 4)):  # one of each pass, for ea
 """
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_compiled_is_the_same(threads: int):
     """In both modes, of several pictures; what was compiled is found again.
 

@@ -129,6 +129,7 @@ for name, gradient in plain.items():
 """
 
 
+@pytest.mark.long
 def test_a_compiled_step_is_the_same():
     """Masked, and recomputed a few rays at a time.
 

@@ -6,7 +6,7 @@ import pytest
 
 from maskrf_core.support.errors import RunError
 from maskrf_core.workbook.experiments import grid_statistics as statistics
-from maskrf_core.workbook.figures.training_curves import ratio_curves
+from maskrf_core.workbook.figures.plots import ratio_curves
 
 T_2, T_1 = 4.302652729911275, 12.706204736432095  # 97.5 % of Student's t with 2 and 1 degrees of freedom
 

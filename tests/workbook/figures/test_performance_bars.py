@@ -3,7 +3,7 @@
 import numpy as np
 
 from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Growth
-from maskrf_core.workbook.figures import performance_bars as figures
+from maskrf_core.workbook.figures import plots as figures
 
 
 def test_ratios_stand_in_order_with_their_spread():

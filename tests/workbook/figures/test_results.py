@@ -4,23 +4,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from maskrf_core.losses import TERMS
 from maskrf_core.rendering.evaluation import RenderedView, write_pictures
-from maskrf_core.workbook.figures import mask_pictures as masks
-from maskrf_core.workbook.figures import results
-from maskrf_core.workbook.figures import training_curves as training
+from maskrf_core.workbook.figures import panels, plots
 
 
 def metrics(losses, psnr):
     rows = [{"step": 10 * (n + 1), "phase": "train", "colour_fine": loss} for n, loss in enumerate(losses)]
     rows += [{"step": 10 * len(losses), "phase": "validation", "fine_psnr": psnr}]
-    columns = ["step", "phase", *training.TERMS, "fine_psnr"]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    return pd.DataFrame(rows).reindex(columns=["step", "phase", "total", *TERMS, "learning_rate", "fine_psnr"])
 
 
 def test_mask_is_drawn_as_view_by_sample_and_counted():
     mask = np.zeros((3, 8), bool)
     mask[0, [1, 5]] = mask[2, 5] = True
-    figure = masks.mask_on_ray(mask, np.linspace(1, 2, 8))
+    figure = panels.mask_on_ray(mask, np.linspace(1, 2, 8))
     (axes,) = figure.axes
     assert np.array_equal(axes.images[0].get_array(), mask)
     assert axes.get_title().startswith("2 of 8 samples are masked")
@@ -35,7 +33,7 @@ def test_masks_stand_beside_each_other():
     some[0, [1, 5]] = some[1, 5] = True
     all_of_one[1] = True
     named = {"a": some, "b": all_of_one, "none": np.zeros((3, 8), bool)}
-    figure = masks.masks_beside_each_other(named)
+    figure = panels.masks_beside_each_other(named)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0] == "a: 2 of 8 samples are masked, each in 1 to 2 of 3 views: 12% of all features"
     assert titles[1] == "b: 8 of 8 samples are masked, each in 1 of 3 views: 33% of all features"
@@ -46,9 +44,10 @@ def test_masks_stand_beside_each_other():
 
 
 def test_loss_curves_draw_only_the_terms_that_were_logged():
-    figure = training.loss_curves(metrics([0.5, 0.25], 20.0), alignment_from=15)
+    figure = plots.loss_curves(metrics([0.5, 0.25], 20.0), alignment_from=15)
     (axes,) = figure.axes
     curve, onset = axes.lines
+    assert curve.get_label() == "colour fine"
     np.testing.assert_array_equal(curve.get_xydata(), [[10, 0.5], [20, 0.25]])
     assert list(onset.get_xdata()) == [15, 15]
     assert axes.get_title() == "The fine colour loss goes from 0.500 to 0.250 in 20 steps"
@@ -57,11 +56,11 @@ def test_loss_curves_draw_only_the_terms_that_were_logged():
 
 def test_curves_of_runs_are_shifted_by_the_steps_before_them():
     runs = {"first": (metrics([0.5], 18.0), 0), "second": (metrics([0.4], 19.5), 10)}
-    axes = training.validation_curves(runs).axes[0]
+    axes = plots.validation_curves(runs).axes[0]
     assert [line.get_xydata().tolist() for line in axes.lines] == [[[10, 18.0]], [[20, 19.5]]]
     assert axes.get_title() == "first: 18.00 dB; second: 19.50 dB"
     assert "[dB]" in axes.get_ylabel()
-    axes = training.colour_curves(runs).axes[0]
+    axes = plots.colour_curves(runs).axes[0]
     assert [line.get_xydata().tolist() for line in axes.lines] == [[[10, 0.5]], [[20, 0.4]]]
     assert axes.get_title() == "Lowest training loss at the end: second (0.4000)"
 
@@ -73,18 +72,18 @@ def pictures(tmp_path):
     fine[:, 5:, 0] = 1
     depth = np.full((8, 10), 2, np.float32)
     write_pictures(RenderedView("demo/x", "a/b", truth, truth, fine, depth, depth, (1.0, 4.0)), tmp_path)
-    return results.read_pictures(tmp_path, "demo/x", "a/b")
+    return panels.read_pictures(tmp_path, "demo/x", "a/b")
 
 
 def test_pictures_come_back_in_their_kinds_and_colours(pictures):
-    assert list(pictures) == list(results.KINDS)
+    assert list(pictures) == list(panels.KINDS)
     assert pictures["truth"].max() == 0
     assert pictures["fine"][0, 9].tolist() == pictures["error"][0, 9].tolist() == [255, 0, 0]
     assert pictures["error"][0, 0].tolist() == [0, 0, 0]
 
 
 def test_render_rows_stand_beside_the_truth(pictures):
-    figure = results.render_rows({"a method with a rather long name": pictures, "b": pictures}, "sharp")
+    figure = panels.render_rows({"a method with a rather long name": pictures, "b": pictures}, "sharp")
     grid = np.array(figure.axes).reshape(2, 4)
     assert [axes.get_title() for axes in grid[0]] == ["truth", "render", "|error|", "depth (near: bright)"]
     assert np.array_equal(grid[1, 1].images[0].get_array(), pictures["fine"])
@@ -94,7 +93,7 @@ def test_render_rows_stand_beside_the_truth(pictures):
 
 def test_method_bars_name_the_best_and_its_lead():
     summary = pd.DataFrame({"psnr": [20.0, 24.5, 24.0], "ssim": [0.5, 0.75, 0.8]}, index=["copy", "ours", "other"])
-    figure = results.method_bars(summary)
+    figure = plots.method_bars(summary)
     left, right = figure.axes
     assert [bar.get_width() for bar in left.patches] == [20.0, 24.0, 24.5]
     assert [bar.get_width() for bar in right.patches] == [0.5, 0.8, 0.75]
@@ -105,7 +104,7 @@ def test_method_bars_name_the_best_and_its_lead():
 
 def test_test_curve_goes_from_before_the_first_step_to_the_last():
     rows = [{"step": step, "phase": "test", "fine_psnr": 10.0 + step, "coarse_psnr": 9.0 + step} for step in (0, 5, 10)]
-    figure = training.test_curve(pd.DataFrame([*rows, {"step": 7, "phase": "train", "fine_psnr": np.nan}]))
+    figure = plots.test_curve(pd.DataFrame([*rows, {"step": 7, "phase": "train", "fine_psnr": np.nan}]))
     (axes,) = figure.axes
     fine, coarse = axes.lines
     np.testing.assert_array_equal(fine.get_xydata(), [[0, 10], [5, 15], [10, 20]])

@@ -7,8 +7,7 @@ import pytest
 from PIL import Image
 
 from maskrf_core.workbook.figures import camera_pictures as cameras
-from maskrf_core.workbook.figures import new_figure, show, title_of
-from maskrf_core.workbook.figures import scene_pictures as scenes
+from maskrf_core.workbook.figures import new_figure, panels, show
 
 
 def photograph(value=100, size=(8, 10)):
@@ -20,16 +19,16 @@ def pictures_of(figure):
 
 
 def test_show_saves_what_it_shows(tmp_path):
-    figure = new_figure(2, 1)
-    figure.suptitle("a finding")
+    figure, [[axes]] = new_figure(2, 1)
+    axes.set_title("a finding")
     shown = show(figure, tmp_path / "figures" / "f.png")
     assert (tmp_path / "figures" / "f.png").read_bytes() == shown.data
     assert Image.open(io.BytesIO(shown.data)).size == (144, 72)
-    assert shown.alt == title_of(figure) == "a finding"
+    assert shown.alt == "a finding"
 
 
 def test_contact_sheet_names_every_picture():
-    figure = scenes.contact_sheet({f"s{n}": photograph(n) for n in range(5)}, "five", columns=3)
+    figure = panels.contact_sheet({f"s{n}": photograph(n) for n in range(5)}, "five", columns=3)
     assert [axes.get_title() for axes in figure.axes] == ["s0", "s1", "s2", "s3", "s4", ""]
     assert [picture.max() for picture in pictures_of(figure)] == [0, 1, 2, 3, 4]
     assert figure.get_suptitle() == "five"
@@ -40,7 +39,7 @@ def test_overlays_lay_mask_and_depth_over_the_photograph():
     depth[:4, :5] = 2
     mask = np.zeros((8, 10), bool)
     mask[:4] = True
-    figure = scenes.overlays({"a": photograph()}, {"a": depth}, {"a": mask})
+    figure = panels.overlays({"a": photograph()}, {"a": depth}, {"a": mask})
     top, bottom = figure.axes[:2]
     assert len(top.collections) == 1  # the outline
     outline = np.concatenate([path.vertices for path in top.collections[0].get_paths()])
@@ -55,7 +54,7 @@ def test_overlays_lay_mask_and_depth_over_the_photograph():
 
 def test_overlays_without_depth_say_so():
     nothing = np.zeros((8, 10), np.float32)
-    figure = scenes.overlays({"a": photograph()}, {"a": nothing}, {"a": nothing == 0})
+    figure = panels.overlays({"a": photograph()}, {"a": nothing}, {"a": nothing == 0})
     assert figure.get_suptitle() == "100% of the pixels are foreground, its depth is unknown"
 
 
@@ -64,7 +63,7 @@ def test_depth_comparison_shows_the_relative_error(with_truth):
     truth = np.full((8, 10), 4, np.float32)
     estimate = truth * 1.02
     estimate[0] = 0
-    figure = scenes.depth_comparison(photograph(), estimate, truth if with_truth else None, "fits")
+    figure = panels.depth_comparison(photograph(), estimate, truth if with_truth else None, "fits")
     pictures = pictures_of(figure)
     labels = [axes.get_ylabel() for axes in figure.axes]
     assert "z-depth [scene units]" in labels
@@ -82,7 +81,7 @@ def test_carried_over_states_both_differences():
     carried = np.full((8, 10, 3), 0.3)
     visible = np.ones((8, 10), bool)
     visible[0] = False
-    figure = scenes.carried_over(here, there, carried, visible)
+    figure = panels.carried_over(here, there, carried, visible)
     assert figure.get_suptitle().endswith("differ by 0.100, 0.200 without cameras and depth")
     assert (pictures_of(figure)[2][0] == 1).all()
 
@@ -107,8 +106,13 @@ def test_camera_positions_count_cameras_and_queries():
     axes = figure.axes[0]
     assert axes.get_title() == "3 cameras, 1 of them queries; depth ranges within 1.00 to 4.00"
     assert axes.get_xlabel() == "x [scene units]"
-    starts = {float(line.get_data_3d()[0][0]) for line in axes.lines if len(line.get_data_3d()[0]) == 2}
-    assert starts == {0.0, 1.0, 2.0}
+    assert apexes(axes) == {0.0, 1.0, 2.0}
+
+
+def apexes(axes):
+    """The x of all points from which four solid edges go out."""
+    edges = [line for line in axes.lines if len(line.get_data_3d()[0]) == 12 and line.get_linestyle() == "-"]
+    return {float(line.get_data_3d()[0][0]) for line in edges}
 
 
 def many_cameras(count, far):
@@ -132,36 +136,24 @@ def test_a_far_plane_that_would_dwarf_the_cameras_is_cut_off_and_said_to_be():
 
 def test_of_many_cameras_some_are_points():
     axes = many_cameras(200, 4.0)
-    starts = {float(line.get_data_3d()[0][0]) for line in axes.lines if len(line.get_data_3d()[0]) == 2}
     assert len(axes.collections) + 40 == 200
-    assert len(starts) == 40
-
-
-def segment_across(width):
-    x = np.linspace(2, 2 + width, 21)
-    return np.c_[x, np.full(21, 30.0)], np.linspace(1, 3, 21)
+    assert len(apexes(axes)) == 40
 
 
 @pytest.mark.parametrize(("width", "shown"), [(80, 100), (4, 48)])
 def test_epipolar_lines_are_drawn_where_they_are(width, shown):
-    images = {name: photograph(size=(60, 100)) for name in "ab"}
-    line = segment_across(width)
-    at = line[0][:1], line[1][:1]
-    figure = cameras.epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {"b": at}, [1.0, 2.0, 3.0])
-    here, there = figure.axes
-    assert here.lines[0].get_xydata().tolist() == [[5, 7]]
-    np.testing.assert_array_equal(there.lines[0].get_xydata(), line[0])
-    ticks = [dot.get_xydata()[0, 0] for dot in there.lines if dot.get_marker() == "."]
+    line = np.c_[np.linspace(2, 2 + width, 21), np.full(21, 30.0)]
+    _, [[axes]] = new_figure(2, 2)
+    assert cameras.draw_epipolar_line(axes, photograph(size=(60, 100)), "b", line, line[[0, 10, 20]], [1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), line)
+    ticks = [dot.get_xydata()[0, 0] for dot in axes.lines if dot.get_marker() == "."]
     np.testing.assert_allclose(ticks, [2, 2 + width / 2, 2 + width])
-    assert np.ptp(there.get_xlim()) == pytest.approx(shown)
-    assert "in 1 of 1 neighbours; at its depth 1 in the rings" in figure.get_suptitle()
-    unknown = cameras.epipolar_lines("a", (5.0, 7.0), images, {"b": line}, {}, [1.0])
-    assert unknown.get_suptitle().endswith("depth unknown")
+    assert [text.get_text() for text in axes.texts] == (["1", "2", "3"] if width == 80 else ["1"])
+    assert np.ptp(axes.get_xlim()) == pytest.approx(shown)
 
 
 def test_a_line_that_is_all_behind_the_other_camera_is_not_drawn():
-    images = {name: photograph(size=(60, 100)) for name in "ab"}
-    behind = np.full((21, 2), np.nan), np.linspace(1, 3, 21)
-    figure = cameras.epipolar_lines("a", (5.0, 7.0), images, {"b": behind}, {"b": behind}, [1.0, 2.0])
-    assert figure.axes[1].get_xlim() == (-0.5, 99.5)
-    assert "in 0 of 1 neighbours" in figure.get_suptitle()
+    behind = np.full((21, 2), np.nan)
+    _, [[axes]] = new_figure(2, 2)
+    assert not cameras.draw_epipolar_line(axes, photograph(size=(60, 100)), "b", behind, behind[:2], [1.0, 2.0])
+    assert axes.get_xlim() == (-0.5, 99.5)

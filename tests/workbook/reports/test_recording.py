@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.recording import ExecutedCell
-from maskrf_core.workbook.reports.keeping import executed_notebook
+from maskrf_core.workbook.reports import executed_notebook
 
 SOURCES = {
     "scene": "scene = None",

@@ -16,9 +16,8 @@ from PIL import Image
 
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.execution import execute
-from maskrf_core.workbook.reports import keep, keep_this_notebook, write_index
-from maskrf_core.workbook.reports.keeping import LARGEST
-from maskrf_core.workbook.reports.page import facts_of, report_page
+from maskrf_core.workbook.reports import LARGEST, keep, keep_this_notebook, write_index
+from maskrf_core.workbook.reports.pages import facts_of, report_page
 
 KEEP = "from pathlib import Path\nfrom maskrf_core.workbook import reports\nreports.keep_this_notebook"
 WIDGET = "application/vnd.jupyter.widget"
@@ -115,8 +114,7 @@ def write_notebook(path, *sources):
 
 
 def test_a_notebook_that_fails_has_a_page_with_its_traceback(tmp_path):
-    done = execute(write_notebook(tmp_path / "in.ipynb", "1 / 0"), tmp_path / "out.ipynb", stream=io.StringIO())
-    assert done.error
+    assert execute(write_notebook(tmp_path / "in.ipynb", "1 / 0"), tmp_path / "out.ipynb", stream=io.StringIO())
     page = (tmp_path / "out.html").read_text()
     assert "ZeroDivisionError" in page
     assert "ansi-red-fg" in page
@@ -125,20 +123,8 @@ def test_a_notebook_that_fails_has_a_page_with_its_traceback(tmp_path):
 def test_papermill_alone_leaves_a_report(tmp_path):
     last = f"{KEEP}(Path('runs/run'), Path('runs'), name='n')"
     write_notebook(tmp_path / "in.ipynb", "import maskrf_core.workbook\nprint('before')", last)
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        "-k",
-        "python3",
-        "-l",
-        "python",
-        "in.ipynb",
-        "out.ipynb",
-        "-p",
-        "scene",
-        "demo/a",
-    ]
+    options = ["-k", "python3", "-l", "python", "-p", "scene", "demo/a"]
+    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", *options]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JPY_SESSION_NAME": str(tmp_path / "in.ipynb")}
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     page = (tmp_path / "runs" / "run" / "n.html").read_text()

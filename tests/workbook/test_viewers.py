@@ -1,7 +1,7 @@
 """The epipolar picture, fixed on a page and with sliders in an open notebook."""
 
 from maskrf_core.datasets.scene import open_scene
-from maskrf_core.workbook.viewers import viewers
+from maskrf_core.workbook import viewers
 
 
 def test_a_page_shows_the_fixed_point(tmp_path):
@@ -22,6 +22,8 @@ def test_sliders_draw_again_and_stay_in_the_image(tmp_path, monkeypatch):
     viewers.epipolar_check(scene, scene.image_ids, "43, 55", {}, tmp_path / "e.png")
     (box,) = displayed
     assert "(43, 55)" in drawn[0].get_suptitle()
+    assert "of 3 neighbours; depth unknown" in drawn[0].get_suptitle()
+    assert drawn[0].axes[0].lines[0].get_xydata().tolist() == [[43, 55]]
     view, x, y = box.children[0].children
     assert (x.value, y.value, x.max, y.max) == (43, 55, 95, 95)
     x.value = 20
