@@ -11,24 +11,18 @@ from maskrf_core.settings.config import Config
 from maskrf_core.support.machine import machine, versions
 
 PROVENANCE_FILE = "provenance.json"
+# Costs of a session, and what several sessions of a run make of each.
 MERGED = {"wall_seconds": sum, "peak_memory_mib": max, "gpu_peak_memory_mib": max}
-"""Costs of a session, and what several sessions of a run make of each."""
 COSTS = tuple(MERGED)
 
 
 def provenance(seed: int, config: Config | None = None) -> dict[str, Any]:
     """Return what made a run: when, where, from which settings and code, with which versions.
 
-    `data` and `sessions` are filled in by its training processes (`maskrf_core.runs.sessions`).
+    `data` and `sessions` are filled in by its training processes (`maskrf_core.training.reporting`).
     """
-    return {
-        "started": now(),
-        **made_by(),
-        "seed": seed,
-        "config": config and config.model_dump(mode="json"),
-        "data": {},
-        "sessions": [],
-    }
+    settings = config and config.model_dump(mode="json")
+    return {"started": now(), **made_by(), "seed": seed, "config": settings, "data": {}, "sessions": []}
 
 
 def made_by() -> dict[str, Any]:
@@ -38,9 +32,9 @@ def made_by() -> dict[str, Any]:
     return {"command": command, **machine(), "versions": versions(), **code_state(Path(__file__))}
 
 
-def now() -> str:
+def now(timespec: str = "seconds") -> str:
     """Return the time as ISO 8601 in UTC."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(timezone.utc).isoformat(timespec=timespec)
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
@@ -62,10 +56,11 @@ def code_state(file: Path) -> dict[str, str | bool | None]:
     Both are None where git is missing or does not track the file: code installed below another project's checkout is
     not that project's.
     """
-    tracked = _git(file.parent, "ls-files", "--error-unmatch", file.name)
-    changes = None if tracked is None else _git(file.parent, "status", "--porcelain")
+    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
+        return {"git_commit": None, "git_changes": None}
+    changes = _git(file.parent, "status", "--porcelain")
     return {
-        "git_commit": None if tracked is None else _git(file.parent, "rev-parse", "HEAD"),
+        "git_commit": _git(file.parent, "rev-parse", "HEAD"),
         "git_changes": None if changes is None else bool(changes),
     }
 

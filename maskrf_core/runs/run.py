@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG_FILE = "config.yaml"
-FOLDERS_WITHOUT_RUNS = ("checkpoints", "tensorboard", "renders", "figures", "cache")
-"""Parts of a run folder, and the cache beside run folders: many files, and no runs."""
+FOLDERS_WITHOUT_RUNS = ("checkpoints", "tensorboard", "renders", "figures", "cache")  # they hold many files
 INITIAL_WEIGHTS = "initial_weights"  # name of the results that say what a run began from
 
 
@@ -57,7 +56,10 @@ class Run:
         run = Run(Path(folder))
         if run.config_path.is_file():
             run._continue_with(config)
-        elif run.folder.is_dir() and any(not _left_by_an_interrupted_start(path) for path in run.folder.iterdir()):
+        elif run.folder.is_dir() and any(
+            path.name != PROVENANCE_FILE and not path.name.startswith(".")  # which an interrupted start leaves
+            for path in run.folder.iterdir()
+        ):
             raise RunError(f"{run.folder}: is not empty and holds no config.yaml. Choose another run folder.")
         else:
             write_json(run.folder / PROVENANCE_FILE, provenance(config.training.seed, config))
@@ -66,11 +68,7 @@ class Run:
 
     @staticmethod
     def open(folder: str | Path) -> "Run":
-        """Open an existing run.
-
-        Raises:
-            RunError: there is none.
-        """
+        """Open an existing run, or raise `RunError` where there is none."""
         run = Run(Path(folder))
         if not run.config_path.is_file():
             raise RunError(f"{run.folder}: is no run folder (no config.yaml). Train first, or check the path.")
@@ -83,10 +81,7 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """Return the file of the checkpoint that counts: the best one, of a per-scene training the last one.
-
-        That selects none: the only views to select by would be those that it is tested on.
-        """
+        """Return the checkpoint that counts: the best one; of a per-scene training, which selects none, the last."""
         return self.last_checkpoint if self.config.stage == "per_scene" else self.best_checkpoint
 
     @property
@@ -98,13 +93,11 @@ class Run:
         """Read `metrics.csv` as far as it was written whole; empty before the first interval."""
         import pandas as pd
 
-        if not self.metrics_path.is_file():
-            return pd.DataFrame({"step": [], "phase": []})
         return pd.read_csv(io.StringIO(self._whole_lines()))
 
     def metric_rows(self) -> list[dict[str, str]]:
         """Read the rows of `metrics.csv` as they are written, as far as that was done whole; without pandas."""
-        return list(csv.DictReader(io.StringIO(self._whole_lines()))) if self.metrics_path.is_file() else []
+        return list(csv.DictReader(io.StringIO(self._whole_lines())))
 
     def results(self) -> dict[str, Any]:
         """Read the numbers that were recorded, by the name of what recorded them."""
@@ -117,7 +110,7 @@ class Run:
 
     def _whole_lines(self) -> str:
         """Read the metrics without a last line that a kill cut short."""
-        text = self.metrics_path.read_text(encoding="utf-8")
+        text = self.metrics_path.read_text(encoding="utf-8") if self.metrics_path.is_file() else "step,phase\n"
         return text[: text.rfind("\n") + 1]
 
     def _continue_with(self, config: Config) -> None:
@@ -142,11 +135,7 @@ class Run:
 
 
 def hold_to_weights(run: Run, weights: Path) -> None:
-    """Note the hash of the initial weights, and refuse to go on from a file that has changed since.
-
-    Raises:
-        RunError: the run began from other weights.
-    """
+    """Note the hash of the initial weights, and raise `RunError` where the run began from others."""
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     noted = run.results().get(INITIAL_WEIGHTS)
     if noted is None:
@@ -199,7 +188,3 @@ def folders_below(root: Path) -> Iterator[Path]:
         seen.add(real)
         below[:] = [name for name in below if not name.startswith(".") and name not in FOLDERS_WITHOUT_RUNS]
         yield Path(place)
-
-
-def _left_by_an_interrupted_start(path: Path) -> bool:
-    return path.name == PROVENANCE_FILE or path.name.startswith(".")

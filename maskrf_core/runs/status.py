@@ -11,12 +11,10 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
+from maskrf_core.runs.provenance import now
 from maskrf_core.settings.sections import Settings
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import RunError
@@ -25,8 +23,8 @@ STATUS_FILE = "training.json"
 LOCK_FILE = "training.lock"
 PATIENCE = 2.0  # seconds for which a lock is tried again: those who only look at one hold it for an instant
 State = Literal["starting", "training", "finished", "stopped", "failed"]
+# Of this process, in which a lock never keeps anyone out, and closing any file of the same name would free it.
 _held: set[Path] = set()
-"""Of this process, in which a lock never keeps anyone out, and closing any file of the same name would free it."""
 
 
 class TrainingStatus(Settings):
@@ -47,9 +45,8 @@ class TrainingStatus(Settings):
 def read_status(folder: Path) -> TrainingStatus | None:
     """Read the status that was written last; none where nothing was, or nothing that this version knows."""
     try:
-        values = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
-        return TrainingStatus.model_validate(values)
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, ValidationError):
+        return TrainingStatus.model_validate_json((folder / STATUS_FILE).read_bytes())
+    except (FileNotFoundError, ValueError):  # pydantic's ValidationError among them
         return None
 
 
@@ -88,8 +85,7 @@ def owned(folder: Path) -> Iterator[None]:
         _held.add(folder)
         try:
             file.truncate(0)
-            since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}))
+            file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": now()}))
             file.flush()
             yield
         finally:

@@ -16,7 +16,7 @@ from maskrf_core.training.trainer import Trainer
 def main(folder: Path) -> None:
     """As `Trainer.fit` does it."""
     trainer = Trainer(Run.open(folder))
-    validation = trainer._judge("validation")
+    validation = trainer._judge()
     trainer.optimiser.optimizer.step = lambda *_, **__: None
     with closing(trainer.batches()) as batches:
         draw = next(batches)

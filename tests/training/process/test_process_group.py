@@ -81,7 +81,7 @@ def test_each_process_draws_batches_of_its_own(together):
 
 
 def test_validation_is_shared_out_and_merged(together, alone):
-    numbers = alone._judge("validation")
+    numbers = alone._judge()
     assert together["validation"].keys() == numbers.keys()
     assert together["validation"] == pytest.approx(numbers, abs=1e-4)
 
