@@ -16,8 +16,7 @@ from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.training.process.protocol import ExitCode
 
-PATIENCE = timedelta(hours=2)
-"""How long one process waits for the others: depth that the first one estimates takes its time."""
+PATIENCE = timedelta(hours=2)  # of one process for the others: depth that the first one estimates takes its time
 
 
 def rank() -> int:
@@ -28,8 +27,7 @@ def rank() -> int:
 def start_fabric(hardware: HardwareSettings) -> Fabric:
     """Set up the device of the run, the first GPUs if there are any, else the CPU, and join the other processes.
 
-    Raises:
-        SettingsError: this was started as another number of processes than the settings say, or GPUs are missing.
+    `SettingsError` where this was started as another number of processes than the settings say, or GPUs are missing.
     """
     count = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     if count != hardware.processes:
@@ -46,13 +44,8 @@ def start_fabric(hardware: HardwareSettings) -> Fabric:
     else:
         # Which weights have a part in a step depends on the stage and on the masks drawn; no buffer is trained.
         together = DDPStrategy(find_unused_parameters=True, forward_sync_buffers=False, timeout=PATIENCE)
-        fabric = Fabric(
-            accelerator=device.type,
-            devices=hardware.devices,
-            num_nodes=hardware.num_nodes,
-            strategy=together,
-            plugins=[TorchElasticEnvironment()],
-        )
+        nodes, launched = {"devices": hardware.devices, "num_nodes": hardware.num_nodes}, [TorchElasticEnvironment()]
+        fabric = Fabric(accelerator=device.type, strategy=together, plugins=launched, **nodes)
     fabric.launch()
     return fabric
 
@@ -74,11 +67,7 @@ class ProcessGroup:
     def __init__(self, fabric: Fabric):
         self.fabric = fabric
         self.rank, self.count = fabric.global_rank, fabric.world_size
-
-    @property
-    def is_first(self) -> bool:
-        """Tell whether this is the process that writes files and speaks."""
-        return self.rank == 0
+        self.is_first = self.rank == 0  # the one that writes files and speaks
 
     def agreed(self, code: ExitCode | None) -> ExitCode | None:
         """Return one answer for all: the code that any of them was asked to stop by."""

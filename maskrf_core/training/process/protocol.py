@@ -22,8 +22,7 @@ ALLOCATOR = {
 }
 """As in the Makefile: glibc keeps what was freed, for whatever thread needs it next, instead of paying for each page of
 large temporaries again, and asks for huge pages, of which there are fewer to pay for."""
-STOP_VARIABLE = "MASKRF_STOP"
-"""Environment variable: a file that, once it is there, stops every training started with it; for launchers of jobs."""
+STOP_VARIABLE = "MASKRF_STOP"  # names a file that, once it is there, stops all trainings started with the variable
 
 
 def training_command(folders: Sequence[str | Path]) -> list[str]:
@@ -61,6 +60,15 @@ class ExitCode(IntEnum):
 
 SIGNALS = {getattr(signal, code.name): code for code in (ExitCode.SIGTERM, ExitCode.SIGUSR1, ExitCode.SIGINT)}
 _received: list[ExitCode] = []
+
+
+def last_lines(log: Path, count: int = 20) -> str:
+    """Read the last lines of a log, for messages; none where it is missing."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
 
 
 class TrainingStopped(MaskrfError):  # noqa: N818 - nothing went wrong
