@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskrf_core.datasets.records import published_weights
 from maskrf_core.runs.provenance import PROVENANCE_FILE, provenance
-from maskrf_core.runs.status import TrainingStatus, read_status
+from maskrf_core.runs.status import STATUS_FILE, TrainingStatus
 from maskrf_core.settings.config import Config, may_differ, read_config, to_yaml
 from maskrf_core.support.atomic_files import write_json, write_text
 from maskrf_core.support.errors import RunError
@@ -55,15 +55,12 @@ class Run:
         """
         run = Run(Path(folder))
         if run.config_path.is_file():
-            run._continue_with(config)
-        elif run.folder.is_dir() and any(
-            path.name != PROVENANCE_FILE and not path.name.startswith(".")  # which an interrupted start leaves
-            for path in run.folder.iterdir()
-        ):
+            run._check_continued_with(config)
+        elif any(path.name != PROVENANCE_FILE for path in run.folder.glob("[!.]*")):  # not of an interrupted start
             raise RunError(f"{run.folder}: is not empty and holds no config.yaml. Choose another run folder.")
         else:
             write_json(run.folder / PROVENANCE_FILE, provenance(config.training.seed, config))
-            write_text(run.config_path, to_yaml(config))  # last: with it the folder is a run
+        write_text(run.config_path, to_yaml(config))  # last: with it the folder is a run
         return run
 
     @staticmethod
@@ -86,8 +83,11 @@ class Run:
 
     @property
     def status(self) -> TrainingStatus | None:
-        """Read how the last training went or goes, as far as that was written; none before the first."""
-        return read_status(self.folder)
+        """Read how the last training went or goes; none where nothing was written, or nothing that is known here."""
+        try:
+            return TrainingStatus.model_validate_json((self.folder / STATUS_FILE).read_bytes())
+        except (FileNotFoundError, ValueError):  # pydantic's error among them
+            return None
 
     def metrics(self) -> "pd.DataFrame":
         """Read `metrics.csv` as far as it was written whole; empty before the first interval."""
@@ -113,16 +113,14 @@ class Run:
         text = self.metrics_path.read_text(encoding="utf-8") if self.metrics_path.is_file() else "step,phase\n"
         return text[: text.rfind("\n") + 1]
 
-    def _continue_with(self, config: Config) -> None:
-        differing = {
-            name: values for name, values in differing_settings(self.config, config).items() if not may_differ(name)
-        }
-        if differing:
-            listed = "\n".join(
-                f"  {name}: {ours!r} there, {asked!r} asked for" for name, (ours, asked) in differing.items()
+    def _check_continued_with(self, config: Config) -> None:
+        pairs = {name: pair for name, pair in differing_settings(self.config, config).items() if not may_differ(name)}
+        if pairs:
+            listed = "".join(
+                f"  {name}: {ours!r} there, {asked!r} asked for\n" for name, (ours, asked) in pairs.items()
             )
             raise RunError(
-                f"{self.folder}: holds a run with other settings, and nothing was changed there:\n{listed}\n"
+                f"{self.folder}: holds a run with other settings, and nothing was changed there:\n{listed}"
                 "Choose another run folder, ask for the same settings, or delete the folder."
             )
         done = max((int(row["step"]) for row in self.metric_rows()), default=0)
@@ -131,7 +129,6 @@ class Run:
                 f"{self.folder}: has done {done} steps already, {config.training.steps} are asked for. Choose "
                 "another run folder, or ask for at least as many."
             )
-        write_text(self.config_path, to_yaml(config))
 
 
 def hold_to_weights(run: Run, weights: Path) -> None:

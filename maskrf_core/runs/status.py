@@ -1,7 +1,7 @@
 """The training of a run as others see it: the lock that its process holds, and the status that it writes.
 
-The lock is one of POSIX (`lockf`), which the system releases when the process dies, kill -9 included, and which data
-workers, forked from the training, do not hold on to. Network file systems that support locks share it among nodes.
+The lock is one of POSIX (`lockf`): the system releases it when the process dies, kill -9 included; data workers, forked
+from the training, do not hold on to it; and network file systems that support locks share it among nodes.
 """
 
 import fcntl
@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -40,14 +40,6 @@ class TrainingStatus(Settings):
     processes: int
     started: str  # when this process began, ISO 8601 in UTC
     updated: str
-
-
-def read_status(folder: Path) -> TrainingStatus | None:
-    """Read the status that was written last; none where nothing was, or nothing that this version knows."""
-    try:
-        return TrainingStatus.model_validate_json((folder / STATUS_FILE).read_bytes())
-    except (FileNotFoundError, ValueError):  # pydantic's ValidationError among them
-        return None
 
 
 def write_status(folder: Path, status: TrainingStatus) -> None:
@@ -81,7 +73,10 @@ def owned(folder: Path) -> Iterator[None]:
             ) from error
         if not free:
             file.seek(0)
-            raise AlreadyTrained(f"{folder}: is being trained already by {_described(file.read())}. Follow that one.")
+            owner = "another process"
+            with suppress(ValueError, KeyError, TypeError):  # it may not have written what it is
+                owner = "process {pid} on {host}, since {since}".format(**json.loads(file.read()))
+            raise AlreadyTrained(f"{folder}: is being trained already by {owner}. Follow that one.")
         _held.add(folder)
         try:
             file.truncate(0)
@@ -114,11 +109,3 @@ def _acquired(file, kind: int, patience: float) -> bool:
             if time.monotonic() >= until:
                 return False
             time.sleep(0.05)
-
-
-def _described(text: str) -> str:
-    try:
-        owner = json.loads(text)
-        return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return "another process"

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskrf_core.slurm.submission import SlurmSettings, parse_slurm, submit_notebook, submit_trainings
-from maskrf_core.slurm.waiting import wait
+from maskrf_core.slurm.submission import SlurmSettings, parse_slurm, submit_notebook, submit_trainings, wait
 from maskrf_core.support.errors import MaskrfError
 from maskrf_core.support.paths import RUNS, display_path
 

@@ -101,7 +101,7 @@ def train_in_several(run: "Run") -> ExitCode:
 
 
 class Tee:
-    """A stream that writes to two."""
+    """A stream that writes to a log, whose lines are flushed as they come, as well."""
 
     def __init__(self, stream: TextIO, log: TextIO):
         self._stream, self._log = stream, log
@@ -111,11 +111,6 @@ class Tee:
             with contextlib.suppress(OSError):  # a full disk; the training itself says so where it matters
                 self._log.write(text)
         return self._stream.write(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self._log.flush()
-        self._stream.flush()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)

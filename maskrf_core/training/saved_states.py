@@ -84,12 +84,6 @@ def is_done(run: Run) -> bool:
     return done and not checkpoint["state"].get("owes_validation", False)
 
 
-def remove_leftovers(run: Run) -> None:
-    """Remove what a training that was killed as it saved has left beside its checkpoints. Hold the run's lock."""
-    for path in run.last_checkpoint.parent.glob(".*"):
-        path.unlink()
-
-
 def save(
     run: Run, renderer: Renderer, step: int, state: dict[str, Any], *, best: bool = False, needed: bool = False
 ) -> None:

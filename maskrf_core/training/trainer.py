@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 
+import numpy as np
 import torch
 
 from maskrf_core.checkpoints.checkpoint_files import load_weights
@@ -16,6 +17,7 @@ from maskrf_core.rendering.evaluation import validate
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import MetricAverager, RunLog
 from maskrf_core.runs.status import owned
+from maskrf_core.settings.sections import TrainingSettings
 from maskrf_core.support.errors import RunError
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.objective import Objective, masked_weight
@@ -23,8 +25,9 @@ from maskrf_core.training.preflight import open_checked_scenes, prepare_depths
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, rank, start_fabric
 from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop
 from maskrf_core.training.reporting import StatusReport, record_session, status_report
-from maskrf_core.training.saved_states import read_newest, remove_leftovers, renderer_of_run, save
-from maskrf_core.training.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
+from maskrf_core.training.saved_states import read_newest, renderer_of_run, save
+
+FIRST_STREAM, SECOND_STREAM = 0, 1  # of the independent random streams of a seed: data, and rays and masks
 
 
 def fit(run: Run) -> Renderer:
@@ -45,11 +48,23 @@ def fit(run: Run) -> Renderer:
     with owned(run.folder) if first else nullcontext():
         if first:
             run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on
-            remove_leftovers(run)
+            for path in run.last_checkpoint.parent.glob(".*"):  # left by a training that was killed as it saved
+                path.unlink()
         with status_report(run, first=first) as report:
             trainer = Trainer(run, report)
             trainer.fit()
             return trainer.renderer.eval()
+
+
+def learning_rate(step: int, training: TrainingSettings) -> float:
+    """Return the learning rate, which is halved every `halve_every` steps, down to the lowest."""
+    return max(training.learning_rate * 0.5 ** (step // training.halve_every), training.lowest_learning_rate)
+
+
+def stream_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Return the seed of a step's rays and masks; that of process 0 of several is that of a process alone."""
+    numbers = [seed, SECOND_STREAM, step, *([rank] if rank else [])]
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 class Trainer:
@@ -138,15 +153,16 @@ class Trainer:
             progress.advance()
             if self.together.is_first:
                 self.report.at(self.step)
-            if is_due(self.step, training.log_every, training.steps):
+            ends = self.step == training.steps
+            if ends or self.step % training.log_every == 0:
                 numbers = self.together.mean(self.interval.means(self.step))
                 write("train", numbers | {"learning_rate": learning_rate(self.step - 1, training)})
                 self.interval = MetricAverager(self.step)
-            if is_due(self.step, training.validate_every, training.steps):
+            if ends or self.step % training.validate_every == 0:
                 self._judge_and_save(write)
             elif self.step % training.checkpoint_every == 0:
                 self._save()
-            if self.step < training.steps:
+            if not ends:
                 self._stop_if_asked()
             self.interval.resume()
 

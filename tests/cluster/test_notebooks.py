@@ -33,7 +33,7 @@ def test_the_command_line_submits_a_notebook_and_waits(cluster, tmp_path, capsys
 
 def test_a_notebook_that_is_interrupted_while_it_trains_goes_on(cluster, tmp_path):
     run = start(tmp_path / "run", **{"training.steps": 12})
-    imports = "from maskrf_core.runs import Run\nfrom maskrf_core.workbook import following"
+    imports = "from maskrf_core.runs import Run\nfrom maskrf_core.workbook.experiments import following"
     training = "following.train(Run.open(folder))\nprint('trained')"
     cells = [f"folder = {str(run.folder)!r}", imports, training]
     notebook = write_notebook(tmp_path / "train.ipynb", *cells)

@@ -84,8 +84,14 @@ def hear_signals() -> None:
 
     A second Ctrl-C ends it at once.
     """
+
+    def note(number: int, _frame: object) -> None:
+        _received.append(SIGNALS[number])
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+
     for number in SIGNALS:
-        signal.signal(number, _note)
+        signal.signal(number, note)
 
 
 @contextmanager
@@ -99,12 +105,6 @@ def signals_heard() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _received.clear()
-
-
-def _note(number: int, _frame: object) -> None:
-    _received.append(SIGNALS[number])
-    if number == signal.SIGINT:
-        signal.signal(number, signal.default_int_handler)
 
 
 def asked_to_stop(stop_file: Path) -> ExitCode | None:

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from textwrap import indent
@@ -78,15 +77,6 @@ class TrainingProcess:
         if self._child is not None and self.status is None:
             self._child.send_signal(signal.SIGTERM)
         self.run.stop_path.touch()
-
-    def wait(self, seconds: float | int) -> bool:
-        """Wait for so many seconds, and tell whether it has ended."""
-        until = time.monotonic() + seconds
-        while self.runs():
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.1)
-        return True
 
     def check_end(self) -> None:
         """Raise the reason of its end, once it has ended; return if all steps are done.

@@ -16,8 +16,7 @@ from maskrf_core.support.errors import SettingsError
 from maskrf_core.training.objective import masked_weight
 from maskrf_core.training.process.process_group import batch_of_several, start_fabric
 from maskrf_core.training.process.protocol import training_environment
-from maskrf_core.training.schedule import FIRST_STREAM, stream_seed
-from maskrf_core.training.trainer import Trainer
+from maskrf_core.training.trainer import FIRST_STREAM, Trainer, stream_seed
 from tests.training.processes import (
     PATIENCE,
     SMOKE,
