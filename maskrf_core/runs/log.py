@@ -47,8 +47,7 @@ class RunLog:
                 file.write(row)
         except OSError as error:
             raise RunError(
-                f"{self._path}: could not be written ({error.strerror}). Make room, and start the run again: it goes "
-                "on from its last checkpoint."
+                f"{self._path}: could not be written ({error.strerror}). Make room and start the run again: it goes on."
             ) from error
         for name, value in numbers.items():
             self._events.add_scalar(f"{phase}/{name}", value, step)
@@ -81,7 +80,6 @@ class MetricAverager:
             self._sums[name] += value
         self._seconds += time.perf_counter() - self._since
         self._steps += 1
-        self.resume()
 
     def resume(self) -> None:
         """Begin to count time anew: that since the last step went into something else."""

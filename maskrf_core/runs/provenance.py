@@ -17,10 +17,7 @@ COSTS = tuple(MERGED)
 
 
 def provenance(seed: int, config: Config | None = None) -> dict[str, Any]:
-    """Return what made a run: when, where, from which settings and code, with which versions.
-
-    `data` and `sessions` are filled in by its training processes (`maskrf_core.training.reporting`).
-    """
+    """Return what made a run; its training processes fill in `data` and `sessions`."""
     settings = config and config.model_dump(mode="json")
     return {"started": now(), **made_by(), "seed": seed, "config": settings, "data": {}, "sessions": []}
 
@@ -38,11 +35,7 @@ def now(timespec: str = "seconds") -> str:
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """Read what made a run; empty where that is missing.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
+    """Read what made a run; empty where that is missing. `ValueError` where the file is damaged."""
     path = folder / PROVENANCE_FILE
     values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if not isinstance(values, dict):
@@ -51,10 +44,9 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 
 def code_state(file: Path) -> dict[str, str | bool | None]:
-    """Return the commit of the checkout that holds `file`, and whether anything in it differs from that commit.
+    """Return the commit of the checkout that tracks `file`, and whether anything in it differs; None without one.
 
-    Both are None where git is missing or does not track the file: code installed below another project's checkout is
-    not that project's.
+    Code installed below another project's checkout is not that project's.
     """
     if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
         return {"git_commit": None, "git_changes": None}
@@ -66,11 +58,7 @@ def code_state(file: Path) -> dict[str, str | bool | None]:
 
 
 def cost(folder: Path) -> dict[str, float | None]:
-    """Return the seconds of all sessions together and the MiB of the largest; None of what no session knows.
-
-    Raises:
-        ValueError: as `read_provenance`.
-    """
+    """Return the seconds of all sessions together and the MiB of the largest; None of what no session knows."""
     sessions = read_provenance(folder).get("sessions") or []
     merged = {}
     for name, merge in MERGED.items():

@@ -50,10 +50,7 @@ class SlurmSettings(Settings):
     exclude: str | None = Field(None, description="nodes not to use")
 
     def parameters(self, name: str, nodes: int = 1, devices: int = 1) -> dict[str, Any]:
-        """Return what `submitit.AutoExecutor.update_parameters` takes for a job of one task a node.
-
-        `SettingsError` where there are more training processes a node than GPUs.
-        """
+        """Return the parameters of submitit for a job of one task a node; `SettingsError` if that lacks GPUs."""
         if self.gpus_per_node is not None and devices > self.gpus_per_node:
             raise SettingsError(
                 f"gpus_per_node={self.gpus_per_node}: {devices} training processes of a node need one each. Ask for "

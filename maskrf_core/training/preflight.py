@@ -30,9 +30,14 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
     Raises:
         SettingsError, DatasetError: as the checks below, or a scene is missing or broken.
     """
-    check_supervision(config)
-    check_masking(config)
     data, hardware = config.data, config.hardware
+    if data.working_views <= RAY_IS_SEEN_BY_MORE_THAN or config.model.coarse_samples <= RAY_IS_SEEN_AT_MORE_THAN:
+        raise SettingsError(
+            f"data.working_views={data.working_views}, model.coarse_samples={config.model.coarse_samples}: training "
+            f"needs more than {RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples, because only "
+            "rays that so many see are supervised"
+        )
+    check_masking(config)
     cache = cache_folder(data.data_root)
     images = ImageCache(hardware.image_cache_mib / hardware.devices / (hardware.data_workers + 1))
     if config.stage == "per_scene":
@@ -69,17 +74,6 @@ def training_inputs(config: Config) -> ModelInputs:
     model = config.model
     init = None if config.stage == "per_scene" or model.free_maps is not None else model.visibility_init
     return ModelInputs(depths=init == "depth" or config.supervises_depth, sources=init == "cost_volume")
-
-
-def check_supervision(config: Config) -> None:
-    """Raise `SettingsError` if with so few working views or samples no ray would ever be supervised."""
-    views, samples = config.data.working_views, config.model.coarse_samples
-    if views <= RAY_IS_SEEN_BY_MORE_THAN or samples <= RAY_IS_SEEN_AT_MORE_THAN:
-        raise SettingsError(
-            f"data.working_views={views}, model.coarse_samples={samples}: training needs more than "
-            f"{RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples: only rays that so many see are "
-            "supervised"
-        )
 
 
 def check_masking(config: Config) -> None:
@@ -119,8 +113,7 @@ def check_origin(scene: str, config: Config) -> None:
     """
     if config.training.initial_weights is None:
         raise SettingsError(
-            "training.initial_weights: a per-scene training begins from a checkpoint of training across scenes; name "
-            "one"
+            "training.initial_weights: a per-scene training begins from a checkpoint across scenes; name one"
         )
     for file, origin in _origins(config):
         if is_among(place_of(scene), _places(origin.data.train_scenes)):

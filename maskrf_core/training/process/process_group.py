@@ -34,7 +34,7 @@ def start_fabric(hardware: HardwareSettings) -> Fabric:
         raise SettingsError(
             f"hardware.devices={hardware.devices}, hardware.num_nodes={hardware.num_nodes}: the run has "
             f"{hardware.processes} training processes, but {count} were started. Start that many with torchrun "
-            "(--nproc-per-node and --nnodes), or ask for a run of another number: each draws its own batches."
+            "(--nproc-per-node and --nnodes), or ask for a run of another number."
         )
     device = resolve_device(hardware.device)
     if device.type == "cuda" and hardware.devices > torch.cuda.device_count():

@@ -39,13 +39,10 @@ class TrainingProcess:
             return cls(run, None, None if goes_on else before, written)
         with run.log_path.open("ab") as log:
             child = subprocess.Popen(
-                training_command([run.folder]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                training_command([run.folder]), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 env=training_environment() | dict(environment or {}),
                 start_new_session=True,  # or it would end with the kernel of a notebook
-            )
+            )  # fmt: skip
         return cls(run, child, before, written)
 
     @property
@@ -79,7 +76,7 @@ class TrainingProcess:
         self.run.stop_path.touch()
 
     def check_end(self) -> None:
-        """Raise the reason of its end, once it has ended; return if all steps are done.
+        """Return if all steps are done, once it has ended; otherwise raise why they are not.
 
         Raises:
             TrainingStopped: it was asked to stop, and has saved.
