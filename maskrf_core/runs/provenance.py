@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maskrf_core.settings.config import Config
+from maskrf_core.support.errors import RunError
 from maskrf_core.support.machine import machine, versions
 
 PROVENANCE_FILE = "provenance.json"
@@ -35,12 +36,12 @@ def now(timespec: str = "seconds") -> str:
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """Read what made a run; empty where that is missing. `ValueError` where the file is damaged."""
+    """Read what made a run; empty where that is missing. `RunError` where the file is damaged."""
     path = folder / PROVENANCE_FILE
-    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: holds no JSON object")
-    return values
+    try:
+        return {**json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{path}: is damaged ({error}). Delete it: the rest of the run stays as it is.") from error
 
 
 def code_state(file: Path) -> dict[str, str | bool | None]:

@@ -10,7 +10,7 @@ from maskrf_core.runs.provenance import COSTS, cost, read_provenance
 from maskrf_core.runs.run import Run, flat, run_folders, settings_by_name
 from maskrf_core.runs.status import is_owned
 from maskrf_core.settings.config import Config
-from maskrf_core.support.errors import MaskrfError, RunError, SettingsError
+from maskrf_core.support.errors import MaskrfError, SettingsError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +20,7 @@ COLUMNS = ("stage", "state", "step", "steps", *SCORES, *COSTS, "reason")
 MAY_BE_UNKNOWN = ("gpu_peak_memory_mib", "reason")
 PATHS = ("data.data_root", "data.mvsnet_weights", "training.initial_weights")  # filtered by, but not shown
 UNREADABLE = "unreadable"
-OF_ONE_START = ("started", "command", "sessions", "seed", "config")
-"""Of provenance: differs between any two runs, or is settings."""
+OF_ONE_START = ("started", "command", "sessions", "seed", "config")  # differ between any two runs, or are settings
 
 
 def table(root: str | Path, where: Mapping[str, Any] | None = None, sort: str | None = None) -> "pd.DataFrame":
@@ -78,15 +77,9 @@ def diff(first: Run | str | Path, second: Run | str | Path) -> "pd.DataFrame":
 
 def _facts(run: Run) -> dict[tuple[str, str], Any]:
     """Return the settings of a run and what made it, each under its kind and dotted name."""
-    try:
-        made_by = flat(read_provenance(run.folder))
-    except ValueError as error:
-        raise RunError(
-            f"{run.folder / 'provenance.json'}: is damaged ({error}). Delete it: the rest of the run stays as it is."
-        ) from error
-    settings = {("setting", name): value for name, value in settings_by_name(run.config).items()}
-    kept = {name: value for name, value in made_by.items() if name.split(".")[0] not in OF_ONE_START}
-    return settings | {("provenance", name): value for name, value in kept.items()}
+    made_by = {name: value for name, value in read_provenance(run.folder).items() if name not in OF_ONE_START}
+    kinds = {"setting": settings_by_name(run.config), "provenance": flat(made_by)}
+    return {(kind, name): value for kind, facts in kinds.items() for name, value in facts.items()}
 
 
 def _row(folder: Path) -> dict[str, Any]:

@@ -155,13 +155,11 @@ class TrainingJob(Job):
 
 
 def training_of(run: Run, here: "submitit.JobEnvironment") -> list[str]:
-    """Return the command that trains a run on this node: by torchrun where the run asks for several nodes.
-
-    They meet on the first node, at a port that the job's number chooses.
-    """
+    """Return the command that trains a run on this node: by torchrun where the run asks for several nodes."""
     hardware = run.config.hardware
     if hardware.num_nodes == 1:
         return training_command([run.folder])
+    # They meet on the first node, at a port that the job's number chooses.
     address = [f"--master-addr={here.hostnames[0]}", f"--master-port={LOWEST_PORT + int(here.raw_job_id) % PORTS}"]
     options = [f"--nnodes={hardware.num_nodes}", f"--node-rank={here.global_rank}", *address]
     return [*several_processes(hardware.devices, options=options), str(run.folder)]

@@ -52,11 +52,7 @@ class Objective(nn.Module):
 
 
 def as_hardware_says(renderer: Renderer, hardware: HardwareSettings, rays: int) -> Renderer:
-    """Return the renderer, with its weights, as it computes steps of at most `rays` rays: itself, if nothing is asked.
-
-    Raises:
-        SettingsError: it is to be compiled, and there is no compiler.
-    """
+    """Return the renderer, with its weights, as it computes steps of `rays` rays: itself, if nothing is asked."""
     if hardware.precision == "32-true" and not hardware.compile and hardware.recomputed_rays is None:
         return renderer
     from maskrf_core.model.fast.pass_variants import prepared_for_training

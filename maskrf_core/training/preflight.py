@@ -54,10 +54,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
 
 
 def prepare_depths(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> None:
-    """Prepare the depth maps of all scenes that are named singly, where any are needed.
-
-    Those of whole data sets are prepared when a scene is drawn: there may be thousands.
-    """
+    """Prepare the depth maps that scenes named singly need; those of whole data sets are, when a scene is drawn."""
     if isinstance(scenes, OneScene):
         scenes.prepare_depths()
         return
@@ -108,9 +105,7 @@ def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> N
 
 
 def check_origin(scene: str, config: Config) -> None:
-    """Raise `SettingsError` if a per-scene training of `scene` has nothing to begin from, `DatasetError` if what it
-    begins from may have seen its test views: if one of the trainings before it, as run folders tell, was on its place.
-    """
+    """Raise `SettingsError` if a per-scene training has nothing to begin from, `DatasetError` if that saw its place."""
     if config.training.initial_weights is None:
         raise SettingsError(
             "training.initial_weights: a per-scene training begins from a checkpoint across scenes; name one"

@@ -4,22 +4,20 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from maskrf_core.datasets.batches.fingerprint import changed, fingerprints
-from maskrf_core.datasets.batches.mixture import Mixture
-from maskrf_core.datasets.batches.one_scene import OneScene
-from maskrf_core.datasets.batches.scene_views import SceneViews
+from maskrf_core.datasets.batches.fingerprint import changed
 from maskrf_core.runs import Run, TrainingStatus
 from maskrf_core.runs.provenance import COSTS, PROVENANCE_FILE, made_by, now, read_provenance
 from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.runs.status import State, write_status
 from maskrf_core.support.atomic_files import write_json
+from maskrf_core.support.errors import RunError
 from maskrf_core.support.machine import children_peak_memory_mib, peak_memory_mib
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 
@@ -77,15 +75,8 @@ def status_report(run: Run, *, first: bool = True) -> Iterator[StatusReport]:
 
 
 @contextlib.contextmanager
-def record_session(
-    run: Run,
-    scenes: Mixture | OneScene,
-    validation_scenes: Iterable[SceneViews],
-    *,
-    done: Callable[[], int],
-    device: torch.device,
-) -> Iterator[None]:
-    """Record this process in the run's provenance: the steps that are `done`, its cost, its end, and its data.
+def record_session(run: Run, data: Mapping[str, str], done: Callable[[], int], device: torch.device) -> Iterator[None]:
+    """Record this process in the run's provenance: fingerprints of its `data`, the steps `done`, its cost, its end.
 
     Enter it with the run's lock held and before the log is opened; leave it when the data workers have ended: only
     then are they counted. Peak memory is this process's since it began, whatever it did before.
@@ -93,7 +84,7 @@ def record_session(
     weights = run.config.training.initial_weights
     if weights is not None and done() == 0:  # later, they are not needed any more
         hold_to_weights(run, Path(weights))
-    entry = begin_session(run, done(), fingerprints(scenes, validation_scenes), device)
+    entry = begin_session(run, done(), data, device)
     since, before, cuda = time.monotonic(), children_peak_memory_mib(), device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(device)
@@ -123,8 +114,8 @@ def record_session(
 def begin_session(run: Run, from_step: int, data: Mapping[str, str], device: torch.device) -> dict[str, Any]:
     """Note in the provenance that this process trains the run now, and return the new entry.
 
-    `data` are the fingerprints of what it trains on: those of the first session stay, later ones are held to them, and
-    what has changed is told. A session before this one that has no end was killed, and is noted as such.
+    The `data` of the first session stay, later ones are held to them, and what has changed is told. A session before
+    this one that has no end was killed, and is noted as such.
     """
     values = _read_or_put_aside(run.folder)
     sessions = [_killed(run, each) if each["exit"] is None else each for each in values.get("sessions", [])]
@@ -165,7 +156,7 @@ def _read_or_put_aside(folder: Path) -> dict[str, Any]:
     """Read what made a run; rename a damaged file, and begin anew."""
     try:
         return read_provenance(folder)
-    except ValueError:
+    except RunError:
         (folder / PROVENANCE_FILE).replace(folder / "provenance.damaged.json")
         return {}
 

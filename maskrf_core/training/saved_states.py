@@ -33,8 +33,7 @@ def renderer_of_run(
 def initial_renderer(config: Config) -> Renderer:
     """Make the renderer that training starts from: a checkpoint's, or a random one of the config's seed.
 
-    Raises:
-        CheckpointError: the checkpoint cannot be used, or is of another model; or MVSNet's weights are missing.
+    `CheckpointError` where the checkpoint cannot be used, or is of another model, or MVSNet's weights are missing.
     """
     path = config.training.initial_weights
     if path is None:

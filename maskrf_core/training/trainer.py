@@ -1,13 +1,14 @@
 """The loop: `fit(run)` trains what the run folder says, and continues it if it was begun."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
 
 import numpy as np
 import torch
 
 from maskrf_core.checkpoints.checkpoint_files import load_weights
+from maskrf_core.datasets.batches.fingerprint import fingerprints
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.datasets.scene import SplitKind
@@ -106,13 +107,14 @@ class Trainer:
             print(notice, flush=True)
         if done_before:
             return
-        scenes, device = (self.mixture, self.validation_scenes), self.fabric.device
-        with record_session(self.run, *scenes, done=lambda: self.step, device=device) if first else nullcontext():
+        data = fingerprints(self.mixture, self.validation_scenes) if first else {}
+        session = record_session(self.run, data, lambda: self.step, self.fabric.device) if first else nullcontext()
+        with session:
             if not first:  # what the first process estimates, the others find
-                self.together.wait()
+                self.fabric.barrier()
             prepare_depths(self.mixture, self.validation_scenes if self.renderer.inputs.depths else [])
             if first:
-                self.together.wait()
+                self.fabric.barrier()
             with (
                 closing(RunLog(self.run, self.step)) if first else nullcontext() as log,
                 closing(Progress(total, self.step, f"{self.config.stage} {self.run.folder.name}")) as progress,
@@ -137,9 +139,14 @@ class Trainer:
             if log is not None:
                 progress.line(log.write(self.step, phase, numbers))
 
+        def judge() -> None:
+            write(self.judged, self._judge())
+            if self.step > 0:
+                self._save()
+
         training = self.config.training
         if self.owes_validation or (self.judged == "test" and self.step == 0):  # step 0: what the init network gives
-            self._judge_and_save(write)
+            judge()
         self.interval.resume()
         while self.step < training.steps:
             try:
@@ -159,7 +166,7 @@ class Trainer:
                 write("train", numbers | {"learning_rate": learning_rate(self.step - 1, training)})
                 self.interval = MetricAverager(self.step)
             if ends or self.step % training.validate_every == 0:
-                self._judge_and_save(write)
+                judge()
             elif self.step % training.checkpoint_every == 0:
                 self._save()
             if not ends:
@@ -191,20 +198,12 @@ class Trainer:
             self.renderer.masked_modelling.update_target()
         return values
 
-    def _judge_and_save(self, write: Callable[[str, dict[str, float]], None]) -> None:
-        """Validate and keep everything; if asked to stop meanwhile, validate when the training goes on."""
-        self.owes_validation = True
-        numbers = self._judge()
-        self.owes_validation = False
-        write(self.judged, numbers)
-        if self.step > 0:
-            self._save()
-
     def _judge(self) -> dict[str, float]:
-        """Average metrics over the validation views; the weights are kept if they are the best so far.
+        """Average metrics over the validation views, later if asked to stop meanwhile; keep weights that are the best.
 
         By test views, which those of a per-scene training are, nothing is chosen: they are only logged.
         """
+        self.owes_validation = True
         numbers = validate(
             self.renderer,
             self.validation_scenes,
@@ -219,6 +218,7 @@ class Trainer:
         if self.judged == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:
             self.best = {"fine_psnr": numbers["fine_psnr"], "step": self.step}
             self._save(best=True)
+        self.owes_validation = False
         return numbers
 
     def _stop_if_asked(self) -> None:
@@ -229,7 +229,7 @@ class Trainer:
         self._save(needed=True)
         if self.together.is_first:
             self.run.stop_path.unlink(missing_ok=True)
-        self.together.wait()  # torchrun ends the others as soon as one has ended
+        self.fabric.barrier()  # torchrun ends the others as soon as one has ended
         raise TrainingStopped(
             f"{self.run.folder}: stopped by {code.said} after {self.step} of {self.config.training.steps} steps. All "
             "is saved: start the run again to go on.",

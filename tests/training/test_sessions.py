@@ -2,12 +2,10 @@
 
 import json
 import os
-from unittest.mock import Mock
 
 import pytest
 import torch
 
-from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import RunLog
 from maskrf_core.settings.config import load_config
@@ -22,31 +20,22 @@ def run(tmp_path):
     return Run.start(tmp_path / "run", load_config("pretrain", "demo"))
 
 
-@pytest.fixture(autouse=True)
-def data(monkeypatch):
-    """Fingerprints of the data, in place of scenes."""
-    found = {}
-    monkeypatch.setattr(reporting, "fingerprints", lambda *_: dict(found))
-    return found
-
-
 def noted(run):
     return json.loads((run.folder / "provenance.json").read_text(encoding="utf-8"))
 
 
-def trained(run, from_step, to_step, error=None):
+def trained(run, from_step, to_step, error=None, **data):
     """A session that does these steps, and ends by an error."""
     done = [from_step]
-    with reporting.record_session(run, Mock(spec=Mixture), [], done=lambda: done[0], device=CPU):
+    with reporting.record_session(run, data, lambda: done[0], CPU):
         done[0] = to_step
         if error:
             raise error
 
 
-def test_a_session_says_what_it_was_did_and_cost(run, data):
-    data["demo/train_00"] = "abc"
-    done = [0]
-    with reporting.record_session(run, Mock(spec=Mixture), [], done=lambda: done[0], device=CPU):
+def test_a_session_says_what_it_was_did_and_cost(run):
+    done, data = [0], {"demo/train_00": "abc"}
+    with reporting.record_session(run, data, lambda: done[0], CPU):
         (begun,) = noted(run)["sessions"]
         assert (begun["from_step"], begun["processes"], begun["device"], begun["pid"]) == (0, 1, "cpu", os.getpid())
         assert begun["exit"] is begun["ended"] is begun["to_step"] is None
@@ -85,11 +74,9 @@ def test_settings_are_noted_again_only_where_they_are_others(run):
     assert second["config"]["training"]["steps"] == 200
 
 
-def test_data_are_held_to_those_of_the_first_session(run, data, capsys):
-    data.update(a="1", b="2")
-    trained(run, 0, 1)
-    data.update(b="3", c="4")
-    trained(run, 0, 1)
+def test_data_are_held_to_those_of_the_first_session(run, capsys):
+    trained(run, 0, 1, a="1", b="2")
+    trained(run, 0, 1, a="1", b="3", c="4")
     assert [session["changed_data"] for session in noted(run)["sessions"]] == [[], ["b"]]
     assert capsys.readouterr().out.startswith("b: is not what it was when this run began")
     assert noted(run)["data"] == {"a": "1", "b": "2"}

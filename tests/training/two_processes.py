@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
         seen = {"gradients": gradients, "terms": mean, "validation": validation, "origins": origins}
         torch.save(seen, folder / "step.pt")
     # A thread of gloo that still holds what was gathered when Python ends would abort the process.
-    trainer.together.wait()
+    trainer.fabric.barrier()
 
 
 if __name__ == "__main__":

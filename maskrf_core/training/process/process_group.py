@@ -89,7 +89,3 @@ class ProcessGroup:
         shares: list[list[Any]] = [[] for _ in range(self.count)]
         torch.distributed.all_gather_object(shares, list(share))
         return [shares[i % self.count][i // self.count] for i in range(sum(map(len, shares)))]
-
-    def wait(self) -> None:
-        """Wait until all processes are here."""
-        self.fabric.barrier()
