@@ -7,8 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from maskrf_core.losses import TERMS
 from maskrf_core.runs import Run
 from maskrf_core.support.atomic_files import write_text
@@ -17,19 +15,14 @@ from maskrf_core.support.errors import RunError
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = {
-    "train": [
-        "total", "colour_fine", "depth_fine", "consistency_fine", "feature_alignment", "masked_colour",
-        "seconds_per_step",
-    ],
-    "validation": ["coarse_psnr", "fine_psnr", "fine_ssim"],
-    "test": ["coarse_psnr", "fine_psnr", "fine_ssim"],
-}  # fmt: skip
-"""Numbers that a line shows of a phase; metrics.csv holds all."""
-BEFORE_TERMS = ["step", "phase", "total"]
-AFTER_TERMS = [
-    "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim",
-    "direct_psnr", "direct_ssim",
+SHOWN = (
+    "total", "colour_fine", "depth_fine", "consistency_fine", "feature_alignment", "masked_colour", "seconds_per_step",
+    "coarse_psnr", "fine_psnr", "fine_ssim",
+)  # fmt: skip
+"""Numbers that a line for people shows where they are there; metrics.csv holds all."""
+COLUMNS = [
+    "step", "phase", "total", *TERMS, "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr",
+    "fine_ssim", "direct_psnr", "direct_ssim",
 ]  # fmt: skip
 
 
@@ -40,38 +33,37 @@ class RunLog:
         from torch.utils.tensorboard import SummaryWriter  # of use to a training only, and takes its time
 
         self._path = run.metrics_path
-        self._columns = [*BEFORE_TERMS, *TERMS, *AFTER_TERMS]
         # Where nothing was done, all is about to be done again: what is logged before the first step, too.
         kept = [row for row in run.metric_rows() if step > 0 and int(row["step"]) <= step]
-        write_text(self._path, self._as_csv([dict(zip(self._columns, self._columns, strict=True)), *kept]))
+        columns = dict(zip(COLUMNS, COLUMNS, strict=True))
+        write_text(self._path, _as_csv([columns, *({name: row.get(name) for name in COLUMNS} for row in kept)]))
         self._events = SummaryWriter(run.folder / "tensorboard", purge_step=step + 1)
 
     def write(self, step: int, phase: str, numbers: dict[str, float]) -> str:
         """Log one row and return its line for people."""
-        unknown = numbers.keys() - set(self._columns)
-        if unknown:
-            raise ValueError(f"metrics without a column: {sorted(unknown)}")
+        row = _as_csv([{"step": step, "phase": phase, **numbers}])
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(self._as_csv([{"step": step, "phase": phase, **numbers}]))
+                file.write(row)
         except OSError as error:
             raise RunError(
-                f"{self._path}: could not be written ({error.strerror}). Make room, and start the run again: it goes "
-                "on from its last checkpoint."
+                f"{self._path}: could not be written ({error.strerror}). Make room and start the run again: it goes on."
             ) from error
         for name, value in numbers.items():
             self._events.add_scalar(f"{phase}/{name}", value, step)
-        shown = "  ".join(f"{name} {numbers[name]:.4g}" for name in SHOWN[phase] if name in numbers)
+        shown = "  ".join(f"{name} {numbers[name]:.4g}" for name in SHOWN if name in numbers)
         return f"step {step:>6}  {phase:<10}  {shown}"
-
-    def _as_csv(self, rows: Iterable[Mapping[str, object]]) -> str:
-        text = io.StringIO()
-        csv.DictWriter(text, self._columns, lineterminator="\n", extrasaction="ignore").writerows(rows)
-        return text.getvalue()
 
     def close(self) -> None:
         """Write out the TensorBoard events."""
         self._events.close()
+
+
+def _as_csv(rows: Iterable[Mapping[str, object]]) -> str:
+    """Write rows as lines of metrics.csv; `ValueError` names what has no column there."""
+    text = io.StringIO()
+    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 class MetricAverager:
@@ -88,7 +80,6 @@ class MetricAverager:
             self._sums[name] += value
         self._seconds += time.perf_counter() - self._since
         self._steps += 1
-        self.resume()
 
     def resume(self) -> None:
         """Begin to count time anew: that since the last step went into something else."""
@@ -105,22 +96,8 @@ class MetricAverager:
         return {"begun_at": self.begun_at, "sums": dict(self._sums)}
 
 
-def check_finite(terms: Mapping[str, float], said: str, origin: str) -> None:
-    """Raise `RunError`, beginning with `said`, if a term of a batch from `origin` is not finite."""
-    if not np.isfinite(list(terms.values())).all():
-        listed = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
-        raise RunError(
-            f"{said} ({listed}; {origin}). Nothing of this step was kept. Look at that batch, or lower "
-            "training.learning_rate and start a new run."
-        )
-
-
 def latest(metrics: "pd.DataFrame", phase: str, name: str) -> float:
-    """Return the newest number of a name in a phase.
-
-    Raises:
-        KeyError: none was logged.
-    """
+    """Return the newest number of a name in a phase; `KeyError` where none was logged."""
     rows = metrics[metrics["phase"] == phase].dropna(subset=[name])
     if rows.empty:
         raise KeyError(f"no {name} was logged in phase {phase}")

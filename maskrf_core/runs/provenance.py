@@ -8,27 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from maskrf_core.settings.config import Config
+from maskrf_core.support.errors import RunError
 from maskrf_core.support.machine import machine, versions
 
 PROVENANCE_FILE = "provenance.json"
+# Costs of a session, and what several sessions of a run make of each.
 MERGED = {"wall_seconds": sum, "peak_memory_mib": max, "gpu_peak_memory_mib": max}
-"""Costs of a session, and what several sessions of a run make of each."""
 COSTS = tuple(MERGED)
 
 
 def provenance(seed: int, config: Config | None = None) -> dict[str, Any]:
-    """Return what made a run: when, where, from which settings and code, with which versions.
-
-    `data` and `sessions` are filled in by its training processes (`maskrf_core.runs.sessions`).
-    """
-    return {
-        "started": now(),
-        **made_by(),
-        "seed": seed,
-        "config": config and config.model_dump(mode="json"),
-        "data": {},
-        "sessions": [],
-    }
+    """Return what made a run; its training processes fill in `data` and `sessions`."""
+    settings = config and config.model_dump(mode="json")
+    return {"started": now(), **made_by(), "seed": seed, "config": settings, "data": {}, "sessions": []}
 
 
 def made_by() -> dict[str, Any]:
@@ -38,44 +30,36 @@ def made_by() -> dict[str, Any]:
     return {"command": command, **machine(), "versions": versions(), **code_state(Path(__file__))}
 
 
-def now() -> str:
+def now(timespec: str = "seconds") -> str:
     """Return the time as ISO 8601 in UTC."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(timezone.utc).isoformat(timespec=timespec)
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """Read what made a run; empty where that is missing.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
+    """Read what made a run; empty where that is missing. `RunError` where the file is damaged."""
     path = folder / PROVENANCE_FILE
-    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: holds no JSON object")
-    return values
+    try:
+        return {**json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{path}: is damaged ({error}). Delete it: the rest of the run stays as it is.") from error
 
 
 def code_state(file: Path) -> dict[str, str | bool | None]:
-    """Return the commit of the checkout that holds `file`, and whether anything in it differs from that commit.
+    """Return the commit of the checkout that tracks `file`, and whether anything in it differs; None without one.
 
-    Both are None where git is missing or does not track the file: code installed below another project's checkout is
-    not that project's.
+    Code installed below another project's checkout is not that project's.
     """
-    tracked = _git(file.parent, "ls-files", "--error-unmatch", file.name)
-    changes = None if tracked is None else _git(file.parent, "status", "--porcelain")
+    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is None:
+        return {"git_commit": None, "git_changes": None}
+    changes = _git(file.parent, "status", "--porcelain")
     return {
-        "git_commit": None if tracked is None else _git(file.parent, "rev-parse", "HEAD"),
+        "git_commit": _git(file.parent, "rev-parse", "HEAD"),
         "git_changes": None if changes is None else bool(changes),
     }
 
 
 def cost(folder: Path) -> dict[str, float | None]:
-    """Return the seconds of all sessions together and the MiB of the largest; None of what no session knows.
-
-    Raises:
-        ValueError: as `read_provenance`.
-    """
+    """Return the seconds of all sessions together and the MiB of the largest; None of what no session knows."""
     sessions = read_provenance(folder).get("sessions") or []
     merged = {}
     for name, merge in MERGED.items():

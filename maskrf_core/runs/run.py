@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from maskrf_core.datasets.records import published_weights
 from maskrf_core.runs.provenance import PROVENANCE_FILE, provenance
-from maskrf_core.runs.status import TrainingStatus, read_status
+from maskrf_core.runs.status import STATUS_FILE, TrainingStatus
 from maskrf_core.settings.config import Config, may_differ, read_config, to_yaml
 from maskrf_core.support.atomic_files import write_json, write_text
 from maskrf_core.support.errors import RunError
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG_FILE = "config.yaml"
-FOLDERS_WITHOUT_RUNS = ("checkpoints", "tensorboard", "renders", "figures", "cache")
-"""Parts of a run folder, and the cache beside run folders: many files, and no runs."""
+FOLDERS_WITHOUT_RUNS = ("checkpoints", "tensorboard", "renders", "figures", "cache")  # they hold many files
 INITIAL_WEIGHTS = "initial_weights"  # name of the results that say what a run began from
 
 
@@ -56,21 +55,17 @@ class Run:
         """
         run = Run(Path(folder))
         if run.config_path.is_file():
-            run._continue_with(config)
-        elif run.folder.is_dir() and any(not _left_by_an_interrupted_start(path) for path in run.folder.iterdir()):
+            run._check_continued_with(config)
+        elif any(path.name != PROVENANCE_FILE for path in run.folder.glob("[!.]*")):  # not of an interrupted start
             raise RunError(f"{run.folder}: is not empty and holds no config.yaml. Choose another run folder.")
         else:
             write_json(run.folder / PROVENANCE_FILE, provenance(config.training.seed, config))
-            write_text(run.config_path, to_yaml(config))  # last: with it the folder is a run
+        write_text(run.config_path, to_yaml(config))  # last: with it the folder is a run
         return run
 
     @staticmethod
     def open(folder: str | Path) -> "Run":
-        """Open an existing run.
-
-        Raises:
-            RunError: there is none.
-        """
+        """Open an existing run, or raise `RunError` where there is none."""
         run = Run(Path(folder))
         if not run.config_path.is_file():
             raise RunError(f"{run.folder}: is no run folder (no config.yaml). Train first, or check the path.")
@@ -83,28 +78,26 @@ class Run:
 
     @property
     def weights(self) -> Path:
-        """Return the file of the checkpoint that counts: the best one, of a per-scene training the last one.
-
-        That selects none: the only views to select by would be those that it is tested on.
-        """
+        """Return the checkpoint that counts: the best one; of a per-scene training, which selects none, the last."""
         return self.last_checkpoint if self.config.stage == "per_scene" else self.best_checkpoint
 
     @property
     def status(self) -> TrainingStatus | None:
-        """Read how the last training went or goes, as far as that was written; none before the first."""
-        return read_status(self.folder)
+        """Read how the last training went or goes; none where nothing was written, or nothing that is known here."""
+        try:
+            return TrainingStatus.model_validate_json((self.folder / STATUS_FILE).read_bytes())
+        except (FileNotFoundError, ValueError):  # pydantic's error among them
+            return None
 
     def metrics(self) -> "pd.DataFrame":
         """Read `metrics.csv` as far as it was written whole; empty before the first interval."""
         import pandas as pd
 
-        if not self.metrics_path.is_file():
-            return pd.DataFrame({"step": [], "phase": []})
         return pd.read_csv(io.StringIO(self._whole_lines()))
 
     def metric_rows(self) -> list[dict[str, str]]:
         """Read the rows of `metrics.csv` as they are written, as far as that was done whole; without pandas."""
-        return list(csv.DictReader(io.StringIO(self._whole_lines()))) if self.metrics_path.is_file() else []
+        return list(csv.DictReader(io.StringIO(self._whole_lines())))
 
     def results(self) -> dict[str, Any]:
         """Read the numbers that were recorded, by the name of what recorded them."""
@@ -117,19 +110,17 @@ class Run:
 
     def _whole_lines(self) -> str:
         """Read the metrics without a last line that a kill cut short."""
-        text = self.metrics_path.read_text(encoding="utf-8")
+        text = self.metrics_path.read_text(encoding="utf-8") if self.metrics_path.is_file() else "step,phase\n"
         return text[: text.rfind("\n") + 1]
 
-    def _continue_with(self, config: Config) -> None:
-        differing = {
-            name: values for name, values in differing_settings(self.config, config).items() if not may_differ(name)
-        }
-        if differing:
-            listed = "\n".join(
-                f"  {name}: {ours!r} there, {asked!r} asked for" for name, (ours, asked) in differing.items()
+    def _check_continued_with(self, config: Config) -> None:
+        pairs = {name: pair for name, pair in differing_settings(self.config, config).items() if not may_differ(name)}
+        if pairs:
+            listed = "".join(
+                f"  {name}: {ours!r} there, {asked!r} asked for\n" for name, (ours, asked) in pairs.items()
             )
             raise RunError(
-                f"{self.folder}: holds a run with other settings, and nothing was changed there:\n{listed}\n"
+                f"{self.folder}: holds a run with other settings, and nothing was changed there:\n{listed}"
                 "Choose another run folder, ask for the same settings, or delete the folder."
             )
         done = max((int(row["step"]) for row in self.metric_rows()), default=0)
@@ -138,15 +129,10 @@ class Run:
                 f"{self.folder}: has done {done} steps already, {config.training.steps} are asked for. Choose "
                 "another run folder, or ask for at least as many."
             )
-        write_text(self.config_path, to_yaml(config))
 
 
 def hold_to_weights(run: Run, weights: Path) -> None:
-    """Note the hash of the initial weights, and refuse to go on from a file that has changed since.
-
-    Raises:
-        RunError: the run began from other weights.
-    """
+    """Note the hash of the initial weights, and raise `RunError` where the run began from others."""
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     noted = run.results().get(INITIAL_WEIGHTS)
     if noted is None:
@@ -199,7 +185,3 @@ def folders_below(root: Path) -> Iterator[Path]:
         seen.add(real)
         below[:] = [name for name in below if not name.startswith(".") and name not in FOLDERS_WITHOUT_RUNS]
         yield Path(place)
-
-
-def _left_by_an_interrupted_start(path: Path) -> bool:
-    return path.name == PROVENANCE_FILE or path.name.startswith(".")

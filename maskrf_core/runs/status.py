@@ -1,7 +1,7 @@
 """The training of a run as others see it: the lock that its process holds, and the status that it writes.
 
-The lock is one of POSIX (`lockf`), which the system releases when the process dies, kill -9 included, and which data
-workers, forked from the training, do not hold on to. Network file systems that support locks share it among nodes.
+The lock is one of POSIX (`lockf`): the system releases it when the process dies, kill -9 included; data workers, forked
+from the training, do not hold on to it; and network file systems that support locks share it among nodes.
 """
 
 import fcntl
@@ -10,13 +10,11 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timezone
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
+from maskrf_core.runs.provenance import now
 from maskrf_core.settings.sections import Settings
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import RunError
@@ -25,8 +23,8 @@ STATUS_FILE = "training.json"
 LOCK_FILE = "training.lock"
 PATIENCE = 2.0  # seconds for which a lock is tried again: those who only look at one hold it for an instant
 State = Literal["starting", "training", "finished", "stopped", "failed"]
+# Of this process, in which a lock never keeps anyone out, and closing any file of the same name would free it.
 _held: set[Path] = set()
-"""Of this process, in which a lock never keeps anyone out, and closing any file of the same name would free it."""
 
 
 class TrainingStatus(Settings):
@@ -42,15 +40,6 @@ class TrainingStatus(Settings):
     processes: int
     started: str  # when this process began, ISO 8601 in UTC
     updated: str
-
-
-def read_status(folder: Path) -> TrainingStatus | None:
-    """Read the status that was written last; none where nothing was, or nothing that this version knows."""
-    try:
-        values = json.loads((folder / STATUS_FILE).read_text(encoding="utf-8"))
-        return TrainingStatus.model_validate(values)
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, ValidationError):
-        return None
 
 
 def write_status(folder: Path, status: TrainingStatus) -> None:
@@ -84,12 +73,14 @@ def owned(folder: Path) -> Iterator[None]:
             ) from error
         if not free:
             file.seek(0)
-            raise AlreadyTrained(f"{folder}: is being trained already by {_described(file.read())}. Follow that one.")
+            owner = "another process"
+            with suppress(ValueError, KeyError, TypeError):  # it may not have written what it is
+                owner = "process {pid} on {host}, since {since}".format(**json.loads(file.read()))
+            raise AlreadyTrained(f"{folder}: is being trained already by {owner}. Follow that one.")
         _held.add(folder)
         try:
             file.truncate(0)
-            since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-            file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}))
+            file.write(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": now()}))
             file.flush()
             yield
         finally:
@@ -118,11 +109,3 @@ def _acquired(file, kind: int, patience: float) -> bool:
             if time.monotonic() >= until:
                 return False
             time.sleep(0.05)
-
-
-def _described(text: str) -> str:
-    try:
-        owner = json.loads(text)
-        return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
-    except (json.JSONDecodeError, KeyError, TypeError):
-        return "another process"

@@ -3,22 +3,23 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from maskrf_core.slurm.submission import SlurmSettings, parse_slurm, submit_notebook, submit_trainings
-from maskrf_core.slurm.waiting import wait
+from maskrf_core.slurm.submission import SlurmSettings, parse_slurm, submit_notebook, submit_trainings, wait
 from maskrf_core.support.errors import MaskrfError
 from maskrf_core.support.paths import RUNS, display_path
-
-if TYPE_CHECKING:
-    import submitit
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Submit, say what was submitted and what to watch, and wait for it where asked to."""
     asked = parser().parse_args(arguments)
     try:
-        jobs = asked.submit(asked, parse_slurm(asked.slurm))
+        settings = parse_slurm(asked.slurm)
+        if asked.command == "train":
+            chains = [[folder] for folder in asked.folders] if asked.array else [asked.folders]
+            jobs = submit_trainings(chains, settings, asked.logs)
+        else:
+            parameters = dict(asked.parameter)
+            jobs = [submit_notebook(asked.notebook, asked.output, parameters, settings, asked.logs)]
         for job in jobs:
             print(f"job {job.job_id}: {display_path(job.task(0).paths.stdout)}", flush=True)
         first = jobs[0].job_id.partition("_")[0]
@@ -41,26 +42,15 @@ def parser() -> argparse.ArgumentParser:
     of_all.add_argument("--wait", action="store_true", help="return when the jobs have ended, 1 where one failed")
 
     whole = argparse.ArgumentParser(prog="python -m maskrf_core.slurm", description=__doc__.splitlines()[0])
-    commands = whole.add_subparsers(required=True)
+    commands = whole.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", parents=[of_all], help="train runs, one after the other in one job")
     train.add_argument("folders", nargs="+", type=Path, metavar="RUN_FOLDER", help="folder with a config.yaml")
     train.add_argument("--array", action="store_true", help="a job for each run, as a job array")
-    train.set_defaults(submit=_train)
     notebook = commands.add_parser("notebook", parents=[of_all], help="execute a notebook with papermill")
     notebook.add_argument("notebook", type=Path)
     notebook.add_argument("output", type=Path)
     notebook.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    notebook.set_defaults(submit=_notebook)
     return whole
-
-
-def _train(asked: argparse.Namespace, settings: SlurmSettings) -> "list[submitit.Job]":
-    chains = [[folder] for folder in asked.folders] if asked.array else [asked.folders]
-    return submit_trainings(chains, settings, asked.logs)
-
-
-def _notebook(asked: argparse.Namespace, settings: SlurmSettings) -> "list[submitit.Job]":
-    return [submit_notebook(asked.notebook, asked.output, dict(asked.parameter), settings, asked.logs)]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Training: `python -m maskrf_core.training RUN_FOLDER...` trains runs; `trainer.fit(run)` is what it calls.
 
-`preflight` checks the scenes before anything is trained, `saved_states` has the first weights and the checkpoints,
-`schedule` what follows from the step, `reporting` what is written about a training, `process` its processes. Nothing
-is imported here: a training has to hear signals before the seconds that importing torch takes.
+`objective` is the loss of a step, `preflight` checks the scenes before anything is trained, `saved_states` has the
+first weights and the checkpoints, `reporting` what is written about a training, `process` its processes. Nothing is
+imported here: a training has to hear signals before the seconds that importing torch takes.
 """

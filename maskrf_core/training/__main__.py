@@ -49,45 +49,29 @@ def main(arguments: list[str] | None = None) -> ExitCode:
 def train(folder: Path) -> ExitCode:
     """Train one run. An error is printed, and stands in the run folder."""
     from maskrf_core.runs import Run
-
-    try:
-        run = Run.open(folder)
-        hardware = run.config.hardware
-    except MaskrfError as error:
-        return failed(error)
-    if "TORCHELASTIC_RUN_ID" not in os.environ and hardware.devices > 1 and hardware.num_nodes == 1:
-        return train_in_several(run)
-    with kept_in_log(run):
-        return train_here(run)
-
-
-def train_here(run: "Run") -> ExitCode:
-    """Train one run in this process."""
     from maskrf_core.runs.status import AlreadyTrained
 
-    try:
-        from maskrf_core.training.trainer import fit
+    with contextlib.ExitStack() as log:  # all that is printed on the way is kept there
+        try:
+            run = Run.open(folder)
+            hardware = run.config.hardware
+            if "TORCHELASTIC_RUN_ID" not in os.environ and hardware.devices > 1 and hardware.num_nodes == 1:
+                return train_in_several(run)
+            log.enter_context(kept_in_log(run))
+            from maskrf_core.training.trainer import fit
 
-        hear_signals()  # again: some of what was imported (pycolmap's log) took SIGTERM for itself
-        fit(run)
-    except TrainingStopped as stopped:
-        print(stopped, flush=True)
-        return stopped.code
-    except AlreadyTrained as error:
-        print(error, flush=True)
-        return ExitCode.TRAINED_ELSEWHERE
-    except MaskrfError as error:
-        return failed(error)
-    except Exception:
-        traceback.print_exc()
-        return ExitCode.FAILED
+            hear_signals()  # again: some of what was imported (pycolmap's log) took SIGTERM for itself
+            fit(run)
+        except (TrainingStopped, AlreadyTrained) as stopped:
+            print(stopped, flush=True)
+            return getattr(stopped, "code", ExitCode.TRAINED_ELSEWHERE)
+        except MaskrfError as error:  # a traceback would only hide what a user can do
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            return ExitCode.FAILED
+        except Exception:
+            traceback.print_exc()
+            return ExitCode.FAILED
     return ExitCode.FINISHED
-
-
-def failed(error: MaskrfError) -> ExitCode:
-    """Print an error that a user can do something about; a traceback would only hide it."""
-    print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-    return ExitCode.FAILED
 
 
 def train_in_several(run: "Run") -> ExitCode:
@@ -100,24 +84,24 @@ def train_in_several(run: "Run") -> ExitCode:
     heard: list[int] = []
     for number in SIGNALS:
         signal.signal(number, lambda number, _frame: heard.append(number))
-    before, devices = run.status, run.config.hardware.devices
+    before, devices = run.status and run.status.started, run.config.hardware.devices
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices))}  # torchrun would give each only one
     children = subprocess.Popen([*several_processes(devices), str(run.folder.resolve())],
                                 env=threads | training_environment(), start_new_session=True)  # fmt: skip
     while children.poll() is None:
         status = run.status
-        if heard and status is not None and (before is None or status.started != before.started):
+        if heard and status is not None and status.started != before:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(status.pid, heard.pop(0))
         time.sleep(SECONDS_BETWEEN_LOOKS)
     status = run.status
-    if status is None or (before is not None and status.started == before.started) or status.exit_code is None:
+    if status is None or status.started == before or status.exit_code is None:
         return ExitCode.TRAINED_ELSEWHERE if is_owned(run.folder) else ExitCode.FAILED
     return ExitCode(status.exit_code)
 
 
 class Tee:
-    """A stream that writes to two."""
+    """A stream that writes to a log, whose lines are flushed as they come, as well."""
 
     def __init__(self, stream: TextIO, log: TextIO):
         self._stream, self._log = stream, log
@@ -128,11 +112,6 @@ class Tee:
                 self._log.write(text)
         return self._stream.write(text)
 
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            self._log.flush()
-        self._stream.flush()
-
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
@@ -140,7 +119,10 @@ class Tee:
 @contextlib.contextmanager
 def kept_in_log(run: "Run") -> Iterator[None]:
     """Write all that is printed meanwhile to `training.log` of the run as well, unless it goes there already."""
-    if _goes_there(run) or int(os.environ.get("RANK", 0)) > 0:  # of several processes, the first one keeps it
+    goes_there = False
+    with contextlib.suppress(OSError):
+        goes_there = os.path.samestat(os.fstat(sys.stdout.fileno()), run.log_path.stat())
+    if goes_there or int(os.environ.get("RANK", 0)) > 0:  # of several processes, the first one keeps it
         yield
         return
     with (
@@ -149,13 +131,6 @@ def kept_in_log(run: "Run") -> Iterator[None]:
         contextlib.redirect_stderr(Tee(sys.stderr, log)),
     ):
         yield
-
-
-def _goes_there(run: "Run") -> bool:
-    try:
-        return os.path.samestat(os.fstat(sys.stdout.fileno()), run.log_path.stat())
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":

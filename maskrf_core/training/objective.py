@@ -21,18 +21,12 @@ AGREES_WITHIN = 0.02  # normalised inverse depth up to which a noisy input depth
 
 
 class Objective(nn.Module):
-    """Everything of a training step that has gradients, behind one `forward`: batch → raw loss terms.
-
-    Raises:
-        SettingsError: it is to be compiled, and there is no compiler.
-    """
+    """Everything of a training step that has gradients, behind one `forward`: batch → raw loss terms."""
 
     def __init__(self, renderer: Renderer, config: Config):
         super().__init__()
-        self.renderer = renderer
-        self.prepared = as_hardware_says(renderer, config.hardware, config.data.rays)
-        """The renderer as it computes a step: the same weights."""
-        self.config = config
+        self.renderer, self.config = renderer, config
+        self.prepared = as_hardware_says(renderer, config.hardware, config.data.rays)  # the same weights
 
     def forward(self, batch: SceneBatch, *, generator: torch.Generator) -> dict[str, Tensor]:
         """Render the batch's pixels, masked by a ratio drawn anew, and compute all terms (`losses.TERMS`)."""
@@ -53,18 +47,12 @@ class Objective(nn.Module):
         """Let the query, a training view with a free map of its own, say where its rays hit."""
         query = pad_by_reflection(batch.query.replace(masks=None), ENCODER_MULTIPLE)
         rays, depth_range = (self.prepared.encode(query), batch.pixels_xy), batch.query.depth_range[0]
-        return (
-            self_hit_probability(self.renderer.coarse, *rays, rendering.coarse.sample_depths, depth_range),
-            self_hit_probability(self.renderer.fine, *rays, rendering.fine.sample_depths, depth_range),
-        )
+        passes = ((self.renderer.coarse, rendering.coarse), (self.renderer.fine, rendering.fine))
+        return tuple(self_hit_probability(of, *rays, found.sample_depths, depth_range) for of, found in passes)
 
 
 def as_hardware_says(renderer: Renderer, hardware: HardwareSettings, rays: int) -> Renderer:
-    """Return the renderer, with its weights, as it computes steps of at most `rays` rays: itself, if nothing is asked.
-
-    Raises:
-        SettingsError: it is to be compiled, and there is no compiler.
-    """
+    """Return the renderer, with its weights, as it computes steps of `rays` rays: itself, if nothing is asked."""
     if hardware.precision == "32-true" and not hardware.compile and hardware.recomputed_rays is None:
         return renderer
     from maskrf_core.model.fast.pass_variants import prepared_for_training

@@ -29,9 +29,14 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
     Raises:
         SettingsError, DatasetError: as the checks below, or a scene is missing or broken.
     """
-    check_supervision(config)
-    check_masking(config)
     data, hardware = config.data, config.hardware
+    if data.working_views <= RAY_IS_SEEN_BY_MORE_THAN or config.model.coarse_samples <= RAY_IS_SEEN_AT_MORE_THAN:
+        raise SettingsError(
+            f"data.working_views={data.working_views}, model.coarse_samples={config.model.coarse_samples}: training "
+            f"needs more than {RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples, because only "
+            "rays that so many see are supervised"
+        )
+    check_masking(config)
     cache = cache_folder(data.data_root)
     images = ImageCache(hardware.image_cache_mib / hardware.devices / (hardware.data_workers + 1))
     if config.stage == "per_scene":
@@ -48,10 +53,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
 
 
 def prepare_depths(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> None:
-    """Prepare the depth maps of all scenes that are named singly, where any are needed.
-
-    Those of whole data sets are prepared when a scene is drawn: there may be thousands.
-    """
+    """Prepare the depth maps that scenes named singly need; those of whole data sets are, when a scene is drawn."""
     if isinstance(scenes, OneScene):
         scenes.prepare_depths()
         return
@@ -70,21 +72,8 @@ def training_inputs(config: Config) -> ModelInputs:
     return ModelInputs(depths=init == "depth" or config.supervises_depth, sources=init == "cost_volume")
 
 
-def check_supervision(config: Config) -> None:
-    """Raise `SettingsError` if with so few working views or samples no ray would ever be supervised."""
-    needed = config.data.working_views
-    samples = config.model.coarse_samples
-    if needed <= RAY_IS_SEEN_BY_MORE_THAN or samples <= RAY_IS_SEEN_AT_MORE_THAN:
-        raise SettingsError(
-            f"data.working_views={needed}, model.coarse_samples={samples}: training needs more than "
-            f"{RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples, because only rays that "
-            "so many see are supervised"
-        )
-
-
 def check_masking(config: Config) -> None:
-    """Raise `SettingsError` if there is no such strategy, or a training that shall mask could never mask anything, its
-    counts being cut to 0. One mask is drawn, so that a strategy that returns something else is told now."""
+    """Raise `SettingsError` if there is no such strategy, it returns no mask, or so small a ratio masks nothing."""
     masking, model, views = config.masking, config.model, config.data.working_views
     if not masking.masks:
         if ":" not in masking.strategy:
@@ -115,20 +104,13 @@ def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> N
 
 
 def check_origin(scene: str, config: Config) -> None:
-    """Raise `SettingsError` if there is nothing that a per-scene training of `scene` begins from, `DatasetError` if
-    that was trained on the scene's place.
-
-    Training and testing on other views of one place is what a per-scene training is for, whether the place is held out
-    from others or not; but the training before it may have seen the test views. What is known of it is what the run
-    folders say: it is followed from each to the one before.
-    """
+    """Raise `SettingsError` if a per-scene training has nothing to begin from, `DatasetError` if that saw its place."""
     if config.training.initial_weights is None:
         raise SettingsError(
-            "training.initial_weights: a per-scene training begins from a checkpoint of training across scenes; name "
-            "one"
+            "training.initial_weights: a per-scene training begins from a checkpoint across scenes; name one"
         )
     for file, origin in _origins(config):
-        if is_among(place_of(scene), {place_of(name) for name in expand_scene_names(origin.data.train_scenes)}):
+        if is_among(place_of(scene), _places(origin.data.train_scenes)):
             raise DatasetError(
                 f"{scene}: {file}, from which its per-scene training is to begin, comes from a training that may "
                 "have seen its test views. Begin from another checkpoint, or take another scene."
@@ -140,28 +122,30 @@ def check_choice(views: SceneViews, config: Config) -> None:
 
     Of many data sets, validation looks at the very views that are tested; nerf_synthetic has others for it.
     """
-    place, scene = place_of(views.scene.name), views.scene
+    scene = views.scene
     for file, origin in _origins(config):
         if Path(file) != Run(Path(file).parent.parent).best_checkpoint:
             continue  # the last weights, which nothing chose
-        validated = {place_of(name) for name in expand_scene_names(origin.data.validation_scenes)}
-        if place in validated and set(scene.split("validation")[1]) & set(scene.split("test")[1]):
+        validated = place_of(scene.name) in _places(origin.data.validation_scenes)
+        if validated and set(scene.split("validation")[1]) & set(scene.split("test")[1]):
             raise DatasetError(
                 f"{scene.name}: {file}, from which its per-scene training is to begin, was chosen as the best by "
-                "validation on this scene's test views. Begin from last.pt beside it, which nothing chose, or from "
-                "another checkpoint."
+                "validation on this scene's test views. Begin from last.pt beside it, or from another checkpoint."
             )
 
 
 def _origins(config: Config) -> Iterator[tuple[str, Config]]:
     """Follow the weights that a training begins from, with the config of the run that made them, back to the first."""
-    weights = config.training.initial_weights
-    while weights is not None:
+    while (weights := config.training.initial_weights) is not None:
         run = Run(Path(weights).parent.parent)
         if not run.config_path.is_file():
             return
-        yield weights, run.config
-        weights = run.config.training.initial_weights
+        config = run.config
+        yield weights, config
+
+
+def _places(scene_names: Iterable[str]) -> set[str]:
+    return {place_of(name) for name in expand_scene_names(scene_names)}
 
 
 def check_places(train_scenes: Iterable[str], config: Config) -> None:
@@ -170,10 +154,7 @@ def check_places(train_scenes: Iterable[str], config: Config) -> None:
     Places that published models are tested on (`records.held_out_places`) count as tested, whatever is tested here.
     """
     trained = {place_of(name) for name in train_scenes}
-    validated, tested = (
-        {place_of(name) for name in expand_scene_names(names)}
-        for names in (config.data.validation_scenes, config.evaluation.test_scenes)
-    )
+    validated, tested = _places(config.data.validation_scenes), _places(config.evaluation.test_scenes)
     for both, uses in (
         (trained & validated, "trained on and validated on"),
         (trained & tested, "trained on and tested on"),

@@ -33,9 +33,7 @@ def renderer_of_run(
 def initial_renderer(config: Config) -> Renderer:
     """Make the renderer that training starts from: a checkpoint's, or a random one of the config's seed.
 
-    Raises:
-        CheckpointError: the checkpoint cannot be used, or has other model settings than the config; or the weights of
-            a random one's MVSNet are missing.
+    `CheckpointError` where the checkpoint cannot be used, or is of another model, or MVSNet's weights are missing.
     """
     path = config.training.initial_weights
     if path is None:
@@ -60,11 +58,8 @@ def random_renderer(config: Config) -> Renderer:
 def read_newest(run: Run, *, first: bool = True) -> dict[str, Any] | None:
     """Read the checkpoint to continue from; none where the run has not begun.
 
-    Where it is not the last one, because that one is damaged, this is printed. The `first` of several processes moves
-    that file aside, so that it never takes the place of a good one.
-
-    Raises:
-        CheckpointError: there are checkpoints, but none can be read.
+    Where the last one is damaged, the `first` of several processes says so, and moves it aside, so that it never takes
+    the place of a good one. `CheckpointError` where none can be read.
     """
     checkpoint, path, fault = newest_checkpoint(run.last_checkpoint, run.previous_checkpoint)
     if first and checkpoint is not None and path != run.last_checkpoint:
@@ -84,53 +79,25 @@ def steps_done(run: Run) -> int:
 def is_done(run: Run) -> bool:
     """Tell whether nothing is left to do: all steps are done, and the last validation was not interrupted."""
     checkpoint, _, _ = newest_checkpoint(run.last_checkpoint, run.previous_checkpoint)
-    if checkpoint is None or checkpoint["step"] < run.config.training.steps:
-        return False
-    return not checkpoint["state"].get("owes_validation", False)
+    done = checkpoint is not None and checkpoint["step"] >= run.config.training.steps
+    return done and not checkpoint["state"].get("owes_validation", False)
 
 
-def save_best(run: Run, renderer: Renderer, step: int, state: dict[str, Any]) -> None:
-    """Write the weights that validated best.
-
-    Raises:
-        RunError: they could not be written. Going on without them would choose others.
-    """
-    try:
-        save_checkpoint(run.best_checkpoint, renderer, step, state)
-    except (OSError, RuntimeError, CheckpointError) as error:
-        raise RunError(
-            f"{run.best_checkpoint}: that of step {step} could not be written ({_reason(error)}). Make room, and start "
-            "the run again: it goes on from its last checkpoint."
-        ) from error
-
-
-def remove_leftovers(run: Run) -> None:
-    """Remove what a training that was killed as it saved has left beside its checkpoints. Hold the run's lock."""
-    for path in run.last_checkpoint.parent.glob(".*"):
-        path.unlink()
-
-
-def save_last(run: Run, renderer: Renderer, step: int, state: dict[str, Any], *, needed: bool) -> None:
-    """Write the checkpoint to continue from.
+def save(
+    run: Run, renderer: Renderer, step: int, state: dict[str, Any], *, best: bool = False, needed: bool = False
+) -> None:
+    """Write the checkpoint to continue from, or the weights that validated `best`.
 
     Where that fails (a full disk), the last good one stays. The training goes on and tries again at the next interval,
-    unless this one is `needed` because it ends.
-
-    Raises:
-        RunError: a checkpoint that is needed could not be written.
+    unless this one is `needed` because it ends, or is the best, without which it would choose another: `RunError`.
     """
+    path, previous = (run.best_checkpoint, None) if best else (run.last_checkpoint, run.previous_checkpoint)
     try:
-        save_checkpoint(run.last_checkpoint, renderer, step, state, previous=run.previous_checkpoint)
+        save_checkpoint(path, renderer, step, state, previous=previous)
     except (OSError, RuntimeError, CheckpointError) as error:  # torch makes a RuntimeError of some failed writes
+        reason = os.strerror(error.errno) if getattr(error, "errno", None) else str(error).splitlines()[0]
         good = steps_done(run)
-        said = (
-            f"{run.last_checkpoint}: that of step {step} could not be written ({_reason(error)}). "
-            f"The last good one is that of step {good}."
-        )
-        if needed:
+        said = f"{path}: that of step {step} could not be written ({reason}). The last good one is that of step {good}."
+        if best or needed:
             raise RunError(f"{said} Make room, and start the run again: it continues from there.") from error
         print(f"{said} The training goes on.", flush=True)
-
-
-def _reason(error: Exception) -> str:
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error).splitlines()[0]

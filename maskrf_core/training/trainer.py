@@ -1,22 +1,24 @@
 """The loop: `fit(run)` trains what the run folder says, and continues it if it was begun."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from contextlib import closing, nullcontext
-from functools import partial
-from typing import Any
 
+import numpy as np
 import torch
 
 from maskrf_core.checkpoints.checkpoint_files import load_weights
 from maskrf_core.datasets.batches.loader import training_batches
+from maskrf_core.datasets.batches.mixture import fingerprints
 from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import validate
 from maskrf_core.runs import Run
-from maskrf_core.runs.log import MetricAverager, RunLog, check_finite
+from maskrf_core.runs.log import MetricAverager, RunLog
 from maskrf_core.runs.status import owned
+from maskrf_core.settings.sections import TrainingSettings
 from maskrf_core.support.errors import RunError
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.objective import Objective, masked_weight
@@ -24,8 +26,9 @@ from maskrf_core.training.preflight import open_checked_scenes, prepare_depths
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, rank, start_fabric
 from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop
 from maskrf_core.training.reporting import StatusReport, record_session, status_report
-from maskrf_core.training.saved_states import read_newest, remove_leftovers, renderer_of_run, save_best, save_last
-from maskrf_core.training.schedule import FIRST_STREAM, is_due, learning_rate, stream_seed
+from maskrf_core.training.saved_states import read_newest, renderer_of_run, save
+
+FIRST_STREAM, SECOND_STREAM = 0, 1  # of the independent random streams of a seed: data, and rays and masks
 
 
 def fit(run: Run) -> Renderer:
@@ -46,11 +49,23 @@ def fit(run: Run) -> Renderer:
     with owned(run.folder) if first else nullcontext():
         if first:
             run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on
-            remove_leftovers(run)
+            for path in run.last_checkpoint.parent.glob(".*"):  # left by a training that was killed as it saved
+                path.unlink()
         with status_report(run, first=first) as report:
             trainer = Trainer(run, report)
             trainer.fit()
             return trainer.renderer.eval()
+
+
+def learning_rate(step: int, training: TrainingSettings) -> float:
+    """Return the learning rate, which is halved every `halve_every` steps, down to the lowest."""
+    return max(training.learning_rate * 0.5 ** (step // training.halve_every), training.lowest_learning_rate)
+
+
+def stream_seed(seed: int, step: int, rank: int = 0) -> int:
+    """Return the seed of a step's rays and masks; that of process 0 of several is that of a process alone."""
+    numbers = [seed, SECOND_STREAM, step, *([rank] if rank else [])]
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 class Trainer:
@@ -61,6 +76,7 @@ class Trainer:
         self.config = run.config
         self.report = report or StatusReport(run)
         self.mixture, self.validation_scenes = open_checked_scenes(self.config)
+        self.judged: SplitKind = "test" if self.config.stage == "per_scene" else "validation"
         self.fabric = start_fabric(self.config.hardware)
         self.together = ProcessGroup(self.fabric)
         checkpoint = read_newest(run, first=self.together.is_first)
@@ -68,9 +84,12 @@ class Trainer:
         self.objective = Objective(self.renderer, self.config)
         trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
         optimiser = torch.optim.Adam(trainable, lr=self.config.training.learning_rate)
-        self.step, self.best = 0, {"fine_psnr": float("-inf"), "step": -1}
-        self.owes_validation = False  # whether that of this step was interrupted
-        state = self._restored(checkpoint) if checkpoint is not None else {}
+        self.step, state = 0, {}
+        if checkpoint is not None:
+            load_weights(self.renderer, checkpoint["weights"], run.last_checkpoint)
+            self.step, state = checkpoint["step"], checkpoint["state"]  # the first versions kept less of the state
+        self.best = state.get("best", {"fine_psnr": float("-inf"), "step": -1})
+        self.owes_validation = state.get("owes_validation", False)  # whether that of this step was interrupted
         intervals = state.get("intervals", [{"begun_at": self.step}] * self.together.count)
         self.interval = MetricAverager(**intervals[self.together.rank])
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
@@ -79,26 +98,29 @@ class Trainer:
 
     def fit(self) -> None:
         """Do the remaining steps, with log, validation and checkpoints at their intervals."""
-        self.report.step = self.step
-        if self.step >= self.config.training.steps and not self.owes_validation:
-            self._say(f"{self.run.folder.name}: all {self.step} steps were done before")
+        self.report.step, total, first = self.step, self.config.training.steps, self.together.is_first
+        done_before = self.step >= total and not self.owes_validation
+        notices = [*self.mixture.notices, *batch_of_several(self.config)]
+        if done_before:
+            notices = [f"{self.run.folder.name}: all {self.step} steps were done before"]
+        for notice in notices if first else []:
+            print(notice, flush=True)
+        if done_before:
             return
-        for notice in [*self.mixture.notices, *batch_of_several(self.config)]:
-            self._say(notice)
-        first = self.together.is_first
-        scenes, device = (self.mixture, self.validation_scenes), self.fabric.device
-        with record_session(self.run, *scenes, device=device, done=lambda: self.step) if first else nullcontext():
-            self._prepare_depths()
-            self._do_the_rest(RunLog(self.run, self.step) if first else None)
-
-    def _do_the_rest(self, log: RunLog | None) -> None:
-        total, title = self.config.training.steps, f"{self.config.stage} {self.run.folder.name}"
-        with (
-            closing(log) if log else nullcontext(),
-            closing(Progress(total, self.step, title)) as progress,
-            closing(self.batches()) as batches,
-        ):
-            self._fit(batches, log, progress)
+        data = fingerprints(self.mixture, self.validation_scenes) if first else {}
+        session = record_session(self.run, data, lambda: self.step, self.fabric.device) if first else nullcontext()
+        with session:
+            if not first:  # what the first process estimates, the others find
+                self.fabric.barrier()
+            prepare_depths(self.mixture, self.validation_scenes if self.renderer.inputs.depths else [])
+            if first:
+                self.fabric.barrier()
+            with (
+                closing(RunLog(self.run, self.step)) if first else nullcontext() as log,
+                closing(Progress(total, self.step, f"{self.config.stage} {self.run.folder.name}")) as progress,
+                closing(self.batches()) as batches,
+            ):
+                self._fit(batches, log, progress)
 
     def batches(self) -> Iterator[TrainingDraw]:
         """Make this process's batches of the remaining steps, made ahead by the config's data workers."""
@@ -117,26 +139,37 @@ class Trainer:
             if log is not None:
                 progress.line(log.write(self.step, phase, numbers))
 
+        def judge() -> None:
+            write(self.judged, self._judge())
+            if self.step > 0:
+                self._save()
+
         training = self.config.training
-        judged = "test" if self.config.stage == "per_scene" else "validation"
-        if self.owes_validation or (judged == "test" and self.step == 0):  # at step 0: what the init network gives
-            self._judge_and_save(judged, write)
+        if self.owes_validation or (self.judged == "test" and self.step == 0):  # step 0: what the init network gives
+            judge()
         self.interval.resume()
         while self.step < training.steps:
-            self.interval.add(self._train_step(self._next(batches)))
+            try:
+                draw = next(batches)
+            except RunError:  # data workers may have been ended by the very signal that asks this process to stop
+                if self.together.count == 1:
+                    self._stop_if_asked()
+                raise
+            self.interval.add(self._train_step(draw))
             self.step += 1
             progress.advance()
             if self.together.is_first:
                 self.report.at(self.step)
-            if is_due(self.step, training.log_every, training.steps):
+            ends = self.step == training.steps
+            if ends or self.step % training.log_every == 0:
                 numbers = self.together.mean(self.interval.means(self.step))
                 write("train", numbers | {"learning_rate": learning_rate(self.step - 1, training)})
                 self.interval = MetricAverager(self.step)
-            if is_due(self.step, training.validate_every, training.steps):
-                self._judge_and_save(judged, write)
+            if ends or self.step % training.validate_every == 0:
+                judge()
             elif self.step % training.checkpoint_every == 0:
                 self._save()
-            if self.step < training.steps:
+            if not ends:
                 self._stop_if_asked()
             self.interval.resume()
 
@@ -152,7 +185,12 @@ class Trainer:
         terms = self.model(draw.batch.to(self.fabric.device), generator=generator)
         total = weighted_sum(terms, masked_weight(config.masking, self.step))
         values = {name: float(term.detach()) for name, term in {"total": total, **terms}.items()}
-        check_finite(values, f"{self.run.folder}: the loss is not finite at step {self.step}", draw.origin)
+        if not all(map(math.isfinite, values.values())):
+            listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            raise RunError(
+                f"{self.run.folder}: the loss is not finite at step {self.step} ({listed}; {draw.origin}). Nothing of "
+                "this step was kept. Look at that batch, or lower training.learning_rate and start a new run."
+            )
         self.optimiser.zero_grad()
         self.fabric.backward(total)
         self.optimiser.step()
@@ -160,53 +198,28 @@ class Trainer:
             self.renderer.masked_modelling.update_target()
         return values
 
-    def _next(self, batches: Iterator[TrainingDraw]) -> TrainingDraw:
-        """Return the next batch. Data workers may have been ended by the very signal that asks this process to stop."""
-        try:
-            return next(batches)
-        except RunError:
-            if self.together.count == 1:
-                self._stop_if_asked()
-            raise
-
-    def _judge_and_save(self, split: SplitKind, write) -> None:
-        """Validate and keep everything; if asked to stop meanwhile, validate when the training goes on."""
-        self.owes_validation = True
-        numbers = self._judge(split)
-        self.owes_validation = False
-        write(split, numbers)
-        if self.step > 0:
-            self._save()
-
-    def _judge(self, split: SplitKind) -> dict[str, float]:
-        """Average metrics over the validation views; the weights are kept if they are the best so far.
+    def _judge(self) -> dict[str, float]:
+        """Average metrics over the validation views, later if asked to stop meanwhile; keep weights that are the best.
 
         By test views, which those of a per-scene training are, nothing is chosen: they are only logged.
         """
-        data, training = self.config.data, self.config.training
+        self.owes_validation = True
         numbers = validate(
             self.renderer,
             self.validation_scenes,
-            split,
-            working_views=data.working_views,
-            views_per_scene=training.validation_views,
+            self.judged,
+            working_views=self.config.data.working_views,
+            views_per_scene=self.config.training.validation_views,
             rays_per_chunk=self.config.hardware.rays_per_chunk,
             share=(self.together.rank, self.together.count),
             gathered=self.together.gathered,
             after_each=self._stop_if_asked if self.together.count == 1 else None,
         )
-        if split == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:
+        if self.judged == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:
             self.best = {"fine_psnr": numbers["fine_psnr"], "step": self.step}
-            self._write(partial(save_best, self.run))
+            self._save(best=True)
+        self.owes_validation = False
         return numbers
-
-    def _prepare_depths(self) -> None:
-        """Have the depth maps before the first step; what the first process estimates, the others find."""
-        if not self.together.is_first:
-            self.together.wait()
-        prepare_depths(self.mixture, self.validation_scenes if self.renderer.inputs.depths else [])
-        if self.together.is_first:
-            self.together.wait()
 
     def _stop_if_asked(self) -> None:
         """Raise `TrainingStopped` if any of the processes was asked to stop, once everything is saved."""
@@ -216,32 +229,18 @@ class Trainer:
         self._save(needed=True)
         if self.together.is_first:
             self.run.stop_path.unlink(missing_ok=True)
-        self.together.wait()  # torchrun ends the others as soon as one has ended
+        self.fabric.barrier()  # torchrun ends the others as soon as one has ended
         raise TrainingStopped(
             f"{self.run.folder}: stopped by {code.said} after {self.step} of {self.config.training.steps} steps. All "
             "is saved: start the run again to go on.",
             code,
         )
 
-    def _save(self, *, needed: bool = False) -> None:
+    def _save(self, *, best: bool = False, needed: bool = False) -> None:
+        """Let the first process save the state of all of them: as the best, or as the one to continue from."""
         needed = needed or self.step == self.config.training.steps
-        self._write(partial(save_last, self.run, needed=needed))
-
-    def _write(self, save: Callable[..., None]) -> None:
-        """Let the first process save the state of all of them."""
         intervals = self.together.gathered([self.interval.state])
         state = {"best": self.best, "intervals": intervals, "owes_validation": self.owes_validation}
         if self.together.is_first:
-            save(renderer=self.renderer, step=self.step, state={"optimiser": self.optimiser.state_dict(), **state})
-
-    def _restored(self, checkpoint: dict[str, Any]) -> dict[str, Any]:
-        """Load the weights and return the rest of the state, of which the first checkpoints hold less."""
-        load_weights(self.renderer, checkpoint["weights"], self.run.last_checkpoint)
-        state = checkpoint["state"]
-        self.step, self.best = checkpoint["step"], state["best"]
-        self.owes_validation = state.get("owes_validation", False)
-        return state
-
-    def _say(self, text: str) -> None:
-        if self.together.is_first:
-            print(text, flush=True)
+            state["optimiser"] = self.optimiser.state_dict()
+            save(self.run, self.renderer, self.step, state, best=best, needed=needed)

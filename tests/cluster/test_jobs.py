@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from maskrf_core.slurm import parse_slurm, submit_trainings, wait, waiting
+from maskrf_core.slurm import parse_slurm, submission, submit_trainings, wait
 from maskrf_core.support.errors import SlurmError
 from tests.cluster.small_jobs import DEADLINE, ONE_CORE, start, until_step, weights
 
@@ -76,7 +76,7 @@ def test_a_training_on_two_nodes_goes_on(cluster, tmp_path):
 
 @pytest.mark.long
 def test_a_cancelled_job_does_not_hang_those_who_wait(cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(waiting, "RESULT_PATIENCE", 2)
+    monkeypatch.setattr(submission, "RESULT_PATIENCE", 2)
     run = start(tmp_path / "run", **{"training.steps": 1000})
     (job,) = submit_trainings([[run.folder]], ONE_CORE, tmp_path / "logs")
     with pytest.raises(SlurmError, match=f"not ended after 1 s .{job.job_id}: "):

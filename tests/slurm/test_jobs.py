@@ -13,7 +13,6 @@ from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.slurm import jobs
 from maskrf_core.slurm.jobs import NotebookJob, TrainingJob, name_of_error, written_code
-from maskrf_core.slurm.node import Place
 from maskrf_core.support.errors import SlurmError
 from maskrf_core.training.process.protocol import STOP_VARIABLE, ExitCode
 
@@ -39,8 +38,9 @@ def training(tmp_path, monkeypatch):
     run = Run.start(tmp_path / "run", load_config("pretrain", "demo"))
 
     def make(program, rank=0, patience=30):
-        place = Place("5", rank, "here", "here", 20_005, tmp_path, tmp_path / "5_0_result.pkl")
-        monkeypatch.setattr(jobs.Place, "here", staticmethod(lambda: place))
+        told = {"SUBMITIT_EXECUTOR": "slurm", "SUBMITIT_FOLDER": tmp_path, "SLURM_JOB_ID": 5, "SLURM_PROCID": rank}
+        for name, value in told.items():
+            monkeypatch.setenv(name, str(value))
         monkeypatch.setattr(jobs, "training_command", lambda folders: [sys.executable, "-c", program])
         return TrainingJob(patience, (run.folder,)), run
 
@@ -48,14 +48,14 @@ def training(tmp_path, monkeypatch):
 
 
 def interrupted(job, run):
-    """What the job is sent again as, when a signal interrupts it once its child has printed something."""
+    """The child, and the job as it is sent again, when a signal interrupts it once its child has printed something."""
     sent = []
 
     def handler(number, frame):
         if job._child is None or not run.log_path.stat().st_size:
             return
         signal.setitimer(signal.ITIMER_REAL, 0)
-        sent.append(job.checkpoint())
+        sent.extend((job._child, job.checkpoint()))
         raise Interrupted
 
     before = signal.signal(signal.SIGALRM, handler)
@@ -66,12 +66,12 @@ def interrupted(job, run):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    return sent[0]
+    return sent
 
 
 def test_the_child_saves_and_the_job_is_sent_again(training, tmp_path):
     job, run = training(OBEDIENT)
-    again = interrupted(job, run)
+    _, again = interrupted(job, run)
     assert Path("saved").exists()
     assert run.log_path.read_text() == "started\n"
     assert not list(tmp_path.glob("*.stop"))
@@ -79,12 +79,10 @@ def test_the_child_saves_and_the_job_is_sent_again(training, tmp_path):
     assert again.function._child is None
 
 
-def test_a_child_that_does_not_end_is_killed(training, tmp_path, monkeypatch):
+def test_a_child_that_does_not_end_is_killed(training, tmp_path):
     job, run = training(DEAF, patience=1)
-    children, start = [], jobs.Child.start
-    monkeypatch.setattr(jobs.Child, "start", lambda *args: children.append(start(*args)) or children[-1])
-    again = interrupted(job, run)
-    assert children[0].process.returncode == -signal.SIGKILL
+    child, again = interrupted(job, run)
+    assert child.returncode == -signal.SIGKILL
     assert again.function == job
     assert not list(tmp_path.glob("*.stop"))
 

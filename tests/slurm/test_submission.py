@@ -8,15 +8,28 @@ import submitit
 
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
-from maskrf_core.slurm import SlurmSettings, parse_slurm, submit_notebook, submit_trainings, waiting
+from maskrf_core.slurm import SlurmSettings, parse_slurm, submission, submit_notebook, submit_trainings
 from maskrf_core.slurm import __main__ as command_line
 from maskrf_core.slurm.jobs import NotebookJob, papermill_command, training_of
-from maskrf_core.slurm.node import LOWEST_PORT, PORTS, Place
 from maskrf_core.support.errors import RunError, SettingsError, SlurmError
 
 
-def place(folder, rank=0):
-    return Place("12_1", rank, f"node{rank}", "node0", 20_012, folder, folder / "12_1_0_result.pkl")
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A task of the second job of an array, on two nodes."""
+    told = {
+        "SUBMITIT_EXECUTOR": "slurm", "SUBMITIT_FOLDER": str(tmp_path), "SLURM_JOB_ID": "30013",
+        "SLURM_ARRAY_JOB_ID": "30012", "SLURM_ARRAY_TASK_ID": "1", "SLURM_NTASKS": "2",
+        "SLURM_JOB_NODELIST": "gpu[07-08]",
+    }  # fmt: skip
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+
+    def of_rank(rank):
+        monkeypatch.setenv("SLURM_PROCID", str(rank))
+        return submitit.JobEnvironment()
+
+    return of_rank
 
 
 def start(folder, **hardware):
@@ -58,36 +71,22 @@ def test_every_process_needs_its_gpu():
         parse_slurm("gpus_per_node=1").parameters("run", devices=2)
 
 
-def test_one_node_trains_by_the_plain_command(tmp_path):
+def test_one_node_trains_by_the_plain_command(tmp_path, place):
     run = start(tmp_path / "run", devices=2)
-    command = training_of(run, place(tmp_path))
+    command = training_of(run, place(0))
     assert command[0] == sys.executable
     assert command[-2:] == ["maskrf_core.training", str(run.folder)]
     assert "torch.distributed.run" not in command  # it starts the processes of its node itself
 
 
-def test_nodes_meet_on_the_first_one(tmp_path):
+def test_nodes_meet_on_the_first_one(tmp_path, place):
     run = start(tmp_path / "run", devices=2, num_nodes=2)
-    commands = [training_of(run, place(tmp_path, rank)) for rank in (0, 1)]
+    commands = [training_of(run, place(rank)) for rank in (0, 1)]
     for rank, command in enumerate(commands):
         assert command[-2:] == ["maskrf_core.training", str(run.folder)]
         options = {"--nnodes=2", f"--node-rank={rank}", "--nproc-per-node=2"}
-        assert options | {"--master-addr=node0", "--master-port=20012"} <= set(command)
+        assert options | {"--master-addr=gpu07", "--master-port=20013"} <= set(command)
     assert len(set(commands[0]) ^ set(commands[1])) == 2
-
-
-def test_the_environment_of_a_task_says_where_it_is(tmp_path, monkeypatch):
-    told = {
-        "SUBMITIT_EXECUTOR": "slurm", "SUBMITIT_FOLDER": str(tmp_path), "SLURM_JOB_ID": "30013",
-        "SLURM_ARRAY_JOB_ID": "30012", "SLURM_ARRAY_TASK_ID": "1", "SLURM_PROCID": "1", "SLURM_NTASKS": "2",
-        "SLURM_JOB_NODELIST": "gpu[07-08]",
-    }  # fmt: skip
-    for name, value in told.items():
-        monkeypatch.setenv(name, value)
-    here = Place.here()
-    assert (here.job_id, here.rank, here.first_host, here.folder) == ("30012_1", 1, "gpu07", tmp_path)
-    assert here.port == LOWEST_PORT + 30_013 % PORTS
-    assert here.result_of_first == tmp_path / "30012_1_0_result.pkl"
 
 
 def test_parameters_of_a_notebook_go_as_they_are():
@@ -136,17 +135,17 @@ def test_folders_are_one_chain_or_an_array(tmp_path, monkeypatch, capsys, option
 
 
 def test_waiting_ends_where_slurm_forgot_the_job(tmp_path, monkeypatch):
-    monkeypatch.setattr(waiting, "RESULT_PATIENCE", 0)
-    monkeypatch.setattr(waiting, "state_of", lambda job_id: waiting.FORGOTTEN)
+    monkeypatch.setattr(submission, "RESULT_PATIENCE", 0)
+    monkeypatch.setattr(submission, "state_of", lambda job_id: submission.FORGOTTEN)
     (tmp_path / "7_0_log.err").write_text("srun: error: node failure\n")
     with pytest.raises(SlurmError, match="job 7: no longer known to Slurm") as raised:
-        waiting.wait([submitit.SlurmJob(tmp_path, "7")], poll=0.01)
+        submission.wait([submitit.SlurmJob(tmp_path, "7")], poll=0.01)
     assert "node failure" in str(raised.value)
 
 
 def test_waiting_ends_where_the_controller_is_silent(tmp_path, monkeypatch):
-    monkeypatch.setattr(waiting, "SILENCE", 0)
+    monkeypatch.setattr(submission, "SILENCE", 0)
     monkeypatch.setenv("PATH", "")
-    assert waiting.state_of("7") is None
+    assert submission.state_of("7") is None
     with pytest.raises(SlurmError, match="controller has not answered"):
-        waiting.wait([submitit.SlurmJob(tmp_path, "7")], poll=0.01)
+        submission.wait([submitit.SlurmJob(tmp_path, "7")], poll=0.01)

@@ -17,8 +17,7 @@ from maskrf_core.support.errors import CheckpointError, DatasetError, MaskrfErro
 from maskrf_core.training import trainer as training
 from maskrf_core.training.preflight import check_choice, check_origin, open_checked_scenes
 from maskrf_core.training.saved_states import initial_renderer
-from maskrf_core.training.schedule import FIRST_STREAM
-from maskrf_core.training.trainer import Trainer, fit
+from maskrf_core.training.trainer import FIRST_STREAM, Trainer, fit
 from maskrf_core.workbook.experiments.comparison import methods_to_compare, seen_in_training
 from maskrf_core.workbook.parameters import EvaluateParameters
 

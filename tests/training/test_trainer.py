@@ -15,7 +15,7 @@ from maskrf_core.settings.config import load_config
 from maskrf_core.support.errors import CheckpointError, DatasetError, MaskrfError, RunError
 from maskrf_core.training import trainer as training
 from maskrf_core.training.preflight import check_places, open_checked_scenes
-from maskrf_core.training.trainer import Trainer, fit, is_due, learning_rate, stream_seed
+from maskrf_core.training.trainer import Trainer, fit, learning_rate, stream_seed
 from tests.datasets.memory_scene import make_scenes, use_folders
 
 
@@ -228,10 +228,6 @@ def test_learning_rate_is_halved_down_to_the_lowest():
 
 def test_streams_of_steps_and_seeds_differ():
     assert len({stream_seed(seed, step) for seed in range(10) for step in range(100)}) == 1000
-
-
-def test_due_at_the_interval_and_at_the_end():
-    assert [step for step in range(1, 8) if is_due(step, 3, 7)] == [3, 6, 7]
 
 
 def test_validation_keeps_the_mode_of_the_renderer(tmp_path):

@@ -16,7 +16,7 @@ from maskrf_core.training.trainer import Trainer
 def main(folder: Path) -> None:
     """As `Trainer.fit` does it."""
     trainer = Trainer(Run.open(folder))
-    validation = trainer._judge("validation")
+    validation = trainer._judge()
     trainer.optimiser.optimizer.step = lambda *_, **__: None
     with closing(trainer.batches()) as batches:
         draw = next(batches)
@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
         seen = {"gradients": gradients, "terms": mean, "validation": validation, "origins": origins}
         torch.save(seen, folder / "step.pt")
     # A thread of gloo that still holds what was gathered when Python ends would abort the process.
-    trainer.together.wait()
+    trainer.fabric.barrier()
 
 
 if __name__ == "__main__":

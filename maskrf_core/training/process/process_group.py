@@ -16,8 +16,7 @@ from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.training.process.protocol import ExitCode
 
-PATIENCE = timedelta(hours=2)
-"""How long one process waits for the others: depth that the first one estimates takes its time."""
+PATIENCE = timedelta(hours=2)  # of one process for the others: depth that the first one estimates takes its time
 
 
 def rank() -> int:
@@ -28,15 +27,14 @@ def rank() -> int:
 def start_fabric(hardware: HardwareSettings) -> Fabric:
     """Set up the device of the run, the first GPUs if there are any, else the CPU, and join the other processes.
 
-    Raises:
-        SettingsError: this was started as another number of processes than the settings say, or GPUs are missing.
+    `SettingsError` where this was started as another number of processes than the settings say, or GPUs are missing.
     """
     count = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     if count != hardware.processes:
         raise SettingsError(
             f"hardware.devices={hardware.devices}, hardware.num_nodes={hardware.num_nodes}: the run has "
             f"{hardware.processes} training processes, but {count} were started. Start that many with torchrun "
-            "(--nproc-per-node and --nnodes), or ask for a run of another number: each draws its own batches."
+            "(--nproc-per-node and --nnodes), or ask for a run of another number."
         )
     device = resolve_device(hardware.device)
     if device.type == "cuda" and hardware.devices > torch.cuda.device_count():
@@ -46,13 +44,8 @@ def start_fabric(hardware: HardwareSettings) -> Fabric:
     else:
         # Which weights have a part in a step depends on the stage and on the masks drawn; no buffer is trained.
         together = DDPStrategy(find_unused_parameters=True, forward_sync_buffers=False, timeout=PATIENCE)
-        fabric = Fabric(
-            accelerator=device.type,
-            devices=hardware.devices,
-            num_nodes=hardware.num_nodes,
-            strategy=together,
-            plugins=[TorchElasticEnvironment()],
-        )
+        nodes, launched = {"devices": hardware.devices, "num_nodes": hardware.num_nodes}, [TorchElasticEnvironment()]
+        fabric = Fabric(accelerator=device.type, strategy=together, plugins=launched, **nodes)
     fabric.launch()
     return fabric
 
@@ -74,11 +67,7 @@ class ProcessGroup:
     def __init__(self, fabric: Fabric):
         self.fabric = fabric
         self.rank, self.count = fabric.global_rank, fabric.world_size
-
-    @property
-    def is_first(self) -> bool:
-        """Tell whether this is the process that writes files and speaks."""
-        return self.rank == 0
+        self.is_first = self.rank == 0  # the one that writes files and speaks
 
     def agreed(self, code: ExitCode | None) -> ExitCode | None:
         """Return one answer for all: the code that any of them was asked to stop by."""
@@ -100,7 +89,3 @@ class ProcessGroup:
         shares: list[list[Any]] = [[] for _ in range(self.count)]
         torch.distributed.all_gather_object(shares, list(share))
         return [shares[i % self.count][i // self.count] for i in range(sum(map(len, shares)))]
-
-    def wait(self) -> None:
-        """Wait until all processes are here."""
-        self.fabric.barrier()

@@ -22,8 +22,7 @@ ALLOCATOR = {
 }
 """As in the Makefile: glibc keeps what was freed, for whatever thread needs it next, instead of paying for each page of
 large temporaries again, and asks for huge pages, of which there are fewer to pay for."""
-STOP_VARIABLE = "MASKRF_STOP"
-"""Environment variable: a file that, once it is there, stops every training started with it; for launchers of jobs."""
+STOP_VARIABLE = "MASKRF_STOP"  # names a file that, once it is there, stops all trainings started with the variable
 
 
 def training_command(folders: Sequence[str | Path]) -> list[str]:
@@ -63,6 +62,15 @@ SIGNALS = {getattr(signal, code.name): code for code in (ExitCode.SIGTERM, ExitC
 _received: list[ExitCode] = []
 
 
+def last_lines(log: Path, count: int = 20) -> str:
+    """Read the last lines of a log, for messages; none where it is missing."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 20_000))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
+
+
 class TrainingStopped(MaskrfError):  # noqa: N818 - nothing went wrong
     """A training was asked to end, and has saved."""
 
@@ -76,8 +84,14 @@ def hear_signals() -> None:
 
     A second Ctrl-C ends it at once.
     """
+
+    def note(number: int, _frame: object) -> None:
+        _received.append(SIGNALS[number])
+        if number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+
     for number in SIGNALS:
-        signal.signal(number, _note)
+        signal.signal(number, note)
 
 
 @contextmanager
@@ -91,12 +105,6 @@ def signals_heard() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _received.clear()
-
-
-def _note(number: int, _frame: object) -> None:
-    _received.append(SIGNALS[number])
-    if number == signal.SIGINT:
-        signal.signal(number, signal.default_int_handler)
 
 
 def asked_to_stop(stop_file: Path) -> ExitCode | None:

@@ -1,18 +1,22 @@
 """The training process of a run, seen from outside: started or found, followed, asked to stop, and its end."""
 
-import os
 import signal
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import indent
 
 from maskrf_core.runs import Run, TrainingStatus
 from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import RunError
-from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, training_command, training_environment
+from maskrf_core.training.process.protocol import (
+    ExitCode,
+    TrainingStopped,
+    last_lines,
+    training_command,
+    training_environment,
+)
 
-LAST_LINES = 15
 KILLED = "It was killed, as a system does that runs out of memory."
 
 
@@ -35,13 +39,10 @@ class TrainingProcess:
             return cls(run, None, None if goes_on else before, written)
         with run.log_path.open("ab") as log:
             child = subprocess.Popen(
-                training_command([run.folder]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                training_command([run.folder]), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 env=training_environment() | dict(environment or {}),
                 start_new_session=True,  # or it would end with the kernel of a notebook
-            )
+            )  # fmt: skip
         return cls(run, child, before, written)
 
     @property
@@ -57,20 +58,13 @@ class TrainingProcess:
 
     def runs(self) -> bool:
         """Tell whether it still trains. A second start that finds the run taken becomes one that follows."""
-        if self._child is None:
-            return is_owned(self.run.folder)
-        if self._child.poll() == ExitCode.TRAINED_ELSEWHERE:
+        if self._child is not None and self._child.poll() == ExitCode.TRAINED_ELSEWHERE:
             self._child = None
-            return self.runs()
-        return self._child.poll() is None
+        return is_owned(self.run.folder) if self._child is None else self._child.poll() is None
 
     def new_text(self) -> str:
         """Read the whole lines that it has printed since the last call."""
-        if not self.run.log_path.is_file():
-            return ""
-        with self.run.log_path.open("rb") as log:
-            log.seek(self._read_from)
-            new = log.read()
+        new = self.run.log_path.read_bytes()[self._read_from :] if self.run.log_path.is_file() else b""
         whole = len(new) if not self.runs() else new.rfind(b"\n") + 1
         self._read_from += whole
         return new[:whole].decode(errors="replace")
@@ -81,17 +75,8 @@ class TrainingProcess:
             self._child.send_signal(signal.SIGTERM)
         self.run.stop_path.touch()
 
-    def wait(self, seconds: float | int) -> bool:
-        """Wait for so many seconds, and tell whether it has ended."""
-        until = time.monotonic() + seconds
-        while self.runs():
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.1)
-        return True
-
     def check_end(self) -> None:
-        """Raise the reason of its end, once it has ended; return if all steps are done.
+        """Return if all steps are done, once it has ended; otherwise raise why they are not.
 
         Raises:
             TrainingStopped: it was asked to stop, and has saved.
@@ -100,28 +85,19 @@ class TrainingProcess:
         self.run.stop_path.unlink(missing_ok=True)
         status = self.status
         state = None if status is None else status.state
+        code = -signal.SIGKILL if self._child is None else self._child.returncode
         if state == "finished":
             return
         if state == "stopped":
             raise TrainingStopped(status.reason or "stopped", ExitCode(status.exit_code or ExitCode.SIGINT))
-        reason = status.reason if state == "failed" else self._how_it_died()
-        lines = "\n".join(f"  {line}" for line in self._last_lines())
+        if state == "failed":
+            reason = status.reason
+        elif code is None or code == -signal.SIGKILL:
+            reason = KILLED
+        else:
+            end = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            reason = f"It {end} and did not say why."
         raise RunError(
             f"{self.run.folder}: the training process failed. {reason}\nIts last lines, of {self.run.log_path.name}:\n"
-            f"{lines}\nWhat is saved stays: start it again to go on from there."
+            f"{indent(last_lines(self.run.log_path), '  ')}\nWhat is saved stays: start it again to go on from there."
         )
-
-    def _how_it_died(self) -> str:
-        code = None if self._child is None else self._child.returncode
-        if code is None or code == -signal.SIGKILL:
-            return KILLED
-        if code < 0:
-            return f"It was ended by {signal.Signals(-code).name}."
-        return f"It ended with exit code {code} and did not say why."
-
-    def _last_lines(self) -> list[str]:
-        if not self.run.log_path.is_file():
-            return []
-        with self.run.log_path.open("rb") as log:
-            log.seek(max(0, os.fstat(log.fileno()).st_size - 20_000))
-            return log.read().decode(errors="replace").splitlines()[-LAST_LINES:]

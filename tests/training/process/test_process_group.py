@@ -16,8 +16,7 @@ from maskrf_core.support.errors import SettingsError
 from maskrf_core.training.objective import masked_weight
 from maskrf_core.training.process.process_group import batch_of_several, start_fabric
 from maskrf_core.training.process.protocol import training_environment
-from maskrf_core.training.schedule import FIRST_STREAM, stream_seed
-from maskrf_core.training.trainer import Trainer
+from maskrf_core.training.trainer import FIRST_STREAM, Trainer, stream_seed
 from tests.training.processes import (
     PATIENCE,
     SMOKE,
@@ -81,7 +80,7 @@ def test_each_process_draws_batches_of_its_own(together):
 
 
 def test_validation_is_shared_out_and_merged(together, alone):
-    numbers = alone._judge("validation")
+    numbers = alone._judge()
     assert together["validation"].keys() == numbers.keys()
     assert together["validation"] == pytest.approx(numbers, abs=1e-4)
 
