@@ -28,13 +28,6 @@ class ResidualBlock(nn.Module):
         return functional.relu(residual + (x if self.skip is None else self.skip(x)))
 
 
-class ConvolutionNormELU(nn.Sequential):
-    """3×3 convolution with bias, instance norm, ELU."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__(convolution(inputs, outputs, bias=True), instance_norm(outputs), nn.ELU())
-
-
 class ResidualUNet(nn.Module):
     """Three strided residual stages down, two bilinear steps up with skips: a map at 1/4 resolution.
 
@@ -43,14 +36,7 @@ class ResidualUNet(nn.Module):
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        stem_channels: int,
-        stem_size: int,
-        stem_padding: int,
-        blocks: tuple[int, int, int],
+        self, inputs: int, *, stem_channels: int, stem_size: int, stem_padding: int, blocks: tuple[int, int, int]
     ):
         super().__init__()
         self.stem = nn.Sequential(
@@ -59,38 +45,35 @@ class ResidualUNet(nn.Module):
         self.stage1 = _stage(stem_channels, 32, blocks[0])
         self.stage2 = _stage(32, 64, blocks[1])
         self.stage3 = _stage(64, 128, blocks[2])
-        self.up2 = ConvolutionNormELU(128, 64)
-        self.merge2 = ConvolutionNormELU(128, 64)
-        self.up1 = ConvolutionNormELU(64, 32)
-        self.merge1 = ConvolutionNormELU(64, 32)
-        self.head = nn.Conv2d(32, outputs, 1)
+        self.up2 = _convolution_norm_elu(128, 64)
+        self.merge2 = _convolution_norm_elu(128, 64)
+        self.up1 = _convolution_norm_elu(64, 32)
+        self.merge1 = _convolution_norm_elu(64, 32)
+        self.head = nn.Conv2d(32, 32, 1)
+        self.doubled = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
 
-    def forward(self, images: Float[Tensor, "view inputs height width"]) -> Float[Tensor, "view outputs _ _"]:
-        return torch.cat([self._encode(images[part]) for part in views_at_once(len(images), *images.shape[-2:])])
+    def forward(self, images: Float[Tensor, "view inputs height width"]) -> Float[Tensor, "view 32 _ _"]:
+        def encoded(images: Tensor) -> Tensor:
+            level1 = self.stage1(functional.relu(self.stem(images)))
+            level2 = self.stage2(level1)
+            x = self.merge2(_beside(self.up2(self.doubled(self.stage3(level2))), level2))
+            return self.head(self.merge1(_beside(self.up1(self.doubled(x)), level1)))
 
-    def _encode(self, images: Float[Tensor, "view inputs height width"]) -> Float[Tensor, "view outputs _ _"]:
-        level1 = self.stage1(functional.relu(self.stem(images)))
-        level2 = self.stage2(level1)
-        x = self.up2(_doubled(self.stage3(level2)))
-        x = self.merge2(_beside(x, level2))
-        x = self.up1(_doubled(x))
-        x = self.merge1(_beside(x, level1))
-        return self.head(x)
+        return torch.cat([encoded(images[part]) for part in views_at_once(len(images), *images.shape[-2:])])
 
 
 def image_encoder() -> ResidualUNet:
     """Make the encoder of colours: [view 3 height width] in [0, 1] → [view 32 height/4 width/4]."""
-    return ResidualUNet(3, 32, stem_channels=16, stem_size=7, stem_padding=3, blocks=(1, 2, 6))
+    return ResidualUNet(3, stem_channels=16, stem_size=7, stem_padding=3, blocks=(1, 2, 6))
 
 
 def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(
-        ResidualBlock(inputs, outputs, stride=2), *(ResidualBlock(outputs, outputs) for _ in range(blocks - 1))
-    )
+    others = [ResidualBlock(outputs, outputs) for _ in range(blocks - 1)]
+    return nn.Sequential(ResidualBlock(inputs, outputs, stride=2), *others)
 
 
-def _doubled(x: Tensor) -> Tensor:
-    return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+def _convolution_norm_elu(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(convolution(inputs, outputs, bias=True), instance_norm(outputs), nn.ELU())
 
 
 def _beside(upsampled: Tensor, skip: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Small parts that several networks share."""
 
 import copy
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -42,15 +43,13 @@ def mlp(sizes: list[int], hidden: type[nn.Module], output: type[nn.Module] | Non
 
     Activations that can work in place do: what is before them is not kept for the backward pass either.
     """
-
-    def activation(kind: type[nn.Module]) -> nn.Module:
-        return kind(inplace=True) if kind in (ELU, nn.ReLU) else kind()
-
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [Linear(inputs, outputs), activation(hidden)]
-    layers.pop()
-    return nn.Sequential(*layers, *([activation(output)] if output else []))
+    activations = [*[hidden] * (len(sizes) - 2), output]
+    for (inputs, outputs), kind in zip(pairwise(sizes), activations, strict=True):
+        layers.append(Linear(inputs, outputs))
+        if kind is not None:
+            layers.append(kind(inplace=True) if kind in (ELU, nn.ReLU) else kind())
+    return nn.Sequential(*layers)
 
 
 def with_modules(module: nn.Module, **modules: nn.Module) -> nn.Module:
@@ -68,9 +67,7 @@ def convolution(
     return nn.Conv2d(inputs, outputs, size, stride, padding, bias=bias, padding_mode="reflect")
 
 
-def instance_norm(channels: int) -> nn.InstanceNorm2d:
-    """Make a normalisation of each image and channel on its own, so that no view depends on the others."""
-    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
+instance_norm = partial(nn.InstanceNorm2d, affine=True)  # of each image on its own: no view depends on the others
 
 
 class PreActivationBlock(nn.Module):
@@ -78,14 +75,10 @@ class PreActivationBlock(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.residual = nn.Sequential(
-            instance_norm(channels),
-            nn.ReLU(),
-            convolution(channels, channels),
-            instance_norm(channels),
-            nn.ReLU(),
-            convolution(channels, channels),
-        )
+        parts = [
+            part for _ in range(2) for part in (instance_norm(channels), nn.ReLU(), convolution(channels, channels))
+        ]
+        self.residual = nn.Sequential(*parts)
 
     def forward(self, x: Float[Tensor, "view channel _ _"]) -> Float[Tensor, "view channel _ _"]:
         return x + self.residual(x)

@@ -39,7 +39,7 @@ class DepthVisibilityInit(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.encoder = ResidualUNet(12, 32, stem_channels=32, stem_size=8, stem_padding=2, blocks=(2, 2, 2))
+        self.encoder = ResidualUNet(12, stem_channels=32, stem_size=8, stem_padding=2, blocks=(2, 2, 2))
         self.depth_skip = nn.Sequential(nn.Conv2d(1, 8, 2, 2), nn.ReLU(), nn.Conv2d(8, 16, 2, 2))
         self.head = nn.Conv2d(16 + 32, 32, 1)
 
@@ -116,7 +116,7 @@ class CostVolumeVisibilityInit(nn.Module):
         self.mvsnet = MVSNet()
         self.register_buffer("imagenet_mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("imagenet_std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
-        self.encoder = ResidualUNet(3, 32, stem_channels=32, stem_size=7, stem_padding=3, blocks=(2, 3, 6))
+        self.encoder = ResidualUNet(3, stem_channels=32, stem_size=7, stem_padding=3, blocks=(2, 3, 6))
         self.volume_branch = _branch(PLANES)
         self.depth_branch = _branch(1)
         self.head = _branch(32 + 32 + 32)

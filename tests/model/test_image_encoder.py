@@ -66,7 +66,7 @@ def test_sizes_meet_at_a_skip(rows: int, columns: int):
 
 def test_stem_of_the_visibility_encoder_loses_no_quarter():
     """Its 8×8 stem pads by 2 and makes n/2 - 1; the stages round up, so a quarter of the image remains."""
-    encoder = ResidualUNet(12, 32, stem_channels=32, stem_size=8, stem_padding=2, blocks=(2, 2, 2))
+    encoder = ResidualUNet(12, stem_channels=32, stem_size=8, stem_padding=2, blocks=(2, 2, 2))
     with torch.no_grad():
         assert encoder.stem(torch.rand(1, 12, 32, 36)).shape[-2:] == (15, 17)
         assert encoder(torch.rand(1, 12, 32, 36)).shape == (1, 32, 8, 9)

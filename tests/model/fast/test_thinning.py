@@ -89,7 +89,7 @@ def test_weights_of_one_change_nothing():
     chosen = thin(merged_of(depths), kept=18)
     every = renderer.fine(features, rays, RaySamples.at(depths, RANGE), mask=None)
     same = renderer.fine(features, rays, chosen, mask=None)
-    for ours, theirs in zip([same.valid, *same.points], [every.valid, *every.points], strict=True):
+    for ours, theirs in zip([same.seen_by, *same.points], [every.seen_by, *every.points], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
 
 
