@@ -10,10 +10,8 @@ from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, SourceViews, Views
 from maskrf_core.model.aggregators.neuray import AggregationNetwork
-from maskrf_core.model.direct_rendering import direct_colours_of_rays
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples, gather_samples, query_rays
-from maskrf_core.model.image_encoder import image_encoder
-from maskrf_core.model.layers import with_modules
+from maskrf_core.model.layers import image_encoder, with_modules
 from maskrf_core.model.masking.prediction import MaskedModelling
 from maskrf_core.model.masking.strategies import draw_mask
 from maskrf_core.model.rendering import Mask, PassRendering, PointPrediction, Rendering, concatenate, hit_probability_of
@@ -23,6 +21,7 @@ from maskrf_core.model.visibility import (
     PointVisibility,
     SurfaceDistribution,
     VisibilityEncoder,
+    direct_colours_of_rays,
     visibility_of_samples,
 )
 from maskrf_core.model.visibility_init import INIT_NETWORKS, FreeMaps

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -35,21 +35,13 @@ class PassRendering:
 
 
 @dataclass(frozen=True)
-class MaskedFeatures:
-    """The mask that was drawn, and predicted and target features of the coarse samples."""
+class MaskedPrediction:
+    """The mask that was drawn, and predicted and target features, or colours, of the coarse samples."""
 
     mask: Mask
-    prediction: Float[Tensor, "ray coarse_sample 16"]
-    target: Float[Tensor, "ray coarse_sample 16"]
-
-
-@dataclass(frozen=True)
-class MaskedColours:
-    """The mask, and predicted and target colours of the coarse samples: those of the coarse pass."""
-
-    mask: Mask
-    prediction: Float[Tensor, "ray coarse_sample 3"]
-    target: Float[Tensor, "ray coarse_sample 3"]
+    prediction: Float[Tensor, "ray coarse_sample channel"]
+    target: Float[Tensor, "ray coarse_sample channel"]
+    of: Literal["scene_feature", "colour"] = "scene_feature"
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ class Rendering:
 
     coarse: PassRendering
     fine: PassRendering
-    masked: MaskedFeatures | MaskedColours | None = None
+    masked: MaskedPrediction | None = None
 
 
 def hit_probability_of(alpha: Float[Tensor, "ray sample"]) -> Float[Tensor, "ray sample"]:

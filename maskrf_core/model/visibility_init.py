@@ -10,8 +10,13 @@ from torch.nn import functional
 
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets.batches.batch import SourceViews, Views
-from maskrf_core.model.image_encoder import ResidualUNet
-from maskrf_core.model.layers import PreActivationBlock, convolution, views_at_once, weighted_mean_and_variance
+from maskrf_core.model.layers import (
+    PreActivationBlock,
+    ResidualUNet,
+    convolution,
+    views_at_once,
+    weighted_mean_and_variance,
+)
 from maskrf_core.model.mvsnet import PLANES, MVSNet, plane_depths
 from maskrf_core.model.sampling import SMALLEST_DEPTH, depth_from_normalised, normalised_inverse_depth
 from maskrf_core.settings.sections import FreeMapSettings, VisibilityInit
@@ -46,8 +51,8 @@ class DepthVisibilityInit(nn.Module):
     def forward(self, references: Views, sources: SourceViews | None = None) -> Float[Tensor, "view 32 _ _"]:
         if references.depths is None:
             raise DatasetError(
-                "visibility from depth needs a depth map of every reference view, and this batch has none: estimate "
-                "them with maskrf_core.datasets.depth.depth_maps."
+                "visibility from depth: the reference views have no depth maps; estimate them with "
+                "maskrf_core.datasets.depth.depth_maps."
             )
         near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))
         position = normalised_inverse_depth(references.depths, near, far).clamp(0, 1)
@@ -124,8 +129,8 @@ class CostVolumeVisibilityInit(nn.Module):
     def forward(self, references: Views, sources: SourceViews | None) -> Float[Tensor, "view 32 _ _"]:
         if sources is None:
             raise DatasetError(
-                "visibility from cost volumes needs source views beside the reference views, and this batch has none: "
-                "make it with the renderer's `inputs`, as maskrf_core.datasets.batches.evaluation_batches does."
+                "visibility from cost volumes: the batch has no source views; make it with the renderer's `inputs`, as "
+                "maskrf_core.datasets.batches.evaluation_batches does."
             )
         probabilities = self.plane_probabilities(references, sources)
         near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))
@@ -185,17 +190,12 @@ class FreeMaps(nn.Module):
         self.maps = nn.ParameterList([nn.Parameter(torch.zeros(shape)) for _ in range(settings.views)])
 
     def forward(self, views: Views) -> Float[Tensor, "view 32 _ _"]:
-        return torch.cat([self.maps[index] for index in self._checked_places(views)])
-
-    def _checked_places(self, views: Views) -> list[int]:
-        """Return the place of each view among the maps."""
         scene, count = self.settings.scene or "this scene", len(self.maps)
         places = [-1] if views.training_index is None else views.training_index.tolist()
         if not all(0 <= place < count for place in places):
             raise DatasetError(
-                f"{scene}: a view is none of the {count} training views that have a free visibility map. A per-scene "
-                "model renders from the views that it was trained on alone: take the references of the scene's test "
-                "views, or use the checkpoint that the per-scene training began from."
+                f"{scene}: a view is none of the {count} training views that have a free visibility map; take the "
+                "references of the scene's test views, or the checkpoint that the per-scene training began from."
             )
         height, width = self.settings.height * FEATURE_STRIDE, self.settings.width * FEATURE_STRIDE
         if views.image_size != (height, width):
@@ -203,7 +203,7 @@ class FreeMaps(nn.Module):
                 f"{scene}: its free visibility maps are for images of {width}×{height} pixels with their padding; "
                 f"these have {views.image_size[1]}×{views.image_size[0]}. Open the scene in the size of its training."
             )
-        return places
+        return torch.cat([self.maps[place] for place in places])
 
 
 INIT_NETWORKS: dict[VisibilityInit, type[nn.Module]] = {

@@ -54,9 +54,14 @@ def render_chunks_adaptively(
     """
     if len(pixels_xy) == 0:
         return
+
+    @torch.inference_mode()
+    def coarse_chunk(nodes: Tensor) -> PassRendering:
+        return renderer.render_coarse(features, rays_of(query, nodes))[0]
+
     with torch.inference_mode():
         nodes, *around = nodes_around(pixels_xy, saving.grid)
-        guide = coarse_pass(renderer, features, query, nodes, rays_per_chunk, map_chunks)
+        guide = concatenate_passes(list(map_chunks(coarse_chunk, nodes.split(rays_per_chunk))))
 
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
@@ -89,23 +94,6 @@ def nodes_around(
     x, y = (position - first).unbind(1)
     weights = torch.stack([of_y * of_x for of_y in (1 - y, y) for of_x in (1 - x, x)], dim=1)
     return places * grid, index, weights
-
-
-def coarse_pass(
-    renderer: Renderer,
-    features: ReferenceFeatures,
-    query: Views,
-    pixels_xy: Float[Tensor, "node 2"],
-    rays_per_chunk: int,
-    map_chunks: MapFunction,
-) -> PassRendering:
-    """Render the exact coarse pass of these pixels."""
-
-    @torch.inference_mode()
-    def chunk(pixels_xy: Tensor) -> PassRendering:
-        return renderer.render_coarse(features, rays_of(query, pixels_xy))[0]
-
-    return concatenate_passes(list(map_chunks(chunk, pixels_xy.split(rays_per_chunk))))
 
 
 def interpolated(

@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention
-from maskrf_core.model.direct_rendering import direct_colours_of_rays
 from maskrf_core.model.fast.adaptive_rendering import ThinnedSamples, thin
 from maskrf_core.model.gathering import ViewSamples, query_rays
 from maskrf_core.model.rendering import hit_probability_of
 from maskrf_core.model.sampling import MergedSamples, RaySamples, coarse_depths, intervals, merge_depths
-from maskrf_core.model.visibility import PointVisibility
+from maskrf_core.model.visibility import PointVisibility, direct_colours_of_rays
 from tests.model.aggregators.test_neuray import RAYS, SAMPLES, VIEWS, inputs
 from tests.model.tiny import fill_by_formula, samples_with, tiny_batch, tiny_renderer
 
