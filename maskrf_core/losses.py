@@ -37,9 +37,8 @@ class StepResult:
     masked: MaskedPrediction | None
     colours: Float[Tensor, "ray 3"]  # true colours of the query rays
     depth: DepthSupervision | None = None  # where depth is supervised
-    own_coarse_hits: Float[Tensor, "ray sample"] | None = None
+    own_coarse_hits: Float[Tensor, "ray sample"] | None = None  # by the query's own map, in a per-scene training
     own_fine_hits: Float[Tensor, "ray fine_sample"] | None = None
-    """Hit probabilities of the samples by the query's own map, in a per-scene training."""
 
 
 def colour_loss(

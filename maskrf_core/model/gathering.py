@@ -1,6 +1,5 @@
 """Reference views at the samples of query rays: where these project to, and what the views' maps hold there."""
 
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -159,10 +158,6 @@ def corners_of(
         ]
     left, right, top, bottom = (torch.minimum(place.clamp(min=0), end).long() for place, end in places)
     before = torch.arange(len(position), device=position.device)[:, None, None] * (size[0] * size[1])
-    of_map = _around(left, right, top * size[1], bottom * size[1], torch.add)
-    return (of_map + before).view(-1, 4), _around(*weights, torch.mul).view(-1, 4)
-
-
-def _around(left: Tensor, right: Tensor, top: Tensor, bottom: Tensor, combine: Callable) -> Tensor:
-    """Combine the two in x with the two in y: all four corners."""
-    return torch.stack([combine(x, y) for y in (top, bottom) for x in (left, right)], dim=-1)
+    of_map = torch.stack([x + y * size[1] for y in (top, bottom) for x in (left, right)], dim=-1)
+    of_corners = torch.stack([of_x * of_y for of_y in weights[2:] for of_x in weights[:2]], dim=-1)
+    return (of_map + before).view(-1, 4), of_corners.view(-1, 4)

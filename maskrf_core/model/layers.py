@@ -84,8 +84,7 @@ class PreActivationBlock(nn.Module):
         return x + self.residual(x)
 
 
-ENCODED_AT_ONCE = 2**20
-"""Pixels of images that are encoded together where nothing is remembered for a backward pass: it bounds the memory."""
+ENCODED_AT_ONCE = 2**20  # pixels encoded together where nothing is kept for a backward pass: it bounds the memory
 
 
 def views_at_once(views: int, height: int, width: int) -> list[slice]:

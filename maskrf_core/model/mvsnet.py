@@ -13,11 +13,10 @@ from maskrf_core.cameras import warp_to_planes
 from maskrf_core.datasets.batches.batch import SourceViews, Views
 from maskrf_core.model.sampling import coarse_depths
 
-PLANES_AT_ONCE = 4
-"""Planes that are warped together: all of them at once would take several times the memory of the volume itself."""
+PLANES_AT_ONCE = 4  # planes warped together: all at once would take several times the memory of the volume itself
 PLANES = 64  # depths before a view at which its features are compared with those of its neighbours
 FEATURE_LAYERS = ((3, 8, 1), (8, 8, 1), (8, 16, 2), (16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1))
-"""Input channels, output channels and stride of the convolutions of images."""
+"""Input channels, output channels and stride of the convolutions of images; 5×5 where strided, else 3×3."""
 SLOPE = 0.01  # of the leaky ReLU below zero
 
 
@@ -30,7 +29,12 @@ class MVSNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.features = feature_network()
+        layers = []
+        for inputs, outputs, stride in FEATURE_LAYERS:
+            size = 3 if stride == 1 else 5
+            convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+            layers.append(_normalised(convolution, nn.BatchNorm2d))
+        self.features = nn.Sequential(*layers, nn.Conv2d(32, 32, 3, padding=1))
         self.regularisation = CostRegularisation()
         self.requires_grad_(False)
         self.eval()
@@ -92,16 +96,6 @@ def matching_cost(
 def plane_depths(depth_range: Float[Tensor, "2"]) -> Float[Tensor, "64"]:
     """Return the z-depths of the planes before one view, from near to far."""
     return coarse_depths(depth_range, 1, PLANES)[0]
-
-
-def feature_network() -> nn.Sequential:
-    """Make the network from normalised images [view 3 height width] to features [view 32 height/4 width/4]."""
-    layers = []
-    for inputs, outputs, stride in FEATURE_LAYERS:
-        size = 3 if stride == 1 else 5
-        convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
-        layers.append(_normalised(convolution, nn.BatchNorm2d))
-    return nn.Sequential(*layers, nn.Conv2d(32, 32, 3, padding=1))
 
 
 class CostRegularisation(nn.Module):

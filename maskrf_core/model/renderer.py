@@ -36,8 +36,7 @@ needs 3 reference views and 9 coarse samples at the least."""
 
 SMALLEST_SIDE = 32
 SIDES_ARE_MULTIPLES_OF = 4
-"""Of reference images, in pixels: below, the encoders' last stage has nothing left to normalise; between, their feature
-maps would differ in size. Multiples of 16 are best (see `ResidualUNet`)."""
+"""Of reference images, in pixels: else nothing is left to normalise, or feature maps differ in size; best are 16s."""
 
 
 class PassPrediction(NamedTuple):
@@ -117,8 +116,7 @@ class Renderer(nn.Module):
         init = self.settings.visibility_init
         self.visibility_init = INIT_NETWORKS[init]() if init else None
         self.visibility_encoder = VisibilityEncoder()
-        self.coarse = RenderPass(direct_rendering=self.settings.direct_rendering)
-        self.fine = RenderPass(direct_rendering=self.settings.direct_rendering)
+        self.coarse, self.fine = (RenderPass(direct_rendering=self.settings.direct_rendering) for _ in range(2))
         self.masked_modelling = MaskedModelling(masking or MaskingSettings())
         self.free_maps = FreeMaps(self.settings.free_maps) if self.settings.free_maps else None
         """In place of `visibility_init`, which a published per-scene checkpoint still has."""
@@ -127,10 +125,7 @@ class Renderer(nn.Module):
         """Render the batch's pixels.
 
         Without a generator the answer is deterministic (evaluation); with one, the fine depths are random, and where
-        `mask_ratio` > 0 fine features are masked and predicted (pretraining).
-
-        Raises:
-            DatasetError: as `encode`.
+        `mask_ratio` > 0 fine features are masked and predicted (pretraining). Raises as `encode`.
         """
         features = self.encode(batch.references, batch.sources)
         return self.render_rays(features, query_rays(batch), mask_ratio=mask_ratio, generator=generator)
@@ -178,7 +173,8 @@ class Renderer(nn.Module):
                 raise ValueError("masking draws at random: pass a generator, or mask_ratio=0")
             shape, strategy = (len(features.views), *samples.depths.shape), self.masked_modelling.settings.strategy
             mask = draw_mask(strategy, *shape, mask_ratio, generator=generator).to(samples.depths.device)
-        fine, fine_points = self.render_fine(features, rays, samples, coarse.ray_mask, mask=mask)
+        _, fine_points, direct_rgb = self.fine(features, rays, samples, mask=mask)
+        fine = volume_render(fine_points, samples.depths, coarse.ray_mask, direct_rgb)
         if mask is None:
             return Rendering(coarse, fine)
         return Rendering(coarse, fine, self.masked_modelling(mask, fine_points, points, coarse_positions))
@@ -189,19 +185,6 @@ class Renderer(nn.Module):
         seen_by, points, direct_rgb = self.coarse(features, rays, RaySamples.at(depths, rays.depth_range), mask=None)
         seen = (seen_by > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
         return volume_render(points, depths, seen, direct_rgb), points
-
-    def render_fine(
-        self,
-        features: ReferenceFeatures,
-        rays: QueryRays,
-        samples: RaySamples,
-        ray_mask: Bool[Tensor, "ray"],
-        *,
-        mask: Mask | None = None,
-    ) -> tuple[PassRendering, PointPrediction]:
-        """Render the fine pass alone, and return its predictions too; `ray_mask` is that of the coarse pass."""
-        _, points, direct_rgb = self.fine(features, rays, samples, mask=mask)
-        return volume_render(points, samples.depths, ray_mask, direct_rgb), points
 
     def render_chunks(
         self, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int, map_chunks: MapFunction = map

@@ -17,8 +17,7 @@ from maskrf_core.model.rendering import hit_probability_of
 from maskrf_core.model.sampling import RaySamples
 
 INVALID_LOGIT = -15.0  # alpha logit of a view that the sample does not project into
-RIDGE = (0.0, *[0.001] * 3, *[0.005] * 5, *[0.05] * 7)
-"""Penalty on the square of each harmonic's coefficient, by degree: 0 to 3."""
+RIDGE = (0.0, *[0.001] * 3, *[0.005] * 5, *[0.05] * 7)  # penalty on each harmonic's squared coefficient, by degree
 SMALLEST_WEIGHT = 1e-4  # added to the weight of each view where all weights together are less than this
 
 
@@ -167,16 +166,8 @@ def spherical_harmonics(directions: Float[Tensor, "*points 3"]) -> Float[Tensor,
     """Return the real spherical harmonics of degrees 0 to 3 of unit vectors: orthogonal, not normalised."""
     x, y, z = directions.unbind(dim=-1)
     xx, yy, zz = x * x, y * y, z * z
-    flat = [torch.ones_like(x)]
-    linear = [x, y, z]
+    linear = [torch.ones_like(x), x, y, z]
     square = [x * y, y * z, 2 * zz - xx - yy, z * x, xx - yy]
-    cubic = [
-        (3 * xx - yy) * y,
-        x * y * z,
-        y * (4 * zz - xx - yy),
-        z * (2 * zz - 3 * xx - 3 * yy),
-        x * (4 * zz - xx - yy),
-        (xx - yy) * z,
-        (xx - 3 * yy) * x,
-    ]
-    return torch.stack([*flat, *linear, *square, *cubic], dim=-1)
+    cubic = [(3 * xx - yy) * y, x * y * z, y * (4 * zz - xx - yy), z * (2 * zz - 3 * xx - 3 * yy)]
+    cubic += [x * (4 * zz - xx - yy), (xx - yy) * z, (xx - 3 * yy) * x]
+    return torch.stack([*linear, *square, *cubic], dim=-1)

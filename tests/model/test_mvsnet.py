@@ -5,7 +5,7 @@ import torch
 
 from maskrf_core.checkpoints.published_checkpoints import load_mvsnet
 from maskrf_core.datasets.batches.batch import SourceViews, Views
-from maskrf_core.model.mvsnet import MVSNet, feature_network, plane_depths
+from maskrf_core.model.mvsnet import MVSNet, plane_depths
 from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse_depth
 from maskrf_core.model.visibility_init import IMAGENET_MEAN, IMAGENET_STD, expected_depth
 from maskrf_core.settings.sections import DataSettings
@@ -28,7 +28,7 @@ def test_probabilities_sum_to_one_whatever_the_size(mvsnet, height, width):
 
 
 def test_features_have_a_quarter_of_the_size(mvsnet):
-    assert feature_network()(torch.rand(2, 3, 32, 48)).shape == (2, 32, 8, 12)
+    assert mvsnet.features(torch.rand(2, 3, 32, 48)).shape == (2, 32, 8, 12)
 
 
 def test_planes_are_uniform_in_inverse_depth():

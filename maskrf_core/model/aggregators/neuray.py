@@ -61,7 +61,12 @@ class AggregationNetwork(nn.Module):
         seen = (2 * (part - 0.5)[..., None] for part in (visibility.hit_probability, visibility.visibility))
         embedding = self.ray_embedding(torch.cat([views.ray_features, *seen], dim=-1))
         x, visible = self._aggregate(features, embedding, views.valid[..., None])
-        scene_features = self._scene_features(x, visible, views.valid, samples)
+        # One feature a sample, from all views, and then from all samples of its ray.
+        weight = visible / (visible.sum(dim=0) + 1e-8)
+        geometry = self.geometry(torch.cat([*weighted_mean_and_variance(x, weight), weight.mean(dim=0)], dim=-1))
+        encoded = geometry + sample_encoding(geometry, samples.index)
+        attends = views.valid.sum(dim=0) > 1
+        scene_features = self.ray_attention(encoded, attends=attends, weight=samples.weight)
         density = self.density(scene_features)[..., 0] * views.valid.any(dim=0)
         if samples.weight is not None:
             density = density * samples.weight
@@ -93,20 +98,6 @@ class AggregationNetwork(nn.Module):
         residual, logit = self.residual_and_visibility(x * weight).split([32, 1], dim=-1)
         x = x + residual
         return x, self.visibility(x * (torch.sigmoid(logit) * valid)) * valid
-
-    def _scene_features(
-        self,
-        x: Float[Tensor, "view ray sample 32"],
-        visible: Float[Tensor, "view ray sample 1"],
-        valid: Bool[Tensor, "view ray sample"],
-        samples: RaySamples,
-    ) -> Float[Tensor, "ray sample 16"]:
-        """Make one feature a sample, from all views, and then from all samples of its ray."""
-        weight = visible / (visible.sum(dim=0) + 1e-8)
-        mean, variance = weighted_mean_and_variance(x, weight)
-        geometry = self.geometry(torch.cat([mean, variance, weight.mean(dim=0)], dim=-1))
-        encoded = geometry + sample_encoding(geometry, samples.index)
-        return self.ray_attention(encoded, attends=valid.sum(dim=0) > 1, weight=samples.weight)
 
 
 class RayAttention(nn.Module):

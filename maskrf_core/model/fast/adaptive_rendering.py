@@ -15,14 +15,13 @@ from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.model.gathering import ReferenceFeatures, rays_of
-from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.renderer import Renderer, volume_render
 from maskrf_core.model.rendering import PassRendering, Rendering, concatenate_passes
 from maskrf_core.model.sampling import MergedSamples, RaySamples, draw_fine_depths, merge_depths
 from maskrf_core.support.threads import MapFunction
 
 NEW_COUNTS = 2.0
-"""How much room among the representatives a sample gets that was drawn where the coarse pass hit; a coarse one gets 1.
-Without a difference surfaces suffer first when blocks grow."""
+"""Room of a sample drawn where the coarse pass hit, for a coarse one's 1: else surfaces suffer first in large blocks."""
 
 
 class AdaptiveSettings(NamedTuple):
@@ -70,7 +69,8 @@ def render_chunks_adaptively(
         depths, fine_samples = coarse.sample_depths, renderer.settings.fine_samples
         new = draw_fine_depths(depths, coarse.hit_probability, rays.depth_range, fine_samples)
         thinned = thin(merge_depths(depths, new, rays.depth_range), saving.samples)
-        return Rendering(coarse, renderer.render_fine(features, rays, thinned, coarse.ray_mask)[0])
+        _, points, direct_rgb = renderer.fine(features, rays, thinned, mask=None)
+        return Rendering(coarse, volume_render(points, thinned.depths, coarse.ray_mask, direct_rgb))
 
     parts = (part.split(rays_per_chunk) for part in (pixels_xy, *around))
     yield from map_chunks(chunk, zip(*parts, strict=True))

@@ -25,8 +25,7 @@ from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
 
 MOST_COMPILATIONS = 64
-"""That torch keeps of one function, before it silently computes it uncompiled: of either pass, masked and not,
-for each size of the pictures and number of views."""
+"""That torch keeps of one function, before it silently computes it uncompiled: by image size and number of views."""
 
 
 class CompiledPass(nn.Module):
@@ -51,11 +50,7 @@ class CompiledPass(nn.Module):
     def forward(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, *, mask: Mask | None
     ) -> PassPrediction:
-        """Predict as `RenderPass`, of at most `self.rays` rays.
-
-        Raises:
-            ValueError: there are more rays.
-        """
+        """Predict as `RenderPass`, of at most `self.rays` rays."""
         count = len(samples.depths)
         if count > self.rays:
             raise ValueError(f"{count} rays, but the pass is compiled for {self.rays}")

@@ -23,10 +23,7 @@ from maskrf_core.support.errors import SettingsError
 Mask = Bool[Tensor, "{views} {rays} {samples}"]
 Strategy = Callable[..., Bool[Tensor, "view ray sample"]]
 OF_NOTEBOOK = "__main__"  # module of functions that a notebook's own cells define: no other process has them
-REMEDY = (
-    "Only the notebook whose cells define it has it. Train it there, by train(run, here=True), or put it into a module "
-    "and name that one."
-)
+REMEDY = "Only its notebook has it: train there, by train(run, here=True), or put it into a module and name that one."
 
 
 def ray_and_view(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> Mask:
