@@ -21,7 +21,7 @@ from maskrf_core.model.sampling import MergedSamples, RaySamples, draw_fine_dept
 from maskrf_core.support.threads import MapFunction
 
 NEW_COUNTS = 2.0
-"""Room of a sample drawn where the coarse pass hit, for a coarse one's 1: else surfaces suffer first in large blocks."""
+"""Room of a sample drawn where the coarse pass hit; a coarse one has 1. Else surfaces suffer first in large blocks."""
 
 
 class AdaptiveSettings(NamedTuple):

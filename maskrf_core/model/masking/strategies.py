@@ -111,8 +111,7 @@ def draw_mask(
 
 
 def draw_mask_ratio(masking: MaskingSettings, *, generator: torch.Generator) -> float:
-    """Draw the ratio of one step: `mask_ratio`, for which nothing is drawn, or uniform up to `largest_mask_ratio`,
-    `mask_ratio` itself left out: a ratio of 0 would mean that nothing is asked for."""
+    """Return the ratio of one step: `mask_ratio`, or drawn from (`mask_ratio`, `largest_mask_ratio`], so never 0."""
     if masking.largest_mask_ratio is None:
         return masking.mask_ratio
     below = torch.rand((), generator=generator, device=generator.device).item()  # in [0, 1)
