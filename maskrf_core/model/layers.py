@@ -175,8 +175,8 @@ def image_encoder() -> ResidualUNet:
 
 
 def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    others = [ResidualBlock(outputs, outputs) for _ in range(blocks - 1)]
-    return nn.Sequential(ResidualBlock(inputs, outputs, stride=2), *others)
+    first = ResidualBlock(inputs, outputs, stride=2)  # before the others: their weights are drawn in this order
+    return nn.Sequential(first, *(ResidualBlock(outputs, outputs) for _ in range(blocks - 1)))
 
 
 def _convolution_norm_elu(inputs: int, outputs: int) -> nn.Sequential:
