@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from maskrf_core.cameras import camera_centres, project, towards_camera
 from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention
-from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples, towards_query
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples
 from maskrf_core.model.layers import weighted_mean_and_variance
 from maskrf_core.model.renderer import Renderer, RenderPass
 from maskrf_core.model.sampling import RaySamples, normalised_inverse_depth
@@ -73,7 +73,7 @@ class ReferencePass(RenderPass):
             for maps in (views.images, features.image_features, features.ray_features)
         )
         to_view = towards_camera(camera_centres(views.w2c), points)
-        to_query = towards_query(rays)[:, None].expand_as(points)
+        to_query = rays.towards_query[:, None].expand_as(points)
         difference = torch.cat([to_view - to_query, (to_view * to_query).sum(dim=-1, keepdim=True)], dim=-1)
         near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
         position = normalised_inverse_depth(projection.depth, near, far)

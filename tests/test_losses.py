@@ -7,7 +7,7 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import colour_loss, consistency_loss, feature_alignment_loss, ramp, weighted_sum
 from maskrf_core.model.gathering import ReferenceFeatures, query_colours
 from maskrf_core.model.renderer import Renderer, RenderPass
-from maskrf_core.model.rendering import MaskedFeatures
+from maskrf_core.model.rendering import MaskedPrediction
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import FreeMapSettings, ModelSettings
 from maskrf_core.training.objective import Objective, draw_depth_pixels, masked_weight
@@ -193,14 +193,14 @@ def test_feature_alignment_by_hand(prediction: list[float], loss: float):
     target[..., 0] = 5
     predicted = torch.zeros(1, 1, 16)
     predicted[..., :2] = torch.tensor(prediction)
-    masked = MaskedFeatures(torch.zeros(1, 1, 1, dtype=torch.bool), predicted, target)
+    masked = MaskedPrediction(torch.zeros(1, 1, 1, dtype=torch.bool), predicted, target)
     assert feature_alignment_loss(masked).item() == pytest.approx(loss, abs=1e-6)
 
 
 def test_feature_alignment_is_a_mean_over_samples_and_finite_at_zero():
     target = torch.ones(1, 2, 16)
     predicted = torch.stack([torch.ones(16), torch.zeros(16)])[None].requires_grad_()
-    loss = feature_alignment_loss(MaskedFeatures(torch.zeros(1, 1, 2, dtype=torch.bool), predicted, target))
+    loss = feature_alignment_loss(MaskedPrediction(torch.zeros(1, 1, 2, dtype=torch.bool), predicted, target))
     assert loss.item() == pytest.approx(1.0)
     loss.backward()
     assert predicted.grad.isfinite().all()

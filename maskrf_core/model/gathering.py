@@ -1,6 +1,5 @@
 """Reference views at the samples of query rays: where these project to, and what the views' maps hold there."""
 
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -27,8 +26,11 @@ class ReferenceFeatures(NamedTuple):
         cls, views: Views, image_features: Float[Tensor, "view 32 _ _"], ray_features: Float[Tensor, "view 32 _ _"]
     ) -> "ReferenceFeatures":
         """Lay the maps out so that the channels of a pixel lie together."""
-        maps = channels_last(torch.cat([image_features, ray_features], dim=1))
-        return cls(views.replace(images=channels_last(views.images)), maps)
+        images, maps = (
+            maps.contiguous(memory_format=torch.channels_last)
+            for maps in (views.images, torch.cat([image_features, ray_features], dim=1))
+        )
+        return cls(views.replace(images=images), maps)
 
     @property
     def image_features(self) -> Float[Tensor, "view 32 _ _"]:
@@ -46,6 +48,11 @@ class QueryRays(NamedTuple):
     directions: Float[Tensor, "ray 3"]  # not normalised: `origin + z * direction` is at depth z
     depth_range: Float[Tensor, "2"]
 
+    @property
+    def towards_query(self) -> Float[Tensor, "ray 3"]:
+        """Return the unit vectors from the samples of each ray to the query camera."""
+        return -functional.normalize(self.directions, dim=-1)
+
 
 def query_rays(batch: SceneBatch) -> QueryRays:
     """Return the rays through the batch's pixels."""
@@ -60,11 +67,6 @@ def rays_of(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> QueryRays:
 def query_colours(query: Views, pixels_xy: Float[Tensor, "ray 2"]) -> Float[Tensor, "ray 3"]:
     """Return the true colours of query pixels: bilinear, zero outside the image."""
     return sample_map(query.images, pixels_xy[None], *query.image_size, padding="zeros")[0]
-
-
-def towards_query(rays: QueryRays) -> Float[Tensor, "ray 3"]:
-    """Return the unit vectors from the samples of each ray to the query camera."""
-    return -functional.normalize(rays.directions, dim=-1)
 
 
 class ViewSamples(NamedTuple):
@@ -86,26 +88,17 @@ def gather_samples(
     height, width = views.image_size
     points = rays.origin + depths[..., None] * rays.directions[:, None]
     projection = project(views.K, views.w2c, points, height, width)
-    valid = projection.valid.reshape(-1, 1).to(depths.dtype)
-
-    def gathered(maps: Tensor) -> Tensor:
-        corners = corners_of(tuple(maps.shape[-2:]), projection.pixels_xy, height, width)
-        return values_at(maps, corners._replace(weights=corners.weights * valid), projection.pixels_xy)
-
-    image_features, ray_features = gathered(features.maps).split(32, dim=-1)
+    colours, maps = (
+        sample_map(maps, projection.pixels_xy, height, width, valid=projection.valid)
+        for maps in (views.images, features.maps)
+    )
+    image_features, ray_features = maps.split(32, dim=-1)
     to_view = towards_camera(camera_centres(views.w2c), points)
-    to_query = towards_query(rays)[:, None].expand_as(points)
+    to_query = rays.towards_query[:, None].expand_as(points)
     difference = torch.cat([to_view - to_query, (to_view * to_query).sum(dim=-1, keepdim=True)], dim=-1)
     near, far = (bound[:, None, None] for bound in views.depth_range.unbind(dim=1))
     position = normalised_inverse_depth(projection.depth, near, far)
-    return ViewSamples(gathered(views.images), image_features, ray_features, difference, projection.valid), position
-
-
-class Corners(NamedTuple):
-    """The four map pixels around each point, as rows of all maps' pixels one after the other, and their weights."""
-
-    rows: Int64[Tensor, "point 4"]
-    weights: Float[Tensor, "point 4"]
+    return ViewSamples(colours, image_features, ray_features, difference, projection.valid), position
 
 
 def sample_map(
@@ -115,48 +108,35 @@ def sample_map(
     width: int,
     *,
     padding: Padding = "border",
+    valid: Bool[Tensor, "view *points"] | None = None,
 ) -> Float[Tensor, "view *points channel"]:
     """Return bilinear values of per-view maps at pixels of `height` × `width` images; outside, the border or zeros.
 
     A map of the image's own size is sampled at pixel centres. A smaller one is sampled by the half-size convention of
-    the published checkpoints, a fraction of a feature pixel off.
-    """
-    return values_at(maps, corners_of(tuple(maps.shape[-2:]), pixels_xy, height, width, padding=padding), pixels_xy)
-
-
-def values_at(
-    maps: Float[Tensor, "view channel map_height map_width"],
-    corners: Corners,
-    pixels_xy: Float[Tensor, "view *points 2"],
-) -> Float[Tensor, "view *points channel"]:
-    """Return the values of maps at corners that were found for their size.
+    the published checkpoints, a fraction of a feature pixel off. Where `valid` is given and False, values are 0.
 
     A weighted sum of rows is several times as fast on a CPU as `grid_sample`, forward and backward, because the
-    channels of a pixel lie together; where `maps` are channels-last already (`channels_last`), nothing is copied.
+    channels of a pixel lie together; where `maps` are channels-last already, nothing is copied.
     """
+    corners, weights = corners_of(tuple(maps.shape[-2:]), pixels_xy, height, width, padding)
+    if valid is not None:
+        weights = weights * valid.reshape(-1, 1).to(weights.dtype)
     rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
-    weights = corners.weights.to(rows.dtype)
+    weights = weights.to(rows.dtype)
     if rows.is_cuda and torch.compiler.is_compiling():  # which makes one kernel of all that, and none of the bag
-        values = (rows[corners.rows] * weights[..., None]).sum(dim=1)
+        values = (rows[corners] * weights[..., None]).sum(dim=1)
     else:
-        values = functional.embedding_bag(corners.rows, rows, per_sample_weights=weights, mode="sum")
+        values = functional.embedding_bag(corners, rows, per_sample_weights=weights, mode="sum")
     return values.view(*pixels_xy.shape[:-1], -1)
 
 
-def channels_last(maps: Float[Tensor, "view channel _ _"]) -> Float[Tensor, "view channel _ _"]:
-    """Return the same maps, laid out so that the channels of a pixel lie together."""
-    return maps.contiguous(memory_format=torch.channels_last)
-
-
 def corners_of(
-    size: tuple[int, int],
-    pixels_xy: Float[Tensor, "view *points 2"],
-    height: int,
-    width: int,
-    *,
-    padding: Padding = "border",
-) -> Corners:
-    """Find the pixels of `height` × `width` images among the pixels of maps of `size` (rows, columns)."""
+    size: tuple[int, int], pixels_xy: Float[Tensor, "view *points 2"], height: int, width: int, padding: Padding
+) -> tuple[Int64[Tensor, "point 4"], Float[Tensor, "point 4"]]:
+    """Return the four pixels of maps of `size` (rows, columns) around each pixel of `height` × `width` images.
+
+    They are numbered through all maps, one after the other. Their bilinear weights are returned too.
+    """
     last = torch.tensor([size[1] - 1, size[0] - 1], dtype=pixels_xy.dtype, device=pixels_xy.device)
     position = pixels_xy.flatten(1, -2)
     if size != (height, width):
@@ -172,17 +152,12 @@ def corners_of(
     weights = [1 - x, x, 1 - y, y]
     places = [(left, columns), (right, columns), (top, rows), (bottom, rows)]
     if padding == "zeros":
-        weights = [weight * _within(*place) for weight, place in zip(weights, places, strict=True)]
-    left, right, top, bottom = (torch.minimum(place.clamp(min=0), limit).long() for place, limit in places)
+        weights = [
+            weight * ((place >= 0) & (place <= end)).to(place.dtype)
+            for weight, (place, end) in zip(weights, places, strict=True)
+        ]
+    left, right, top, bottom = (torch.minimum(place.clamp(min=0), end).long() for place, end in places)
     before = torch.arange(len(position), device=position.device)[:, None, None] * (size[0] * size[1])
-    of_map = _around(left, right, top * size[1], bottom * size[1], torch.add)
-    return Corners((of_map + before).view(-1, 4), _around(*weights, torch.mul).view(-1, 4))
-
-
-def _around(left: Tensor, right: Tensor, top: Tensor, bottom: Tensor, combine: Callable) -> Tensor:
-    """Combine the two in x with the two in y: all four corners."""
-    return torch.stack([combine(x, y) for y in (top, bottom) for x in (left, right)], dim=-1)
-
-
-def _within(index: Tensor, last: Tensor) -> Tensor:
-    return ((index >= 0) & (index <= last)).to(index.dtype)
+    of_map = torch.stack([x + y * size[1] for y in (top, bottom) for x in (left, right)], dim=-1)
+    of_corners = torch.stack([of_x * of_y for of_y in weights[2:] for of_x in weights[:2]], dim=-1)
+    return (of_map + before).view(-1, 4), of_corners.view(-1, 4)

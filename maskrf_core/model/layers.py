@@ -1,6 +1,7 @@
-"""Small parts that several networks share."""
+"""Parts that several networks share, and the residual U-Net that turns images into features (after IBRNet)."""
 
 import copy
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -42,15 +43,13 @@ def mlp(sizes: list[int], hidden: type[nn.Module], output: type[nn.Module] | Non
 
     Activations that can work in place do: what is before them is not kept for the backward pass either.
     """
-
-    def activation(kind: type[nn.Module]) -> nn.Module:
-        return kind(inplace=True) if kind in (ELU, nn.ReLU) else kind()
-
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [Linear(inputs, outputs), activation(hidden)]
-    layers.pop()
-    return nn.Sequential(*layers, *([activation(output)] if output else []))
+    activations = [*[hidden] * (len(sizes) - 2), output]
+    for (inputs, outputs), kind in zip(pairwise(sizes), activations, strict=True):
+        layers.append(Linear(inputs, outputs))
+        if kind is not None:
+            layers.append(kind(inplace=True) if kind in (ELU, nn.ReLU) else kind())
+    return nn.Sequential(*layers)
 
 
 def with_modules(module: nn.Module, **modules: nn.Module) -> nn.Module:
@@ -68,9 +67,7 @@ def convolution(
     return nn.Conv2d(inputs, outputs, size, stride, padding, bias=bias, padding_mode="reflect")
 
 
-def instance_norm(channels: int) -> nn.InstanceNorm2d:
-    """Make a normalisation of each image and channel on its own, so that no view depends on the others."""
-    return nn.InstanceNorm2d(channels, affine=True, track_running_stats=False)
+instance_norm = partial(nn.InstanceNorm2d, affine=True)  # of each image on its own: no view depends on the others
 
 
 class PreActivationBlock(nn.Module):
@@ -78,21 +75,16 @@ class PreActivationBlock(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.residual = nn.Sequential(
-            instance_norm(channels),
-            nn.ReLU(),
-            convolution(channels, channels),
-            instance_norm(channels),
-            nn.ReLU(),
-            convolution(channels, channels),
-        )
+        parts = [
+            part for _ in range(2) for part in (instance_norm(channels), nn.ReLU(), convolution(channels, channels))
+        ]
+        self.residual = nn.Sequential(*parts)
 
     def forward(self, x: Float[Tensor, "view channel _ _"]) -> Float[Tensor, "view channel _ _"]:
         return x + self.residual(x)
 
 
-ENCODED_AT_ONCE = 2**20
-"""Pixels of images that are encoded together where nothing is remembered for a backward pass: it bounds the memory."""
+ENCODED_AT_ONCE = 2**20  # pixels encoded together where nothing is kept for a backward pass: it bounds the memory
 
 
 def views_at_once(views: int, height: int, width: int) -> list[slice]:
@@ -121,3 +113,83 @@ def weighted_mean_and_variance(
     """Return mean and population variance over views. `weights` are used as they are: they need not sum to one."""
     mean = (values * weights).sum(dim=0)
     return mean, (weights * (values - mean).square()).sum(dim=0)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions around a skip; a strided 1×1 convolution on the skip where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+        super().__init__()
+        self.convolution1 = convolution(inputs, outputs, stride=stride)
+        self.norm1 = instance_norm(outputs)
+        self.convolution2 = convolution(outputs, outputs)
+        self.norm2 = instance_norm(outputs)
+        changes_shape = stride != 1 or inputs != outputs
+        self.skip = (
+            nn.Sequential(convolution(inputs, outputs, 1, stride), instance_norm(outputs)) if changes_shape else None
+        )
+
+    def forward(self, x: Float[Tensor, "view inputs _ _"]) -> Float[Tensor, "view outputs _ _"]:
+        residual = functional.relu(self.norm1(self.convolution1(x)))
+        residual = self.norm2(self.convolution2(residual))
+        return functional.relu(residual + (x if self.skip is None else self.skip(x)))
+
+
+class ResidualUNet(nn.Module):
+    """Three strided residual stages down, two bilinear steps up with skips: a map at 1/4 resolution.
+
+    The stem is a strided convolution to `stem_channels`; `blocks` counts the residual blocks of the three stages, which
+    have 32, 64 and 128 channels. Image sides should be multiples of 16: with others, a row or column is lost at a skip.
+    """
+
+    def __init__(
+        self, inputs: int, *, stem_channels: int, stem_size: int, stem_padding: int, blocks: tuple[int, int, int]
+    ):
+        super().__init__()
+        self.stem = nn.Sequential(
+            convolution(inputs, stem_channels, stem_size, 2, padding=stem_padding), instance_norm(stem_channels)
+        )
+        self.stage1 = _stage(stem_channels, 32, blocks[0])
+        self.stage2 = _stage(32, 64, blocks[1])
+        self.stage3 = _stage(64, 128, blocks[2])
+        self.up2 = _convolution_norm_elu(128, 64)
+        self.merge2 = _convolution_norm_elu(128, 64)
+        self.up1 = _convolution_norm_elu(64, 32)
+        self.merge1 = _convolution_norm_elu(64, 32)
+        self.head = nn.Conv2d(32, 32, 1)
+        self.doubled = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+
+    def forward(self, images: Float[Tensor, "view inputs height width"]) -> Float[Tensor, "view 32 _ _"]:
+        def encoded(images: Tensor) -> Tensor:
+            level1 = self.stage1(functional.relu(self.stem(images)))
+            level2 = self.stage2(level1)
+            x = self.merge2(_beside(self.up2(self.doubled(self.stage3(level2))), level2))
+            return self.head(self.merge1(_beside(self.up1(self.doubled(x)), level1)))
+
+        return torch.cat([encoded(images[part]) for part in views_at_once(len(images), *images.shape[-2:])])
+
+
+def image_encoder() -> ResidualUNet:
+    """Make the encoder of colours: [view 3 height width] in [0, 1] → [view 32 height/4 width/4]."""
+    return ResidualUNet(3, stem_channels=16, stem_size=7, stem_padding=3, blocks=(1, 2, 6))
+
+
+def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
+    first = ResidualBlock(inputs, outputs, stride=2)  # before the others: their weights are drawn in this order
+    return nn.Sequential(first, *(ResidualBlock(outputs, outputs) for _ in range(blocks - 1)))
+
+
+def _convolution_norm_elu(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(convolution(inputs, outputs, bias=True), instance_norm(outputs), nn.ELU())
+
+
+def _beside(upsampled: Tensor, skip: Tensor) -> Tensor:
+    """Concatenate along channels, the upsampled map first cut (or padded with zeros) to the size of the skip.
+
+    A stage rounds odd sizes up, so doubling gives a row or column too many; the first one goes. Published checkpoints
+    were trained so.
+    """
+    rows, columns = skip.shape[-2] - upsampled.shape[-2], skip.shape[-1] - upsampled.shape[-1]
+    if rows or columns:
+        upsampled = functional.pad(upsampled, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+    return torch.cat([upsampled, skip], dim=1)

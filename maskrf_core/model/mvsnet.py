@@ -4,8 +4,6 @@ Its weights are published by themselves (`checkpoints.mvsnet_weights`) and are p
 with cost volumes.
 """
 
-from itertools import pairwise
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,9 +13,10 @@ from maskrf_core.cameras import warp_to_planes
 from maskrf_core.datasets.batches.batch import SourceViews, Views
 from maskrf_core.model.sampling import coarse_depths
 
-PLANES_AT_ONCE = 4
-"""Planes that are warped together: all of them at once would take several times the memory of the volume itself."""
+PLANES_AT_ONCE = 4  # planes warped together: all at once would take several times the memory of the volume itself
 PLANES = 64  # depths before a view at which its features are compared with those of its neighbours
+FEATURE_LAYERS = ((3, 8, 1), (8, 8, 1), (8, 16, 2), (16, 16, 1), (16, 16, 1), (16, 32, 2), (32, 32, 1))
+"""Input channels, output channels and stride of the convolutions of images; 5×5 where strided, else 3×3."""
 SLOPE = 0.01  # of the leaky ReLU below zero
 
 
@@ -30,7 +29,12 @@ class MVSNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.features = feature_network()
+        layers = []
+        for inputs, outputs, stride in FEATURE_LAYERS:
+            size = 3 if stride == 1 else 5
+            convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+            layers.append(_normalised(convolution, nn.BatchNorm2d))
+        self.features = nn.Sequential(*layers, nn.Conv2d(32, 32, 3, padding=1))
         self.regularisation = CostRegularisation()
         self.requires_grad_(False)
         self.eval()
@@ -54,8 +58,8 @@ class MVSNet(nn.Module):
         for index, neighbours in enumerate(sources.neighbours):
             others = (maps[neighbours], K[neighbours], w2c[neighbours])
             planes = plane_depths(references.depth_range[index])
-            cost = matching_cost(maps[index], K[index], w2c[index], *others, planes)
-            probabilities.append(softmax_over_planes(self.regularisation(cost[None])[0, 0]))
+            cost = self.regularisation(matching_cost(maps[index], K[index], w2c[index], *others, planes)[None])[0, 0]
+            probabilities.append(torch.where(cost.isnan(), 0, cost).softmax(dim=0))  # not a number: says nothing
         return torch.stack(probabilities)
 
 
@@ -94,28 +98,6 @@ def plane_depths(depth_range: Float[Tensor, "2"]) -> Float[Tensor, "64"]:
     return coarse_depths(depth_range, 1, PLANES)[0]
 
 
-def softmax_over_planes(cost: Float[Tensor, "plane _ _"]) -> Float[Tensor, "plane _ _"]:
-    """Return probabilities over planes; a cost that is not a number says nothing, and counts as 0."""
-    return torch.where(cost.isnan(), 0, cost).softmax(dim=0)
-
-
-def feature_network() -> nn.Sequential:
-    """Make the network from normalised images [view 3 height width] to features [view 32 height/4 width/4]."""
-    channels = (3, 8, 8, 16, 16, 16, 32, 32)
-    strided = (2, 5)
-    layers = [
-        nn.Sequential(
-            nn.Conv2d(inputs, outputs, 5, stride=2, padding=2, bias=False)
-            if layer in strided
-            else nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
-            nn.LeakyReLU(SLOPE),
-        )
-        for layer, (inputs, outputs) in enumerate(pairwise(channels))
-    ]
-    return nn.Sequential(*layers, nn.Conv2d(32, 32, 3, padding=1))
-
-
 class CostRegularisation(nn.Module):
     """A 3-D U-Net: [1 32 plane height width] matching cost → [1 1 plane height width], before the softmax.
 
@@ -142,24 +124,20 @@ class CostRegularisation(nn.Module):
         quarter = self.down4(self.down3(half))
         x = self.down6(self.down5(quarter))
         for up, skip in ((self.up0, quarter), (self.up1, half), (self.up2, full)):
-            x = skip + _resized(up(x), skip)
+            x = up(x)
+            if x.shape != skip.shape:
+                x = functional.interpolate(x, size=skip.shape[-3:], mode="trilinear", align_corners=False)
+            x = skip + x
         return self.head(x)
 
 
+def _normalised(layer: nn.Module, norm: type[nn.Module] = nn.BatchNorm3d) -> nn.Sequential:
+    return nn.Sequential(layer, norm(layer.out_channels), nn.LeakyReLU(SLOPE))
+
+
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv3d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm3d(outputs), nn.LeakyReLU(SLOPE)
-    )
+    return _normalised(nn.Conv3d(inputs, outputs, 3, stride, padding=1, bias=False))
 
 
 def _transposed(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.ConvTranspose3d(inputs, outputs, 3, stride=2, padding=1, output_padding=1, bias=False),
-        nn.BatchNorm3d(outputs),
-        nn.LeakyReLU(SLOPE),
-    )
-
-
-def _resized(x: Tensor, like: Tensor) -> Tensor:
-    size = like.shape[-3:]
-    return x if x.shape[-3:] == size else functional.interpolate(x, size=size, mode="trilinear", align_corners=False)
+    return _normalised(nn.ConvTranspose3d(inputs, outputs, 3, 2, padding=1, output_padding=1, bias=False))

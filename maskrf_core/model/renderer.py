@@ -5,31 +5,23 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, SourceViews, Views
 from maskrf_core.model.aggregators.neuray import AggregationNetwork
-from maskrf_core.model.direct_rendering import direct_colours_of_rays
-from maskrf_core.model.gathering import (
-    QueryRays,
-    ReferenceFeatures,
-    ViewSamples,
-    gather_samples,
-    query_rays,
-    towards_query,
-)
-from maskrf_core.model.image_encoder import image_encoder
-from maskrf_core.model.layers import with_modules
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples, gather_samples, query_rays
+from maskrf_core.model.layers import image_encoder, with_modules
 from maskrf_core.model.masking.prediction import MaskedModelling
 from maskrf_core.model.masking.strategies import draw_mask
-from maskrf_core.model.rendering import PassRendering, PointPrediction, Rendering, concatenate, hit_probability_of
+from maskrf_core.model.rendering import Mask, PassRendering, PointPrediction, Rendering, concatenate, hit_probability_of
 from maskrf_core.model.sampling import RaySamples, coarse_depths, draw_fine_depths, merge_depths
 from maskrf_core.model.visibility import (
     DistributionDecoder,
     PointVisibility,
     SurfaceDistribution,
     VisibilityEncoder,
+    direct_colours_of_rays,
     visibility_of_samples,
 )
 from maskrf_core.model.visibility_init import INIT_NETWORKS, FreeMaps
@@ -44,14 +36,13 @@ needs 3 reference views and 9 coarse samples at the least."""
 
 SMALLEST_SIDE = 32
 SIDES_ARE_MULTIPLES_OF = 4
-"""Of reference images, in pixels: below, the encoders' last stage has nothing left to normalise; between, their feature
-maps would differ in size. Multiples of 16 are best (see `ResidualUNet`)."""
+"""Of reference images, in pixels: else nothing is left to normalise, or feature maps differ in size; best are 16s."""
 
 
 class PassPrediction(NamedTuple):
     """Predictions of one pass for its samples."""
 
-    valid: Bool[Tensor, "view ray sample"]  # the sample projects into the view
+    seen_by: Int64[Tensor, "ray sample"]  # number of views that the sample projects into
     points: PointPrediction
     direct_rgb: Float[Tensor, "ray 3"] | None  # colours of the rays by the direct head, where it is on
 
@@ -72,12 +63,7 @@ class RenderPass(nn.Module):
         self.aggregation = AggregationNetwork()
 
     def forward(
-        self,
-        features: ReferenceFeatures,
-        rays: QueryRays,
-        samples: RaySamples,
-        *,
-        mask: Bool[Tensor, "view ray sample"] | None,
+        self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, *, mask: Mask | None
     ) -> PassPrediction:
         """Look at the samples in every view and predict them; `mask` as in `AggregationNetwork`."""
         views, visibility = self.look(features, rays, samples)
@@ -86,8 +72,8 @@ class RenderPass(nn.Module):
         points = PointPrediction(*(part.to(samples.depths.dtype) for part in points))
         direct = None
         if self.direct_rendering:
-            direct = direct_colours_of_rays(views, visibility, towards_query(rays), samples)
-        return PassPrediction(views.valid, points, direct)
+            direct = direct_colours_of_rays(views, visibility, rays.towards_query, samples)
+        return PassPrediction(views.valid.sum(dim=0), points, direct)
 
     def look(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples
@@ -130,8 +116,7 @@ class Renderer(nn.Module):
         init = self.settings.visibility_init
         self.visibility_init = INIT_NETWORKS[init]() if init else None
         self.visibility_encoder = VisibilityEncoder()
-        self.coarse = RenderPass(direct_rendering=self.settings.direct_rendering)
-        self.fine = RenderPass(direct_rendering=self.settings.direct_rendering)
+        self.coarse, self.fine = (RenderPass(direct_rendering=self.settings.direct_rendering) for _ in range(2))
         self.masked_modelling = MaskedModelling(masking or MaskingSettings())
         self.free_maps = FreeMaps(self.settings.free_maps) if self.settings.free_maps else None
         """In place of `visibility_init`, which a published per-scene checkpoint still has."""
@@ -140,10 +125,7 @@ class Renderer(nn.Module):
         """Render the batch's pixels.
 
         Without a generator the answer is deterministic (evaluation); with one, the fine depths are random, and where
-        `mask_ratio` > 0 fine features are masked and predicted (pretraining).
-
-        Raises:
-            DatasetError: as `encode`.
+        `mask_ratio` > 0 fine features are masked and predicted (pretraining). Raises as `encode`.
         """
         features = self.encode(batch.references, batch.sources)
         return self.render_rays(features, query_rays(batch), mask_ratio=mask_ratio, generator=generator)
@@ -185,8 +167,14 @@ class Renderer(nn.Module):
         depths, fine_samples = coarse.sample_depths, self.settings.fine_samples
         new = draw_fine_depths(depths, coarse.hit_probability, rays.depth_range, fine_samples, generator=generator)
         samples, coarse_positions = merge_depths(depths, new, rays.depth_range)
-        mask = self._drawn_mask(len(features.views), samples, mask_ratio, generator)
-        fine, fine_points = self.render_fine(features, rays, samples, coarse.ray_mask, mask=mask)
+        mask = None
+        if mask_ratio != 0:
+            if generator is None:
+                raise ValueError("masking draws at random: pass a generator, or mask_ratio=0")
+            shape, strategy = (len(features.views), *samples.depths.shape), self.masked_modelling.settings.strategy
+            mask = draw_mask(strategy, *shape, mask_ratio, generator=generator).to(samples.depths.device)
+        _, fine_points, direct_rgb = self.fine(features, rays, samples, mask=mask)
+        fine = volume_render(fine_points, samples.depths, coarse.ray_mask, direct_rgb)
         if mask is None:
             return Rendering(coarse, fine)
         return Rendering(coarse, fine, self.masked_modelling(mask, fine_points, points, coarse_positions))
@@ -194,32 +182,9 @@ class Renderer(nn.Module):
     def render_coarse(self, features: ReferenceFeatures, rays: QueryRays) -> tuple[PassRendering, PointPrediction]:
         """Render the coarse pass alone, and return its predictions too."""
         depths = coarse_depths(rays.depth_range, len(rays.directions), self.settings.coarse_samples)
-        valid, points, direct_rgb = self.coarse(features, rays, RaySamples.at(depths, rays.depth_range), mask=None)
-        seen = (valid.sum(dim=0) > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
+        seen_by, points, direct_rgb = self.coarse(features, rays, RaySamples.at(depths, rays.depth_range), mask=None)
+        seen = (seen_by > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
         return volume_render(points, depths, seen, direct_rgb), points
-
-    def render_fine(
-        self,
-        features: ReferenceFeatures,
-        rays: QueryRays,
-        samples: RaySamples,
-        ray_mask: Bool[Tensor, "ray"],
-        *,
-        mask: Bool[Tensor, "view ray sample"] | None = None,
-    ) -> tuple[PassRendering, PointPrediction]:
-        """Render the fine pass alone, and return its predictions too; `ray_mask` is that of the coarse pass."""
-        _, points, direct_rgb = self.fine(features, rays, samples, mask=mask)
-        return volume_render(points, samples.depths, ray_mask, direct_rgb), points
-
-    def _drawn_mask(
-        self, views: int, samples: RaySamples, mask_ratio: float, generator: torch.Generator | None
-    ) -> Bool[Tensor, "view ray sample"] | None:
-        if mask_ratio == 0:
-            return None
-        if generator is None:
-            raise ValueError("masking draws at random: pass a generator, or mask_ratio=0")
-        shape, strategy = (views, *samples.depths.shape), self.masked_modelling.settings.strategy
-        return draw_mask(strategy, *shape, mask_ratio, generator=generator).to(samples.depths.device)
 
     def render_chunks(
         self, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int, map_chunks: MapFunction = map

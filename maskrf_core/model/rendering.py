@@ -1,11 +1,14 @@
 """The types of what comes out of the networks and of the renderer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+Mask = Bool[Tensor, "view ray sample"]  # True where a sample of a ray is masked in a view
 
 
 class PointPrediction(NamedTuple):
@@ -32,21 +35,13 @@ class PassRendering:
 
 
 @dataclass(frozen=True)
-class MaskedFeatures:
-    """The mask that was drawn, and predicted and target features of the coarse samples."""
+class MaskedPrediction:
+    """The mask that was drawn, and predicted and target features, or colours, of the coarse samples."""
 
-    mask: Bool[Tensor, "view ray sample"]
-    prediction: Float[Tensor, "ray coarse_sample 16"]
-    target: Float[Tensor, "ray coarse_sample 16"]
-
-
-@dataclass(frozen=True)
-class MaskedColours:
-    """The mask, and predicted and target colours of the coarse samples: those of the coarse pass."""
-
-    mask: Bool[Tensor, "view ray sample"]
-    prediction: Float[Tensor, "ray coarse_sample 3"]
-    target: Float[Tensor, "ray coarse_sample 3"]
+    mask: Mask
+    prediction: Float[Tensor, "ray coarse_sample channel"]
+    target: Float[Tensor, "ray coarse_sample channel"]
+    of: Literal["scene_feature", "colour"] = "scene_feature"
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Rendering:
 
     coarse: PassRendering
     fine: PassRendering
-    masked: MaskedFeatures | MaskedColours | None = None
+    masked: MaskedPrediction | None = None
 
 
 def hit_probability_of(alpha: Float[Tensor, "ray sample"]) -> Float[Tensor, "ray sample"]:
@@ -64,11 +59,13 @@ def hit_probability_of(alpha: Float[Tensor, "ray sample"]) -> Float[Tensor, "ray
     return alpha * passes.cumprod(dim=1)
 
 
+def concatenate_passes(passes: Sequence[PassRendering]) -> PassRendering:
+    """Join one pass over some rays after the other."""
+    parts = {name: [getattr(part, name) for part in passes] for name in PassRendering.__dataclass_fields__}
+    return PassRendering(**{name: torch.cat(of) for name, of in parts.items() if of[0] is not None})
+
+
 def concatenate(renderings: list[Rendering]) -> Rendering:
     """Join unmasked renderings into one of all their rays, in order."""
-
-    def join(passes: list[PassRendering]) -> PassRendering:
-        parts = {name: [getattr(part, name) for part in passes] for name in PassRendering.__dataclass_fields__}
-        return PassRendering(**{name: torch.cat(of) for name, of in parts.items() if of[0] is not None})
-
-    return Rendering(join([part.coarse for part in renderings]), join([part.fine for part in renderings]))
+    coarse, fine = zip(*((part.coarse, part.fine) for part in renderings), strict=True)
+    return Rendering(concatenate_passes(coarse), concatenate_passes(fine))

@@ -8,8 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 SMALLEST_DEPTH = 1e-5  # depths are clamped to this before they are inverted, in scene units
-LAST_INTERVAL = 1e6
-"""Length of the last sample's interval, in normalised inverse depth: everything behind it belongs to it."""
+LAST_INTERVAL = 1e6  # length of the last sample's interval, in normalised inverse depth: all behind belongs to it
 
 
 def normalised_inverse_depth(

@@ -10,55 +10,51 @@ from torch.nn import functional
 
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets.batches.batch import SourceViews, Views
-from maskrf_core.model.image_encoder import ResidualUNet
-from maskrf_core.model.layers import PreActivationBlock, convolution, views_at_once, weighted_mean_and_variance
+from maskrf_core.model.layers import (
+    PreActivationBlock,
+    ResidualUNet,
+    convolution,
+    views_at_once,
+    weighted_mean_and_variance,
+)
 from maskrf_core.model.mvsnet import PLANES, MVSNet, plane_depths
 from maskrf_core.model.sampling import SMALLEST_DEPTH, depth_from_normalised, normalised_inverse_depth
 from maskrf_core.settings.sections import FreeMapSettings, VisibilityInit
 from maskrf_core.support.errors import DatasetError
 
-PIXELS_AT_ONCE = 2**16
-"""Pixels of a view that are looked at in all views together: what they need stays in a processor's cache."""
+PIXELS_AT_ONCE = 2**16  # pixels looked at in all views together: what they need stays in a processor's cache
 LARGEST_DEPTH_DIFFERENCE = 1.5  # in lengths of the inverse depth range: a larger disagreement says nothing more
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)  # of red, green and blue in [0, 1]: MVSNet's images are normalised by them
 MATCHED_AT = {(768, 1024): (576, 768), (800, 800): (640, 640)}
-"""(height, width) of images, padded ones included → the size at which they are matched at evaluation, as published.
-LLFF's 1008×756 are padded to 1024×768 and so are among them."""
+"""(height, width) of padded images → the size at which they are matched at evaluation, as published."""
 FEATURE_STRIDE = 4  # image pixels to a feature pixel
 
 
 class DepthVisibilityInit(nn.Module):
-    """Raw visibility features of reference views from their depth maps: [view 32 height/4 width/4].
-
-    An unknown depth (0) is taken for near.
-
-    Raises:
-        DatasetError: the views have no depth maps.
-    """
+    """Raw visibility features of views from their depth maps, unknown ones (0) near: [view 32 height/4 width/4]."""
 
     def __init__(self):
         super().__init__()
-        self.encoder = ResidualUNet(12, 32, stem_channels=32, stem_size=8, stem_padding=2, blocks=(2, 2, 2))
+        self.encoder = ResidualUNet(12, stem_channels=32, stem_size=8, stem_padding=2, blocks=(2, 2, 2))
         self.depth_skip = nn.Sequential(nn.Conv2d(1, 8, 2, 2), nn.ReLU(), nn.Conv2d(8, 16, 2, 2))
         self.head = nn.Conv2d(16 + 32, 32, 1)
 
     def forward(self, references: Views, sources: SourceViews | None = None) -> Float[Tensor, "view 32 _ _"]:
         if references.depths is None:
             raise DatasetError(
-                "visibility from depth needs a depth map of every reference view, and this batch has none: estimate "
-                "them with maskrf_core.datasets.depth.depth_maps."
+                "visibility from depth: the reference views have no depth maps; estimate them with "
+                "maskrf_core.datasets.depth.depth_maps."
             )
         near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))
         position = normalised_inverse_depth(references.depths, near, far).clamp(0, 1)
         depths = depth_from_normalised(position, near, far)
 
-        def features(of: slice) -> Float[Tensor, "view 32 _ _"]:
+        encoded = []
+        for of in views_at_once(len(references), *references.image_size):
             consistency = consistency_features(references, depths, of)
-            return self.encoder(torch.cat([references.images[of], position[of], consistency], dim=1))
-
-        encoded = torch.cat([features(of) for of in views_at_once(len(references), *references.image_size)])
-        return self.head(torch.cat([self.depth_skip(position), encoded], dim=1))
+            encoded.append(self.encoder(torch.cat([references.images[of], position[of], consistency], dim=1)))
+        return self.head(torch.cat([self.depth_skip(position), torch.cat(encoded)], dim=1))
 
 
 def consistency_features(
@@ -70,62 +66,50 @@ def consistency_features(
     back-projected with `depths` (positive) and projected into every view, its own included. Depth differences are of
     inverse depths, in lengths of the inverse depth range of the view projected into.
     """
+    height, width = views.image_size
     points = back_project(views.K[of], views.w2c[of], depths[of, 0])
     colours_and_depths = torch.cat([views.images, depths], dim=1)
-    rows = max(1, PIXELS_AT_ONCE // depths.shape[-1])
-
-    def of_view(points: Tensor, colours: Tensor) -> Tensor:
-        parts = zip(points.split(rows), colours.split(rows, dim=1), strict=True)
-        return torch.cat([_consistency_of_rows(views, colours_and_depths, *part) for part in parts], dim=1)
-
-    return torch.stack([of_view(*pair) for pair in zip(points, views.images[of], strict=True)])
-
-
-def _consistency_of_rows(
-    views: Views,
-    colours_and_depths: Float[Tensor, "view 4 height width"],
-    points: Float[Tensor, "row width 3"],
-    colours: Float[Tensor, "3 row width"],
-) -> Float[Tensor, "8 row width"]:
-    height, width = views.image_size
-    projection = project(views.K, views.w2c, points, height, width)
-    # Few channels of very many points: torch's own sampling, channels first, is faster here than `sample_map`.
     half_size = torch.tensor([width - 1, height - 1], dtype=points.dtype, device=points.device) / 2
-    grid = projection.pixels_xy / half_size - 1
-    seen = functional.grid_sample(colours_and_depths, grid, padding_mode="border", align_corners=True)
     near, far = (bound[:, None, None, None] for bound in views.depth_range.unbind(dim=1))
-    seen_inverse = 1 / seen[:, 3:].clamp(min=SMALLEST_DEPTH)
-    own_inverse = 1 / projection.depth[:, None].clamp(min=SMALLEST_DEPTH)
-    depth_difference = (seen_inverse - own_inverse).abs() / (1 / near - 1 / far)
-    weights = projection.valid[:, None].to(seen.dtype)
-    weights = weights / weights.sum(dim=0).clamp(min=1e-4)
-    of_colours = weighted_mean_and_variance((seen[:, :3] - colours).abs(), weights)
-    of_depths = weighted_mean_and_variance(depth_difference.clamp(max=LARGEST_DEPTH_DIFFERENCE), weights)
-    return torch.cat([*of_colours, *of_depths])
+    rows = max(1, PIXELS_AT_ONCE // width)
+
+    def of_rows(points: Tensor, colours: Tensor) -> Tensor:
+        projection = project(views.K, views.w2c, points, height, width)
+        # Few channels of very many points: torch's own sampling, channels first, is faster here than `sample_map`.
+        grid = projection.pixels_xy / half_size - 1
+        seen = functional.grid_sample(colours_and_depths, grid, padding_mode="border", align_corners=True)
+        seen_inverse = 1 / seen[:, 3:].clamp(min=SMALLEST_DEPTH)
+        own_inverse = 1 / projection.depth[:, None].clamp(min=SMALLEST_DEPTH)
+        depth_difference = (seen_inverse - own_inverse).abs() / (1 / near - 1 / far)
+        weights = projection.valid[:, None].to(seen.dtype)
+        weights = weights / weights.sum(dim=0).clamp(min=1e-4)
+        of_colours = weighted_mean_and_variance((seen[:, :3] - colours).abs(), weights)
+        of_depths = weighted_mean_and_variance(depth_difference.clamp(max=LARGEST_DEPTH_DIFFERENCE), weights)
+        return torch.cat([*of_colours, *of_depths])
+
+    of_views = []
+    for of_view, colours in zip(points, views.images[of], strict=True):
+        parts = zip(of_view.split(rows), colours.split(rows, dim=1), strict=True)
+        of_views.append(torch.cat([of_rows(*part) for part in parts], dim=1))
+    return torch.stack(of_views)
 
 
 class CostVolumeVisibilityInit(nn.Module):
-    """Raw visibility features of reference views from matching them: [view 32 height/4 width/4].
-
-    Raises:
-        DatasetError: there are no source views to match them against.
-    """
+    """Raw visibility features of reference views from matching them: [view 32 height/4 width/4]."""
 
     def __init__(self):
         super().__init__()
         self.mvsnet = MVSNet()
         self.register_buffer("imagenet_mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("imagenet_std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
-        self.encoder = ResidualUNet(3, 32, stem_channels=32, stem_size=7, stem_padding=3, blocks=(2, 3, 6))
-        self.volume_branch = _branch(PLANES)
-        self.depth_branch = _branch(1)
-        self.head = _branch(32 + 32 + 32)
+        self.encoder = ResidualUNet(3, stem_channels=32, stem_size=7, stem_padding=3, blocks=(2, 3, 6))
+        self.volume_branch, self.depth_branch, self.head = (_branch(inputs) for inputs in (PLANES, 1, 32 + 32 + 32))
 
     def forward(self, references: Views, sources: SourceViews | None) -> Float[Tensor, "view 32 _ _"]:
         if sources is None:
             raise DatasetError(
-                "visibility from cost volumes needs source views beside the reference views, and this batch has none: "
-                "make it with the renderer's `inputs`, as maskrf_core.datasets.batches.evaluation_batches does."
+                "visibility from cost volumes: the batch has no source views; make it with the renderer's `inputs`, as "
+                "maskrf_core.datasets.batches.evaluation_batches does."
             )
         probabilities = self.plane_probabilities(references, sources)
         near, far = (bound[:, None, None, None] for bound in references.depth_range.unbind(dim=1))
@@ -170,13 +154,7 @@ def _branch(inputs: int) -> nn.Sequential:
 
 
 class FreeMaps(nn.Module):
-    """Raw visibility features of the training views of one scene, as parameters: zero until they are set.
-
-    Called with views, gives their maps: [view 32 height/4 width/4]; only these get gradients.
-
-    Raises:
-        DatasetError: a view is no training view of the scene, or of another size than its map.
-    """
+    """Raw visibility features of the training views of one scene, as parameters: [view 32 height/4 width/4]."""
 
     def __init__(self, settings: FreeMapSettings):
         super().__init__()
@@ -185,17 +163,12 @@ class FreeMaps(nn.Module):
         self.maps = nn.ParameterList([nn.Parameter(torch.zeros(shape)) for _ in range(settings.views)])
 
     def forward(self, views: Views) -> Float[Tensor, "view 32 _ _"]:
-        return torch.cat([self.maps[index] for index in self._checked_places(views)])
-
-    def _checked_places(self, views: Views) -> list[int]:
-        """Return the place of each view among the maps."""
         scene, count = self.settings.scene or "this scene", len(self.maps)
         places = [-1] if views.training_index is None else views.training_index.tolist()
         if not all(0 <= place < count for place in places):
             raise DatasetError(
-                f"{scene}: a view is none of the {count} training views that have a free visibility map. A per-scene "
-                "model renders from the views that it was trained on alone: take the references of the scene's test "
-                "views, or use the checkpoint that the per-scene training began from."
+                f"{scene}: a view is none of the {count} training views that have a free visibility map; take the "
+                "references of the scene's test views, or the checkpoint that the per-scene training began from."
             )
         height, width = self.settings.height * FEATURE_STRIDE, self.settings.width * FEATURE_STRIDE
         if views.image_size != (height, width):
@@ -203,7 +176,7 @@ class FreeMaps(nn.Module):
                 f"{scene}: its free visibility maps are for images of {width}×{height} pixels with their padding; "
                 f"these have {views.image_size[1]}×{views.image_size[0]}. Open the scene in the size of its training."
             )
-        return places
+        return torch.cat([self.maps[place] for place in places])
 
 
 INIT_NETWORKS: dict[VisibilityInit, type[nn.Module]] = {

@@ -45,7 +45,7 @@ def test_no_depth_maps_are_looked_at(network):
 
 
 def test_without_source_views_it_says_what_is_missing(renderer):
-    with pytest.raises(DatasetError, match="needs source views"):
+    with pytest.raises(DatasetError, match="no source views"):
         renderer.encode(tiny_batch().references)
 
 

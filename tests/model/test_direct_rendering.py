@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from maskrf_core.model.direct_rendering import (
+from maskrf_core.model.gathering import ViewSamples
+from maskrf_core.model.rendering import hit_probability_of
+from maskrf_core.model.visibility import (
     RIDGE,
+    PointVisibility,
     direct_alpha,
     direct_colours_of_rays,
     fit_weights,
     fitted_colours,
     spherical_harmonics,
 )
-from maskrf_core.model.gathering import ViewSamples
-from maskrf_core.model.rendering import hit_probability_of
-from maskrf_core.model.visibility import PointVisibility
 from tests.model.tiny import samples_with
 
 ALONE = samples_with(torch.ones(1, 1))

@@ -5,7 +5,7 @@ import torch
 
 from maskrf_core.checkpoints.published_checkpoints import load_mvsnet
 from maskrf_core.datasets.batches.batch import SourceViews, Views
-from maskrf_core.model.mvsnet import MVSNet, feature_network, plane_depths, softmax_over_planes
+from maskrf_core.model.mvsnet import MVSNet, plane_depths
 from maskrf_core.model.sampling import depth_from_normalised, normalised_inverse_depth
 from maskrf_core.model.visibility_init import IMAGENET_MEAN, IMAGENET_STD, expected_depth
 from maskrf_core.settings.sections import DataSettings
@@ -28,7 +28,7 @@ def test_probabilities_sum_to_one_whatever_the_size(mvsnet, height, width):
 
 
 def test_features_have_a_quarter_of_the_size(mvsnet):
-    assert feature_network()(torch.rand(2, 3, 32, 48)).shape == (2, 32, 8, 12)
+    assert mvsnet.features(torch.rand(2, 3, 32, 48)).shape == (2, 32, 8, 12)
 
 
 def test_planes_are_uniform_in_inverse_depth():
@@ -37,10 +37,12 @@ def test_planes_are_uniform_in_inverse_depth():
     torch.testing.assert_close((1 / depths).diff(), torch.full((63,), (1 / 6 - 1 / 2) / 63), atol=1e-6, rtol=0)
 
 
-def test_a_cost_that_is_no_number_says_nothing():
-    cost = torch.tensor([0.0, float("nan"), 1.0]).view(3, 1, 1)
-    expected = torch.tensor([0.0, 0.0, 1.0]).softmax(dim=0).view(3, 1, 1)
-    assert torch.equal(softmax_over_planes(cost), expected)
+def test_a_cost_that_is_no_number_says_nothing(mvsnet, monkeypatch: pytest.MonkeyPatch):
+    references, sources = tiny_sources()
+    cost = torch.zeros(1, 1, 64, *(side // 4 for side in references.image_size))
+    cost[:, :, 1], cost[:, :, 2] = torch.nan, 1
+    monkeypatch.setattr(mvsnet.regularisation, "forward", lambda _: cost)
+    assert torch.equal(mvsnet(references, sources)[0], cost.nan_to_num()[0, 0].softmax(dim=0))
 
 
 def test_nothing_of_it_is_trained(mvsnet):

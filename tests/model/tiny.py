@@ -94,7 +94,7 @@ def depth_term(render_pass, features, depths: Tensor, pixels_xy: Tensor, *, unkn
     depth = depth_supervision(
         render_pass, render_pass, features._replace(views=views), pixels_xy, unknown_is_near=unknown_is_near
     )
-    return depth_loss(depth.fine, depth.target, depth.counts, each_view_alike=depth.each_view_alike)
+    return depth_loss(depth, "fine")
 
 
 def masked_terms(masked) -> dict[str, Tensor]:

@@ -3,6 +3,8 @@
 After IBRNet (Wang et al., CVPR 2021, section 3.2), with visibility as NeuRay adds it (arXiv 2107.13421, section 3.2).
 """
 
+import itertools
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
@@ -10,9 +12,11 @@ from torch.nn import functional
 
 from maskrf_core.model.gathering import ViewSamples
 from maskrf_core.model.layers import ELU, linear_of_shared_and_own, mlp, weighted_mean_and_variance
-from maskrf_core.model.rendering import PointPrediction
+from maskrf_core.model.rendering import Mask, PointPrediction
 from maskrf_core.model.sampling import RaySamples
 from maskrf_core.model.visibility import PointVisibility
+
+OfHeads = Float[Tensor, "ray head sample dimension"]
 
 
 class AggregationNetwork(nn.Module):
@@ -35,15 +39,15 @@ class AggregationNetwork(nn.Module):
         self.density = mlp([16, 16, 1], ELU, nn.ReLU)
         self.blending = mlp([32 + 1 + 4, 16, 8, 1], ELU)
         nn.init.trunc_normal_(self.mask_token, std=0.02)
-        self._initialise_as_published()
+        # IBRNet's initial weights, which learn faster than torch's default.
+        networks = (self.visibility_weight, self.base, self.residual_and_visibility)
+        for layer in itertools.chain(*networks, self.visibility, self.geometry, self.blending):
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(
-        self,
-        views: ViewSamples,
-        visibility: PointVisibility,
-        samples: RaySamples,
-        *,
-        mask: Bool[Tensor, "view ray sample"] | None,
+        self, views: ViewSamples, visibility: PointVisibility, samples: RaySamples, *, mask: Mask | None
     ) -> PointPrediction:
         """Predict every sample.
 
@@ -54,37 +58,24 @@ class AggregationNetwork(nn.Module):
         features = torch.cat([views.colours, views.image_features], dim=-1) + self.direction(views.direction_difference)
         if mask is not None:
             features = torch.where(mask[..., None], self.mask_token, features)
-        embedding = self.ray_embedding(
-            torch.cat(
-                [
-                    views.ray_features,
-                    2 * (visibility.hit_probability - 0.5)[..., None],
-                    2 * (visibility.visibility - 0.5)[..., None],
-                ],
-                dim=-1,
-            )
-        )
+        seen = (2 * (part - 0.5)[..., None] for part in (visibility.hit_probability, visibility.visibility))
+        embedding = self.ray_embedding(torch.cat([views.ray_features, *seen], dim=-1))
         x, visible = self._aggregate(features, embedding, views.valid[..., None])
-        scene_features = self._scene_features(x, visible, views.valid, samples)
+        # One feature a sample, from all views, and then from all samples of its ray.
+        weight = visible / (visible.sum(dim=0) + 1e-8)
+        geometry = self.geometry(torch.cat([*weighted_mean_and_variance(x, weight), weight.mean(dim=0)], dim=-1))
+        encoded = geometry + sample_encoding(geometry, samples.index)
+        attends = views.valid.sum(dim=0) > 1
+        scene_features = self.ray_attention(encoded, attends=attends, weight=samples.weight)
         density = self.density(scene_features)[..., 0] * views.valid.any(dim=0)
         if samples.weight is not None:
             density = density * samples.weight
-        return PointPrediction(scene_features, density, self._blend(x, visible, views))
-
-    def _initialise_as_published(self) -> None:
-        """Set IBRNet's initial weights, which learn faster than torch's default: Kaiming normal, no bias."""
-        for network in (
-            self.visibility_weight,
-            self.base,
-            self.residual_and_visibility,
-            self.visibility,
-            self.geometry,
-            self.blending,
-        ):
-            for layer in network:
-                if isinstance(layer, nn.Linear):
-                    nn.init.kaiming_normal_(layer.weight)
-                    nn.init.zeros_(layer.bias)
+        logits = self.blending(torch.cat([x, visible, views.direction_difference], dim=-1))
+        least = torch.finfo(logits.dtype).min  # finite in 16 bits too, and 0 after the softmax
+        weights = torch.softmax(logits.masked_fill(~views.valid[..., None], least), dim=0)
+        # Written out: a compiled sum over few views of three channels starts a CPU's threads anew at every sample.
+        colours = sum(weight * colours for weight, colours in zip(weights, views.colours, strict=True))
+        return PointPrediction(scene_features, density, colours)
 
     def _aggregate(
         self,
@@ -98,13 +89,8 @@ class AggregationNetwork(nn.Module):
         one), the second equally.
         """
         weight = valid / (valid.sum(dim=0) + 1e-8)
-        statistics = torch.cat(
-            [
-                *weighted_mean_and_variance(features, self.visibility_weight(embedding) * weight),
-                *weighted_mean_and_variance(features, weight),
-            ],
-            dim=-1,
-        )
+        trusted = weighted_mean_and_variance(features, self.visibility_weight(embedding) * weight)
+        statistics = torch.cat([*trusted, *weighted_mean_and_variance(features, weight)], dim=-1)
         first, *others = self.base
         x = linear_of_shared_and_own(first, statistics, torch.cat([features, embedding], dim=-1))
         for layer in others:
@@ -113,30 +99,6 @@ class AggregationNetwork(nn.Module):
         x = x + residual
         return x, self.visibility(x * (torch.sigmoid(logit) * valid)) * valid
 
-    def _scene_features(
-        self,
-        x: Float[Tensor, "view ray sample 32"],
-        visible: Float[Tensor, "view ray sample 1"],
-        valid: Bool[Tensor, "view ray sample"],
-        samples: RaySamples,
-    ) -> Float[Tensor, "ray sample 16"]:
-        """Make one feature a sample, from all views, and then from all samples of its ray."""
-        weight = visible / (visible.sum(dim=0) + 1e-8)
-        mean, variance = weighted_mean_and_variance(x, weight)
-        geometry = self.geometry(torch.cat([mean, variance, weight.mean(dim=0)], dim=-1))
-        encoded = geometry + sample_encoding(geometry, samples.index)
-        return self.ray_attention(encoded, attends=valid.sum(dim=0) > 1, weight=samples.weight)
-
-    def _blend(
-        self, x: Float[Tensor, "view ray sample 32"], visible: Float[Tensor, "view ray sample 1"], views: ViewSamples
-    ) -> Float[Tensor, "ray sample 3"]:
-        """Blend the views' own colours, unmasked, by softmax over views."""
-        logits = self.blending(torch.cat([x, visible, views.direction_difference], dim=-1))
-        logits = logits.masked_fill(~views.valid[..., None], least_score(logits))
-        weights = torch.softmax(logits, dim=0)
-        # Written out: a compiled sum over few views of three channels starts a CPU's threads anew at every sample.
-        return sum(weight * colours for weight, colours in zip(weights, views.colours, strict=True))
-
 
 class RayAttention(nn.Module):
     """Self-attention of the samples of one ray: 4 heads of 4 dimensions, no dropout, LayerNorm after the skip."""
@@ -144,10 +106,7 @@ class RayAttention(nn.Module):
     def __init__(self, channels: int = 16, heads: int = 4):
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(channels, channels, bias=False)
-        self.key = nn.Linear(channels, channels, bias=False)
-        self.value = nn.Linear(channels, channels, bias=False)
-        self.output = nn.Linear(channels, channels, bias=False)
+        self.query, self.key, self.value, self.output = (nn.Linear(channels, channels, bias=False) for _ in range(4))
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(
@@ -170,29 +129,16 @@ class RayAttention(nn.Module):
         return self.norm(self.output(attended.transpose(1, 2).flatten(-2)) + x)
 
     def _attended(
-        self,
-        query: Float[Tensor, "ray head sample dimension"],
-        key: Float[Tensor, "ray head sample dimension"],
-        value: Float[Tensor, "ray head sample dimension"],
-        added: Float[Tensor, "ray 1 1 sample"] | None,
-    ) -> Float[Tensor, "ray head sample dimension"]:
+        self, query: OfHeads, key: OfHeads, value: OfHeads, added: Float[Tensor, "ray 1 1 sample"] | None
+    ) -> OfHeads:
         """Weight the values by the softmax of query · key / √dimension + `added`."""
         if query.device.type != "cpu":
             return functional.scaled_dot_product_attention(query, key, value, attn_mask=added)
         # In 16 bits, torch's backward pass on a CPU takes over ten times as long, and its forward pass no less.
         with torch.autocast("cpu", enabled=False):
-            wide = (None if part is None else at_least_float32(part) for part in (query, key, value, added))
+            kind = torch.promote_types(value.dtype, torch.float32)
+            wide = (None if part is None else part.to(kind) for part in (query, key, value, added))
             return functional.scaled_dot_product_attention(*wide).to(value.dtype)
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Return the same in float32, where it has fewer bits."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
-def least_score(scores: Tensor) -> float:
-    """Return a score that softmax turns into 0; finite in 16 bits too."""
-    return torch.finfo(scores.dtype).min
 
 
 def sample_encoding(

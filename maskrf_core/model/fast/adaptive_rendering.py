@@ -14,15 +14,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import Views
-from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
-from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering import PassRendering, Rendering
+from maskrf_core.model.gathering import ReferenceFeatures, rays_of
+from maskrf_core.model.renderer import Renderer, volume_render
+from maskrf_core.model.rendering import PassRendering, Rendering, concatenate_passes
 from maskrf_core.model.sampling import MergedSamples, RaySamples, draw_fine_depths, merge_depths
 from maskrf_core.support.machine import MapFunction
 
 NEW_COUNTS = 2.0
-"""How much room among the representatives a sample gets that was drawn where the coarse pass hit; a coarse one gets 1.
-Without a difference surfaces suffer first when blocks grow."""
+"""Room of a sample drawn where the coarse pass hit; a coarse one has 1. Else surfaces suffer first in large blocks."""
 
 
 class AdaptiveSettings(NamedTuple):
@@ -34,15 +33,6 @@ class AdaptiveSettings(NamedTuple):
 
 
 ADAPTIVE_SETTINGS = AdaptiveSettings()
-
-
-class Nodes(NamedTuple):
-    """The grid's nodes around pixels."""
-
-    pixels_xy: Float[Tensor, "node 2"]
-    """Every node that is needed, once. Some may lie beyond the image: rays go there as well."""
-    corners: Int64[Tensor, "ray 4"]  # the nodes around each pixel
-    weights: Float[Tensor, "ray 4"]  # bilinear; they sum to 1
 
 
 def render_chunks_adaptively(
@@ -57,28 +47,42 @@ def render_chunks_adaptively(
     """Render any pixels of a query, in order, a chunk at a time, without gradients; `map_chunks` as in
     `Renderer.render_chunks`.
 
-    The guide comes first: it keeps the coarse pass of all nodes, a float for each of their samples. `Rendering.coarse`
-    is interpolated from it; `Rendering.fine` has only the samples that were looked at. A pixel's colour depends neither
-    on the chunk nor on the other pixels.
+    The guide comes first: it keeps the coarse pass of all nodes. `Rendering.coarse` is interpolated from it;
+    `Rendering.fine` has only the samples that were looked at. A pixel's colour depends neither on the chunk nor on the
+    other pixels.
     """
     if len(pixels_xy) == 0:
         return
+
+    @torch.inference_mode()
+    def coarse_chunk(nodes: Tensor) -> PassRendering:
+        return renderer.render_coarse(features, rays_of(query, nodes))[0]
+
     with torch.inference_mode():
-        nodes = nodes_around(pixels_xy, saving.grid)
-        guide = coarse_pass(renderer, features, query, nodes.pixels_xy, rays_per_chunk, map_chunks)
+        nodes, *around = nodes_around(pixels_xy, saving.grid)
+        guide = concatenate_passes(list(map_chunks(coarse_chunk, nodes.split(rays_per_chunk))))
 
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
         pixels, corners, weights = part
-        coarse = interpolated(guide, corners, weights)
-        return Rendering(coarse, thinned_fine_pass(renderer, features, rays_of(query, pixels), coarse, saving.samples))
+        rays, coarse = rays_of(query, pixels), interpolated(guide, corners, weights)
+        depths, fine_samples = coarse.sample_depths, renderer.settings.fine_samples
+        new = draw_fine_depths(depths, coarse.hit_probability, rays.depth_range, fine_samples)
+        thinned = thin(merge_depths(depths, new, rays.depth_range), saving.samples)
+        _, points, direct_rgb = renderer.fine(features, rays, thinned, mask=None)
+        return Rendering(coarse, volume_render(points, thinned.depths, coarse.ray_mask, direct_rgb))
 
-    parts = (part.split(rays_per_chunk) for part in (pixels_xy, nodes.corners, nodes.weights))
+    parts = (part.split(rays_per_chunk) for part in (pixels_xy, *around))
     yield from map_chunks(chunk, zip(*parts, strict=True))
 
 
-def nodes_around(pixels_xy: Float[Tensor, "ray 2"], grid: int) -> Nodes:
-    """Find the nodes, at multiples of `grid` pixels, around each pixel; a pixel between two nodes has those alone."""
+def nodes_around(
+    pixels_xy: Float[Tensor, "ray 2"], grid: int
+) -> tuple[Float[Tensor, "node 2"], Int64[Tensor, "ray 4"], Float[Tensor, "ray 4"]]:
+    """Return all nodes, at multiples of `grid` pixels, around the pixels, the four of each, and their bilinear weights.
+
+    Every node is there once; some may lie beyond the image. A pixel between two nodes has those alone.
+    """
     position = pixels_xy / grid
     first = position.floor()
     origin, end = first.amin(dim=0), position.ceil().amax(dim=0)
@@ -89,31 +93,7 @@ def nodes_around(pixels_xy: Float[Tensor, "ray 2"], grid: int) -> Nodes:
     places = torch.stack([numbers % columns, numbers // columns], dim=1) + origin
     x, y = (position - first).unbind(1)
     weights = torch.stack([of_y * of_x for of_y in (1 - y, y) for of_x in (1 - x, x)], dim=1)
-    return Nodes(places * grid, index, weights)
-
-
-def coarse_pass(
-    renderer: Renderer,
-    features: ReferenceFeatures,
-    query: Views,
-    pixels_xy: Float[Tensor, "node 2"],
-    rays_per_chunk: int,
-    map_chunks: MapFunction,
-) -> PassRendering:
-    """Render the exact coarse pass of these pixels."""
-
-    @torch.inference_mode()
-    def chunk(pixels_xy: Tensor) -> PassRendering:
-        return renderer.render_coarse(features, rays_of(query, pixels_xy))[0]
-
-    parts = list(map_chunks(chunk, pixels_xy.split(rays_per_chunk)))
-    depths = parts[0].sample_depths[:1]  # they are the same on every ray
-
-    def joined(name: str) -> Tensor | None:
-        return None if getattr(parts[0], name) is None else torch.cat([getattr(part, name) for part in parts])
-
-    rest = {name: joined(name) for name in ("rgb", "depth", "hit_probability", "ray_mask", "direct_rgb")}
-    return PassRendering(sample_depths=depths.expand(len(pixels_xy), -1), **rest)
+    return places * grid, index, weights
 
 
 def interpolated(
@@ -124,25 +104,10 @@ def interpolated(
     def mean(values: Tensor) -> Tensor:
         return torch.einsum("rn,rn...->r...", weights, values[corners])
 
-    return PassRendering(
-        rgb=mean(guide.rgb),
-        depth=mean(guide.depth),
-        hit_probability=mean(guide.hit_probability),
-        sample_depths=guide.sample_depths[:1].expand(len(corners), -1),
-        ray_mask=guide.ray_mask[corners].all(dim=1),
-        direct_rgb=None if guide.direct_rgb is None else mean(guide.direct_rgb),
-    )
-
-
-def thinned_fine_pass(
-    renderer: Renderer, features: ReferenceFeatures, rays: QueryRays, coarse: PassRendering, samples: int
-) -> PassRendering:
-    """Render the fine pass at `samples` of the samples that it would have where `coarse` hit."""
-    new = draw_fine_depths(
-        coarse.sample_depths, coarse.hit_probability, rays.depth_range, renderer.settings.fine_samples
-    )
-    thinned = thin(merge_depths(coarse.sample_depths, new, rays.depth_range), samples)
-    return renderer.render_fine(features, rays, thinned, coarse.ray_mask)[0]
+    means = {name: mean(getattr(guide, name)) for name in ("rgb", "depth", "hit_probability")}
+    depths = guide.sample_depths[:1].expand(len(corners), -1)  # they are the same on every ray
+    direct = None if guide.direct_rgb is None else mean(guide.direct_rgb)
+    return PassRendering(**means, sample_depths=depths, ray_mask=guide.ray_mask[corners].all(dim=1), direct_rgb=direct)
 
 
 @dataclass(frozen=True)

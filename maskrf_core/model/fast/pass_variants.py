@@ -12,21 +12,20 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from torch.utils.checkpoint import checkpoint as recompute
 
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.layers import with_modules
 from maskrf_core.model.renderer import PassPrediction, Renderer, RenderPass
-from maskrf_core.model.rendering import PointPrediction
+from maskrf_core.model.rendering import Mask
 from maskrf_core.model.sampling import RaySamples
 from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
 
 MOST_COMPILATIONS = 64
-"""That torch keeps of one function, before it silently computes it uncompiled: of either pass, masked and not,
-for each size of the pictures and number of views."""
+"""That torch keeps of one function, before it silently computes it uncompiled: by image size and number of views."""
 
 
 class CompiledPass(nn.Module):
@@ -49,18 +48,9 @@ class CompiledPass(nn.Module):
         self.compiled = torch.compile(render_pass, dynamic=False, options=options)
 
     def forward(
-        self,
-        features: ReferenceFeatures,
-        rays: QueryRays,
-        samples: RaySamples,
-        *,
-        mask: Bool[Tensor, "view ray sample"] | None,
+        self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, *, mask: Mask | None
     ) -> PassPrediction:
-        """Predict as `RenderPass`, of at most `self.rays` rays.
-
-        Raises:
-            ValueError: there are more rays.
-        """
+        """Predict as `RenderPass`, of at most `self.rays` rays."""
         count = len(samples.depths)
         if count > self.rays:
             raise ValueError(f"{count} rays, but the pass is compiled for {self.rays}")
@@ -76,7 +66,7 @@ class CompiledPass(nn.Module):
         mask = None if mask is None else filled(mask, ray_dimension=1)
         with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
             prediction = self.compiled(features, rays, samples, mask=mask)
-        return first_rays(prediction, count)
+        return tree_map(lambda part: None if part is None else part[:count], prediction)
 
 
 def check_compiler(device: torch.device, setting: str) -> None:
@@ -95,16 +85,6 @@ def check_compiler(device: torch.device, setting: str) -> None:
         )
 
 
-def first_rays(prediction: PassPrediction, count: int) -> PassPrediction:
-    """Return the predictions for the first rays."""
-    valid, points, direct = prediction
-    return PassPrediction(
-        valid[:, :count],
-        PointPrediction(*(part[:count] for part in points)),
-        None if direct is None else direct[:count],
-    )
-
-
 class RecomputedPass(nn.Module):
     """A pass that remembers little: `rays` rays at a time, its networks run once more in the backward pass."""
 
@@ -114,32 +94,18 @@ class RecomputedPass(nn.Module):
         self.render_pass = render_pass
 
     def forward(
-        self,
-        features: ReferenceFeatures,
-        rays: QueryRays,
-        samples: RaySamples,
-        *,
-        mask: Bool[Tensor, "view ray sample"] | None,
+        self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, *, mask: Mask | None
     ) -> PassPrediction:
         """Predict as `RenderPass`."""
         directions = rays.directions.split(self.rays)
         parts = zip(*(part.split(self.rays) for part in vars(samples).values()), strict=True)
         masks = [None] * len(directions) if mask is None else mask.split(self.rays, dim=1)
         recomputed = partial(recompute, self.render_pass, features, use_reentrant=False, preserve_rng_state=False)
-        return joined([
+        predictions = [
             recomputed(rays._replace(directions=some), type(samples)(*of_some), mask=hidden)
             for some, of_some, hidden in zip(directions, parts, masks, strict=True)
-        ])  # fmt: skip
-
-
-def joined(predictions: list[PassPrediction]) -> PassPrediction:
-    """Join the predictions for some rays after the others."""
-    valid, points, direct = zip(*predictions, strict=True)
-    return PassPrediction(
-        torch.cat(valid, dim=1),
-        PointPrediction(*map(torch.cat, zip(*points, strict=True))),
-        None if direct[0] is None else torch.cat(direct),
-    )
+        ]
+        return tree_map(lambda *of_rays: None if of_rays[0] is None else torch.cat(of_rays), *predictions)
 
 
 def in_bfloat16(render_pass: RenderPass) -> RenderPass:
@@ -164,17 +130,12 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
         made = CompiledPass(made, min(rays, recomputed or rays)) if hardware.compile else made
         return RecomputedPass(made, recomputed) if recomputed else made
 
-    return (encoding_in_bfloat16(renderer) if rounded else renderer).with_passes(variant)
-
-
-def encoding_in_bfloat16(renderer: Renderer) -> Renderer:
-    """Copy a renderer so that its encoders multiply in bfloat16. What is known of cameras and depths, the few layers
-    beside the encoder of visibility, and a matching network that is not trained, stay float32."""
-    encoders = {name: InBfloat16(getattr(renderer, name)) for name in ("image_encoder", "visibility_encoder")}
-    init = renderer.visibility_init
-    if init is not None:
-        encoders["visibility_init"] = with_modules(init, encoder=InBfloat16(init.encoder))
-    return with_modules(renderer, **encoders)
+    if rounded:  # the few layers beside the encoder of visibility, and a frozen matching network, stay float32
+        encoders = {name: InBfloat16(getattr(renderer, name)) for name in ("image_encoder", "visibility_encoder")}
+        if (init := renderer.visibility_init) is not None:
+            encoders["visibility_init"] = with_modules(init, encoder=InBfloat16(init.encoder))
+        renderer = with_modules(renderer, **encoders)
+    return renderer.with_passes(variant)
 
 
 class InBfloat16(nn.Module):

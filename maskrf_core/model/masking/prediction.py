@@ -7,10 +7,10 @@ online twin is BYOL's (arXiv 2006.07733). Masks are drawn by `strategies`.
 import copy
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from maskrf_core.model.rendering import MaskedColours, MaskedFeatures, PointPrediction
+from maskrf_core.model.rendering import Mask, MaskedPrediction, PointPrediction
 from maskrf_core.settings.sections import MaskingSettings
 
 EMA_DECAY = 0.99  # share of itself that the target projector keeps in a step
@@ -19,8 +19,7 @@ EMA_DECAY = 0.99  # share of itself that the target projector keeps in a step
 class MaskedModelling(nn.Module):
     """Projector and predictor of the fine scene features, and the target projector of the coarse ones.
 
-    All parts are there whatever the settings, so that all checkpoints have the same weights; the settings say which are
-    used.
+    All parts are there whatever the settings say is used, so that all checkpoints have the same weights.
     """
 
     def __init__(self, settings: MaskingSettings | None = None):
@@ -36,22 +35,21 @@ class MaskedModelling(nn.Module):
 
     def forward(
         self,
-        mask: Bool[Tensor, "view ray sample"],
+        mask: Mask,
         fine: PointPrediction,
         coarse: PointPrediction,
         coarse_positions: Int64[Tensor, "ray coarse_sample"],
-    ) -> MaskedFeatures | MaskedColours:
+    ) -> MaskedPrediction:
         """Predict the unmasked coarse pass from the masked fine one, at the coarse samples.
 
         `coarse_positions` are the places of those among the fine ones.
         """
         if self.settings.target == "colour":
-            of_fine, target = self.predict_colours(fine.scene_features), coarse.colours.detach()
+            of_fine, target = self.colour_head(fine.scene_features), coarse.colours.detach()
         else:
             of_fine, target = self.predict(fine.scene_features), self.target(coarse.scene_features)
         at_coarse = coarse_positions[..., None].expand(-1, -1, of_fine.shape[-1])
-        kind = MaskedColours if self.settings.target == "colour" else MaskedFeatures
-        return kind(mask, of_fine.gather(1, at_coarse), target)
+        return MaskedPrediction(mask, of_fine.gather(1, at_coarse), target, self.settings.target)
 
     def predict(self, fine_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 16"]:
         """Predict coarse features from masked fine ones. All rows share the batch statistics."""
@@ -59,10 +57,6 @@ class MaskedModelling(nn.Module):
         rows = self.projector(rows) if self.settings.projector else rows
         rows = self.predictor(rows) if self.settings.predictor else rows
         return rows.view_as(fine_features)
-
-    def predict_colours(self, fine_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 3"]:
-        """Predict the colour of each sample from the fine features alone."""
-        return self.colour_head(fine_features)
 
     @torch.no_grad()
     def target(self, coarse_features: Float[Tensor, "ray sample 16"]) -> Float[Tensor, "ray sample 16"]:
@@ -74,8 +68,7 @@ class MaskedModelling(nn.Module):
 
     @torch.no_grad()
     def update_target(self) -> None:
-        """Move the target projector's parameters 1 % of the way to the projector's; its running statistics are its
-        own."""
+        """Move the target projector's parameters 1 % of the way to the projector's, but no running statistics."""
         for target, online in zip(self.target_projector.parameters(), self.projector.parameters(), strict=True):
             target.lerp_(online, 1 - EMA_DECAY)
 

@@ -23,10 +23,7 @@ from maskrf_core.support.errors import SettingsError
 Mask = Bool[Tensor, "{views} {rays} {samples}"]
 Strategy = Callable[..., Bool[Tensor, "view ray sample"]]
 OF_NOTEBOOK = "__main__"  # module of functions that a notebook's own cells define: no other process has them
-REMEDY = (
-    "Only the notebook whose cells define it has it. Train it there, by train(run, here=True), or put it into a module "
-    "and name that one."
-)
+REMEDY = "Only its notebook has it: train there, by train(run, here=True), or put it into a module and name that one."
 
 
 def ray_and_view(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> Mask:
@@ -77,8 +74,7 @@ def find_strategy(name: str) -> Strategy:
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
-        elsewhere = "Put it into a module that can be imported here, below the folder that this was started in."
-        remedy = REMEDY if module == OF_NOTEBOOK else elsewhere
+        remedy = REMEDY if module == OF_NOTEBOOK else "Put it into a module below the folder that this was started in."
         raise SettingsError(f"masking.strategy={name!r}: cannot be imported ({error}). {remedy}") from error
     if not callable(found):
         raise SettingsError(f"masking.strategy={name!r}: is of type {type(found).__name__}, not a function.")
@@ -100,21 +96,22 @@ def draw_mask(
         SettingsError: there is no such strategy, or what it returns is no mask.
     """
     mask = find_strategy(strategy)(views, rays, samples, mask_ratio, generator=generator)
-    asked = ((views, rays, samples), torch.bool, generator.device.type)
-    found = (tuple(mask.shape), mask.dtype, mask.device.type) if isinstance(mask, Tensor) else type(mask).__name__
+
+    def described(shape: tuple, dtype: torch.dtype, device: torch.device) -> str:
+        return f"{str(dtype).removeprefix('torch.')} {list(shape)} on {device.type}"
+
+    asked = described((views, rays, samples), torch.bool, generator.device)
+    found = described(mask.shape, mask.dtype, mask.device) if isinstance(mask, Tensor) else type(mask).__name__
     if found != asked:
         raise SettingsError(
-            f"masking.strategy={strategy!r}: returned {_described(found)}; it must return {_described(asked)}: "
-            "[view ray sample], True where masked, on generator.device."
+            f"masking.strategy={strategy!r}: returned {found}; it must return {asked}: [view ray sample], True where "
+            "masked, on generator.device."
         )
     return mask
 
 
 def draw_mask_ratio(masking: MaskingSettings, *, generator: torch.Generator) -> float:
-    """Draw the ratio of one step: `mask_ratio`, for which nothing is drawn, or uniform up to `largest_mask_ratio`.
-
-    The end that may be left out is the smaller one, so that a range from 0 never means that nothing is asked for.
-    """
+    """Return the ratio of one step: `mask_ratio`, or drawn from (`mask_ratio`, `largest_mask_ratio`], so never 0."""
     if masking.largest_mask_ratio is None:
         return masking.mask_ratio
     below = torch.rand((), generator=generator, device=generator.device).item()  # in [0, 1)
@@ -132,11 +129,7 @@ def unit_of(strategy: str) -> str | None:
 def masked_count(strategy: str, views: int, samples: int, mask_ratio: float) -> int | None:
     """Return how many units (see `unit_of`) of each ray are masked; None where the strategy does not say."""
     unit = unit_of(strategy)
-    return None if unit is None else int({"sample": samples, "view": views}[unit] * mask_ratio)
-
-
-def _described(mask: tuple | str) -> str:
-    return mask if isinstance(mask, str) else f"{str(mask[1]).removeprefix('torch.')} {list(mask[0])} on {mask[2]}"
+    return None if unit is None else int((samples if unit == "sample" else views) * mask_ratio)
 
 
 def _scattered(rays: int, samples: int, mask_ratio: float, generator: torch.Generator) -> Bool[Tensor, "ray sample"]:

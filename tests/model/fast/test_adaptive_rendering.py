@@ -124,12 +124,12 @@ def test_the_picture_stays_near_the_exact_one():
 def test_nodes_against_a_loop(grid: int):
     """A function that is bilinear within the cells is interpolated exactly, between pixels and outside as well."""
     pixels = torch.cat([PIXELS, torch.tensor([[0.25, 3.5], [-1.5, 2], [47.5, 31.5]])])
-    nodes = nodes_around(pixels, grid)
+    nodes, *places = nodes_around(pixels, grid)
     seen = set()
-    for pixel, corners, weights in zip(pixels.tolist(), nodes.corners, nodes.weights, strict=True):
+    for pixel, corners, weights in zip(pixels.tolist(), *places, strict=True):
         lower = [grid * math.floor(value / grid) for value in pixel]
         upper = [grid * math.ceil(value / grid) for value in pixel]
-        around = nodes.pixels_xy[corners]
+        around = nodes[corners]
         expected = {(x, y) for x in (lower[0], upper[0]) for y in (lower[1], upper[1])}
         assert {tuple(node) for node in around.tolist()} == expected
         seen |= expected
@@ -138,4 +138,4 @@ def test_nodes_against_a_loop(grid: int):
         assert (weights * (x * y + 2 * x - y)).sum().item() == pytest.approx(
             pixel[0] * pixel[1] + 2 * pixel[0] - pixel[1], abs=1e-3
         )
-    assert len(nodes.pixels_xy) == len(seen)  # every node once, and none in vain
+    assert len(nodes) == len(seen)  # every node once, and none in vain

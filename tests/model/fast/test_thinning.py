@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from maskrf_core.model.aggregators.neuray import AggregationNetwork, RayAttention
-from maskrf_core.model.direct_rendering import direct_colours_of_rays
 from maskrf_core.model.fast.adaptive_rendering import ThinnedSamples, thin
 from maskrf_core.model.gathering import ViewSamples, query_rays
 from maskrf_core.model.rendering import hit_probability_of
 from maskrf_core.model.sampling import MergedSamples, RaySamples, coarse_depths, intervals, merge_depths
-from maskrf_core.model.visibility import PointVisibility
+from maskrf_core.model.visibility import PointVisibility, direct_colours_of_rays
 from tests.model.aggregators.test_neuray import RAYS, SAMPLES, VIEWS, inputs
 from tests.model.tiny import fill_by_formula, samples_with, tiny_batch, tiny_renderer
 
@@ -89,7 +88,7 @@ def test_weights_of_one_change_nothing():
     chosen = thin(merged_of(depths), kept=18)
     every = renderer.fine(features, rays, RaySamples.at(depths, RANGE), mask=None)
     same = renderer.fine(features, rays, chosen, mask=None)
-    for ours, theirs in zip([same.valid, *same.points], [every.valid, *every.points], strict=True):
+    for ours, theirs in zip([same.seen_by, *same.points], [every.seen_by, *every.points], strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
 
 

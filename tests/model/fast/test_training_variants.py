@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from maskrf_core.model.fast.pass_variants import InBfloat16, encoding_in_bfloat16, prepared_for_training
+from maskrf_core.model.fast.pass_variants import InBfloat16, prepared_for_training
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import HardwareSettings, ModelSettings
@@ -67,8 +67,9 @@ def test_only_encoders_are_rounded_when_views_are_encoded(init: str):
     renderer.visibility_init.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0][:, :16]))
     for encoder in (renderer.image_encoder, renderer.visibility_init.encoder, renderer.visibility_encoder):
         encoder.register_forward_hook(lambda _, inputs, output: multiplied.append(output.dtype))
+    variant = prepared_for_training(renderer, HardwareSettings(precision="bf16-mixed"), 7)
     with torch.no_grad():
-        exact, rounded = (one.encode(references, sources).maps for one in (renderer, encoding_in_bfloat16(renderer)))
+        exact, rounded = (one.encode(references, sources).maps for one in (renderer, variant))
     assert multiplied == [torch.float32] * 3 + [torch.bfloat16] * 3
     assert torch.equal(given[0], given[2])
     if init == "depth":  # the skip of the depth maps, which is no encoder

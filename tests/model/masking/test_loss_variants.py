@@ -6,7 +6,7 @@ import torch
 from maskrf_core.losses import masked_colour_loss, weighted_sum
 from maskrf_core.model.gathering import query_colours
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering import MaskedColours
+from maskrf_core.model.rendering import MaskedPrediction
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from maskrf_core.training.objective import Objective, masked_weight
@@ -16,7 +16,7 @@ from tests.model.tiny import tiny_batch
 def test_masked_colours_by_hand():
     """Squares sum to 0.14 and 1 over the channels; the mean of both samples."""
     target = torch.tensor([[[0.1, 0.2, 0.3], [1.0, 0, 0]]])
-    masked = MaskedColours(torch.zeros(1, 1, 2, dtype=torch.bool), torch.zeros(1, 2, 3), target)
+    masked = MaskedPrediction(torch.zeros(1, 1, 2, dtype=torch.bool), torch.zeros(1, 2, 3), target, "colour")
     assert masked_colour_loss(masked).item() == pytest.approx(0.57)
 
 

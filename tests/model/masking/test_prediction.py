@@ -5,7 +5,6 @@ import torch
 
 from maskrf_core.model.aggregators.neuray import PointPrediction
 from maskrf_core.model.masking.prediction import EMA_DECAY, MaskedModelling
-from maskrf_core.model.rendering import MaskedColours, MaskedFeatures
 from maskrf_core.settings.sections import MaskingSettings
 from tests.model.tiny import masked_terms
 
@@ -106,7 +105,7 @@ def test_each_head_by_hand(ema_target: bool, projector: bool, predictor: bool):
         target = head_by_hand(modelling.target_projector if ema_target else modelling.projector, target)
     if predictor:
         rows = head_by_hand(modelling.predictor, rows)
-    assert isinstance(masked, MaskedFeatures)
+    assert masked.of == "scene_feature"
     torch.testing.assert_close(masked.prediction, at_coarse(rows.view(3, 6, 16), at))
     torch.testing.assert_close(masked.target, target.view(3, 4, 16))
 
@@ -127,7 +126,7 @@ def test_colours_by_hand():
         modelling.colour_head.weight.copy_(torch.randn(3, 16, generator=seeded(), dtype=torch.float64))
         modelling.colour_head.bias.copy_(torch.tensor([0.1, 0.2, 0.3]))
     fine, coarse, at, masked = predicted_of(modelling)
-    assert isinstance(masked, MaskedColours)
+    assert masked.of == "colour"
     total = 0.0
     for ray in range(3):
         for sample in range(4):
