@@ -20,9 +20,10 @@ SHOWN = (
     "coarse_psnr", "fine_psnr", "fine_ssim",
 )  # fmt: skip
 """Numbers that a line for people shows where they are there; metrics.csv holds all."""
-COLUMNS = [
-    "step", "phase", "total", *TERMS, "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr",
-    "fine_ssim", "direct_psnr", "direct_ssim",
+BEFORE_TERMS = ["step", "phase", "total"]
+AFTER_TERMS = [
+    "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim", "direct_psnr",
+    "direct_ssim",
 ]  # fmt: skip
 
 
@@ -35,13 +36,14 @@ class RunLog:
         self._path = run.metrics_path
         # Where nothing was done, all is about to be done again: what is logged before the first step, too.
         kept = [row for row in run.metric_rows() if step > 0 and int(row["step"]) <= step]
-        columns = dict(zip(COLUMNS, COLUMNS, strict=True))
-        write_text(self._path, _as_csv([columns, *({name: row.get(name) for name in COLUMNS} for row in kept)]))
+        self._columns = [*BEFORE_TERMS, *TERMS, *AFTER_TERMS]
+        header = {name: name for name in self._columns}
+        write_text(self._path, self._as_csv([header, *({name: row.get(name) for name in header} for row in kept)]))
         self._events = SummaryWriter(run.folder / "tensorboard", purge_step=step + 1)
 
     def write(self, step: int, phase: str, numbers: dict[str, float]) -> str:
         """Log one row and return its line for people."""
-        row = _as_csv([{"step": step, "phase": phase, **numbers}])
+        row = self._as_csv([{"step": step, "phase": phase, **numbers}])
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(row)
@@ -58,12 +60,11 @@ class RunLog:
         """Write out the TensorBoard events."""
         self._events.close()
 
-
-def _as_csv(rows: Iterable[Mapping[str, object]]) -> str:
-    """Write rows as lines of metrics.csv; `ValueError` names what has no column there."""
-    text = io.StringIO()
-    csv.DictWriter(text, COLUMNS, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    def _as_csv(self, rows: Iterable[Mapping[str, object]]) -> str:
+        """Write rows as lines of metrics.csv; `ValueError` names what has no column there."""
+        text = io.StringIO()
+        csv.DictWriter(text, self._columns, lineterminator="\n").writerows(rows)
+        return text.getvalue()
 
 
 class MetricAverager:
