@@ -1,0 +1,1 @@
+"""SceneBatch → Rendering. Begin with `renderer.Renderer`; nothing here touches a file."""

@@ -1,0 +1,1 @@
+"""Views at a sample → scene feature, density and colour."""

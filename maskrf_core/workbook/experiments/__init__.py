@@ -1,0 +1,1 @@
+"""What the notebooks do: trainings and grids, comparisons, checks of data, measurements, and their tables."""
