@@ -11,14 +11,14 @@ from maskrf_core.checkpoints.published_checkpoints import check_mvsnet_is_there,
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
 from maskrf_core.runs.run import hold_to_weights
-from maskrf_core.settings.config import Config
+from maskrf_core.settings.config import Config, parse_overrides
 from maskrf_core.support.paths import display_path
 from maskrf_core.training.preflight import open_checked_scenes
 from maskrf_core.training.saved_states import is_done, steps_done
 from maskrf_core.workbook.experiments.following import train
 from maskrf_core.workbook.figures import training_curves
 from maskrf_core.workbook.parameters import FinetuneParameters, NotebookParameters, PretrainParameters
-from maskrf_core.workbook.parameters.parameter_cells import Parameters
+from maskrf_core.workbook.parameters.notebook_parameters import Parameters
 
 COMMON = ("preset", "data_root", "runs_root", "seed", "device")
 OF_TRAINING = (*COMMON, "overrides", "working_views", "train_scenes", "validation_scenes", "devices", "num_nodes")
@@ -64,8 +64,10 @@ def weights_to_finetune(parameters: FinetuneParameters) -> Path:
             return path
         run = Run.open(path)
     elif one_scene:
-        asked = handed_on(parameters, FinetuneParameters, COMMON)
-        run = trained(_finetuned(asked.model_copy(update={"overrides": parameters.overrides_of("model")})))
+        given = parse_overrides(parameters.overrides).items()
+        of_model = ", ".join(f"{name}={value}" for name, value in given if name.startswith("model."))
+        asked = handed_on(parameters, FinetuneParameters, COMMON).model_copy(update={"overrides": of_model})
+        run = trained(_finetuned(asked))
     else:
         run = trained(pretraining(handed_on(parameters, PretrainParameters, OF_TRAINING)))
     return run.weights if one_scene else run.last_checkpoint
