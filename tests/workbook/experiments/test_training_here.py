@@ -30,7 +30,7 @@ def test_an_interrupt_saves_and_stops(tmp_path, monkeypatch):
     run, whole = (started_run(tmp_path / name, hardware__data_workers=0) for name in ("run", "whole"))
     fit(whole)
     before = signal.getsignal(signal.SIGINT)
-    add = "maskrf_core.training.metric_averager.MetricAverager.add"
+    add = "maskrf_core.runs.log.MetricAverager.add"
     with monkeypatch.context() as patch:
         patch.setattr(add, lambda *_: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(TrainingStopped, match="stopped by SIGINT after 1 of 6 steps") as stopped:
