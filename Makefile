@@ -58,11 +58,9 @@ index: $(STAMP)  ## write runs/index.html, a page of all run folders, again
 
 bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, data loading and training
 	$(IN_VENV) -m tests.benchmarks.rendering
-	$(IN_VENV) -m tests.benchmarks.adaptive
 	$(IN_VENV) -m tests.benchmarks.training_step
 	$(IN_VENV) -m tests.benchmarks.memory
-	$(IN_VENV) -m tests.benchmarks.depth
-	$(IN_VENV) -m tests.benchmarks.loading
+	$(IN_VENV) -m tests.benchmarks.data
 	$(IN_VENV) -m tests.benchmarks.training
 	$(IN_VENV) -m tests.benchmarks.growth
 

@@ -1,8 +1,7 @@
 """Rendering and a training step on a GPU, against plain eager float32 (`python -m tests.benchmarks.gpu`).
 
-8 references, 64 + 32 samples: rays at 400×304, one whole picture of 1008×756 (1008×768, padded as the package pads it),
-and a masked training step of 512 rays. All in one process; what is compiled is compiled before anything is measured.
-The least that could be done is known from matrix products, and from copies for the values that are looked up.
+Rays at 400×304, one whole picture of 1008×756 (1008×768, padded as the package pads it), and a masked training step of
+512 rays. The ceilings are matrix products, and copies for the values that are looked up.
 """
 
 import argparse
@@ -16,16 +15,9 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
-from maskrf_core.workbook.experiments.measurements import (
-    Arithmetic,
-    Comparison,
-    Spread,
-    in_turn,
-    matrix_products,
-    operations_of,
-)
-from tests.benchmarks.measuring import keep, options
-from tests.benchmarks.published_size import add_sizes, batch_of_size, rendered, twins
+from maskrf_core.workbook.experiments import measurements as measuring
+from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Spread
+from tests.benchmarks.measuring import add_sizes, batch_of_size, keep, options, rendered, twins
 from tests.benchmarks.rendering import COUNTED, variants
 from tests.benchmarks.training_step import COMPILED, ROUNDED, step_of
 from tests.benchmarks.training_step import RAYS as TRAINING_RAYS
@@ -34,10 +26,8 @@ RAYS, RAYS_PER_CHUNK = 65_536, 16_384
 PICTURE, PICTURE_RAYS = (1008, 768), 1008 * 756
 PLAIN = "float32"
 MATRIX_SIDE = 8192
-COPIED = 2**30
-"""Floats of the copy that shows the memory's speed."""
-LOOKED_UP = (64 + 96) * 8 * (64 + 3) * 4
-"""Bytes of a ray's features and colours at all samples in all views, which are to be read at the least."""
+COPIED = 2**30  # floats of the copy that shows the memory's speed
+LOOKED_UP = (64 + 96) * 8 * (64 + 3) * 4  # bytes of a ray's features and colours at all samples in all views
 
 
 def rays(renderer: Renderer, arguments: argparse.Namespace) -> dict:
@@ -50,11 +40,11 @@ def rays(renderer: Renderer, arguments: argparse.Namespace) -> dict:
     truth = ours[PLAIN].render()
     differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
     few = queried._replace(directions=queried.directions[:COUNTED])
-    gflop = operations_of(lambda: rendered(renderer, features, few)) / 1e9 / COUNTED * arguments.rays
+    gflop = measuring.operations_of(lambda: rendered(renderer, features, few)) / 1e9 / COUNTED * arguments.rays
     source = torch.zeros(COPIED, device="cuda")
     target = torch.empty_like(source)
     cases = {name: variant.render for name, variant in ours.items()} | {"copy": lambda: target.copy_(source)}
-    measured = in_turn(cases | matrix_products(MATRIX_SIDE, device="cuda"), arguments.repeats)
+    measured = measuring.in_turn(cases | measuring.matrix_products(MATRIX_SIDE, device="cuda"), arguments.repeats)
     copied = [2 * source.nbytes / seconds for seconds in measured["copy"]]
     return {
         "rays": arguments.rays,
@@ -86,7 +76,7 @@ def picture(renderer: Renderer, repeats: int) -> dict:
         chunks_of = ChunkRenderer(renderer, how, RAYS_PER_CHUNK)
         return lambda: collections.deque(chunks_of(batch), maxlen=0)
 
-    measured = in_turn({name: case(how) for name, how in asked.items()}, repeats)
+    measured = measuring.in_turn({name: case(how) for name, how in asked.items()}, repeats)
     return {
         "picture_seconds": {name: Spread.of(measured[name]) for name in measured},
         "picture_gib": torch.cuda.max_memory_allocated() / 2**30,
@@ -112,7 +102,7 @@ def training(repeats: int) -> dict:
         renderer = twins(config.model, config.masking)["here"].cuda()
         step = step_of(renderer, config, batch_of_size((400, 304), TRAINING_RAYS).to("cuda"))
         torch.cuda.reset_peak_memory_stats()
-        found["step_seconds"][name] = Spread.of(in_turn({name: step}, repeats)[name])
+        found["step_seconds"][name] = Spread.of(measuring.in_turn({name: step}, repeats)[name])
         found["step_gib"][name] = torch.cuda.max_memory_allocated() / 2**30
     return found
 

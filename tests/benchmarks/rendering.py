@@ -1,39 +1,48 @@
-"""Rendering at the published size against a straightforward version (`python -m tests.benchmarks.rendering`).
+"""Rendering at the published size, 8 references of 400×304 (`python -m tests.benchmarks.rendering [PART...]`).
 
-8 references of 400×304, 64 + 32 samples. Rays and the encoding of the references are measured apart, in turn with the
-straightforward version and with matrix products; networks are compiled before anything is measured. The operations are
-those of the straightforward version, whatever the other leaves out: `fraction` says how much of the ceiling it would
-have had to reach to be as fast.
+`speed`: rays and encoding, in turn with a straightforward version and matrix products. Operations counted are those of
+the straightforward version: `fraction` says how much of the ceiling it would have had to reach to be as fast.
+`adaptive`: the adaptive mode and bfloat16 against the exact mode, of the same views: what they lose in PSNR, and how
+much faster adaptive is on one block of pixels. It renders an embedded scene with random weights, to see that everything
+runs; to measure, say `--checkpoint FILE --scenes nerf_llff/fern/8 ... --data-root FOLDER`.
 """
 
+import argparse
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.model.gathering import ReferenceFeatures, query_rays
+from maskrf_core.datasets.batches.evaluation_batches import all_pixels, evaluation_batch
+from maskrf_core.datasets.inventory import spread as spread_over
+from maskrf_core.model.fast.adaptive_rendering import ADAPTIVE_SETTINGS, AdaptiveSettings
+from maskrf_core.model.gathering import ReferenceFeatures, query_colours, query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
+from maskrf_core.rendering.evaluation import load, open_for_evaluation
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
-from maskrf_core.workbook.experiments.measurements import (
-    Arithmetic,
-    Comparison,
-    Spread,
-    in_turn,
-    matrix_products,
-    operations_of,
+from maskrf_core.workbook.experiments import measurements as measuring
+from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Spread
+from tests.benchmarks.measuring import (
+    RAYS_PER_CHUNK,
+    VIEWS,
+    add_sizes,
+    batch_of_size,
+    colours,
+    keep,
+    options,
+    rendered,
+    twins,
 )
-from tests.benchmarks.measuring import keep, options
-from tests.benchmarks.published_size import RAYS_PER_CHUNK, add_sizes, batch_of_size, colours, rendered, twins
 
 RAYS = 4096
-COUNTED = 64
-"""Rays whose operations are counted: all have as many."""
-SIDES_FOR_COST_VOLUMES = 32
-"""Sides of the views must be multiples of this there."""
+COUNTED = 64  # rays whose operations are counted: all have as many
+SIDES_FOR_COST_VOLUMES = 32  # there, sides of the views must be multiples of this
+SIDE = 48  # of the block of pixels, in the middle of the view, on which the adaptive mode is timed
 
 
 class Variant(NamedTuple):
@@ -60,23 +69,22 @@ def variants(
     }
 
 
-def compared(batch: SceneBatch, repeats: int) -> dict:
-    """Measure rays and encoding, each against the straightforward version."""
+def speed(arguments: argparse.Namespace) -> dict:
+    """Measure rays and encoding, each against the straightforward version; what is compiled is compiled before."""
+    batch = batch_of_size(arguments.size, arguments.rays)
     both, rays = {name: one.eval() for name, one in twins(ModelSettings()).items()}, query_rays(batch)
     with torch.inference_mode():
         features = {name: renderer.encode(batch.references) for name, renderer in both.items()}
     ours = variants(both["here"], features["here"], batch)
-    plainly = partial(rendered, both["straightforward"], features["straightforward"], rays)
-    every = ours | {"straightforward": Variant(plainly, "float32")}
+    plainly = partial(rendered, both["straightforward"], features["straightforward"])
+    every = ours | {"straightforward": Variant(partial(plainly, rays), "float32")}
     truth = every["straightforward"].render()
     differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
     works = {name: variant.render for name, variant in every.items()}
     works |= {f"encoding, {name}": encoding(renderer, batch) for name, renderer in both.items()}
-    measured = in_turn(works | matrix_products(), repeats)
-
-    few = rays._replace(directions=rays.directions[:COUNTED])
-    counted = operations_of(lambda: rendered(both["straightforward"], features["straightforward"], few))
-    count, each = len(rays.directions), counted / len(few.directions)
+    measured = measuring.in_turn(works | measuring.matrix_products(), arguments.repeats)
+    few, count = rays._replace(directions=rays.directions[:COUNTED]), len(rays.directions)
+    each = measuring.operations_of(partial(plainly, few)) / len(few.directions)
     plain, gflop = measured["straightforward"], count * each / 1e9
     return {
         "rays": count,
@@ -90,17 +98,13 @@ def compared(batch: SceneBatch, repeats: int) -> dict:
             f"rendering, {name}": Arithmetic.of(gflop, measured, name, variant.precision)
             for name, variant in every.items()
         },
+        "encoding_with_cost_volumes": with_cost_volumes(arguments.size, arguments.repeats),
     }
 
 
 def encoding(renderer: Renderer, batch: SceneBatch) -> Callable[[], object]:
     """Make a case that encodes the references of the batch, with what it needs of other views."""
-
-    def encode() -> None:
-        with torch.inference_mode():
-            renderer.encode(batch.references, batch.sources)
-
-    return encode
+    return torch.inference_mode()(partial(renderer.encode, batch.references, batch.sources))
 
 
 def with_cost_volumes(size: tuple[int, int], repeats: int) -> dict:
@@ -108,18 +112,105 @@ def with_cost_volumes(size: tuple[int, int], repeats: int) -> dict:
     renderer = Renderer(ModelSettings(visibility_init="cost_volume")).eval()
     width, height = (-(-side // SIDES_FOR_COST_VOLUMES) * SIDES_FOR_COST_VOLUMES for side in size)
     batch = batch_of_size((width, height), 1, renderer.inputs)
-    measured = in_turn({"seconds": encoding(renderer, batch)}, repeats)
+    measured = measuring.in_turn({"seconds": encoding(renderer, batch)}, repeats)
     return {"seconds": Spread.of(measured["seconds"]), "source_views": len(batch.sources.views)}
 
 
+def psnr(colours: Tensor, truth: Tensor) -> float:
+    """Compute the PSNR of colours clipped to [0, 1], in dB."""
+    return float(-10 * (colours.clamp(0, 1) - truth).square().mean().log10())
+
+
+def modes_of(
+    renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, saving: AdaptiveSettings
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Make functions that render colours (ray, 3) of pixels in each mode, from references that are encoded once."""
+    with torch.inference_mode():
+        features = renderer.encode(batch.references, batch.sources)
+
+    def mode(**asked: str) -> Callable[[Tensor], Tensor]:
+        made = ChunkRenderer(renderer, RenderingSettings(**asked), rays_per_chunk, saving)
+        return lambda pixels_xy: colours(made.render(features, batch.query, pixels_xy))
+
+    return {"exact": mode(), "adaptive": mode(mode="adaptive"), "bfloat16": mode(precision="bf16-mixed")}
+
+
+def judged(renderer: Renderer, scene: str, arguments: argparse.Namespace, saving: AdaptiveSettings) -> dict:
+    """Measure PSNR of every `rows`-th row in every mode over the test views of a scene (or group of scenes), how much
+    less than the exact one's and how near to it; and the speed in the first view."""
+    rows, speeds = {}, {}
+    for opened in open_for_evaluation([scene], arguments.data_root, "test", VIEWS):
+        references, queries = opened.scene.split("test")
+        if renderer.inputs.depths:
+            opened.prepare_depths(references)
+        for image_id in spread_over(queries, arguments.views):
+            batch = evaluation_batch(opened, image_id, references, VIEWS, renderer.inputs)
+            modes = modes_of(renderer, batch, arguments.rays_per_chunk, saving)
+            name = f"{opened.scene.name}, {image_id}"
+            pixels = batch.pixels_xy[batch.pixels_xy[:, 1] % arguments.rows == 0]
+            truth = query_colours(batch.query, pixels)
+            exact, *others = ((mode, render(pixels)) for mode, render in modes.items())
+            rows[name] = {"psnr_exact": psnr(exact[1], truth)}
+            for mode, found in others:
+                rows[name][f"psnr_{mode}"] = psnr(found, truth)
+                rows[name][f"lost_db_{mode}"] = rows[name]["psnr_exact"] - psnr(found, truth)
+                rows[name][f"psnr_of_{mode}_to_exact"] = psnr(found, exact[1].clamp(0, 1))
+            speeds = speeds or timed(modes, batch, arguments)
+            print(f"{name}: {rows[name]}", flush=True)
+    names = list(next(iter(rows.values())))
+    means = {name: sum(row[name] for row in rows.values()) / len(rows) for name in names}
+    return {"mean": means, "views": rows} | speeds
+
+
+def timed(modes: dict[str, Callable[[Tensor], Tensor]], batch: SceneBatch, arguments: argparse.Namespace) -> dict:
+    """Time the exact and the adaptive mode in turn, on a square of pixels in the middle of the view."""
+    height, width = batch.query.image_size
+    rows, columns = min(arguments.side, height), min(arguments.side, width)
+    pixels = all_pixels(rows, columns) + torch.tensor([(width - columns) // 2, (height - rows) // 2])
+    cases = {name: partial(modes[name], pixels) for name in ("exact", "adaptive")}
+    seconds = measuring.in_turn(cases, arguments.repeats)
+    return {
+        "rays": len(pixels),
+        "rays_per_second": {name: Spread.of([len(pixels) / each for each in of]) for name, of in seconds.items()},
+        "comparison": Comparison.of("s", seconds["adaptive"], seconds["exact"]),
+    }
+
+
+def adaptive(arguments: argparse.Namespace) -> dict:
+    """Judge every scene with the weights that are asked for, at 64 + 32 samples."""
+    torch.manual_seed(0)
+    renderer, default = load(arguments.checkpoint) if arguments.checkpoint else Renderer(), ModelSettings()
+    counts = {"coarse_samples": default.coarse_samples, "fine_samples": default.fine_samples}
+    renderer.settings = renderer.settings.model_copy(update=counts)  # no weight depends on them
+    saving = AdaptiveSettings(arguments.grid, arguments.samples)
+    scenes = {scene: judged(renderer.eval(), scene, arguments, saving) for scene in arguments.scenes}
+    return {
+        "checkpoint": arguments.checkpoint.name if arguments.checkpoint else "random weights",
+        "rays_per_chunk": arguments.rays_per_chunk,
+        "rows": arguments.rows,
+        **saving._asdict(),
+        "comparisons": {f"adaptive rendering, {name}": part.pop("comparison") for name, part in scenes.items()},
+        "scenes": scenes,
+    }
+
+
 def main() -> None:
-    """Measure, print, keep it in runs/benchmarks/."""
-    parser = options("Time rendering at the published size.")
+    """Measure, print, keep each part in runs/benchmarks/."""
+    parser = options("Time rendering at the published size, and judge the adaptive mode.", ("speed", "adaptive"))
     add_sizes(parser, RAYS)
+    parser.add_argument("--checkpoint", type=Path, help="weights, ours or published; default: random ones")
+    parser.add_argument("--scenes", nargs="+", default=["demo/test_00"])
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
+    parser.add_argument("--views", type=int, default=1, help="test views of each scene")
+    parser.add_argument("--rows", type=int, default=1, help="judge every so many-th row of a view, to save time")
+    parser.add_argument("--rays-per-chunk", type=int, default=RAYS_PER_CHUNK)
+    parser.add_argument("--side", type=int, default=SIDE, help="of the block of pixels that is timed")
+    parser.add_argument("--grid", type=int, default=ADAPTIVE_SETTINGS.grid)
+    parser.add_argument("--samples", type=int, default=ADAPTIVE_SETTINGS.samples, help="of the thinned fine pass")
     arguments = parser.parse_args()
-    result = compared(batch_of_size(arguments.size, arguments.rays), arguments.repeats)
-    result["encoding_with_cost_volumes"] = with_cost_volumes(arguments.size, arguments.repeats)
-    keep("rendering", arguments.repeats, result)
+    for part in arguments.parts:
+        measured = speed(arguments) if part == "speed" else adaptive(arguments)
+        keep("rendering" if part == "speed" else "adaptive", arguments.repeats, measured)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import torch
 
+from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import MetricAverager, RunLog
 from maskrf_core.runs.status import owned
@@ -27,29 +29,44 @@ from maskrf_core.settings.config import load_config
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.process.protocol import training_command, training_environment
 from maskrf_core.training.saved_states import read_newest
+from maskrf_core.training.trainer import Trainer
 from maskrf_core.workbook.experiments.grid_statistics import estimate
 from maskrf_core.workbook.experiments.measurements import Spread, in_turn
 from tests.benchmarks.measuring import keep, options
-from tests.benchmarks.training_steps import ENDLESS, drawn, take, trainer_of
 
 FOLLOW = "import sys; from maskrf_core.runs import Run; from maskrf_core.workbook.experiments.following import train; "
+ENDLESS = 10**6
+
+
+def trainer_of(folder: Path, **settings: object) -> Trainer:
+    """Make a pretraining that neither validates nor saves by itself, with the masked terms from the first step on."""
+    quiet = {f"training.{name}": ENDLESS for name in ("steps", "validate_every", "checkpoint_every")}
+    fixed = quiet | {"masking.start_step": 0, "hardware.device": "cpu"}
+    return Trainer(Run.start(folder, load_config("pretrain", "demo", fixed | settings)))
+
+
+def drawn(trainer: Trainer, count: int) -> list[TrainingDraw]:
+    """Draw the first batches, into memory."""
+    with contextlib.closing(trainer.batches()) as batches:
+        return list(islice(batches, count))
+
+
+def take(trainer: Trainer, draws: Sequence[TrainingDraw]) -> None:
+    """Take a training step with each draw, and do nothing else."""
+    trainer.step = 0
+    for draw in draws:
+        trainer._train_step(draw)
+        trainer.step += 1
 
 
 def overhead(folder: Path, steps: int, repeats: int) -> dict:
     """Measure pairs of runs that log once; the follower sleeps while the bare steps are done.
 
-    Steps vary by more than what is sought: many short pairs say it, with their interval. They are timed here, since a
-    run that does not count before each would double the hour that they take.
+    Steps vary by more than what is sought: many short pairs say it, with their interval. They are timed here, since the
+    timer's runs that do not count would double the hour.
     """
     trainer = trainer_of(folder / "run", **{"training.log_every": steps})
     draws, pairs = drawn(trainer, steps), []
-
-    def whole(log: RunLog, progress: Progress) -> None:
-        """Take the steps as the training process does."""
-        trainer.step, trainer.interval = 0, MetricAverager(0)
-        with contextlib.suppress(StopIteration):
-            trainer._fit(iter(draws), log, progress)
-
     with owned(trainer.run.folder), followed(trainer.run) as follower:
         take(trainer, draws)
         for pair in range(repeats):
@@ -57,8 +74,10 @@ def overhead(folder: Path, steps: int, repeats: int) -> dict:
             for with_all in (True, False) if pair % 2 else (False, True):
                 with printing(trainer.run) as (log, progress):
                     follower.send_signal(signal.SIGCONT if with_all else signal.SIGSTOP)
+                    trainer.step, trainer.interval = 0, MetricAverager(0)
                     begun = time.perf_counter()
-                    _ = whole(log, progress) if with_all else take(trainer, draws)
+                    with contextlib.suppress(StopIteration):  # the draws are all there are
+                        _ = trainer._fit(iter(draws), log, progress) if with_all else take(trainer, draws)
                     seconds[with_all] = (time.perf_counter() - begun) / steps
             pairs.append((seconds[False], seconds[True]))
     percent = estimate([100 * (with_all / alone - 1) for alone, with_all in pairs])

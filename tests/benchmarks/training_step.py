@@ -1,10 +1,8 @@
-"""A masked training step at the published size against a straightforward one (`python -m
-tests.benchmarks.training_step`).
+"""A masked training step of 512 rays against a straightforward one (`python -m tests.benchmarks.training_step`).
 
-512 rays, 8 references of 400×304, 64 + 32 samples: encoding, both passes, all losses (feature alignment counts),
-backward pass, optimiser. In turn with the straightforward version, whose operations are counted, and matrix products;
-what is compiled is compiled before anything is measured. A step that is measured follows another of its kind, as it
-does in a training: it finds its memory as that one left it.
+Encoding, both passes, all losses (feature alignment counts), backward pass, optimiser; in turn with the straightforward
+version, whose operations are counted, and matrix products. A step that is measured follows another of its kind, as in a
+training: it is compiled, and finds its memory as that one left it.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,28 +14,20 @@ from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import Config, load_config
 from maskrf_core.training.objective import Objective, masked_weight
-from maskrf_core.workbook.experiments.measurements import (
-    Arithmetic,
-    Comparison,
-    Spread,
-    in_turn,
-    matrix_products,
-    operations_of,
-)
-from tests.benchmarks.measuring import keep, options
-from tests.benchmarks.published_size import add_sizes, batch_of_size, twins
+from maskrf_core.workbook.experiments import measurements as measuring
+from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Spread
+from tests.benchmarks.measuring import add_sizes, batch_of_size, keep, options, twins
 
 RAYS = 512
 COMPILED = {"hardware.compile": True}
 ROUNDED = COMPILED | {"hardware.precision": "bf16-mixed"}
 LEAN = ROUNDED | {"hardware.recomputed_rays": 128}
-WAYS = {
+WAYS = {  # to take it, and their settings
     "training step": {},
     "training step, compiled": COMPILED,
     "training step, compiled, bfloat16": ROUNDED,
     "training step, compiled, bfloat16, recomputed": LEAN,
 }
-"""The settings of each way to take it."""
 PLAIN = "training step, straightforward"
 
 
@@ -71,8 +61,8 @@ def main() -> None:
     batch = batch_of_size(arguments.size, arguments.rays)
     every = {name: steps(batch, asked)["here"] for name, asked in WAYS.items()}
     every[PLAIN] = steps(batch)["straightforward"]
-    gflop = operations_of(every[PLAIN]) / 1e9
-    measured = in_turn(every | matrix_products(), arguments.repeats)
+    gflop = measuring.operations_of(every[PLAIN]) / 1e9
+    measured = measuring.in_turn(every | measuring.matrix_products(), arguments.repeats)
     products = {name: "bfloat16" if "bfloat16" in name else "float32" for name in every}
     result = {
         "rays": arguments.rays,

@@ -1,10 +1,9 @@
 """Methods beside each other on test scenes: their metrics, their pictures, and a camera path of the last one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 from IPython.display import Image, Markdown, Video
@@ -28,8 +27,7 @@ LARGEST_EMBEDDED = 60_000  # bytes of a video on a page; larger ones are named o
 NO_PATH = 'No path is asked for: `path = "none"`, or the preset\'s.'
 
 
-@dataclass(frozen=True)
-class Method:
+class Method(NamedTuple):
     """A name, what renders (None: nothing, the nearest view is copied), and the run it comes from, if any."""
 
     name: str
@@ -40,8 +38,8 @@ class Method:
 def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
     """Load the laziest method, and either random weights and the runs of 03 and 04, or the checkpoint asked for.
 
-    Random weights stand beside a checkpoint that is a run of ours and renders any scene: rendering is slow at the
-    published sizes, and for the free maps of one scene there is no such thing.
+    Random weights stand beside a run of ours that renders any scene: at the published sizes they are slow to render,
+    and free maps of one scene have none.
 
     Raises:
         DatasetError: a test scene cannot be evaluated; before anything is trained.
@@ -76,10 +74,7 @@ def untrained_like(renderer: Renderer, config: Config) -> Renderer:
 def scores(
     source: Run | Path | Renderer, config: Config, split: Literal["validation", "test"], *, pictures: Path | None = None
 ) -> pd.DataFrame:
-    """Evaluate on the config's validation or test scenes, with its views and sizes.
-
-    In a per-scene training, whose test views are looked at as it goes, on as many of them as there.
-    """
+    """Evaluate on the config's validation or test scenes; in a per-scene training on the test views it looks at."""
     validating = split == "validation"
     in_training = validating or config.stage == "per_scene"
     return evaluate(
@@ -118,8 +113,7 @@ def folder_name(method: str) -> str:
 
 
 def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> Mapping[str, list[str]]:
-    """Find, by method, the test scenes that it was trained or selected on: its numbers there say nothing about new
-    scenes."""
+    """Find, by method, the test scenes that it was trained or selected on."""
     tested = expand_scene_names(test_scenes)
     seen = {}
     for method in methods:
@@ -133,8 +127,7 @@ def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> M
 
 
 def film(methods: Sequence[Method], config: Config, folder: Path) -> RenderedPath | None:
-    """Render the config's path through its first test scene with the last method, into a folder below; None for kind
-    `none`."""
+    """Render the config's path (None: no path) through its first test scene with the last method, below a folder."""
     path = config.evaluation.path
     if path.kind == "none":
         return None
@@ -163,6 +156,5 @@ def video(filmed: RenderedPath | None) -> Video | Markdown:
     file = filmed.video("colour")
     if file.stat().st_size >= LARGEST_EMBEDDED:
         return Markdown(f"Too large for this page: `{display_path(file)}`")
-    title = escape(f"{filmed.kind} through {filmed.scene}")
-    attributes = f'controls loop title="{title}"'
+    attributes = f'controls loop title="{escape(filmed.kind)} through {escape(filmed.scene)}"'
     return Video(data=file.read_bytes(), embed=True, mimetype="video/mp4", width=256, html_attributes=attributes)

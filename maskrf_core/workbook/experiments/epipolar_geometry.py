@@ -13,9 +13,8 @@ from maskrf_core.workbook.experiments.preparation import nearest_views
 
 LARGEST_RATIO = 0.75  # of the best to the second best match's distance (Lowe, IJCV 2004): above it a match is no match
 ENOUGH_MATCHES = 30  # fewer say nothing about the cameras
-LARGEST_MEDIAN, LARGEST_QUARTILE = 2.0, 1.0
-"""Pixels. Of small images with repeated patterns half of the matches may be wrong; the other half then tells."""
-WORKING_SIDE = 256  # smaller images are enlarged to this before features are sought in them: they find hardly any below
+LARGEST_MEDIAN, LARGEST_QUARTILE = 2.0, 1.0  # pixels; where patterns repeat, half of the matches may be wrong
+WORKING_SIDE = 256  # smaller images, in which hardly any features are found, are enlarged to this
 
 
 class Segment(NamedTuple):
@@ -23,8 +22,7 @@ class Segment(NamedTuple):
 
     pixels_xy: Float[np.ndarray, "sample 2"]
     depths: Float[np.ndarray, "sample"]  # z-depth in the first view
-    is_in_front: Bool[np.ndarray, "sample"]
-    """True where the point lies before the second camera; elsewhere its pixel means nothing."""
+    is_in_front: Bool[np.ndarray, "sample"]  # of the second camera; elsewhere the pixel is NaN
 
 
 class EpipolarErrors(NamedTuple):
@@ -34,8 +32,7 @@ class EpipolarErrors(NamedTuple):
     quartile: float  # the lower one
     matches: int
     pairs: int
-    chance: float
-    """Median distance of features to lines of features they do not belong to: what no relation at all would give."""
+    chance: float  # median distance of features to lines of features that they do not belong to
 
     @property
     def are_enough(self) -> bool:
@@ -49,13 +46,11 @@ class EpipolarErrors(NamedTuple):
         return within if self.are_enough else None
 
     def __str__(self) -> str:
+        pairs = f"{self.pairs} pairs of views"
         if not self.are_enough:
-            found = f"{self.matches} in {self.pairs} pairs of views"
-            return f"too few matches to tell: {found}, {ENOUGH_MATCHES} are needed"
-        return (
-            f"{self.median:.2f} px from the epipolar line, the median of {self.matches} matches in {self.pairs} pairs "
-            f"of views; features that do not belong together are {self.chance:.0f} px apart"
-        )
+            return f"too few matches to tell: {self.matches} in {pairs}, {ENOUGH_MATCHES} are needed"
+        median = f"{self.median:.2f} px from the epipolar line, the median of {self.matches} matches in {pairs}"
+        return f"{median}; features that do not belong together are {self.chance:.0f} px apart"
 
 
 def epipolar_segment(
@@ -75,8 +70,7 @@ def fundamental_matrix(scene: Scene, here: str, there: str) -> Float[np.ndarray,
     """Compute F with `x_thereᵀ F x_here = 0` for homogeneous pixels of one point (Hartley & Zisserman, section 9.2)."""
     K, w2c, K_there, w2c_there = _cameras(scene, here, there)
     rotation = w2c_there[:, :3] @ w2c[:, :3].T
-    x, y, z = w2c_there[:, 3] - rotation @ w2c[:, 3]
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    cross = np.cross(np.eye(3), rotation @ w2c[:, 3] - w2c_there[:, 3])  # its product with v: translation × v
     return np.linalg.inv(K_there).T @ cross @ rotation @ np.linalg.inv(K)
 
 
@@ -107,7 +101,7 @@ def epipolar_errors(scene: Scene, image_ids: Sequence[str], *, views: int = 5, n
         unrelated.append(line_distances(F, xy_here, np.roll(xy_there, len(xy_there) // 2, axis=0)))
     pooled = np.concatenate(distances)
     if len(pooled) < ENOUGH_MATCHES:
-        return EpipolarErrors(float("nan"), float("nan"), len(pooled), len(pairs), float("nan"))
+        return EpipolarErrors(np.nan, np.nan, len(pooled), len(pairs), np.nan)
     quartile, median = np.quantile(pooled, [0.25, 0.5]).tolist()
     return EpipolarErrors(median, quartile, len(pooled), len(pairs), float(np.median(np.concatenate(unrelated))))
 
@@ -125,8 +119,7 @@ def strong_corner(
     if corners is None:
         return x, y
     corners = corners[:, 0]
-    nearest = corners[np.hypot(*(corners - [x, y]).T).argmin()]
-    return float(nearest[0]), float(nearest[1])
+    return tuple(corners[np.hypot(*(corners - [x, y]).T).argmin()].tolist())
 
 
 def point_of(text: str | None, scene: Scene, image_id: str) -> tuple[float, float]:
@@ -150,12 +143,10 @@ def _cameras(scene: Scene, here: str, there: str) -> list[np.ndarray]:
     return [np.asarray(read(name)) for name in (here, there) for read in (scene.K, scene.w2c)]
 
 
-class _Features(NamedTuple):
-    xy: Float[np.ndarray, "feature 2"]
-    descriptors: Float[np.ndarray, "feature 128"]
+Features = tuple[np.ndarray, np.ndarray]  # pixels (feature, 2) and descriptors (feature, 128)
 
 
-def _features(scene: Scene, image_id: str) -> _Features:
+def _features(scene: Scene, image_id: str) -> Features:
     """Find SIFT features on the foreground, in pixels of the image as it is."""
     image, mask = scene.image(image_id), scene.mask(image_id)
     enlarged = max(1.0, WORKING_SIDE / min(image.shape[:2]))
@@ -164,17 +155,17 @@ def _features(scene: Scene, image_id: str) -> _Features:
     inner = cv2.resize(mask.astype(np.uint8), grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
     keypoints, descriptors = cv2.SIFT_create(2000).detectAndCompute(grey, inner)
     if descriptors is None:
-        return _Features(np.zeros((0, 2)), np.zeros((0, 128)))
+        return np.zeros((0, 2)), np.zeros((0, 128))
     # A resized pixel (x + 0.5) / s - 0.5 is where it was.
     xy = (np.array([keypoint.pt for keypoint in keypoints]) + 0.5) / enlarged - 0.5
-    return _Features(xy, descriptors.astype(np.float64))
+    return xy, descriptors.astype(np.float64)
 
 
-def _matched(here: _Features, there: _Features) -> tuple[Float[np.ndarray, "match 2"], Float[np.ndarray, "match 2"]]:
+def _matched(here: Features, there: Features) -> tuple[Float[np.ndarray, "match 2"], Float[np.ndarray, "match 2"]]:
     """Pair the pixels of features that are each other's best match, clearly better than the second best."""
     from skimage.feature import match_descriptors
 
-    if min(len(here.xy), len(there.xy)) < 2:
+    if min(len(here[0]), len(there[0])) < 2:
         return np.zeros((0, 2)), np.zeros((0, 2))
-    pairs = match_descriptors(here.descriptors, there.descriptors, max_ratio=LARGEST_RATIO)
-    return here.xy[pairs[:, 0]], there.xy[pairs[:, 1]]
+    pairs = match_descriptors(here[1], there[1], max_ratio=LARGEST_RATIO)
+    return here[0][pairs[:, 0]], there[0][pairs[:, 1]]

@@ -29,9 +29,8 @@ def train(run: Run, *, here: bool = False) -> Renderer | None:
     `here` trains in this process instead, and returns the renderer: for short experiments with what a notebook's own
     cells define. Interrupting the cell then saves and stops; the training ends with the kernel.
 
-    If a process is training the run already, that one is followed: closing a notebook and running its cells again takes
-    up where it is. Interrupting the cell leaves the process running in an open notebook, with a button to stop it;
-    where nobody watches, it is asked to save and stop.
+    A process that trains the run already is followed. Interrupting the cell leaves the process running in an open
+    notebook, with a button to stop it; where nobody watches, it is asked to save and stop.
 
     Raises:
         TrainingStopped: it was asked to stop, and has saved.
@@ -39,7 +38,10 @@ def train(run: Run, *, here: bool = False) -> Renderer | None:
         SettingsError: its masking strategy is a function of this notebook, and it is not to be trained `here`.
     """
     if here:
-        return _trained_here(run)
+        from maskrf_core.training.trainer import fit  # first: pycolmap's log takes SIGTERM for itself
+
+        with signals_heard():
+            return fit(run)
     check_other_process_has(run.config.masking)
     if not is_owned(run.folder) and is_done(run):
         print(f"{run.folder.name}: all {steps_done(run)} steps were done before", flush=True)
@@ -48,7 +50,7 @@ def train(run: Run, *, here: bool = False) -> Renderer | None:
         if process.was_found:
             print(f"{display_path(run.folder)} is being trained already: following", flush=True)
         try:
-            follow(process)
+            _follow(process)
         except KeyboardInterrupt:
             leave_the_choice(display_path(run.folder), process.ask_to_stop, process.runs)
             raise
@@ -56,35 +58,21 @@ def train(run: Run, *, here: bool = False) -> Renderer | None:
     return None
 
 
-def _trained_here(run: Run) -> Renderer:
-    from maskrf_core.training.trainer import fit  # before signals are heard: pycolmap's log takes SIGTERM for itself
-
-    with signals_heard():
-        return fit(run)
-
-
-def follow(process: TrainingProcess) -> None:
+def _follow(process: TrainingProcess) -> None:
     """Show the process until it ends: bar and plot if someone watches, else the lines that it prints."""
-    show = _Watched(process.run) if someone_watches() else _Lines()
+    watched = _Watched(process.run) if someone_watches() else None
+    goes_on = True
     try:
-        while process.runs():
-            show.update(process)
-            time.sleep(SECONDS_BETWEEN_LOOKS)
-        show.update(process)
+        while goes_on:
+            goes_on = process.runs()
+            if watched is not None:
+                watched.update(process)
+            elif text := process.new_text():
+                print(text, end="" if text.endswith("\n") else "\n", flush=True)
+            time.sleep(SECONDS_BETWEEN_LOOKS if goes_on else 0)
     finally:
-        show.close()
-
-
-class _Lines:
-    """The lines that the process prints, as they come."""
-
-    def update(self, process: TrainingProcess) -> None:
-        text = process.new_text()
-        if text:
-            print(text, end="" if text.endswith("\n") else "\n", flush=True)
-
-    def close(self) -> None:
-        pass
+        if watched is not None:
+            watched.close()
 
 
 class _Watched:
@@ -121,23 +109,18 @@ class _Watched:
 def leave_the_choice(what: str, ask_to_stop: Callable[[], None], saves: Callable[[], bool]) -> None:
     """After an interrupt, offer a button to who watches; where nobody does, ask to stop and wait while it `saves`."""
     if someone_watches():
+        button = ipywidgets.Button(description="save and stop", icon="stop")
+
+        def pressed(_) -> None:
+            ask_to_stop()
+            button.disabled, button.description = True, "asked to stop"
+
+        button.on_click(pressed)
         print(f"{what}: training goes on. Run this cell again to follow it, or stop it:", flush=True)
-        display(stop_button(ask_to_stop))
+        display(button)
         return
     ask_to_stop()
     print(f"{what}: asked to save and stop", flush=True)
     until = time.monotonic() + SECONDS_TO_SAVE
     while saves() and time.monotonic() < until:
         time.sleep(SECONDS_BETWEEN_LOOKS)
-
-
-def stop_button(stop: Callable[[], None]) -> ipywidgets.Button:
-    """Make a button that has a training save and stop."""
-    button = ipywidgets.Button(description="save and stop", icon="stop")
-
-    def pressed(_) -> None:
-        stop()
-        button.disabled, button.description = True, "asked to stop"
-
-    button.on_click(pressed)
-    return button

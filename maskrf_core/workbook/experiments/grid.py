@@ -1,6 +1,6 @@
 """A grid of trainings: which points it has, where they are, and how far each is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -29,25 +29,17 @@ class GridPoint:
     mask_ratio: float
     strategy: str
     seed: int
-    varied: dict[str, Any]
-    """Dotted name → value of the settings that are varied; without masking's where nothing is masked."""
+    varied: dict[str, Any]  # dotted name → value of what is varied; without masking's where nothing is masked
     folder: Path
     configs: tuple[Config, Config]  # of pretraining and finetuning
 
     @property
-    def pretrained(self) -> Run:
-        """Return the run with masks."""
-        return Run(self.folder / "pretrain")
-
-    @property
-    def finetuned(self) -> Run:
-        """Return the run after it."""
-        return Run(self.folder / "finetune")
-
-    @property
     def runs(self) -> tuple[Run, Run]:
-        """Return both, in the order that they are trained in."""
-        return self.pretrained, self.finetuned
+        """Return the run with masks and the one after it."""
+        return Run(self.folder / "pretrain"), Run(self.folder / "finetune")
+
+    pretrained = property(lambda point: point.runs[0])
+    finetuned = property(lambda point: point.runs[1])
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -119,12 +111,9 @@ def overview(points: Sequence[GridPoint]) -> pd.DataFrame:
     """Tabulate a row a point: what it is, and how many of its steps are done."""
     rows = []
     for point in points:
-        done = point.done()
-        steps = {
-            stage: f"{ours} of {asked} steps"
-            for stage, ours, asked in zip(("pretraining", "finetuning"), done, point.steps, strict=True)
-        }
-        state = "finished" if done >= point.steps else "begun" if any(done) else "to do"
+        done, asked = point.done(), point.steps
+        steps = {name: f"{done[i]} of {asked[i]} steps" for i, name in enumerate(("pretraining", "finetuning"))}
+        state = "finished" if done >= asked else "begun" if any(done) else "to do"
         rows.append(point.described | steps | {"state": state})
     return pd.DataFrame(rows)
 
@@ -132,28 +121,38 @@ def overview(points: Sequence[GridPoint]) -> pd.DataFrame:
 def scores(points: Sequence[GridPoint]) -> pd.DataFrame:
     """Tabulate fine PSNR and SSIM of every point at its end on its VALIDATION scenes (test scenes choose nothing), its
     steps of both stages, and the cost of both; unknown where that of one stage is."""
-
-    def merged(known: list[float | None], merge: Callable) -> float | None:
-        return None if None in known else merge(known)
-
     rows = []
     for point in points:
         metrics = point.finetuned.metrics()
         row = point.described | {"steps": sum(run.config.training.steps for run in point.runs)}
         row |= {name: latest(metrics, "validation", f"fine_{name}") for name in ("psnr", "ssim")}
         costs = [cost(run.folder) for run in point.runs]
-        rows.append(row | {name: merged([one[name] for one in costs], merge) for name, merge in MERGED.items()})
+        for name, merge in MERGED.items():
+            known = [one[name] for one in costs]
+            row[name] = None if None in known else merge(known)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _point(parameters: AblationParameters, ratio: float, strategy: str, seed: int, varied: dict[str, Any]) -> GridPoint:
-    """Make a point; masking is left out of it where nothing is masked."""
-    pretraining = _pretraining(parameters, ratio, strategy, seed, varied)
+    """Make a point; masking is left out of it where nothing is masked.
+
+    Pretraining is shorter than the preset's, so the alignment loss begins and warms up sooner by as much.
+    """
+    steps, preset = grid_steps(parameters), parameters.config("pretrain")
+    share = min(1.0, steps[0] / preset.training.steps)
+    asked = {
+        "masking.mask_ratio": ratio,
+        "masking.start_step": round(preset.masking.start_step * share),
+        "masking.warmup_steps": round(preset.masking.warmup_steps * share),
+        "training.steps": steps[0],
+        "training.seed": seed,
+    }
+    pretraining = parameters.config("pretrain", asked | {"masking.strategy": strategy} | varied)
     if not pretraining.masking.masks:
         strategy, varied = NONE, varied_in("finetune", varied)
-        pretraining = _pretraining(parameters, ratio, USUAL_STRATEGY, seed, varied)
+        pretraining = parameters.config("pretrain", asked | {"masking.strategy": USUAL_STRATEGY} | varied)
     of_strategy = [] if strategy in (NONE, USUAL_STRATEGY) else [f"strategy={strategy}"]
-    steps = grid_steps(parameters)
     values = [",".join(f"{name}={value}" for name, value in varied.items())] if varied else []
     parts = [f"ratio={ratio:g}", *of_strategy, f"seed={seed}", f"steps={steps[0]}+{steps[1]}", *values]
     folder = parameters.run_folder("ratios") / folder_name(parts)
@@ -164,20 +163,3 @@ def _point(parameters: AblationParameters, ratio: float, strategy: str, seed: in
         **varied_in("finetune", varied),
     }
     return GridPoint(ratio, strategy, seed, varied, folder, (pretraining, parameters.config("finetune", asked)))
-
-
-def _pretraining(
-    parameters: AblationParameters, ratio: float, strategy: str, seed: int, varied: dict[str, Any]
-) -> Config:
-    """Load a config shorter than the preset's, so the alignment loss begins and warms up sooner by as much."""
-    preset, steps = parameters.config("pretrain"), grid_steps(parameters)[0]
-    share = min(1.0, steps / preset.training.steps)
-    asked = {
-        "masking.mask_ratio": ratio,
-        "masking.strategy": strategy,
-        "masking.start_step": round(preset.masking.start_step * share),
-        "masking.warmup_steps": round(preset.masking.warmup_steps * share),
-        "training.steps": steps,
-        "training.seed": seed,
-    }
-    return parameters.config("pretrain", asked | varied)

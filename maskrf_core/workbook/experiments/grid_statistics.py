@@ -16,12 +16,11 @@ NOT_AVAILABLE = "n/a"
 NONE = "none"  # strategy of a point that masks nothing
 OF_POINT = ("mask_ratio", "strategy")
 OF_SEED = ("seed", "steps", "psnr", "ssim", *COSTS)
-HEADINGS = {
+HEADINGS = {  # of a cost, and by what its values are multiplied
     "wall_seconds": ("time [min]", 1 / 60),
     "peak_memory_mib": ("memory [GiB]", 1 / 1024),
     "gpu_peak_memory_mib": ("GPU memory [GiB]", 1 / 1024),
 }
-"""Costs as a table shows them: heading, and by what a value is multiplied."""
 
 
 class Estimate(NamedTuple):
@@ -30,11 +29,6 @@ class Estimate(NamedTuple):
     mean: float
     half: float
     n: int
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Say whether the interval leaves no doubt about the sign of the mean."""
-        return bool(self.half < abs(self.mean))
 
     def written(self, digits: int, sign: str = "") -> str:
         """Write mean ± half the interval; `n/a` for what is not known."""
@@ -117,12 +111,12 @@ def finding(table: pd.DataFrame) -> str:
     masked = table[[found.n > 0 for found in table["difference"]]]
     if masked.empty:
         return "Nothing to compare: the grid has no unmasked point, or no other"
-    clear = masked[[found.excludes_zero for found in masked["difference"]]]
+    clear = masked[[found.half < abs(found.mean) for found in masked["difference"]]]
     if clear.empty:
         seeds = max(found.n for found in masked["difference"])
         why = "one seed has no interval" if seeds == 1 else f"every interval of {seeds} seeds includes 0"
         return f"No gain or loss by masking can be told: {why}"
-    row = clear.iloc[int(np.argmax([abs(found.mean) for found in clear["difference"]]))]
+    row = max(clear.to_dict("records"), key=lambda row: abs(row["difference"].mean))
     found = row["difference"]
     verb = "gains" if found.mean > 0 else "loses"
     what = ", ".join([str(row["strategy"]), *(f"{name}={row[name]}" for name in table.columns if "." in name)])

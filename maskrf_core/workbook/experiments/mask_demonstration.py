@@ -43,18 +43,17 @@ def mask_of_one_ray(config: Config, ray: int = 0) -> RayMask:
 
 def masks_of_strategies(config: Config, ray: int = 0) -> dict[str, RayMask]:
     """Draw what each strategy would mask on the same ray, by name."""
-    return {
-        strategy: mask_of_one_ray(
-            config.model_copy(update={"masking": config.masking.model_copy(update={"strategy": strategy})}), ray
-        )
-        for strategy in STRATEGIES
-    }
+    masks = {}
+    for strategy in STRATEGIES:
+        masking = config.masking.model_copy(update={"strategy": strategy})
+        masks[strategy] = mask_of_one_ray(config.model_copy(update={"masking": masking}), ray)
+    return masks
 
 
 def has_its_share(ray: RayMask, strategy: str) -> bool:
-    """Tell whether as many samples (or views: as the strategy says) of the ray are masked as the ratio asks for.
+    """Tell whether as many samples or views of the ray are masked as the ratio asks for.
 
-    Of a strategy that does not say what it counts: whether anything is masked.
+    Of a strategy that does not say which it counts: whether anything is masked.
     """
     views, samples = ray.mask.shape
     expected = masked_count(strategy, views, samples, ray.ratio)

@@ -8,25 +8,18 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat
 from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from maskrf_core.support.machine import processor_name
 
-MATRIX_SIDE = 3072
-"""Rows and columns of the matrices whose product is the ceiling: 58 GFLOP each, which caches and threads fill."""
+MATRIX_SIDE = 3072  # rows of the matrices whose product is the ceiling: 58 GFLOP, which caches and threads fill
 PRECISIONS = ("float32", "bfloat16")
 PRODUCT = "matrix product, {}"  # name of the case that multiplies matrices of a precision
 
 
-class Numbers(BaseModel):
-    """Base of what a JSON file of a benchmark holds; what else it says of itself is left aside."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class Spread(Numbers):
+class Spread(BaseModel):
     """Several measurements of the same."""
 
     median: FiniteFloat
@@ -41,7 +34,7 @@ class Spread(Numbers):
         return f"{self.median:.3g} ({min(self.all):.3g} to {max(self.all):.3g})"
 
 
-class Comparison(Numbers):
+class Comparison(BaseModel):
     """Two ways to compute the same; `ratio` is how many times as much the straightforward one takes."""
 
     unit: str
@@ -53,11 +46,11 @@ class Comparison(Numbers):
     def of(cls, unit: str, here: Sequence[float], straightforward: Sequence[float]) -> "Comparison":
         """Compare what was measured in turn; less must be better: seconds, MiB."""
         ratios = [plain / ours for ours, plain in zip(here, straightforward, strict=True)]
-        values = (Spread.of(each) for each in (here, straightforward, ratios))
-        return cls(unit=unit, **dict(zip(("here", "straightforward", "ratio"), values, strict=True)))
+        spreads = {"here": here, "straightforward": straightforward, "ratio": ratios}
+        return cls(unit=unit, **{name: Spread.of(values) for name, values in spreads.items()})
 
 
-class Arithmetic(Numbers):
+class Arithmetic(BaseModel):
     """The speed of so many GFLOP, beside that of a matrix product, which hardly anything exceeds."""
 
     gflop: FiniteFloat
@@ -78,7 +71,7 @@ class Arithmetic(Numbers):
         return cls(gflop=gflop, precision=precision, **{name: Spread.of(each) for name, each in spreads.items()})
 
 
-class Growth(Numbers):
+class Growth(BaseModel):
     """Seconds by how many times as large a quantity is; `exponent` is 1 where cost grows as the quantity does."""
 
     seconds: dict[int, Spread] = Field(min_length=2)
@@ -92,8 +85,8 @@ class Growth(Numbers):
         return cls(seconds=spreads, exponent=float(np.polyfit(np.log(list(seconds)), np.log(medians), 1)[0]))
 
 
-class Measurement(Numbers):
-    """The numbers of one benchmark, when and where they were measured."""
+class Measurement(BaseModel):
+    """The numbers of one benchmark, as its JSON file holds them among others, when and where they were measured."""
 
     name: str
     machine: str
@@ -116,8 +109,7 @@ def turns(cases: Iterable[str], repeats: int) -> Iterator[str]:
 def in_turn(cases: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Time each case `repeats` times [s] by torch's benchmark timer, work that is left to a GPU included.
 
-    The timer measures one case to its end, so that turns are taken here. Each measurement follows a run of the same
-    case that does not count.
+    Each measurement follows a run of the same case that does not count.
     """
     threads = torch.get_num_threads()  # the timer's own default is one
     timers = {name: Timer("work()", globals={"work": work}, num_threads=threads) for name, work in cases.items()}
@@ -142,10 +134,9 @@ def matrix_products(
 
 
 def operations_of(do: Callable[[], object]) -> int:
-    """Count the floating point operations of the matrix products and convolutions in it, backward passes included.
+    """Count floating point operations of matrix products and convolutions, backward passes included, in this thread.
 
-    A multiplication and an addition are two. What is done value by value (activations, interpolation) does not count,
-    and neither does what other threads do.
+    A multiplication and an addition are two. What is done value by value (activations, interpolation) does not count.
     """
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NotByModule()

@@ -1,4 +1,4 @@
-"""What `make bench` measured, read again, or a small measurement made here; as tables and as plain numbers."""
+"""Measurements of `make bench`, read again, or a small one made here; as tables and as plain numbers."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -20,16 +20,8 @@ from maskrf_core.settings.config import Config, readable
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import RunError
 from maskrf_core.support.paths import display_path
-from maskrf_core.workbook.experiments.measurements import (
-    Arithmetic,
-    Comparison,
-    Growth,
-    Measurement,
-    in_turn,
-    made_here,
-    matrix_products,
-    operations_of,
-)
+from maskrf_core.workbook.experiments import measurements as measuring
+from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Growth, Measurement
 from maskrf_core.workbook.parameters import PerformanceParameters
 
 SCENE, MOST_RAYS, FACTORS, CHUNKS = "demo/test_00", 128, (1, 2, 4), 4
@@ -40,10 +32,11 @@ def measurements_of(parameters: PerformanceParameters) -> list[Measurement]:
     """Read those in the notebook's folder; where there are none and none were asked for, make a small one now.
 
     Raises:
-        RunError: as `read_measurements`, or a folder was asked for in which nothing is compared.
+        RunError: a file is not what a benchmark leaves, or a folder was asked for in which nothing is compared.
     """
     folder = parameters.measurements_folder
-    found = [] if folder is None else [each for each in read_measurements(folder) if each.comparisons or each.growth]
+    every = [] if folder is None else [_read(path) for path in sorted(folder.glob("*.json"))]
+    found = [each for each in every if each.comparisons or each.growth]
     if not found and parameters.measurements is not None:
         raise RunError(f"{display_path(folder)}: nothing is compared in the JSON files there. Fill it by `make bench`.")
     if found:
@@ -52,15 +45,6 @@ def measurements_of(parameters: PerformanceParameters) -> list[Measurement]:
     print("No measurements of `make bench` are at hand: this is a small one, made here and now.")
     config, device = parameters.config("finetune"), resolve_device(parameters.device)
     return [small_measurement(config, parameters.repeats, device=device)]
-
-
-def read_measurements(folder: Path) -> list[Measurement]:
-    """Read every JSON file of a folder, in the order of their names.
-
-    Raises:
-        RunError: one cannot be read, is no JSON, or not what a benchmark leaves.
-    """
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
 
 
 def _read(path: Path) -> Measurement:
@@ -92,20 +76,12 @@ def grown(measurements: Iterable[Measurement]) -> dict[str, dict[str, Growth]]:
 
 def comparisons_table(measurements: Sequence[Measurement]) -> pd.DataFrame:
     """Tabulate a row a comparison: medians with the smallest and largest, and where and when."""
-    rows = [
-        {
-            "what": title,
-            "here": f"{part.here} {part.unit}",
-            "straightforward": f"{part.straightforward} {part.unit}",
-            "ratio": str(part.ratio),
-            "runs": len(part.ratio.all),
-            "machine": each.machine,
-            "date": each.date,
-        }
-        for each in measurements
-        for title, part in each.comparisons.items()
-    ]
     columns = ["what", "here", "straightforward", "ratio", "runs", "machine", "date"]
+    rows = []
+    for each in measurements:
+        for title, part in each.comparisons.items():
+            medians = [f"{spread} {part.unit}" for spread in (part.here, part.straightforward)]
+            rows.append([title, *medians, str(part.ratio), len(part.ratio.all), each.machine, each.date])
     return pd.DataFrame(rows, columns=columns).set_index("what")
 
 
@@ -117,11 +93,8 @@ def fractions(measurements: Iterable[Measurement]) -> pd.Series:
 
 def exponents(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """Tabulate the exponent of each quantity (row) of what was grown (column)."""
-    found = {
-        name: {quantity: growth.exponent for quantity, growth in each.items()}
-        for name, each in grown(measurements).items()
-    }
-    return pd.DataFrame(found, dtype=float)
+    every = grown(measurements).items()
+    return pd.DataFrame({name: {what: one.exponent for what, one in each.items()} for name, each in every}, dtype=float)
 
 
 def plain(measurements: Sequence[Measurement]) -> dict[str, Any]:
@@ -137,23 +110,25 @@ def plain(measurements: Sequence[Measurement]) -> dict[str, Any]:
 def small_measurement(config: Config, repeats: int, *, device: torch.device) -> Measurement:
     """Measure rendering at the config's sizes with random weights, with about a hundred rays of a demo scene."""
     torch.manual_seed(0)
-    count, views = min(config.data.rays, MOST_RAYS), config.data.working_views
-    renders = {factor: _renderer(_with_samples(config.model, factor), views, device) for factor in FACTORS}
+    count, counts = min(config.data.rays, MOST_RAYS), ("coarse_samples", "fine_samples")
+    renders = {}
+    for factor in FACTORS:
+        more = {name: getattr(config.model, name) * factor for name in counts}
+        renders[factor] = _renderer(config.model.model_copy(update=more), config.data.working_views, device)
     cases = {
         "once": partial(renders[1], count, chunks=CHUNKS),
         "anew": partial(renders[1], count, chunks=CHUNKS, encode_anew=True),
         **{f"rays ×{factor}": partial(renders[1], count * factor) for factor in FACTORS},
         **{f"samples ×{factor}": partial(render, count) for factor, render in renders.items()},
     }
-    measured = in_turn(cases | matrix_products(MATRIX_SIDE, ["float32"], device), repeats)
-    gflop = operations_of(cases["rays ×1"]) / 1e9
+    measured = measuring.in_turn(cases | measuring.matrix_products(MATRIX_SIDE, ["float32"], device), repeats)
+    gflop = measuring.operations_of(cases["rays ×1"]) / 1e9
     title = f"views encoded once, not for each of {CHUNKS} chunks"
-    reached = Arithmetic.of(gflop, measured, "rays ×1", "float32", MATRIX_SIDE)
     return Measurement(
         name="small rendering",
-        **made_here(repeats),
+        **measuring.made_here(repeats),
         comparisons={title: Comparison.of("s", measured["once"], measured["anew"])},
-        arithmetic={f"rendering {count} rays": reached},
+        arithmetic={f"rendering {count} rays": Arithmetic.of(gflop, measured, "rays ×1", "float32", MATRIX_SIDE)},
         growth={
             quantity: Growth.of({factor: measured[f"{quantity} ×{factor}"] for factor in FACTORS})
             for quantity in ("rays", "samples")
@@ -185,8 +160,3 @@ def _renderer(settings: ModelSettings, working_views: int, device: torch.device)
                 renderer.render_rays(features, rays._replace(directions=directions), mask_ratio=0.0, generator=None)
 
     return render
-
-
-def _with_samples(settings: ModelSettings, factor: int) -> ModelSettings:
-    names = ("coarse_samples", "fine_samples")
-    return settings.model_copy(update={name: getattr(settings, name) * factor for name in names})

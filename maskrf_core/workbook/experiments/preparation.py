@@ -23,8 +23,7 @@ from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked
 
-CAPTURE = "capture"
-"""First word of the names of one's own photographs, which are made into a scene before they can be opened."""
+CAPTURE = "capture"  # begins the names of one's own photographs, which are made into a scene before they are opened
 SAME_SURFACE = 0.02  # relative difference of depth up to which two views are taken to see the same surface
 
 
@@ -74,30 +73,24 @@ def estimates(
 def prepare_depths(
     names: Iterable[str], data_root: Path, *, device: str = "cpu", estimate: Callable = depth_maps
 ) -> pd.DataFrame:
-    """Estimate and keep the depth of the training views of scenes (or of all scenes of data sets), where it is unknown.
+    """Estimate and keep the unknown depth of the training views of scenes (or of all scenes of data sets).
 
     A fault of one scene is said in its row and does not stop the others.
 
     Raises:
         DatasetError: a name is that of no data set, or of one that is absent.
     """
-    scenes = named_scenes(names, data_root)
-    rows = [
-        _prepared(name, data_root, device, estimate)
-        for name in tracked(scenes, total=len(scenes), title="preparing depth")
-    ]
+    scenes, rows = named_scenes(names, data_root), []
+    for name in tracked(scenes, total=len(scenes), title="preparing depth"):
+        try:
+            scene = opened(name, data_root)
+            references, _ = scene.split("train")
+            maps = estimate(scene, references, cache_root=cache_folder(data_root), device=device)
+            known = sum(int((depth > 0).sum()) for depth in maps.values()) / sum(depth.size for depth in maps.values())
+            rows.append((name, len(maps), round(100 * known, 1), ""))
+        except DatasetError as error:
+            rows.append((name, 0, np.nan, without_root(str(error), data_root)))
     return pd.DataFrame(rows, columns=["scene", "views", "known [%]", "fault"]).set_index("scene")
-
-
-def _prepared(name: str, data_root: Path, device: str, estimate: Callable) -> dict:
-    try:
-        scene = opened(name, data_root)
-        references, _ = scene.split("train")
-        maps = estimate(scene, references, cache_root=cache_folder(data_root), device=device)
-        known = sum(int((depth > 0).sum()) for depth in maps.values()) / sum(depth.size for depth in maps.values())
-    except DatasetError as error:
-        return {"scene": name, "views": 0, "known [%]": float("nan"), "fault": without_root(str(error), data_root)}
-    return {"scene": name, "views": len(maps), "known [%]": round(100 * known, 1), "fault": ""}
 
 
 class DepthQuality(NamedTuple):
@@ -107,8 +100,8 @@ class DepthQuality(NamedTuple):
     kept: float  # share of the foreground whose depth is known
 
     def __str__(self) -> str:
-        known = f"median error {self.median_error:.2%} of the depth"
-        error = "the truth is not known" if np.isnan(self.median_error) else known
+        error = f"median error {self.median_error:.2%} of the depth"
+        error = "the truth is not known" if np.isnan(self.median_error) else error
         return f"{self.kept:.1%} of the foreground kept, {error}"
 
 
@@ -153,15 +146,15 @@ def depth_quality(
     masks: Mapping[str, Bool[np.ndarray, "height width"]],
 ) -> DepthQuality:
     """Measure error and coverage over all views; the error is NaN where no truth is given."""
-    errors = []
+    errors = [np.zeros(0, np.float32)]
     for image_id, truth in truths.items():
         estimate = estimates[image_id]
         both = (estimate > 0) & (truth > 0)
         errors.append(np.abs(estimate[both] - truth[both]) / truth[both])
+    pooled = np.concatenate(errors)
     known = sum(int((estimates[image_id] > 0)[mask].sum()) for image_id, mask in masks.items())
     foreground = sum(int(mask.sum()) for mask in masks.values())
-    pooled = np.concatenate(errors) if errors else np.zeros(0)
-    return DepthQuality(float(np.median(pooled)) if len(pooled) else float("nan"), known / max(1, foreground))
+    return DepthQuality(float(np.median(pooled)) if len(pooled) else np.nan, known / max(1, foreground))
 
 
 def carry_colours(

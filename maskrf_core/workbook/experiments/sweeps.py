@@ -22,8 +22,7 @@ THREADS = "OMP_NUM_THREADS"
 
 
 def train_grid(points: Sequence[GridPoint], parameters: AblationParameters) -> None:
-    """Train what is left of a grid. What is finished is skipped, what was begun goes on, and a point that fails does
-    not stop the others.
+    """Train what is left of a grid; a point that fails does not stop the others.
 
     A file `stop` in the folder of the grid's points has all of them save and end; so has interrupting, where nobody
     watches. In an open notebook an interrupted grid's trainings go on, with a button to stop them.
@@ -76,11 +75,6 @@ class Chain:
             self.process = TrainingProcess.of(run, self.environment)
         return run is not None
 
-    def ask_to_stop(self) -> None:
-        """Have what runs save and end."""
-        if self.process is not None and self.process.runs():
-            self.process.ask_to_stop()
-
     def still_saves(self) -> bool:
         """Say whether what was asked to stop has not ended yet."""
         if self.process is None:
@@ -112,13 +106,13 @@ class Sweep:
             while waiting or self.running:
                 if asked is None and (asked := asked_to_stop(stop_file)):
                     waiting.clear()
-                    self._ask_to_stop()
+                    self.ask_to_stop()
                 while waiting and len(self.running) < self.processes:
                     self.running.append(Chain(waiting.popleft(), environment))
                 self.running = [chain for chain in self.running if self._goes_on(chain, asked)]
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:
-            leave_the_choice(folder, self._ask_to_stop, self._saves)
+            leave_the_choice(folder, self.ask_to_stop, lambda: any(chain.still_saves() for chain in self.running))
             raise
         finally:
             self._progress.close()
@@ -146,12 +140,11 @@ class Sweep:
         self._progress.advance()
         return False
 
-    def _ask_to_stop(self) -> None:
+    def ask_to_stop(self) -> None:
+        """Have all that runs save and end."""
         for chain in self.running:
-            chain.ask_to_stop()
-
-    def _saves(self) -> bool:
-        return any(chain.still_saves() for chain in self.running)
+            if chain.process is not None and chain.process.runs():
+                chain.process.ask_to_stop()
 
 
 def _train_on_slurm(points: Sequence[GridPoint], parameters: AblationParameters) -> None:

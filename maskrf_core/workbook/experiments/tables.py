@@ -21,9 +21,8 @@ def data_sets(reports: Sequence[DataSetReport]) -> pd.DataFrame:
     """Tabulate which data sets are there and whether they are whole: one row each."""
     rows = []
     for report in reports:
-        about = DATA_SETS[report.data_set]
+        about, looked = DATA_SETS[report.data_set], len(report.scenes)
         published = f" of {about.scenes}" if about.scenes else ""
-        looked = len(report.scenes)
         depths = f"{report.total('with_depth')} of {report.total('looked_at')}"
         rows.append(
             {
@@ -45,10 +44,8 @@ def remarks(reports: Sequence[DataSetReport]) -> str:
     lines = [f"{report.data_set}: {report.first_fault}" for report in reports if report.first_fault]
     for report in reports:
         if found := report.test_scenes_found:
-            lines.append(
-                f"{report.data_set}: {', '.join(found)} show{'s' if len(found) == 1 else ''} what a test set shows. "
-                "Never train on it: move it out of the data set's folder."
-            )
+            what = f"{', '.join(found)} show{'s' if len(found) == 1 else ''} what a test set shows"
+            lines.append(f"{report.data_set}: {what}. Never train on it: move it out of the data set's folder.")
     return "\n".join(lines) or "Nothing is broken in what is there."
 
 

@@ -1,7 +1,6 @@
 """The trainings that notebooks stand on: a run that is finished is not trained again, one that is missing is made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,14 +11,14 @@ from maskrf_core.checkpoints.published_checkpoints import check_mvsnet_is_there,
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
 from maskrf_core.runs.run import hold_to_weights
-from maskrf_core.settings.config import Config
+from maskrf_core.settings.config import Config, parse_overrides
 from maskrf_core.support.paths import display_path
 from maskrf_core.training.preflight import open_checked_scenes
 from maskrf_core.training.saved_states import is_done, steps_done
 from maskrf_core.workbook.experiments.following import train
 from maskrf_core.workbook.figures import plots
 from maskrf_core.workbook.parameters import FinetuneParameters, NotebookParameters, PretrainParameters
-from maskrf_core.workbook.parameters.parameter_cells import Parameters
+from maskrf_core.workbook.parameters.notebook_parameters import Parameters
 
 COMMON = ("preset", "data_root", "runs_root", "seed", "device")
 OF_TRAINING = (*COMMON, "overrides", "working_views", "train_scenes", "validation_scenes", "devices", "num_nodes")
@@ -41,7 +40,7 @@ def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
     stage, asked = "finetune", {"training.initial_weights": str(weights)}
     if parameters.setting == "per_scene":
         stage = "per_scene"
-        asked["data.train_scenes"] = None if parameters.scene is None else [parameters.scene]
+        asked["data.train_scenes"] = parameters.scene and [parameters.scene]
     run = checked_start(_folder(parameters, stage), parameters.config(stage, asked))
     hold_to_weights(run, weights)
     return run
@@ -49,14 +48,14 @@ def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
 
 def from_scratch(parameters: FinetuneParameters, steps: int) -> Run:
     """Make the run folder of training without pretraining for `steps` in all; nothing is trained yet."""
-    return checked_start(_scratch_folder(parameters), parameters.config("finetune", {"training.steps": steps}))
+    config = parameters.config("finetune", {"training.steps": steps})
+    return checked_start(_folder(parameters, "from_scratch"), config)
 
 
 def weights_to_finetune(parameters: FinetuneParameters) -> Path:
     """Return the checkpoint `pretrained`, or that of the run before, which is trained if it is missing.
 
-    Across scenes that is the last one of 03; on one scene the best one of 04 across scenes, at its defaults but for the
-    model that is asked for.
+    Across scenes that is the last one of 03; on one scene the best one of 04, at its defaults but for the model.
     """
     one_scene = parameters.setting == "per_scene"
     if parameters.pretrained is not None:
@@ -65,8 +64,10 @@ def weights_to_finetune(parameters: FinetuneParameters) -> Path:
             return path
         run = Run.open(path)
     elif one_scene:
-        asked = handed_on(parameters, FinetuneParameters, COMMON)
-        run = trained(_finetuned(asked.model_copy(update={"overrides": parameters.overrides_of("model")})))
+        given = parse_overrides(parameters.overrides).items()
+        of_model = ", ".join(f"{name}={value}" for name, value in given if name.startswith("model."))
+        asked = handed_on(parameters, FinetuneParameters, COMMON).model_copy(update={"overrides": of_model})
+        run = trained(_finetuned(asked))
     else:
         run = trained(pretraining(handed_on(parameters, PretrainParameters, OF_TRAINING)))
     return run.weights if one_scene else run.last_checkpoint
@@ -76,7 +77,7 @@ def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
     """Return the two runs of 04 at their defaults, by name of the method; what is missing is trained first."""
     asked = handed_on(parameters, FinetuneParameters, COMMON)
     run = _finetuned(asked)
-    scratch = _existing(_scratch_folder(asked)) or from_scratch(asked, total_steps(run))
+    scratch = _existing(_folder(asked, "from_scratch")) or from_scratch(asked, total_steps(run))
     return {f"finetuned {SCRATCH}": trained(scratch), FINETUNED: trained(run)}
 
 
@@ -125,14 +126,6 @@ def handed_on(parameters: NotebookParameters, model: type[Parameters], names: tu
     return model(**{name: value for name, value in values.items() if name in model.model_fields})
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A run or a checkpoint that renders beside others, and where its pictures go."""
-
-    source: Run | Path
-    pictures: Path
-
-
 class Finetuning:
     """Notebook 04: finetuning across scenes, beside training from scratch; or on one scene, beside what it began from.
 
@@ -148,15 +141,15 @@ class Finetuning:
         self.run = finetuning(parameters, self.weights)
         self.runs = {AFTER if self.on_one_scene else FINETUNED: self.run}
 
-    def compared(self) -> dict[str, Compared]:
-        """Return what renders, by name, in the order of the pictures; what is missing is trained now."""
+    def compared(self) -> dict[str, tuple[Run | Path, Path]]:
+        """Return what renders and where its pictures go, by name, in their order; what is missing is trained now."""
         before = {}
         if self.on_one_scene:
-            before = {BEFORE: Compared(self.weights, self.run.renders / "before")}
+            before = {BEFORE: (self.weights, self.run.renders / "before")}
         elif self.parameters.from_scratch_too:
             self.runs[SCRATCH] = from_scratch(self.parameters, total_steps(self.run))
             train(self.runs[SCRATCH])
-        return before | {name: Compared(run, run.renders / self.split) for name, run in self.runs.items()}
+        return before | {name: (run, run.renders / self.split) for name, run in self.runs.items()}
 
     def psnr_curve(self) -> Figure:
         """Draw PSNR on the views of `split` over the steps."""
@@ -172,10 +165,9 @@ class Finetuning:
 
     def record(self, tables: Mapping[str, pd.DataFrame]) -> None:
         """Keep the mean PSNR and SSIM of each table, by name of what was compared, in the folders of the runs."""
-        means = {
-            name: {metric: float(table[f"fine_{metric}"].mean()) for metric in ("psnr", "ssim")}
-            for name, table in tables.items()
-        }
+        means = {}
+        for name, table in tables.items():
+            means[name] = {metric: float(table[f"fine_{metric}"].mean()) for metric in ("psnr", "ssim")}
         before = {"before": means[BEFORE]} if self.on_one_scene else {}
         for name, run in self.runs.items():
             counts = {"total_steps": total_steps(run), "views": len(tables[name])}
@@ -188,13 +180,13 @@ def _finetuned(parameters: FinetuneParameters) -> Run:
 
 
 def _folder(parameters: PretrainParameters | FinetuneParameters, kind: str) -> Path:
-    return parameters.runs / parameters.run if parameters.run else parameters.run_folder(kind)
-
-
-def _scratch_folder(parameters: FinetuneParameters) -> Path:
-    folder = _folder(parameters, "from_scratch")
-    return folder.with_name(f"{folder.name}_from_scratch") if parameters.run else folder
+    """Return the run folder: as the parameter `run` says, or named by what differs from the defaults."""
+    if parameters.run is None:
+        return parameters.run_folder(kind)
+    folder = parameters.runs / parameters.run
+    return folder.with_name(f"{folder.name}_from_scratch") if kind == "from_scratch" else folder
 
 
 def _existing(folder: Path) -> Run | None:
+    """Open the run in a folder, if there is one."""
     return Run.open(folder) if (folder / "config.yaml").is_file() else None

@@ -3,8 +3,12 @@
 Nothing here imports torch, numpy or pandas, so that a notebook refuses a wrong parameter within a second.
 """
 
-from maskrf_core.workbook.parameters.notebook_parameters import RUNS_VARIABLE, NotebookParameters, split_list
-from maskrf_core.workbook.parameters.parameter_cells import check_parameters
+from maskrf_core.workbook.parameters.notebook_parameters import (
+    RUNS_VARIABLE,
+    NotebookParameters,
+    check_parameters,
+    split_list,
+)
 from maskrf_core.workbook.parameters.parameters_by_notebook import (
     AblationParameters,
     DataParameters,

@@ -1,14 +1,19 @@
-"""The parameters that every notebook takes, and what follows from them: configs, folders, weights."""
+"""The parameters that every notebook takes: read from its cells, checked, and turned into configs, folders, weights.
 
+papermill writes the values that were asked for into a cell of their own and only warns of a name the notebook does not
+know. So the cells as executed are read, not the namespace, which in JupyterLab soon holds much else.
+"""
+
+import ast
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from maskrf_core.checkpoints.published_files import (
@@ -17,19 +22,16 @@ from maskrf_core.checkpoints.published_files import (
     published_candidates,
     published_files,
 )
-from maskrf_core.settings.config import SMOKE, Config, load_config, may_differ, parse_overrides
+from maskrf_core.settings.config import SMOKE, Config, load_config, may_differ, parse_overrides, readable
 from maskrf_core.settings.sections import Device, MaskingSettings, Preset, Seed, Settings, Stage
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import ROOT, display_path, resolve
 
-RUNS_VARIABLE = "MASKRF_RUNS"
-"""Environment variable: where run folders go while `runs_root` is left as it is; for tests and publishing."""
+RUNS_VARIABLE = "MASKRF_RUNS"  # environment: where run folders go by default; for tests and publishing
 USUAL_STRATEGY = MaskingSettings.model_fields["strategy"].default
 SET_BY_NOTEBOOKS = ("stage", "preset", "data.data_root", "training.initial_weights")
-NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")
-"""Parameters that leave a run the same run: its name does not say them, nor those of `overrides` that `may_differ`."""
-LONGEST_NAME, LONGEST_BEGINNING = 120, 100
-"""Characters of a folder's name, and of its beginning where a digest stands for the rest."""
+NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")  # they leave a run the same run
+INJECTED = "# Parameters"  # first line of the cell that papermill injects
 
 
 def split_list(text: str | None) -> list[str] | None:
@@ -54,14 +56,6 @@ def list_of(kind: type, within: str, low: int, high: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _pixel(text: Any) -> Any:
-    """Let pass two numbers ≥ 0, separated by a comma."""
-    number = r"\s*\d+(\.\d+)?\s*"
-    if not (isinstance(text, str) and re.fullmatch(f"{number},{number}", text)):
-        raise PydanticCustomError("pixel", "two numbers ≥ 0, x and y, separated by a comma")
-    return text
-
-
 def _strategies(text: Any) -> Any:
     """Let pass different names of strategies, or `module:function`."""
     names = split_list(text) if isinstance(text, str) else []
@@ -79,7 +73,6 @@ def _strategies(text: Any) -> Any:
     return text
 
 
-PixelText = Annotated[str, BeforeValidator(_pixel)]
 StrategyList = Annotated[str, BeforeValidator(_strategies)]
 SceneList = Annotated[str, Field(pattern=r"\S", description="names of scenes, separated by commas")]
 
@@ -94,9 +87,8 @@ class NotebookParameters(Settings):
     device: Device = "auto"
     overrides: str = Field("", description="any other settings: `data.rays=256, model.fine_samples=16`")
 
-    stages: ClassVar[tuple[Stage, ...]] = ("finetune",)
-    """Stages whose config the notebook needs: a wrong override is found with them."""
-    settings: ClassVar[dict[str, str]] = {
+    stages: ClassVar[tuple[Stage, ...]] = ("finetune",)  # whose config the notebook needs: all of them are checked
+    settings: ClassVar[dict[str, str]] = {  # parameter → the setting that it is
         "mask_ratio": "masking.mask_ratio",
         "steps": "training.steps",
         "working_views": "data.working_views",
@@ -111,7 +103,6 @@ class NotebookParameters(Settings):
         "devices": "hardware.devices",
         "num_nodes": "hardware.num_nodes",
     }
-    """Parameter → the setting that it is."""
     not_in_names: ClassVar[tuple[str, ...]] = ()  # parameters of this notebook that have no part in a training
     names_weights: ClassVar[str | None] = None  # parameter that names a run folder or checkpoint
 
@@ -123,11 +114,9 @@ class NotebookParameters(Settings):
         """
         values: dict[str, Any] = {"data.data_root": str(self.data_folder)}
         for name, setting in self.settings.items():
-            value = getattr(self, name, None)
-            if setting.endswith("_scenes"):
-                value = split_list(value)
             if stage == "pretrain" or name != "mask_ratio":
-                values[setting] = value
+                value = getattr(self, name, None)
+                values[setting] = split_list(value) if setting.endswith("_scenes") else value
         overrides = parse_overrides(self.overrides)
         self._refuse_own(overrides, "overrides")
         return load_config(stage, self.sizes, values | dict(asked or {}) | overrides)
@@ -147,18 +136,9 @@ class NotebookParameters(Settings):
                 raise SettingsError(f"{asked_in}: {setting} is set by this notebook itself")
 
     def check_settings(self) -> None:
-        """Make every config that the notebook needs.
-
-        Raises:
-            SettingsError: as `config`.
-        """
+        """Make every config that the notebook needs, or raise `SettingsError`."""
         for stage in self.stages:
             self.config(stage)
-
-    def overrides_of(self, section: str) -> str:
-        """Return those of `overrides` that are of one section."""
-        given = parse_overrides(self.overrides)
-        return ", ".join(f"{name}={value}" for name, value in given.items() if name.startswith(f"{section}."))
 
     @property
     def data_folder(self) -> Path:
@@ -187,11 +167,10 @@ class NotebookParameters(Settings):
 
     def weights_path(self, given: str) -> Path:
         """Find the run folder or checkpoint file that is meant: below the run folders, any path, or a published
-        checkpoint below the data root. Of a folder of per-scene checkpoints, the one of the parameter `scene`.
+        checkpoint below the data root; in a folder of per-scene checkpoints the one of the parameter `scene`.
 
         Raises:
-            SettingsError: there is none.
-            CheckpointError: of a folder of per-scene checkpoints, none is of the scene.
+            SettingsError, CheckpointError: there is none; there is none of the scene.
         """
         candidates = [self.runs / self.preset / given, self.runs / given, resolve(given)]
         for path in [*candidates, *published_candidates(given, self.data_folder)]:
@@ -199,17 +178,68 @@ class NotebookParameters(Settings):
                 return path.resolve()
             if holds_checkpoints(path):
                 return checkpoint_of_scene(path, split_list(getattr(self, "scene", None)) or [])
-        known = ", ".join(display_path(path) for path in published_files(self.data_folder)) or "none"
+        looked, known = (", ".join(map(display_path, at)) for at in (candidates, published_files(self.data_folder)))
         raise SettingsError(
-            f"{given!r}: no run folder (with config.yaml) and no checkpoint file. Looked for "
-            f"{', '.join(display_path(path) for path in candidates)}; published checkpoints below "
-            f"the data root: {known}."
+            f"{given!r}: no run folder (with config.yaml) and no checkpoint file. Looked for {looked}; published "
+            f"checkpoints below the data root: {known or 'none'}."
         )
 
 
 def folder_name(parts: Iterable[str]) -> str:
-    """Join parts to a name of at most 120 plain characters; a digest stands for what is too long."""
+    """Join parts to a name of at most 120 plain characters; a digest stands for what is beyond 100 of a longer one."""
     name = re.sub(r"[^\w.=,+-]+", "_", "-".join(parts))
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[:LONGEST_BEGINNING]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return name if len(name) <= 120 else f"{name[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+Parameters = TypeVar("Parameters", bound=NotebookParameters)
+
+
+def check_parameters(model: type[Parameters], namespace: Mapping[str, Any]) -> Parameters:
+    """Return the notebook's parameters, from `globals()`, all of them checked.
+
+    Raises:
+        SettingsError: one line for each that is unknown (with the nearest name), of a wrong type or out of range.
+    """
+    fields = model.model_fields
+    names = parameter_names(namespace, fields)
+    values = {name: namespace[name] for name in [*names, *fields] if name in namespace}
+    try:
+        parameters = model.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(readable(error, model, noun="parameter")) from None
+    parameters.check_settings()
+    if model.names_weights and getattr(parameters, model.names_weights):
+        parameters.weights_path(getattr(parameters, model.names_weights))
+    return parameters
+
+
+def parameter_names(namespace: Mapping[str, Any], known: Collection[str]) -> list[str]:
+    """List the names assigned by the parameter cells that were executed last, in order; outside of IPython, where there
+    are no cells, every public name of a plain value."""
+    cells = namespace.get("In")
+    if not cells:
+        plain = (bool, int, float, str, type(None))
+        return [name for name, value in namespace.items() if not name.startswith("_") and isinstance(value, plain)]
+    names: list[str] = []
+    for source in reversed(cells):
+        found = literal_assignments(source)
+        # A cell `x = 3`, tried out in passing, is none: papermill injected it, or a name is known or nearly so.
+        meant = source.lstrip().startswith(INJECTED) or any(get_close_matches(name, known, n=1) for name in found)
+        if found and meant:
+            names = found + names
+        elif names:  # what lies further back was executed before, and replaced since
+            break
+    return list(dict.fromkeys(names))
+
+
+def literal_assignments(source: str) -> list[str]:
+    """List the names that a cell assigns, if all it does is to assign literals to names."""
+    names = []
+    try:
+        for statement in ast.parse(source).body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            ast.literal_eval(statement.value)
+            names += [target.id for target in targets]
+    except (SyntaxError, AttributeError, TypeError, ValueError):  # a magic, no assignment, no name or no literal
+        return []
+    return names

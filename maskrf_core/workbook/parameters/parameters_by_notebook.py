@@ -1,12 +1,14 @@
 """The parameters of each notebook besides those that all take."""
 
 import os
+import re
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from maskrf_core.checkpoints.published_files import PUBLISHED_ENDING
 from maskrf_core.settings.config import SMOKE, Config, as_number, parse_overrides
@@ -26,7 +28,6 @@ from maskrf_core.support.paths import RUNS, display_path, resolve
 from maskrf_core.workbook.parameters.notebook_parameters import (
     USUAL_STRATEGY,
     NotebookParameters,
-    PixelText,
     SceneList,
     StrategyList,
     list_of,
@@ -35,6 +36,17 @@ from maskrf_core.workbook.parameters.notebook_parameters import (
 
 OF_MASKING = "masking."
 RUN = "run folder below runs_root; none: named by what differs"
+
+
+def _pixel(text: Any) -> Any:
+    """Let pass two numbers ≥ 0."""
+    number = r"\s*\d+(\.\d+)?\s*"
+    if not (isinstance(text, str) and re.fullmatch(f"{number},{number}", text)):
+        raise PydanticCustomError("pixel", "two numbers ≥ 0, x and y, separated by a comma")
+    return text
+
+
+PixelText = Annotated[str, BeforeValidator(_pixel)]
 
 
 class DataParameters(NotebookParameters):
@@ -153,11 +165,7 @@ class FinetuneParameters(NotebookParameters):
 
     setting: Literal["cross_scene", "per_scene"] = "cross_scene"
     scene: str | None = Field(None, min_length=1, description="the scene of per_scene; none: the preset's")
-    pretrained: str | None = Field(
-        None,
-        min_length=1,
-        description="run folder or checkpoint; none: the run of 03; per_scene: that of 04 across scenes",
-    )
+    pretrained: str | None = Field(None, min_length=1, description="run folder or checkpoint; none: the run before")
     steps: Steps | None = None
     working_views: WorkingViews | None = None
     train_scenes: SceneList | None = None
@@ -173,8 +181,7 @@ class FinetuneParameters(NotebookParameters):
 
     @model_validator(mode="after")
     def _each_setting_has_its_scenes(self) -> "FinetuneParameters":
-        unused = ("scene",) if self.setting == "cross_scene" else ("train_scenes", "validation_scenes")
-        for name in unused:
+        for name in ("scene",) if self.setting == "cross_scene" else ("train_scenes", "validation_scenes"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name}: has no meaning with setting={self.setting!r}; leave it out")
         return self
@@ -203,11 +210,7 @@ class EvaluateParameters(NotebookParameters):
 class PerformanceParameters(NotebookParameters):
     """The parameters of `06_performance`."""
 
-    measurements: str | None = Field(
-        None,
-        min_length=1,
-        description="folder of what `make bench` left; none: runs/benchmarks, or a small measurement",
-    )
+    measurements: str | None = Field(None, min_length=1, description="folder; none: runs/benchmarks, or made here")
     repeats: int = Field(5, ge=2, le=100, description="of each case, where it is measured here")
 
     not_in_names = ("repeats",)
@@ -220,20 +223,17 @@ class PerformanceParameters(NotebookParameters):
             SettingsError: `measurements` is given, and no folder with JSON files in it.
         """
         folder = RUNS / "benchmarks" if self.measurements is None else resolve(self.measurements)
-        if any(folder.glob("*.json")):
-            return None if self.measurements is None and os.environ.get(SMOKE) else folder
+        found = any(folder.glob("*.json"))
         if self.measurements is None:
-            return None
+            return folder if found and not os.environ.get(SMOKE) else None
+        if found:
+            return folder
         raise SettingsError(
             f"measurements={self.measurements!r}: {display_path(folder)} is no folder with JSON files, as `make bench` "
             "leaves them in runs/benchmarks. Leave measurements out to measure something small here."
         )
 
     def check_settings(self) -> None:
-        """Make the config, and look whether the measurements are there.
-
-        Raises:
-            SettingsError: as `config` and `measurements_folder`.
-        """
+        """Make the config, and look whether the measurements are there; raise `SettingsError` otherwise."""
         super().check_settings()
         _ = self.measurements_folder

@@ -33,8 +33,8 @@ def test_across_scenes_it_is_compared_with_training_from_scratch(finetuned):
     compared = chosen.compared()
     assert list(compared) == list(chosen.runs) == [trainings.FINETUNED, trainings.SCRATCH]
     assert [trainings.total_steps(each) for each in chosen.runs.values()] == [8, 8]
-    assert compared[trainings.SCRATCH].pictures == chosen.runs[trainings.SCRATCH].renders / "validation"
-    tables = {name: scores(each.source, run.config, chosen.split) for name, each in compared.items()}
+    assert compared[trainings.SCRATCH][1] == chosen.runs[trainings.SCRATCH].renders / "validation"
+    tables = {name: scores(source, run.config, chosen.split) for name, (source, _) in compared.items()}
     chosen.record(tables)
     recorded = run.results()["04_finetune"]
     assert recorded["total_steps"] == 8
@@ -86,7 +86,7 @@ def test_it_goes_on_with_the_same_run_and_is_held_to_its_weights(one_scene, fine
     assert trainings.steps_done(chosen.run) == 3
     compared = chosen.compared()
     assert list(compared) == [trainings.BEFORE, trainings.AFTER]
-    assert compared[trainings.BEFORE].source == finetuned[1].weights
+    assert compared[trainings.BEFORE][0] == finetuned[1].weights
     copy = tmp_path / "weights.pt"
     copy.write_bytes(finetuned[1].weights.read_bytes())
     asked = parameters.model_copy(update={"run": "held", "pretrained": str(copy)})

@@ -16,7 +16,7 @@ from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 from maskrf_core.training.process.training_process import KILLED, TrainingProcess
 from maskrf_core.training.trainer import fit
 from maskrf_core.workbook.experiments import following
-from maskrf_core.workbook.experiments.following import stop_button, train
+from maskrf_core.workbook.experiments.following import train
 from tests.training.processes import assert_same_bits, has_done, started_run, wait_until
 
 LONG = {"training__steps": 5000, "training__log_every": 1, "training__checkpoint_every": 5000,
@@ -130,17 +130,9 @@ def test_an_interrupt_leaves_the_choice_to_who_watches(tmp_path, monkeypatch, ca
         assert isinstance(shown[-1], ipywidgets.Button)
         shown[-1].click()
         assert process.asked == 1
-        assert shown[-1].disabled
+        assert (shown[-1].disabled, shown[-1].description) == (True, "asked to stop")
     else:
         assert "asked to save and stop" in said
-
-
-def test_the_button_asks_once():
-    asked = []
-    button = stop_button(lambda: asked.append(1))
-    button.click()
-    assert asked == [1]
-    assert button.description == "asked to stop"
 
 
 def test_who_watches_sees_a_plot_and_a_bar(tmp_path, monkeypatch, capsys):

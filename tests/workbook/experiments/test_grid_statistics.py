@@ -35,14 +35,12 @@ def test_mean_and_interval_by_hand():
     assert found.mean == 3
     assert found.half == pytest.approx(T_2 * np.sqrt(7) / np.sqrt(3))  # variance (4 + 1 + 9) / 2
     assert found.n == 3
-    assert not found.excludes_zero
 
 
-def test_one_value_has_no_interval_and_says_no_sign():
+def test_one_value_has_no_interval():
     found = statistics.estimate([5.0])
     assert (found.mean, found.n) == (5, 1)
     assert np.isnan(found.half)
-    assert not found.excludes_zero
     assert statistics.estimate([]).n == 0
 
 

@@ -4,11 +4,12 @@ import json
 
 import pytest
 import torch
+from pydantic import BaseModel
 
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.workbook.experiments import performance
-from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Growth, Numbers
+from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Growth
 from maskrf_core.workbook.parameters import PerformanceParameters, check_parameters
 from maskrf_core.workbook.parameters import parameters_by_notebook as models
 
@@ -34,7 +35,7 @@ def bench(tmp_path):
     grown = {"growth": {"rays": Growth.of({1: [1.0], 2: [2.0], 4: [4.0]})}}
     contents = {"rendering": rendering, "memory": memory, "growth_rendering": grown, "training_overhead": {"x": 1}}
     for name, values in contents.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(ABOUT | values, default=Numbers.model_dump))
+        (tmp_path / f"{name}.json").write_text(json.dumps(ABOUT | values, default=BaseModel.model_dump))
     return tmp_path
 
 

@@ -4,7 +4,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from maskrf_core.workbook.parameters.parameter_cells import literal_assignments, parameter_names
+from maskrf_core.workbook.parameters.notebook_parameters import literal_assignments, parameter_names
 
 KNOWN = ["mask_ratio", "steps", "data_root"]
 CHECK = "parameters = check_parameters(Model, globals())"

@@ -154,16 +154,6 @@ def test_a_run_is_named_by_what_makes_it_another_one():
     assert long[0] != long[1]
 
 
-def test_overrides_are_handed_on_by_section():
-    parameters = FinetuneParameters(
-        overrides="model.fine_samples=5, data.train_scenes=[a, b], model.direct_rendering=true"
-    )
-    assert parameters.overrides_of("model") == "model.fine_samples=5, model.direct_rendering=True"
-    again = FinetuneParameters(overrides=parameters.overrides_of("model")).config("finetune").model
-    assert (again.fine_samples, again.direct_rendering) == (5, True)
-    assert parameters.overrides_of("masking") == ""
-
-
 def test_a_grid_is_named_by_what_all_its_points_share():
     usual = AblationParameters()
     wider = AblationParameters(strategies="block, ray", vary="data.rays=[3, 4]", seeds="1, 2", processes=3)

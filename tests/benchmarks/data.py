@@ -1,17 +1,19 @@
-"""Whether the loader keeps up, on a data set made up at the published size (`python -m tests.benchmarks.loading`).
+"""Loading of data and estimation of depth (`python -m tests.benchmarks.data [PART...]`). Parts, all of them by default:
 
-Three scenes of `real_iconic`: 30 photographs of 1008×756 with depth maps, on disk, cropped to 400×600. Parts, all of
-them by default:
 `speed`: seconds a batch of the loader alone, in turn with the plain way, which decodes everything anew in the training
 process; `waiting`: the share of real training steps (8 views, 512 rays, 64 + 32 samples) that passes in waiting for the
-next batch, there and with one worker, where images are kept in memory and where every one is decoded for each batch;
-`memory`: resident memory over 2,000 batches.
+next batch; `memory`: resident memory over 2,000 batches. All of three made-up scenes of `real_iconic` on disk: 30
+photographs of 1008×756 with depth maps, cropped to 400×600.
+`depth`: seconds a view of depth estimated at 400×300, everything included, in turn with an estimation whose costs are
+computed the plain way, and how good it is; of traced spheres, or of `--scene NAME --data-root FOLDER`.
 """
 
+import argparse
 import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -22,20 +24,24 @@ from torch.utils.benchmark import Timer
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.batches.scene_views import ImageCache
+from maskrf_core.datasets.depth import plane_sweep
+from maskrf_core.datasets.depth.depth_estimation import chosen_device, estimate_depth_maps
+from maskrf_core.datasets.scene import Scene, open_scene
 from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.training.objective import Objective, masked_weight
-from maskrf_core.workbook.experiments.measurements import Comparison, Spread, turns
+from maskrf_core.workbook.experiments.measurements import Comparison, Spread, in_turn, turns
+from tests.benchmarks import reference_depth
 from tests.benchmarks.measuring import keep, options
 from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
+from tests.datasets.traced_scene import TracedScene
 
 HEIGHT, WIDTH, VIEWS, SCENES = 756, 1008, 30, 3
-SPEED_BATCHES, SPEED_WARM_UP = 30, 10
+SPEED_WARM_UP = 10
 MEMORY_BATCHES, SAMPLED_EVERY, WARM_UP = 2000, 25, 500
 KEPT, PLAIN = "1 worker, images kept", "no worker, every image decoded"
-WAYS = {KEPT: (1, 4096.0), "1 worker, every image decoded": (1, 0.0), PLAIN: (0, 0.0)}
-"""How many workers there are, and MiB of images that they keep."""
+WAYS = {KEPT: (1, 4096.0), "1 worker, every image decoded": (1, 0.0), PLAIN: (0, 0.0)}  # workers, MiB of images kept
 
 
 def make_data(data_root: Path) -> None:
@@ -138,21 +144,94 @@ def memory(data_root: Path) -> dict[str, dict[str, float]]:
     }
 
 
+def quality(scene: Scene, maps: dict[str, np.ndarray], truths: dict[str, np.ndarray | None]) -> dict[str, float]:
+    """Measure the share of the foreground that has depth, and the relative error where the truth is known."""
+    masks = {image_id: scene.mask(image_id) for image_id in maps}
+    kept = sum((depth > 0).sum() for depth in maps.values()) / sum(mask.sum() for mask in masks.values())
+    if any(truth is None for truth in truths.values()):
+        return {"completeness": float(kept)}
+    known = {image_id: (depth > 0) & (truths[image_id] > 0) for image_id, depth in maps.items()}
+    errors = np.concatenate([np.abs(maps[i][k] / truths[i][k] - 1) for i, k in known.items()])
+    return {
+        "completeness": float(kept),
+        "median_relative_error": float(np.median(errors)),
+        "relative_error_90": float(np.quantile(errors, 0.9)),
+    }
+
+
+class Estimation:
+    """Estimates all maps of some views, by the package or the plain way; keeps the maps and the processor's time."""
+
+    def __init__(self, scene: Scene, ids: list[str], device: str):
+        self.ids, self.processor_seconds = ids, []
+        self._estimate = lambda: dict(estimate_depth_maps(scene, ids, device=device, progress=False))
+
+    def here(self) -> None:
+        """Estimate as the package does."""
+        used = time.process_time()
+        self.maps = self._estimate()
+        self.processor_seconds.append((time.process_time() - used) / len(self.ids))
+
+    def straightforward(self) -> None:
+        """Estimate with every plane and neighbour compared on its own."""
+        with patch.object(plane_sweep, "photometric_costs", reference_depth.photometric_costs):
+            self.plain_maps = self._estimate()
+
+    def agreement(self) -> float:
+        """Compute the share of the pixels with depth on which both agree to 1 %."""
+        pairs = [(self.maps[image_id], self.plain_maps[image_id]) for image_id in self.ids]
+        same = sum(((ours > 0) & (abs(ours - plain) <= 0.01 * ours)).sum() for ours, plain in pairs)
+        return float(same / sum(((ours > 0) | (plain > 0)).sum() for ours, plain in pairs))
+
+
+def depth(arguments: argparse.Namespace) -> tuple[str, dict]:
+    """Time the estimation of depth maps; return the name of the scene as well."""
+    if arguments.scene:
+        scene = open_scene(arguments.scene, arguments.data_root)
+        truth = scene.depth
+    else:
+        scene = TracedScene(size=(300, 400), views=arguments.views)
+        truth = scene.truth
+    ids = list(scene.image_ids[: arguments.views])
+    estimation = Estimation(scene, ids, arguments.device)
+    seconds = in_turn({name: getattr(estimation, name) for name in ("here", "straightforward")}, arguments.repeats)
+    by_view = {name: [each / len(ids) for each in measured] for name, measured in seconds.items()}
+    height, width = estimation.maps[ids[0]].shape
+    return scene.name, {
+        "device": str(chosen_device(arguments.device)),
+        "scene": f"{scene.name}, {len(ids)} views of {width}×{height}",
+        "seconds_per_view": Spread.of(by_view["here"]),
+        "processor_seconds_per_view": Spread.of(estimation.processor_seconds[1::2]),  # every other one does not count
+        "agreement": estimation.agreement(),
+        **quality(scene, estimation.maps, {image_id: truth(image_id) for image_id in ids}),
+        "comparisons": {f"depth of a view, {scene.name}": Comparison.of("s", **by_view)},
+    }
+
+
 def main() -> None:
     """Measure, print, keep each part in runs/benchmarks/."""
-    parser = options("Measure the loader at the published size.", ("speed", "waiting", "memory"))
+    parser = options("Measure the loader and the estimation of depth.", ("speed", "waiting", "memory", "depth"))
     parser.add_argument("--steps", type=int, default=8, help="training steps of `waiting`")
-    parser.add_argument("--batches", type=int, default=SPEED_BATCHES, help="of each measurement of `speed`")
+    parser.add_argument("--batches", type=int, default=30, help="of each measurement of `speed`")
+    parser.add_argument("--scene", help="of `depth`, such as nerf_llff/fern/8; default: traced spheres")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
+    parser.add_argument("--views", type=int, default=8, help="the first so many views of the scene")
+    parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
+    if "depth" in arguments.parts:
+        scene, measured = depth(arguments)
+        keep(f"depth_{scene.replace('/', '_')}", arguments.repeats, measured)
+    loading = [part for part in arguments.parts if part != "depth"]
     with tempfile.TemporaryDirectory() as folder:
         data_root = Path(folder)
-        make_data(data_root)
+        if loading:
+            make_data(data_root)
         parts = {
             "speed": lambda: speed(data_root, arguments.repeats, arguments.batches),
             "waiting": lambda: {name: waiting(data_root, *way, arguments.steps) for name, way in WAYS.items()},
             "memory": lambda: memory(data_root),
         }
-        for name in arguments.parts:
+        for name in loading:
             keep(f"loading_{name}", arguments.repeats, parts[name]())
 
 
