@@ -6,7 +6,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrf_core.datasets.records import record_of
 from maskrf_core.support.errors import CheckpointError
 
 MODEL_FOLDER = "model"
@@ -39,6 +38,8 @@ def checkpoint_of_scene(folder: Path, scenes: Sequence[str]) -> Path:
             f"{folder}: holds one checkpoint a scene, and {len(scenes)} scenes are asked for. Name one scene."
         )
     data_set, name = (*scenes[0].split("/"), "")[:2]
+    from maskrf_core.datasets.records import record_of  # late: parameters are checked without numpy
+
     for set_name in (data_set, *record_of(data_set).checkpoint_folders, "."):
         if (file := folder / set_name / f"{name}.pth").is_file():
             return file
