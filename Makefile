@@ -6,7 +6,7 @@ PYTHON ?= python3
 TEST_ARGS ?=
 # Processes that share the tests, each on one thread; a file's tests stay together, so that they share their fixtures.
 TEST_WORKERS ?= 2
-PYTEST := -m pytest --nbval-lax --nbval-current-env --numprocesses $(TEST_WORKERS) --dist loadfile
+PYTEST := -m pytest --nbval-lax --nbval-current-env --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 LAB_ARGS ?=
 # Options for `make lock`: without any, only what pyproject.toml no longer allows changes; --upgrade renews everything.
 LOCK_ARGS ?=

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-LONG = bool(os.environ.get("MASKRF_LONG"))
-"""Whether everything is tested, as `make test-long` does: more kills and more mutations."""
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes one process longest, so that the others do not wait for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_whole_workbook.py")
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ from maskrf_core.rendering.evaluation import evaluate
 from maskrf_core.rendering.render_cache import RenderCache, render_key, renderer_digest
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
 from tests.datasets.memory_scene import MemoryScene
+from tests.tiers import draws
 
 KEYS = [f"{number:02x}" * 32 for number in range(40)]
 SETTINGS = ModelSettings(coarse_samples=5, fine_samples=3)
@@ -90,7 +91,7 @@ def test_nothing_is_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["cache.db", "value"])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=draws(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_anywhere_is_seen_or_harmless(tmp_path, where, data):
     folder, expected = tmp_path / "renders", pictures(side=60)

@@ -90,6 +90,7 @@ def test_mvsnet_begins_with_its_published_weights(pretrained, data_root):
     assert all(torch.equal(value, held[MVSNET + name]) for name, value in expected.items())
 
 
+@pytest.mark.long
 def test_interrupted_and_continued_is_the_same_run(pretrained, data_root, tmp_path):
     """Continued where MVSNet's file is gone: the checkpoint holds its weights."""
     fit(Run.start(tmp_path / "run", config_of(data_root, training__steps=3)))

@@ -121,6 +121,7 @@ def test_loss_that_is_not_finite_stops_with_step_and_batch(tmp_path, monkeypatch
     assert not run.last_checkpoint.is_file()
 
 
+@pytest.mark.long
 def test_training_lowers_the_loss(tmp_path):
     run = start(tmp_path / "run", "finetune", training__steps=40, training__log_every=10, training__validate_every=40)
     fit(run)
@@ -201,6 +202,7 @@ def test_whole_data_sets_are_trained_on_and_absent_ones_named_once(tmp_path, mon
     assert said.count("absent") == said.count("dtu_train: absent (no scenes below") == 1
 
 
+@pytest.mark.long
 def test_workers_and_memory_may_differ_when_a_run_goes_on_and_change_nothing(pretrained, tmp_path):
     fit(start(tmp_path / "run", training__steps=3, hardware__data_workers=0))
     continued = start(tmp_path / "run", training__steps=6, hardware__data_workers=2, hardware__image_cache_mib=0)

@@ -55,6 +55,7 @@ def test_training_that_goes_on_from_weights_masks_as_its_own_config_says(pretrai
     assert torch.equal(weights(run)[target], weights(pretrained)[target])
 
 
+@pytest.mark.long
 def test_a_range_of_ratios_continues_exactly(tmp_path):
     """Each step's ratio and blocks follow from the seed and the step alone."""
     overrides = {"masking__strategy": "block", "masking__mask_ratio": 0.0, "masking__largest_mask_ratio": 0.9}
@@ -80,6 +81,7 @@ def test_the_direct_head_is_trained_and_validated(tmp_path):
         assert np.isfinite(metrics[metrics["phase"] == phase][names]).all(axis=None)
 
 
+@pytest.mark.long
 def test_a_training_in_bfloat16_continues_exactly(tmp_path):
     """Its weights and gradients are kept in float32, and its validations are those of any other training."""
     overrides = {"hardware__precision": "bf16-mixed"}

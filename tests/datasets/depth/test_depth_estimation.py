@@ -80,7 +80,7 @@ def test_given_maps_confirm_and_are_not_estimated(traced: TracedScene):
     assert not any(depth.any() for _, depth in estimate_depth_maps(traced, ids, given=nothing, progress=False))
 
 
-@pytest.mark.parametrize("name", ["demo/train_05", "demo/validation_00"])
+@pytest.mark.parametrize("name", [pytest.param("demo/train_05", marks=pytest.mark.long), "demo/validation_00"])
 def test_depth_of_demo_scenes(name: str):
     """The requirement: median error at most 2 %, at least 60 % of the foreground kept. train_05 is the hardest."""
     scene = open_scene(name)

@@ -85,6 +85,7 @@ def test_validation_is_shared_out_and_merged(together, alone):
     assert together["validation"] == pytest.approx(numbers, abs=1e-4)
 
 
+@pytest.mark.long
 def test_one_set_of_files_and_a_stop_that_changes_no_bit(tmp_path):
     settings = TWO | {"training__steps": 8, "training__log_every": 3, "training__validate_every": 8}
     settings |= {"training__checkpoint_every": 100, "training__validation_views": 1}

@@ -64,6 +64,7 @@ def test_a_stop_file_stops_after_the_step_and_the_rest_is_the_same(uninterrupted
     assert_same_bits(run, uninterrupted)
 
 
+@pytest.mark.long
 def test_a_validation_is_interrupted_and_made_up_for(tmp_path, monkeypatch):
     settings = {"training__validate_every": 3, "training__log_every": 2, "training__validation_views": 2}
     whole = started_run(tmp_path / "whole", **settings)

@@ -62,6 +62,7 @@ def one_scene(finetuned):
         return parameters, nbformat.read(page, 4)
 
 
+@pytest.mark.long
 def test_the_notebook_finetunes_on_one_scene(one_scene, finetuned):
     parameters, page = one_scene
     run = Run.open(parameters.run_folder("per_scene"))
@@ -80,6 +81,7 @@ def test_the_notebook_finetunes_on_one_scene(one_scene, finetuned):
     assert not any(output.output_type == "error" for cell in page.cells for output in cell.get("outputs", []))
 
 
+@pytest.mark.long
 def test_it_goes_on_with_the_same_run_and_is_held_to_its_weights(one_scene, finetuned, tmp_path):
     parameters, _ = one_scene
     chosen = trainings.Finetuning(parameters)
@@ -96,6 +98,7 @@ def test_it_goes_on_with_the_same_run_and_is_held_to_its_weights(one_scene, fine
         trainings.Finetuning(asked)
 
 
+@pytest.mark.long
 def test_one_scene_begins_from_the_model_that_is_asked_for(tmp_path):
     """What it stands on is trained with the same model, but otherwise at its defaults."""
     overrides = "model.coarse_samples=10, model.direct_rendering=true, data.rays=8"

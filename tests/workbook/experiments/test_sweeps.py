@@ -224,6 +224,7 @@ def test_slurm_is_given_a_chain_a_point(pretended, monkeypatch):
     assert all(Run.open(run.folder) for point in points for run in point.runs)
 
 
+@pytest.mark.long
 def test_the_numbers_are_the_same_however_many_are_trained_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     weights = []

@@ -77,6 +77,7 @@ def test_a_run_that_cannot_be_compiled_leaves_no_folder(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_evaluation_finds_the_runs_of_04_and_trains_the_missing_one(finetuned, capsys):
     parameters, run = finetuned
     asked = EvaluateParameters(runs_root=parameters.runs_root, working_views=2, overrides="data.rays=20")
