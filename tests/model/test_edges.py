@@ -76,7 +76,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("views", [1, 3])
-@pytest.mark.parametrize("mask_ratio", [1e-6, 0.999])
+@pytest.mark.parametrize("mask_ratio", [pytest.param(1e-6, marks=pytest.mark.long), 0.999])
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_every_kind_of_masking_is_finite_with_nothing_and_nearly_all_masked(settings: dict, mask_ratio, views: int):
     renderer = tiny_renderer(coarse_samples=6, fine_samples=4).train()

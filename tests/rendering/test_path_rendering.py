@@ -111,7 +111,7 @@ def test_an_interrupted_film_goes_on_where_it_was(film, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in result.folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("kind", ["colour", "depth"])
+@pytest.mark.parametrize("kind", ["colour", pytest.param("depth", marks=pytest.mark.long)])
 @pytest.mark.parametrize("harm", ["half", "gone", "another frame"])
 def test_what_is_not_that_frame_is_rendered_again(film, kind, harm):
     result = film()

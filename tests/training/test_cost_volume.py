@@ -143,6 +143,7 @@ def test_a_missing_file_stops_before_anything_is_written(tmp_path):
     assert not list((tmp_path / "runs").rglob("config.yaml"))
 
 
+@pytest.mark.long
 def test_depth_can_supervise_cost_volumes(data_root, tmp_path):
     """Then training reads depth; validation still reads none."""
     config = config_of(data_root, data__depth_supervision=True, training__steps=2)

@@ -47,6 +47,7 @@ def test_kills_at_random_moments_change_no_bit(uninterrupted, tmp_path):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.long
 def test_the_command_goes_on_after_a_kill(tmp_path):
     settings = {"training__steps": 12, "training__checkpoint_every": 2, "training__log_every": 5}
     whole = started_run(tmp_path / "whole", **settings)

@@ -3,6 +3,7 @@
 import subprocess
 
 import pandas as pd
+import pytest
 import torch
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
@@ -22,6 +23,7 @@ def trained(folder):
     return run
 
 
+@pytest.mark.long
 def test_two_processes_of_one_seed(tmp_path, monkeypatch):
     monkeypatch.setenv("MASKRF_SMOKE", "1")
     one, other = trained(tmp_path / "one"), trained(tmp_path / "other")

@@ -71,6 +71,7 @@ def test_finished_run_is_not_trained_again(pretrained, capsys):
     assert pretrained.last_checkpoint.stat().st_mtime_ns == before
 
 
+@pytest.mark.long
 def test_another_seed_is_another_run(pretrained, tmp_path):
     run = start(tmp_path / "run", training__seed=1)
     fit(run)
@@ -211,6 +212,7 @@ def test_workers_and_memory_may_differ_when_a_run_goes_on_and_change_nothing(pre
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.long
 def test_a_continued_run_does_not_need_the_weights_it_began_from(pretrained, tmp_path):
     weights_file = tmp_path / "initial.pt"
     weights_file.write_bytes(pretrained.last_checkpoint.read_bytes())

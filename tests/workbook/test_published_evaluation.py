@@ -37,7 +37,13 @@ def data_root(tmp_path: Path, shared: Path) -> Path:
 @pytest.mark.usefixtures("smoke")
 @pytest.mark.parametrize(
     "checkpoint",
-    ["data/model/generalization/depth.pth", "data/model/generalization/cost_volume.pth", "data/model/finetune"],
+    [
+        "data/model/generalization/depth.pth",
+        *(
+            pytest.param(f"data/model/{name}", marks=pytest.mark.long)
+            for name in ("generalization/cost_volume.pth", "finetune")
+        ),
+    ],
 )
 def test_a_published_checkpoint_renders_a_scene(data_root: Path, tmp_path: Path, checkpoint: str):
     asked = {"data_root": str(data_root), "runs_root": str(tmp_path / "runs"), "checkpoint": checkpoint}

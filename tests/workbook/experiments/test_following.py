@@ -39,6 +39,7 @@ def test_a_cell_trains_in_a_process_of_its_own_to_the_same_bits(tmp_path, capfd)
     assert capfd.readouterr().out == "run: all 6 steps were done before\n"
 
 
+@pytest.mark.long
 def test_the_process_outlives_who_started_it_and_is_found_again(tmp_path, capfd):
     run = started_run(tmp_path / "run", **LONG)
     code = (
