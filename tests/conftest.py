@@ -16,6 +16,14 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session")
+def smoke_run(tmp_path_factory):
+    """A finished pretraining at smoke size, which tests look at or compare their own with, and leave as it is."""
+    from tests.training.processes import smoke_sized_training  # imports torch
+
+    return smoke_sized_training(tmp_path_factory.mktemp("runs") / "smoke")
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder `shared` beside the checkout: reference tensors, weights and real scenes, too large to be in it."""
     folder = Path(__file__).resolve().parents[1].parent / "shared"

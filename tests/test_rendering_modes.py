@@ -17,7 +17,7 @@ SCENES = ["demo/test_00"]
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
     torch.manual_seed(0)
-    return Renderer(ModelSettings(coarse_samples=30, fine_samples=10)).eval()
+    return Renderer(ModelSettings(coarse_samples=12, fine_samples=6)).eval()
 
 
 def test_each_mode_is_rendered_and_kept_for_itself(renderer: Renderer, tmp_path):

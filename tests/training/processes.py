@@ -12,6 +12,7 @@ from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.training.process.protocol import training_command, training_environment
+from maskrf_core.training.trainer import fit
 
 SMOKE = {"MASKRF_SMOKE": "1"}
 PATIENCE = 120
@@ -23,6 +24,14 @@ def started_run(folder: Path, **settings) -> Run:
     overrides = {name.replace("__", "."): value for name, value in settings.items()}
     with mock.patch.dict(os.environ, SMOKE):
         return Run.start(folder, load_config("pretrain", "demo", overrides))
+
+
+def smoke_sized_training(folder: Path, **settings) -> Run:
+    """Train such a run in this process."""
+    run = started_run(folder, **settings)
+    with mock.patch.dict(os.environ, SMOKE):
+        fit(run)
+    return run
 
 
 def spawn(run: Run, **environment: str) -> subprocess.Popen:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,16 +10,17 @@ import pytest
 import torch
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
+from maskrf_core.runs import Run
 from maskrf_core.support.errors import CheckpointError, RunError
 from maskrf_core.training.process.protocol import training_environment
 from maskrf_core.training.trainer import fit
-from tests.tiers import KILLS
-from tests.training.processes import SMOKE, assert_same_bits, spawn, started_run, wait_until
+from tests.tiers import KILLS, LONG
+from tests.training.processes import SMOKE, assert_same_bits, smoke_sized_training, spawn, started_run, wait_until
 
 STEPS = {
-    "training__steps": 60,
+    "training__steps": 60 if LONG else 20,
     "training__log_every": 7,
-    "training__validate_every": 25,
+    "training__validate_every": 25 if LONG else 12,
     "training__checkpoint_every": 4,
 }
 
@@ -62,11 +64,15 @@ def test_the_command_goes_on_after_a_kill(tmp_path):
     assert_same_bits(run, whole)
 
 
+@pytest.fixture(scope="module")
+def of_four_steps(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "four"
+    return smoke_sized_training(folder, training__steps=4, training__checkpoint_every=2)
+
+
 @pytest.fixture
-def begun(tmp_path):
-    run = started_run(tmp_path / "run", training__steps=4, training__checkpoint_every=2)
-    fit(run)
-    return run
+def begun(of_four_steps, tmp_path):
+    return Run.open(shutil.copytree(of_four_steps.folder, tmp_path / "run"))
 
 
 def cut(path):
@@ -119,11 +125,8 @@ def full_disk(monkeypatch, after=0):
     monkeypatch.setattr(torch, "save", breaks_off)
 
 
-def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_so(tmp_path, monkeypatch, capsys):
-    settings = {"training__steps": 6, "training__checkpoint_every": 2, "training__validate_every": 100}
-    whole = started_run(tmp_path / "whole", **settings)
-    fit(whole)
-    run = started_run(tmp_path / "run", **settings)
+def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_so(smoke_run, tmp_path, monkeypatch, capsys):
+    run = started_run(tmp_path / "run", training__checkpoint_every=2)
     with monkeypatch.context() as patch:
         full_disk(patch, after=1)
         with pytest.raises((RunError, OSError), match=r"No space left"):
@@ -133,4 +136,4 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_so(tmp_path, monkey
     assert read_our_checkpoint(run.last_checkpoint)["step"] == 2
     assert not list(run.folder.rglob(".*"))  # nothing half written
     fit(run)
-    assert_same_bits(run, whole)
+    assert_same_bits(run, smoke_run)

@@ -32,70 +32,62 @@ def weights(run):
     return read_our_checkpoint(run.last_checkpoint)["weights"]
 
 
-@pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MASKRF_SMOKE", "1")
-        run = start(tmp_path_factory.mktemp("runs") / "pretrained")
-        fit(run)
-        return run
-
-
-def test_a_run_leaves_what_it_promises(pretrained):
-    metrics = pretrained.metrics()
+def test_a_run_leaves_what_it_promises(smoke_run):
+    metrics = smoke_run.metrics()
     trained = metrics[metrics["phase"] == "train"]
     assert list(trained["step"]) == [2, 4, 6]
     assert np.isfinite(trained[["total", "colour_coarse", "depth_fine", "feature_alignment"]]).all(axis=None)
     assert list(metrics[metrics["phase"] == "validation"]["step"]) == [6]
-    assert pretrained.best_checkpoint.is_file()
-    assert read_our_checkpoint(pretrained.last_checkpoint)["step"] == 6
-    assert list((pretrained.folder / "tensorboard").iterdir())
-    assert not list(pretrained.folder.rglob(".*"))  # nothing half written
+    assert smoke_run.best_checkpoint.is_file()
+    assert read_our_checkpoint(smoke_run.last_checkpoint)["step"] == 6
+    assert list((smoke_run.folder / "tensorboard").iterdir())
+    assert not list(smoke_run.folder.rglob(".*"))  # nothing half written
 
 
-def test_interrupted_and_continued_is_the_same_run(pretrained, tmp_path):
+def test_interrupted_and_continued_is_the_same_run(smoke_run, tmp_path):
     run = start(tmp_path / "run", training__steps=3)
     fit(run)
     continued = start(tmp_path / "run", training__steps=6)
     fit(continued)
-    ours, theirs = weights(continued), weights(pretrained)
+    ours, theirs = weights(continued), weights(smoke_run)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_finished_run_is_not_trained_again(pretrained, capsys):
-    before = pretrained.last_checkpoint.stat().st_mtime_ns
-    renderer = fit(pretrained)
+def test_finished_run_is_not_trained_again(smoke_run, capsys):
+    before = smoke_run.last_checkpoint.stat().st_mtime_ns
+    renderer = fit(smoke_run)
     assert not renderer.training
     assert "all 6 steps were done before" in capsys.readouterr().out
-    assert pretrained.last_checkpoint.stat().st_mtime_ns == before
+    assert smoke_run.last_checkpoint.stat().st_mtime_ns == before
 
 
 @pytest.mark.long
-def test_another_seed_is_another_run(pretrained, tmp_path):
+def test_another_seed_is_another_run(smoke_run, tmp_path):
     run = start(tmp_path / "run", training__seed=1)
     fit(run)
-    assert not torch.equal(weights(run)["image_encoder.head.weight"], weights(pretrained)["image_encoder.head.weight"])
+    assert not torch.equal(weights(run)["image_encoder.head.weight"], weights(smoke_run)["image_encoder.head.weight"])
 
 
-def test_finetuning_starts_from_the_pretrained_weights(pretrained, tmp_path):
-    run = start(tmp_path / "run", "finetune", training__initial_weights=str(pretrained.last_checkpoint))
+def test_finetuning_starts_from_the_pretrained_weights(smoke_run, tmp_path):
+    run = start(tmp_path / "run", "finetune", training__initial_weights=str(smoke_run.last_checkpoint))
     trainer = Trainer(run)
-    assert all(torch.equal(v, weights(pretrained)[k]) for k, v in trainer.renderer.state_dict().items())
+    begun_from = weights(smoke_run)
+    assert all(torch.equal(v, begun_from[k]) for k, v in trainer.renderer.state_dict().items())
     trainer.fit()
     assert run.metrics()["feature_alignment"].isna().all()
 
 
-def test_weights_of_another_model_are_refused(pretrained, tmp_path):
-    overrides = {"training__initial_weights": str(pretrained.last_checkpoint), "model__coarse_samples": 16}
+def test_weights_of_another_model_are_refused(smoke_run, tmp_path):
+    overrides = {"training__initial_weights": str(smoke_run.last_checkpoint), "model__coarse_samples": 16}
     with pytest.raises(CheckpointError, match="coarse_samples=12"):
         fit(start(tmp_path / "run", "finetune", **overrides))
 
 
-def test_damaged_checkpoint_is_named_and_kept(pretrained, tmp_path):
+def test_damaged_checkpoint_is_named_and_kept(smoke_run, tmp_path):
     run = start(tmp_path / "run")
     run.last_checkpoint.parent.mkdir()
-    run.last_checkpoint.write_bytes(pretrained.last_checkpoint.read_bytes()[:5000])
+    run.last_checkpoint.write_bytes(smoke_run.last_checkpoint.read_bytes()[:5000])
     with pytest.raises(CheckpointError, match=r"last\.pt"):
         fit(run)
     assert run.last_checkpoint.stat().st_size == 5000
@@ -204,18 +196,18 @@ def test_whole_data_sets_are_trained_on_and_absent_ones_named_once(tmp_path, mon
 
 
 @pytest.mark.long
-def test_workers_and_memory_may_differ_when_a_run_goes_on_and_change_nothing(pretrained, tmp_path):
+def test_workers_and_memory_may_differ_when_a_run_goes_on_and_change_nothing(smoke_run, tmp_path):
     fit(start(tmp_path / "run", training__steps=3, hardware__data_workers=0))
     continued = start(tmp_path / "run", training__steps=6, hardware__data_workers=2, hardware__image_cache_mib=0)
     fit(continued)
-    ours, theirs = weights(continued), weights(pretrained)
+    ours, theirs = weights(continued), weights(smoke_run)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 @pytest.mark.long
-def test_a_continued_run_does_not_need_the_weights_it_began_from(pretrained, tmp_path):
+def test_a_continued_run_does_not_need_the_weights_it_began_from(smoke_run, tmp_path):
     weights_file = tmp_path / "initial.pt"
-    weights_file.write_bytes(pretrained.last_checkpoint.read_bytes())
+    weights_file.write_bytes(smoke_run.last_checkpoint.read_bytes())
     run = start(tmp_path / "run", "finetune", training__initial_weights=str(weights_file), training__steps=2)
     fit(run)
     weights_file.unlink()

@@ -125,7 +125,7 @@ chunk_renderer.VECTOR = chunk_renderer.FEWEST_SAMPLES_OF_A_THREAD = 1
 torch.set_num_threads(threads)
 torch.manual_seed(0)
 renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6)).eval()
-for mode, graphs in (("exact", 2), ("adaptive", 4)):  # one of each pass, for each way to render
+for mode, graphs in modes:
     plain, compiled = (
         chunk_renderer.ChunkRenderer(renderer, RenderingSettings(mode=mode, compile=asked), 2 * threads)
         for asked in (False, True)
@@ -140,13 +140,21 @@ for mode, graphs in (("exact", 2), ("adaptive", 4)):  # one of each pass, for ea
 """
 
 
-@pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.long), 2])
-def test_compiled_is_the_same(threads: int):
-    """In both modes, of several pictures; what was compiled is found again.
+EXACT, BOTH = [("exact", 2)], [("exact", 2), ("adaptive", 4)]  # and how many graphs are compiled until then
+
+
+@pytest.mark.parametrize(
+    ("threads", "modes"), [(2, EXACT), *(pytest.param(threads, BOTH, marks=pytest.mark.long) for threads in (1, 2))]
+)
+def test_compiled_is_the_same(threads: int, modes: list[tuple[str, int]]):
+    """In each mode, of several pictures; what was compiled is found again.
 
     In a process of its own: the checks of shapes that tests have around every function are nothing to compile.
     """
     done = subprocess.run(
-        [sys.executable, "-c", f"threads = {threads}\n{COMPILED}"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", f"threads, modes = {threads}, {modes}\n{COMPILED}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr

@@ -107,6 +107,7 @@ def test_one_set_of_files_and_a_stop_that_changes_no_bit(tmp_path):
     assert_same_bits(run, whole)
 
 
+@pytest.mark.long
 def test_a_dead_process_ends_the_run_with_the_reason(tmp_path):
     run = started_run(tmp_path / "run", **TWO, training__steps=5000, training__log_every=1)
     process = spawn(run)

@@ -14,7 +14,10 @@ LONG = {"training__steps": 5000, "training__log_every": 1, "training__validate_e
         "training__checkpoint_every": 5000}  # fmt: skip
 
 
-@pytest.mark.parametrize("code", [ExitCode.SIGTERM, ExitCode.SIGUSR1, ExitCode.SIGINT])
+@pytest.mark.parametrize(
+    "code",
+    [ExitCode.SIGUSR1, *(pytest.param(code, marks=pytest.mark.long) for code in (ExitCode.SIGTERM, ExitCode.SIGINT))],
+)
 def test_a_signal_saves_and_ends_within_a_step(tmp_path, code):
     run = started_run(tmp_path / "run", **LONG)
     process = spawn(run)
@@ -43,16 +46,9 @@ def stops_at(run, step, monkeypatch, where="_train_step"):
     monkeypatch.setattr(Trainer, where, wrapper)
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    run = started_run(tmp_path_factory.mktemp("runs") / "whole", training__log_every=4)
-    fit(run)
-    return run
-
-
-@pytest.mark.parametrize("step", [0, 2, 4])
-def test_a_stop_file_stops_after_the_step_and_the_rest_is_the_same(uninterrupted, tmp_path, monkeypatch, step):
-    run = started_run(tmp_path / "run", training__log_every=4)
+@pytest.mark.parametrize("step", [pytest.param(0, marks=pytest.mark.long), 2, pytest.param(4, marks=pytest.mark.long)])
+def test_a_stop_file_stops_after_the_step_and_the_rest_is_the_same(smoke_run, tmp_path, monkeypatch, step):
+    run = started_run(tmp_path / "run")
     with monkeypatch.context() as patch:
         stops_at(run, step, patch)
         with pytest.raises(TrainingStopped, match="a file named stop") as stopped:
@@ -61,7 +57,7 @@ def test_a_stop_file_stops_after_the_step_and_the_rest_is_the_same(uninterrupted
     assert read_our_checkpoint(run.last_checkpoint)["step"] == step + 1
     assert not run.stop_path.exists()
     fit(run)
-    assert_same_bits(run, uninterrupted)
+    assert_same_bits(run, smoke_run)
 
 
 @pytest.mark.long

@@ -23,6 +23,7 @@ def finetuned(tmp_path_factory):
     return small_finetuning(tmp_path_factory.mktemp("runs_of_04"))
 
 
+@pytest.mark.long
 def test_across_scenes_it_is_compared_with_training_from_scratch(finetuned):
     parameters, run = finetuned
     chosen = trainings.Finetuning(parameters)

@@ -10,25 +10,22 @@ import torch
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
-from maskrf_core.training.trainer import fit
 from maskrf_core.workbook.experiments.following import train
 from tests.training.processes import assert_same_bits, started_run
 
 
-def test_a_training_here_is_that_of_a_process(tmp_path, capsys):
-    run, same = started_run(tmp_path / "run"), started_run(tmp_path / "same")
+def test_a_training_here_is_that_of_a_process(smoke_run, tmp_path, capsys):
+    run = started_run(tmp_path / "run")
     renderer = train(run, here=True)
     assert isinstance(renderer, Renderer)
     assert not renderer.training
     assert "step      6  validation" in capsys.readouterr().out
-    fit(same)
-    assert_same_bits(run, same)
+    assert_same_bits(run, smoke_run)
 
 
-def test_an_interrupt_saves_and_stops(tmp_path, monkeypatch):
+def test_an_interrupt_saves_and_stops(smoke_run, tmp_path, monkeypatch):
     """As a kernel sends it; afterwards it does again what it did, and the same cell goes on to the same bits."""
-    run, whole = (started_run(tmp_path / name, hardware__data_workers=0) for name in ("run", "whole"))
-    fit(whole)
+    run = started_run(tmp_path / "run", hardware__data_workers=0)
     before = signal.getsignal(signal.SIGINT)
     add = "maskrf_core.runs.log.MetricAverager.add"
     with monkeypatch.context() as patch:
@@ -39,7 +36,7 @@ def test_an_interrupt_saves_and_stops(tmp_path, monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
     assert run.status.state == "stopped"
     train(run, here=True)
-    ours, theirs = (torch.load(each.last_checkpoint, weights_only=True)["weights"] for each in (run, whole))
+    ours, theirs = (torch.load(each.last_checkpoint, weights_only=True)["weights"] for each in (run, smoke_run))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
