@@ -55,7 +55,7 @@ def test_evaluation_renders_from_so_many_views(monkeypatch, working_views: int):
     seen = []
     encode = renderer.encode
     monkeypatch.setattr(renderer, "encode", lambda *given: (seen.append(given[0]), encode(*given))[1])
-    table = evaluate(renderer, [SCENE], working_views=working_views, views_per_scene=1)
+    table = evaluate(renderer, [SCENE], working_views=working_views, views_per_scene=1, render_cache_mib=0)
     assert len(table) == len(seen) == 1
     assert np.isfinite(table[["coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim"]]).all(axis=None)
     views = SceneViews(open_scene(SCENE))
