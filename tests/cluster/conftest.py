@@ -16,8 +16,9 @@ PATH = f"{HERE / 'bin'}:{os.environ['PATH']}:/usr/sbin"
 
 
 def free_ports(count: int) -> list[int]:
-    """Neighbouring ports that nobody listens at."""
-    for first in range(16_817, 20_000, count):
+    """Neighbouring ports that nobody listens at, nor another worker of the tests looks for at the same time."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for first in range(16_817 + 200 * worker, 20_000, count):
         with ExitStack() as stack:
             try:
                 for port in range(first, first + count):
