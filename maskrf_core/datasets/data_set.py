@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -13,6 +13,8 @@ from maskrf_core.datasets.files.image_files import image_size, list_images
 from maskrf_core.support.errors import DatasetError
 
 SplitKind = Literal["train", "validation", "test"]
+Part = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
 SplitRule = Callable[[str, Sequence[str], SplitKind], tuple[list[str], list[str]]]
 """(name of the scene, its image ids, kind) → (reference ids, query ids)."""
 VALIDATION_NUMBERS = (39, 2, 94, 62, 23, 36)  # frames of NeRF's synthetic scenes that NeuRay's training validates on
@@ -167,6 +169,7 @@ class Frame:
     depth: Callable[[], Float32[np.ndarray, "height width"] | None] | None = None
     """z-depth, 0 where unknown; None: COLMAP's, where the data set's record says where that is kept."""
     file: str = ""  # name of the image's file, where depth maps are called after it
+    part: Part | None = None  # split that the files list it for; where none has one, the data set's rule splits
 
 
 def downscale_ratio(name: str, asked: str, native: int) -> float:

@@ -12,22 +12,32 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from maskrf_core.datasets.captures.capture_masks import with_masks
 from maskrf_core.datasets.captures.capture_sources import (
     CaptureSource,
+    PosedPhotograph,
     fingerprint,
     list_photographs,
     photograph_folder,
     source_from_model,
-    source_from_transforms,
 )
 from maskrf_core.datasets.captures.colmap_models import is_colmap_model
 from maskrf_core.datasets.captures.depth_ranges import ranges_from_points, ranges_from_sweep, wide_ranges
 from maskrf_core.datasets.captures.lens_camera import pinhole_intrinsics, undistort
 from maskrf_core.datasets.captures.structure_from_motion import photograph_name, reconstruct
+from maskrf_core.datasets.captures.transforms import source_from_transforms, transforms_files
 from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.files import checked_files
-from maskrf_core.datasets.files.image_files import downscaled_size, read_image, read_rgb
+from maskrf_core.datasets.files.image_files import (
+    alpha_mask,
+    check_size,
+    composite,
+    downscaled_size,
+    read_image,
+    read_mask,
+)
 from maskrf_core.datasets.files.scene_names import name_parts
+from maskrf_core.datasets.recentring import moved_world, recentring_shift
 from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.datasets.scene import FrameScene
 from maskrf_core.support.atomic_files import write_json
@@ -37,7 +47,7 @@ from maskrf_core.support.progress import tracked
 
 CAPTURES, CAMERAS = "captures", "cameras.json"  # folder below the data root and the cache folder, and a file's name
 OTHER_FORMATS = (".heic", ".heif", ".avif", ".webp", ".tif", ".tiff", ".bmp", ".dng", ".cr2", ".nef", ".arw")
-VERSION = 1  # to be raised with every change of what the preparation makes: older results are then not used
+VERSION = 2  # to be raised with every change of what the preparation makes: older results are then not used
 
 
 def prepare_capture(name: str, data_root: str | Path, *, find_cameras: bool = True) -> Path:
@@ -54,7 +64,7 @@ def prepare_capture(name: str, data_root: str | Path, *, find_cameras: bool = Tr
     capture, size = name_parts(name, record.pattern, record.example)
     folder = checked_files.find_scene_folder(name, capture, [data_root / CAPTURES])
     kept = cache_folder(data_root) / CAPTURES / capture
-    source = _source(name, folder, kept, find_cameras)
+    source = with_masks(name, folder, _source(name, folder, kept, find_cameras))
     canvas = _canvas(name, source, size)
     target = kept / f"{size}_{fingerprint([], VERSION, source.fingerprint, canvas)}"
     if not (target / CAMERAS).is_file():
@@ -63,8 +73,8 @@ def prepare_capture(name: str, data_root: str | Path, *, find_cameras: bool = Tr
 
 
 def _source(name: str, folder: Path, kept: Path, find_cameras: bool) -> CaptureSource:
-    if (folder / "transforms.json").is_file():
-        return source_from_transforms(folder / "transforms.json")
+    if transforms := transforms_files(folder):
+        return source_from_transforms(transforms)
     images = photograph_folder(folder)
     for model in (folder / "sparse/0", folder / "sparse"):
         if is_colmap_model(model):
@@ -126,14 +136,14 @@ def _prepare(name: str, source: CaptureSource, canvas: tuple[int, int], target: 
     beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         photographs, w2c = source.photographs, np.stack([photo.w2c for photo in source.photographs])
-        ids, wide, frames = _ids([photo.path for photo in photographs]), wide_ranges(w2c), []
+        wide = wide_ranges(moved_world(w2c, recentring_shift(w2c)))
+        ids, frames = _ids([photo.path for photo in photographs]), []
         for index, photo in tracked(enumerate(photographs), total=len(ids), title=f"distortion of {name} undone"):
             K = pinhole_intrinsics(photo.camera, canvas, str(photo.path))
-            pixels = read_image(photo.path, upright=photo.upright)[..., :3]
-            image = undistort(pixels, photo.camera, K, canvas)
+            image = undistort(_pixels(photo), photo.camera, K, canvas)
             path = beside / f"{index:05d}.png"
-            path.write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
-            frames.append(Frame(ids[index], path, K, photo.w2c, wide[index], canvas))
+            path.write_bytes(cv2.imencode(".png", image[..., [2, 1, 0, 3][: image.shape[2]]])[1].tobytes())
+            frames.append(Frame(ids[index], path, K, photo.w2c, wide[index], canvas, part=photo.part))
         if any(len(photo.points) for photo in photographs):
             ranges = ranges_from_points(name, ids, w2c, [photo.points for photo in photographs])
         else:
@@ -142,7 +152,7 @@ def _prepare(name: str, source: CaptureSource, canvas: tuple[int, int], target: 
         listed = []
         for frame, span in zip(frames, ranges, strict=True):
             camera = {"K": frame.K.tolist(), "w2c": frame.w2c.tolist(), "depth_range": span}
-            listed.append({"id": frame.image_id, "file": frame.image.name, **camera})
+            listed.append({"id": frame.image_id, "file": frame.image.name, "part": frame.part, **camera})
         write_json(beside / CAMERAS, {"size": canvas, "views": listed})
         beside.chmod(0o755)
         try:
@@ -152,6 +162,18 @@ def _prepare(name: str, source: CaptureSource, canvas: tuple[int, int], target: 
                 raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _pixels(photo: PosedPhotograph) -> UInt8[np.ndarray, "height width channel"]:
+    """Read RGB, and with a mask or transparency a fourth channel: 255 on the foreground.
+
+    What is transparent is put on black; what a mask leaves out stays in the picture.
+    """
+    pixels = read_image(photo.path, upright=photo.upright)
+    alpha = pixels[..., 3:]
+    if photo.mask is not None:
+        alpha = np.uint8(255) * read_mask(photo.mask, pixels.shape[:2])[..., None]
+    return np.concatenate([composite(pixels), alpha], axis=-1)
 
 
 def _ids(paths: list[Path]) -> list[str]:
@@ -179,7 +201,8 @@ def read_prepared(folder: Path, name: str) -> list[Frame]:
             checked_files.check_depth_range(near, far, str(path))
             file = checked_files.path_inside(folder, entry["file"])
             image = partial(_read_prepared_image, file, (height, width), name)
-            frames.append(Frame(str(entry["id"]), image, K, w2c, (near, far), (height, width)))
+            mask, part = partial(alpha_mask, file, (height, width)), entry["part"]
+            frames.append(Frame(str(entry["id"]), image, K, w2c, (near, far), (height, width), mask, part=part))
         if not frames or len({frame.image_id for frame in frames}) < len(frames):
             raise ValueError("no views, or two of one id")
     except (DatasetError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -189,7 +212,9 @@ def read_prepared(folder: Path, name: str) -> list[Frame]:
 
 def _read_prepared_image(path: Path, size: tuple[int, int], name: str) -> UInt8[np.ndarray, "height width 3"]:
     try:
-        return read_rgb(path, size)
+        image = read_image(path)[..., :3]  # not composited: what a mask leaves out stays in the picture
+        check_size(path, image.shape[:2], size)
+        return image
     except DatasetError as error:
         reason = f"{error} It was made from a photograph: delete {path.parent} and open {name} again."
         raise DatasetError(reason) from error

@@ -117,11 +117,11 @@ def _widest_intrinsics(camera: LensCamera, size: tuple[int, int]) -> Float[np.nd
 
 
 def undistort(
-    photograph: UInt8[np.ndarray, "height width 3"],
+    photograph: UInt8[np.ndarray, "height width channel"],
     camera: LensCamera,
     K: Float[np.ndarray, "3 3"],
     size: tuple[int, int],
-) -> UInt8[np.ndarray, "new_height new_width 3"]:
+) -> UInt8[np.ndarray, "new_height new_width channel"]:
     """Show the photograph as a pinhole camera sees it: blurred if it becomes smaller, then sampled bicubically."""
     if camera.is_pinhole and photograph.shape[:2] == size == (camera.height, camera.width):
         return photograph

@@ -21,6 +21,7 @@ from maskrf_core.support.errors import DatasetError
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I")  # pillow's names for a PNG of one channel of 16 bits, by its version
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+ALPHA_MODES = ("LA", "PA", "RGBA")
 ORIENTATION = 0x0112  # the EXIF tag
 REMEDY = "Download or unpack the data set again."
 
@@ -49,7 +50,7 @@ def read_image(path: Path, *, upright: bool = False) -> UInt8[np.ndarray, "heigh
     with _opened(path, verify=True) as image:
         if image.mode not in EIGHT_BIT_MODES:
             raise DatasetError(f"{path}: the image is of mode {image.mode}, 8 bits a channel are expected. Convert it.")
-        has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+        has_alpha = image.mode in ALPHA_MODES or "transparency" in image.info
         decoded = image.convert("RGBA" if has_alpha else "RGB")
         if upright and orientation_tag(image) != 1:
             decoded = ImageOps.exif_transpose(decoded)
@@ -62,11 +63,37 @@ def orientation_tag(image: Image.Image) -> int:
     return tag if isinstance(tag, int) and 1 <= tag <= 8 else 1
 
 
-def read_rgb(path: Path, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode an 8-bit image as RGB, without alpha; `DatasetError` as `read_image`, or if it is not of `size`."""
-    image = read_image(path)[..., :3]
-    _check_size(path, image.shape[:2], size)
+def read_rgb(
+    path: Path, size: tuple[int, int] | None = None, background: int = 0
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode an 8-bit image as RGB, composited on a grey of 0 (black) to 255 (white) where it is transparent.
+
+    Raises `DatasetError` as `read_image`, or if it is not of `size`.
+    """
+    image = composite(read_image(path), background)
+    check_size(path, image.shape[:2], size)
     return image
+
+
+def composite(
+    image: UInt8[np.ndarray, "height width channel"], background: int = 0
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Put an RGBA image on a grey, rounded; one without alpha is returned as it is."""
+    if image.shape[2] == 3 or (image[..., 3] == 255).all():
+        return image[..., :3]
+    alpha = image[..., 3:].astype(np.float32) / 255
+    return np.rint(image[..., :3] * alpha + background * (1 - alpha)).astype(np.uint8)
+
+
+def alpha_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
+    """Read where an image is opaque, by more than half, at `size`; all True where it has no alpha."""
+    with _opened(path) as image:
+        transparent = image.mode in ALPHA_MODES or "transparency" in image.info
+    alpha = read_image(path)[..., 3:] if transparent else np.zeros((0, 0, 0))
+    if not alpha.size:
+        return np.ones(size, bool)
+    opaque = (alpha[..., 0] > 127).astype(np.uint8)
+    return cv2.resize(opaque, size[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "height width"]:
@@ -83,7 +110,7 @@ def read_sixteen_bits(path: Path, size: tuple[int, int]) -> UInt16[np.ndarray, "
                 f"{REMEDY}"
             )
         values = np.array(image).astype(np.uint16)
-    _check_size(path, values.shape, size)
+    check_size(path, values.shape, size)
     return values
 
 
@@ -97,7 +124,8 @@ def list_images(folder: Path) -> list[Path]:
     return paths
 
 
-def _check_size(path: Path, found: tuple[int, ...], wanted: tuple[int, int] | None) -> None:
+def check_size(path: Path, found: tuple[int, ...], wanted: tuple[int, int] | None) -> None:
+    """Raise `DatasetError` unless an image has the (height, width) that is wanted; None wants nothing."""
     if wanted is not None and found != wanted:
         raise DatasetError(
             f"{path}: the image is {found[1]}×{found[0]}, {wanted[1]}×{wanted[0]} was expected, as the scene's first "

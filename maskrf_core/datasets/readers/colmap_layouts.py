@@ -14,6 +14,7 @@ from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_dep
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio
 from maskrf_core.datasets.files.checked_files import check_depth_range, path_inside, read_array, read_bytes
 from maskrf_core.datasets.files.image_files import (
+    alpha_mask,
     blur_against_aliasing,
     downscale_image,
     downscaled_size,
@@ -56,7 +57,8 @@ def read_example(asked: NamedScene) -> list[Frame]:
         depth_range = range_from_depths(depths)
         check_depth_range(*depth_range, f"{folder / 'sparse/0'}, points in the camera of image {number}")
         image = partial(_downscaled_rgb, path, ratio)
-        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, depth_range, size, file=view.name))
+        mask, K = partial(alpha_mask, path, size), _scaled_K(view, size)
+        frames.append(Frame(str(number), image, K, view.w2c, depth_range, size, mask, file=view.name))
     return frames
 
 
@@ -80,7 +82,8 @@ def read_llff_scene(asked: NamedScene) -> list[Frame]:
     for number, (view, path, (near, far)) in enumerate(zip(model.views, paths, ranges.tolist(), strict=True), start=1):
         check_depth_range(near, far, f"{asked.folder / 'depth_range.npy'}, image {number}")
         image = partial(_kept_image, asked.name, path, size, kept / str(number))
-        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, (near, far), size))
+        mask = partial(alpha_mask, path, size)
+        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, (near, far), size, mask))
     return frames
 
 
@@ -135,7 +138,7 @@ def _downscaled(name: str, original: Path, size: tuple[int, int]) -> UInt8[np.nd
             f"{original}: is {native_width}×{native_height}, which has another shape than {width}×{height}, at which "
             "this layout gives all images. Restore the original photographs."
         )
-    image = read_image(original)[..., :3]
+    image = read_rgb(original)
     if (native_height, native_width) == size:
         return image
     return cv2.resize(blur_against_aliasing(image, width / native_width), (width, height), interpolation=cv2.INTER_AREA)

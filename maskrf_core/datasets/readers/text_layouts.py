@@ -19,6 +19,7 @@ from maskrf_core.datasets.files.checked_files import (
     read_text,
 )
 from maskrf_core.datasets.files.image_files import (
+    alpha_mask,
     downscale_image,
     downscale_nearest,
     downscaled_size,
@@ -106,7 +107,7 @@ def read_object(asked: NamedScene) -> list[Frame]:
             return read_mask(paths["mask"], native)
 
         def image() -> UInt8[np.ndarray, "height width 3"]:
-            pixels = read_rgb(paths["rgb"], native)
+            pixels = read_rgb(paths["rgb"], native, background=255)
             if background == "black":
                 pixels = np.where(native_mask()[..., None], pixels, np.uint8(0))
             return downscale_image(pixels, ratio)
@@ -190,7 +191,8 @@ def read_video(asked: NamedScene) -> list[Frame]:
     for timestamp in sorted(paths, key=int):
         unit_K, w2c = cameras[timestamp]
         picture = partial(image, paths[timestamp])
-        frames.append(Frame(timestamp, picture, scale @ unit_K, w2c, VIDEO_RANGE, (height, width)))
+        mask = partial(alpha_mask, paths[timestamp], (height, width))
+        frames.append(Frame(timestamp, picture, scale @ unit_K, w2c, VIDEO_RANGE, (height, width), mask))
     return frames
 
 

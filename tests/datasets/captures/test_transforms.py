@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.captures.capture_sources import source_from_transforms
+from maskrf_core.datasets.captures import transforms
 from maskrf_core.support.errors import DatasetError
 
 FRAMES = ("c", "a", "b", "d")
@@ -24,6 +24,10 @@ def path(tmp_path: Path) -> Path:
     content = {"fl_x": 20.0, "fl_y": 21.0, "cx": 12.5, "cy": 8.5, "w": 24.0, "h": 16, "k1": 0.1, "frames": frames}
     (tmp_path / "transforms.json").write_text(json.dumps(content))
     return tmp_path / "transforms.json"
+
+
+def source_from_transforms(path: Path):
+    return transforms.source_from_transforms(transforms.transforms_files(path.parent))
 
 
 def edit(path: Path, change) -> None:
@@ -69,7 +73,7 @@ def test_camera_angle_alone_and_frames_of_their_own(path: Path):
         for key in ("fl_x", "fl_y", "cx", "cy", "w", "h", "k1"):
             content.pop(key)
         content["camera_angle_x"] = 0.9
-        content["frames"][0]["fl_x"] = 33.0
+        content["frames"][0] |= {"fl_x": 33.0, "w": 24, "h": 16}
 
     edit(path, change)
     a, _, c, _ = (photo.camera for photo in source_from_transforms(path).photographs)
@@ -115,7 +119,7 @@ def test_absent_photographs_are_named_once_and_left_out(path: Path):
         (lambda c: c.update(k1=float("nan")), "k1 is nan"),
         (lambda c: c.update(k4=0.1), "k4 of an OPENCV camera"),
         (lambda c: c.update(camera_model="EQUIRECTANGULAR"), "'EQUIRECTANGULAR' is unknown. Known are PINHOLE"),
-        (lambda c: c.pop("fl_x"), "fl_x or a camera_angle_x"),
+        (lambda c: [c.pop(key) for key in ("fl_x", "fl_y")], "fl_x .*was expected"),
         (lambda c: c.update(w=24.5), "whole numbers"),
         (lambda c: c.update(w=-24), "a camera of -24×16 pixels .* is damaged"),
         (lambda c: c["frames"][1].update(file_path="x" * 300), "too long for a file"),
