@@ -40,15 +40,18 @@ def source_from_transforms(paths: dict[Path, Part | None]) -> CaptureSource:
     photographs: dict[Path, PosedPhotograph] = {}
     absent: list[str] = []
     for path, part in paths.items():
+        before, again = set(photographs), []
         for name, photograph in _photographs(path, part):
             if photograph is None:
                 absent.append(name)
+            elif photograph.path in before:
+                again.append(name)
             elif photograph.path in photographs:
                 raise DatasetError(f"{path}: lists {name} twice. Remove one of the two frames.")
             else:
                 photographs[photograph.path] = photograph
-    first = next(iter(paths))
-    report_absent(absent, len(photographs), str(first))
+        _warn_of(f"{path}: lists what another part lists before it, where alone it is used", again)
+    report_absent(absent, len(photographs), str(next(iter(paths))))
     in_order = tuple(photographs[path] for path in sorted(photographs))
     files = [(photo.path, photo.mask) for photo in in_order]
     return CaptureSource(in_order, fingerprint([*paths, *filter(None, chain.from_iterable(files))]))

@@ -1,5 +1,7 @@
 """DTU scans to train and to test on, as published or in IDR's release (Yariv et al., NeurIPS 2020): cameras.npz."""
 
+import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from maskrf_core.datasets.captures.capture_sources import in_short
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_intrinsics, check_w2c, read_array
 from maskrf_core.datasets.files.image_files import (
@@ -25,6 +28,7 @@ TRAINING_RANGE = (0.8, 4.0)
 PUBLISHED_TEST_WIDTH = 800
 TURNED = np.diag([1.0, -1.0, -1.0])  # turns the scans' world so that it has y up
 LARGEST_CONDITION = 1e8  # of a projection's left 3×3; focal lengths of thousands of pixels give their square over a few
+USED_MATRICES, UNUSED_MATRICES = r"(world|scale)_mat_\d+", r"(world|scale|camera)_mat_inv_\d+|camera_mat_\d+"
 LARGEST_MATRIX = 1 << 16  # bytes of an array of cameras.npz, which may be hostile; a 4×4 of float64 takes 256
 
 
@@ -117,6 +121,8 @@ def decompose(
         fault = "it or its scale_mat holds NaN or infinity"
     elif spread.min() <= 0 or spread.max() > spread.min() * 1.001:
         fault = f"the diagonal {spread} of its scale_mat is no scale"
+    elif np.abs(scale[:3, :3] - np.diag(spread)).max() > 1e-6 * spread.max():
+        fault = "its scale_mat turns the world"
     elif np.linalg.cond(world[:3, :3]) > LARGEST_CONDITION:
         fault = "the matrix is singular, so it is no projection"
     if fault:
@@ -132,7 +138,7 @@ def decompose(
 
 
 def _read_matrices(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
-    """Read `world_mat_*` and `scale_mat_*`, without the inverses that some releases add."""
+    """Read `world_mat_*` and `scale_mat_*`, without the inverses and camera_mat that some releases add."""
     if not path.is_file():
         raise DatasetError(f"{path}: missing. Download or unpack the data set again.")
     try:
@@ -141,9 +147,12 @@ def _read_matrices(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
         if largest > LARGEST_MATRIX:
             raise ValueError(f"an array takes {largest} bytes")
         with np.load(path, allow_pickle=False) as file:
-            matrices = {key: file[key] for key in file.files if key.startswith(("world_mat_", "scale_mat_"))}
+            matrices = {key: file[key] for key in file.files if re.fullmatch(USED_MATRICES, key)}
+            unknown = [key for key in file.files if not re.fullmatch(f"{USED_MATRICES}|{UNUSED_MATRICES}", key)]
     except Exception as error:  # zipfile and np.load raise many types on damaged files
         raise DatasetError(f"{path}: not a readable .npz of matrices ({error}). Unpack the data set again.") from error
+    if unknown:
+        warnings.warn(f"{path}: holds what is not known here and passed over: {in_short(unknown)}.", stacklevel=4)
     for key, matrix in matrices.items():
         if not isinstance(matrix, np.ndarray) or matrix.dtype.kind not in "fiu" or matrix.shape != (4, 4):
             raise DatasetError(f"{path}: {key} is not a 4×4 matrix of numbers. Unpack the data set again.")

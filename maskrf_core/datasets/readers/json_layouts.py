@@ -24,6 +24,10 @@ from maskrf_core.datasets.files.image_files import (
 )
 from maskrf_core.support.errors import DatasetError
 
+RIG_FIELDS = (
+    "width", "height", "focal_length", "pixel_aspect_ratio", "principal_point", "position", "orientation",
+    "relative_path",
+)  # fmt: skip
 RENDERS_RANGE, RIG_RANGE = (2.0, 6.0), (0.7, 100.0)
 PUBLISHED_WIDTH = 800
 BACKGROUNDS = {"black": 0.0, "white": 1.0}
@@ -85,8 +89,9 @@ def read_rig_scene(asked: NamedScene) -> list[Frame]:
 
 def _rig_frame(image_id: str, folder: Path, camera: Any, where: str) -> Frame:
     path = _listed_image(folder, camera, "relative_path", where)
-    fields = ("width", "height", "focal_length", "pixel_aspect_ratio")
-    width, height, focal, aspect = (_numbers(camera, field, 1, where).item() for field in fields)
+    if unknown := sorted(camera.keys() - set(RIG_FIELDS)):
+        raise DatasetError(f"{where}: has the unknown field {unknown[0]}, which may change the camera. Remove it.")
+    width, height, focal, aspect = (_numbers(camera, field, 1, where).item() for field in RIG_FIELDS[:4])
     x, y = _numbers(camera, "principal_point", 2, where)
     rotation = cv2.Rodrigues(_numbers(camera, "orientation", 3, where))[0]
     w2c = np.concatenate([rotation, -rotation @ _numbers(camera, "position", 3, where)[:, None]], axis=1)

@@ -199,7 +199,7 @@ def read_video(asked: NamedScene) -> list[Frame]:
 def _read_video_cameras(path: Path, wanted: set[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Read timestamp → (K of an image of unit size, w2c), of the frames wanted. The first line is the video's address.
 
-    A line is: timestamp, fx, fy, cx, cy over the image's size, two ignored numbers, w2c row by row.
+    A line is: timestamp, fx, fy, cx, cy over the image's size, k1 and k2, which are 0, w2c row by row.
     """
     cameras: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for number, line in enumerate(read_text(path).splitlines()[1:], start=2):
@@ -215,7 +215,9 @@ def _read_video_cameras(path: Path, wanted: set[str]) -> dict[str, tuple[np.ndar
             raise DatasetError(f"{where}: lists the frame {timestamp} twice. Remove one of the two lines.")
         if timestamp in wanted:
             numbers = parse_numbers(words, where)
-            fx, fy, cx, cy = numbers[:4]
+            fx, fy, cx, cy, k1, k2 = numbers[:6]
+            if k1 or k2:
+                raise DatasetError(f"{where}: has the lens distortion {k1:g}, {k2:g}, which this layout has undone.")
             K, w2c = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), numbers[6:].reshape(3, 4)
             check_intrinsics(K, where)
             check_w2c(w2c, where)
