@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from maskrf_core.datasets.captures.colmap_models import ColmapModel, ColmapView, read_colmap_model
 from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio
-from maskrf_core.datasets.files.checked_files import check_depth_range, path_inside, read_array, read_bytes
+from maskrf_core.datasets.files.checked_files import check_depth_range, read_array, read_bytes
 from maskrf_core.datasets.files.image_files import (
     blur_against_aliasing,
     downscale_image,
@@ -22,6 +22,7 @@ from maskrf_core.datasets.files.image_files import (
     read_rgb,
     shared_image_size,
 )
+from maskrf_core.datasets.files.image_folders import find_listed_image
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.paths import cache_folder
@@ -93,13 +94,15 @@ def _pinhole_model(folder: Path, images: Path) -> tuple[ColmapModel, list[Path]]
                 f"{folder}: the camera of {view.name} is {view.camera.model} with distortion, which this layout has "
                 "undone already. Put photographs and model into captures/ and open capture/<name>/raw."
             )
-    paths = [path_inside(images, view.name) for view in model.views]
-    absent = [path.name for path in paths if not path.is_file()]
+    paths = [find_listed_image(images, view.name) for view in model.views]
+    absent = [view.name for view, path in zip(model.views, paths, strict=True) if path is None]
     if absent:
         raise DatasetError(
             f"{images}: {len(absent)} of the {len(paths)} images that the model lists are missing, the first is "
             f"{absent[0]}. Unpack the data set again."
         )
+    if len(set(paths)) < len(paths):
+        raise DatasetError(f"{folder}: two images of the model are one file in {images}. Export the model again.")
     return model, paths
 
 
