@@ -65,7 +65,7 @@ def find_model(folder: Path) -> Path | None:
 def warn_of_unused(folder: Path, used: Sequence[Path], cameras: Path) -> None:
     """Name the photographs of a capture that the file or model `cameras` has no camera for."""
     photographs = list_photographs(folder)
-    names = dict(zip(photographs, names_below(photographs), strict=True))
-    if unused := [name for path, name in names.items() if path not in set(used)]:
+    names, used = names_below(photographs), set(used)
+    if unused := [name for path, name in zip(photographs, names, strict=True) if path not in used]:
         counted = f"{len(unused)} of {len(names)} photographs have no camera in it and are left out"
         warnings.warn(f"{cameras}: {counted}: {in_short(unused)}.", stacklevel=4)

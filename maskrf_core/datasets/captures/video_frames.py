@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def frames_of_video(video: Path, kept: Path, count: int | None = None, *, take: 
             return []
         _take(video, folder, count or FRAMES)
     if count:
-        os.utime(folder)  # asked for last
+        os.utime(folder, ns=(time.time_ns(),) * 2)  # asked for last; the system's own stamps are too coarse
     return list_images(folder)
 
 

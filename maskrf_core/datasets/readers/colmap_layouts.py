@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from maskrf_core.datasets.captures.capture_contents import find_model, warn_of_unused
 from maskrf_core.datasets.captures.colmap_models import ColmapModel, ColmapView, read_colmap_model
 from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio
@@ -33,11 +34,14 @@ LLFF_SIZES = {"high": (756, 1008), "low": (378, 504)}  # (height, width)
 def read_example(asked: NamedScene) -> list[Frame]:
     """Read `example/<scene>/<raw|size>`: images as they are, or with their longer side downscaled to `size` pixels.
 
-    Opening reads the model and the header of every image; ids are "1" to "N" in the order of COLMAP's image ids. Depth
-    ranges are from the 2nd and 98th percentile of the depths of all points of the model in a camera.
+    Opening reads the model (of several, as for captures) and the header of every image; ids are "1" to "N" in the order
+    of COLMAP's image ids. Depth ranges are from the 2nd and 98th percentile of the depths of all points of the model in
+    a camera.
     """
     folder = asked.folder
-    model, paths = _pinhole_model(folder / "sparse/0", folder / "images")
+    chosen = find_model(folder) or folder / "sparse/0"
+    model, paths = _pinhole_model(chosen, folder / "images")
+    warn_of_unused(folder, paths, chosen)
     native = shared_image_size(paths)
     for view in model.views:
         ratios = native[0] / view.camera.height, native[1] / view.camera.width
@@ -53,9 +57,9 @@ def read_example(asked: NamedScene) -> list[Frame]:
     for number, (view, path) in enumerate(zip(model.views, paths, strict=True), start=1):
         depths = depths_in(view.w2c, model.points)
         if not len(depths):
-            raise DatasetError(f"{folder / 'sparse/0'}: has no points, which depth ranges are taken from.")
+            raise DatasetError(f"{chosen}: has no points, which depth ranges are taken from.")
         depth_range = range_from_depths(depths)
-        check_depth_range(*depth_range, f"{folder / 'sparse/0'}, points in the camera of image {number}")
+        check_depth_range(*depth_range, f"{chosen}, points in the camera of image {number}")
         image = partial(_downscaled_rgb, path, ratio)
         frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, depth_range, size, file=view.name))
     return frames

@@ -50,7 +50,7 @@ def write_cameras(model: Path, *names: str, text: bool = False) -> None:
 def test_the_model_with_most_images_counts_and_the_others_are_named(
     tmp_path: Path, folder: Path, counts: dict[str, int], largest: str, text: bool
 ):
-    names = [f"{number}.png" for number in range(6)]
+    names = [f"{number}.png" for number in range(max(counts.values()))]
     write_photographs(folder, *names)
     for place, count in counts.items():
         write_cameras(folder / place, *names[:count], text=text)

@@ -58,6 +58,16 @@ def test_photographs_stand_upright_however_the_camera_was_held(tmp_path: Path, o
         assert image.getexif()[0x010F] == "maker"  # what EXIF says of the lens is kept
 
 
+def test_photographs_of_one_folder_and_size_share_a_camera(tmp_path: Path):
+    """A rig's cameras are told apart by their folders; numbers go on, so that the order by name is the order given."""
+    paths = [tmp_path / name for name in ("a/0.png", "a/1.JPG", "b/0.png", "b/1.png")]
+    for path, height in zip(paths, (24, 24, 24, 20), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), picture(height))
+    names = photograph_names(paths)
+    assert names == ["32x24/00000.png", "32x24/00001.jpg", "32x24_1/00002.png", "32x20_1/00003.png"]
+
+
 def test_a_child_that_dies_is_an_error_with_its_last_words():
     aborts = "import os, sys; print('glog: check failed', file=sys.stderr, flush=True); os.abort()"
     with pytest.raises(
