@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from maskrf_core.datasets.files.image_files import image_size, list_images
+from maskrf_core.datasets.files.image_files import image_size
+from maskrf_core.datasets.files.image_folders import list_images
 from maskrf_core.support.errors import DatasetError
 
 SplitKind = Literal["train", "validation", "test"]

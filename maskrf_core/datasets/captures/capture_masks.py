@@ -3,15 +3,12 @@
 import warnings
 from pathlib import Path
 
-from maskrf_core.datasets.captures.capture_sources import (
-    DYNAMIC,
-    CaptureSource,
-    fingerprint,
-    in_short,
-    photograph_folder,
-)
+from maskrf_core.datasets.captures.capture_contents import DYNAMIC, photograph_folder
+from maskrf_core.datasets.captures.capture_sources import CaptureSource, fingerprint, in_short
 from maskrf_core.datasets.files.checked_files import folder_contents
 from maskrf_core.datasets.files.image_files import IMAGE_SUFFIXES
+from maskrf_core.datasets.files.image_folders import list_images, pair_images
+from maskrf_core.support.errors import DatasetError
 
 MASKS = "masks"
 
@@ -19,7 +16,8 @@ MASKS = "masks"
 def with_masks(name: str, folder: Path, source: CaptureSource) -> CaptureSource:
     """Give every photograph its mask, where all have one; masks that are not used are named in a warning.
 
-    The mask of images/a.jpg is masks/a.png or masks/a.jpg.png (COLMAP's name for it), or of any suffix of pictures.
+    The mask of images/a.jpg is masks/a.png or masks/a.jpg.png (COLMAP's name for it), or of any suffix of pictures;
+    where all names are numbers, that of the same number.
     """
     photographs = source.photographs
     folders = {photo.path.parent for photo in photographs}
@@ -31,9 +29,12 @@ def with_masks(name: str, folder: Path, source: CaptureSource) -> CaptureSource:
     if any(photo.mask for photo in photographs):
         return source  # those that transforms.json lists
     found = [_mask_of(photo.path, folder) for photo in photographs]
-    if missing := [photo.path.name for photo, mask in zip(photographs, found, strict=True) if mask is None]:
-        _warn(f"{name}: {folder / MASKS} is passed over, as it has no mask of {in_short(missing)}.")
-        return source
+    if None in found:
+        try:
+            found = pair_images([photo.path for photo in photographs], list_images(folder / MASKS))
+        except DatasetError as error:
+            _warn(f"{name}: {folder / MASKS} is passed over, as not every photograph has a mask there ({error}).")
+            return source
     masked = tuple(photo._replace(mask=mask) for photo, mask in zip(photographs, found, strict=True))
     return CaptureSource(masked, fingerprint(found, source.fingerprint))
 

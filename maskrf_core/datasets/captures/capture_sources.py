@@ -12,12 +12,12 @@ from jaxtyping import Float
 from maskrf_core.datasets.captures.colmap_models import read_colmap_model
 from maskrf_core.datasets.captures.lens_camera import LensCamera
 from maskrf_core.datasets.data_set import Part
-from maskrf_core.datasets.files.checked_files import folder_contents, path_inside, read_bytes
-from maskrf_core.datasets.files.image_files import IMAGE_SUFFIXES, image_size
+from maskrf_core.datasets.files.checked_files import read_bytes
+from maskrf_core.datasets.files.image_files import image_size
+from maskrf_core.datasets.files.image_folders import find_listed_image, in_order
 from maskrf_core.support.errors import DatasetError
 
 LEAST_VIEWS = 3
-DYNAMIC = "dynamic_mask_"  # instant-ngp's masks of what moves, in the same folder as the photographs
 LISTED = 5  # names that a message lists
 SHAPE_TOLERANCE = 0.01  # relative difference between the shapes of a photograph and its camera; rounding is less
 NO_POINTS = np.zeros((0, 3))
@@ -46,17 +46,6 @@ class CaptureSource(NamedTuple):
     fingerprint: str
 
 
-def photograph_folder(folder: Path) -> Path:
-    """Return `images` in the folder of a capture where there is one, else the folder itself."""
-    return folder / "images" if (folder / "images").is_dir() else folder
-
-
-def list_photographs(folder: Path) -> list[Path]:
-    """List the PNG and JPEG files of a capture by name, maybe none; `DatasetError` if its folder cannot be listed."""
-    found = folder_contents(photograph_folder(folder))
-    return [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(DYNAMIC)]
-
-
 def source_from_model(
     model_path: Path, image_folder: Path, *, upright_by_name: Mapping[str, Path] | None = None
 ) -> CaptureSource:
@@ -66,20 +55,22 @@ def source_from_model(
     Without it names are files in `image_folder`, taken as they are stored unless only their turned shape fits.
     """
     model = read_colmap_model(model_path)
-    photographs, absent = [], []
+    photographs: dict[Path, PosedPhotograph] = {}
+    absent = []
     for view in model.views:
         known = upright_by_name is not None and view.name in upright_by_name
-        path = upright_by_name[view.name] if known else path_inside(image_folder, view.name)
-        if path.is_file():
-            photographs.append(
-                pose_photograph(path, view.camera, view.w2c, model.points[view.seen], upright=known or None)
-            )
-        else:
+        path = upright_by_name[view.name] if known else find_listed_image(image_folder, view.name)
+        if path in photographs:
+            raise DatasetError(f"{model_path}: lists {path} twice, once as {view.name}. Remove one of the two images.")
+        if path is None or not path.is_file():
             absent.append(view.name)
+        else:
+            seen = model.points[view.seen]
+            photographs[path] = pose_photograph(path, view.camera, view.w2c, seen, upright=known or None)
     report_absent(absent, len(photographs), str(model_path))
-    photographs.sort(key=lambda photo: photo.path)
     files = sorted(path for path in model_path.iterdir() if path.suffix in (".bin", ".txt"))
-    return CaptureSource(tuple(photographs), fingerprint([*files, *(photo.path for photo in photographs)]))
+    paths = in_order(photographs)
+    return CaptureSource(tuple(photographs[path] for path in paths), fingerprint([*files, *paths]))
 
 
 def pose_photograph(

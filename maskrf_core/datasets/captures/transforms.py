@@ -1,7 +1,7 @@
 """Photographs with the cameras of transforms.json, or of transforms_train.json, _val and _test."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from maskrf_core.datasets.captures.capture_sources import (
 )
 from maskrf_core.datasets.captures.transforms_fields import camera_of, check_fields, pose_of, sized_by_photographs
 from maskrf_core.datasets.data_set import PARTS, Part
-from maskrf_core.datasets.files.checked_files import path_inside, read_json
-from maskrf_core.datasets.files.image_files import IMAGE_SUFFIXES, image_size
+from maskrf_core.datasets.files.checked_files import read_json
+from maskrf_core.datasets.files.image_files import image_size
+from maskrf_core.datasets.files.image_folders import find_listed_image, in_order
 from maskrf_core.support.errors import DatasetError
 
 LISTS = {part: f"{part}_filenames" for part in PARTS}  # nerfstudio's names of the fields that list each part
@@ -52,9 +53,9 @@ def source_from_transforms(paths: dict[Path, Part | None]) -> CaptureSource:
                 photographs[photograph.path] = photograph
         _warn_of(f"{path}: lists what another part lists before it, where alone it is used", again)
     report_absent(absent, len(photographs), str(next(iter(paths))))
-    in_order = tuple(photographs[path] for path in sorted(photographs))
-    files = [(photo.path, photo.mask) for photo in in_order]
-    return CaptureSource(in_order, fingerprint([*paths, *filter(None, chain.from_iterable(files))]))
+    ordered = tuple(photographs[path] for path in in_order(photographs))
+    files = [(photo.path, photo.mask) for photo in ordered]
+    return CaptureSource(ordered, fingerprint([*paths, *filter(None, chain.from_iterable(files))]))
 
 
 def _photographs(path: Path, part: Part | None) -> Iterator[tuple[str, PosedPhotograph | None]]:
@@ -71,7 +72,7 @@ def _photographs(path: Path, part: Part | None) -> Iterator[tuple[str, PosedPhot
     for number, frame in enumerate(frames):
         name = frame["file_path"]
         where = f"{path}, frame {number} ({name})"
-        file, w2c = _find(path.parent, name), pose_of(frame, where)
+        file, w2c = find_listed_image(path.parent, name), pose_of(frame, where)
         if parts is not None and _plain(name) not in parts:
             continue
         if file is None:
@@ -81,7 +82,7 @@ def _photographs(path: Path, part: Part | None) -> Iterator[tuple[str, PosedPhot
         camera = camera_of(content, frame, image_size(file), where)
         camera.check(where)
         photograph = pose_photograph(file, camera, w2c)
-        mask = _find(path.parent, frame["mask_path"]) if isinstance(frame.get("mask_path"), str) else None
+        mask = find_listed_image(path.parent, frame["mask_path"]) if isinstance(frame.get("mask_path"), str) else None
         yield name, photograph._replace(mask=mask, part=part if parts is None else parts[_plain(name)])
     if sized_by_photographs(content, frames):
         _judge_sizes(path, sizes)
@@ -119,10 +120,3 @@ def _warn_of(what: str, names: Sequence[str]) -> None:
 
 def _plain(name: str) -> str:
     return name.replace("\\", "/").removeprefix("./")
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    """Find a listed picture, whose suffix may be left out, as in NeRF's synthetic scenes."""
-    named = path_inside(folder, name)
-    candidates: Iterable[Path] = [named, *(named.with_name(named.name + suffix) for suffix in IMAGE_SUFFIXES)]
-    return next((candidate for candidate in candidates if candidate.is_file()), None)

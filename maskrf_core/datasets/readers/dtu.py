@@ -17,11 +17,11 @@ from maskrf_core.datasets.files.image_files import (
     downscale_nearest,
     downscaled_size,
     image_size,
-    list_images,
     read_mask,
     read_rgb,
     scale_intrinsics,
 )
+from maskrf_core.datasets.files.image_folders import list_images, pair_images
 from maskrf_core.support.errors import DatasetError
 
 TRAINING_RANGE = (0.8, 4.0)
@@ -49,16 +49,13 @@ def read_test_scan(asked: NamedScene) -> list[Frame]:
     """Read `dtu_test/<scene>/black_<width>`: black outside the object's mask; ids "0", "1", … in the files' order.
 
     Opening reads the cameras and the header of the first image; the others' size is checked when they are read.
-    Cameras are taken to be for the images as they are. Depth ranges are those of depth_range.npy; without one, of the
-    unit sphere that scale_mat puts the object in, near at least a tenth of the origin's depth.
+    Masks belong to images by number (000000.png and 000.png), or by name where these are no numbers. Cameras are taken
+    to be for the images as they are. Depth ranges are those of depth_range.npy; without one, of the unit sphere that
+    scale_mat puts the object in, near at least a tenth of the origin's depth.
     """
     folder = asked.folder
-    images, masks = list_images(folder / "image"), list_images(folder / "mask")
-    if len(images) != len(masks):
-        raise DatasetError(
-            f"{folder}: holds {len(images)} images but {len(masks)} masks, and which belongs to which is known "
-            "by their order only. Unpack the data set again."
-        )
+    images = list_images(folder / "image")
+    masks = pair_images(images, list_images(folder / "mask"))
     cameras = read_dtu_cameras(folder / "cameras.npz", len(images))
     native = image_size(images[0])
     ratio = downscale_ratio(asked.name, asked.words[1], native[1])

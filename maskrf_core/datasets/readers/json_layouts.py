@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from maskrf_core.datasets.captures.capture_sources import SHAPE_TOLERANCE
 from maskrf_core.datasets.captures.transforms_fields import camera_of, check_fields, pose_of
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
-from maskrf_core.datasets.files.checked_files import check_intrinsics, check_w2c, path_inside, read_json
+from maskrf_core.datasets.files.checked_files import check_intrinsics, check_w2c, read_json
 from maskrf_core.datasets.files.image_files import (
     downscale_image,
     downscale_nearest,
@@ -22,6 +22,7 @@ from maskrf_core.datasets.files.image_files import (
     scale_intrinsics,
     shared_image_size,
 )
+from maskrf_core.datasets.files.image_folders import find_listed_image
 from maskrf_core.support.errors import DatasetError
 
 RIG_FIELDS = (
@@ -127,7 +128,7 @@ def _listed_renders(folder: Path, split: str) -> dict[str, tuple[Path, Float[np.
     check_fields(content, str(listing))
     frames = {}
     for number, entry in enumerate(entries):
-        path = _listed_image(folder, entry, "file_path", f"{listing}, frame {number}", ".png")
+        path = _listed_image(folder, entry, "file_path", f"{listing}, frame {number}")
         image_id, where = f"{split}-{path.stem}", f"{listing}, frame {number} ({path.stem})"
         if image_id in frames:
             raise DatasetError(f"{listing}: lists {entry['file_path']} twice. Remove one of the two frames.")
@@ -151,14 +152,14 @@ def _render_K(content: dict, entry: dict, where: str, native: tuple[int, int]) -
     return np.diag([native[1] / camera.width, native[0] / camera.height, 1.0]) @ K
 
 
-def _listed_image(folder: Path, entry: Any, field: str, where: str, suffix: str = "") -> Path:
+def _listed_image(folder: Path, entry: Any, field: str, where: str) -> Path:
     listed = entry.get(field) if isinstance(entry, dict) else None
     if not isinstance(listed, str):
         raise DatasetError(f"{where}: has no {field}. Unpack the data set again.")
-    path = path_inside(folder, listed if listed.endswith(suffix) else listed + suffix)
-    if not path.is_file():
+    if (path := find_listed_image(folder, listed)) is None:
         raise DatasetError(
-            f"{where}: lists {listed}, but {path} is missing. Unpack the data set again, or remove it from the list."
+            f"{where}: lists {listed}, which is missing in {folder}. Unpack the data set again, or remove it from the "
+            "list."
         )
     return path
 

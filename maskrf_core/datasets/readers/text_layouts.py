@@ -24,12 +24,12 @@ from maskrf_core.datasets.files.image_files import (
     downscale_nearest,
     downscaled_size,
     image_size,
-    list_images,
     read_mask,
     read_rgb,
     read_sixteen_bits,
     scale_intrinsics,
 )
+from maskrf_core.datasets.files.image_folders import list_images
 from maskrf_core.datasets.files.scene_names import misnamed
 from maskrf_core.support.errors import DatasetError
 

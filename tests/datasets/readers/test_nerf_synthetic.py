@@ -53,6 +53,15 @@ def test_camera_by_hand(data_root: Path):
     np.testing.assert_allclose(camera_centres(w2c), camera_to_world(2 / 3)[:3, 3], atol=1e-12)
 
 
+@pytest.mark.parametrize("listed", ["test\\r_0", ".\\test\\r_0.png", "./test/r_0.PNG", "test/r_0.png"])
+def test_file_paths_as_other_systems_write_them(data_root: Path, listed: str):
+    before = open_scene("nerf_synthetic/cube/white_16", data_root)
+    edit(data_root, "test", lambda content: content["frames"][0].update(file_path=listed))
+    scene = open_scene("nerf_synthetic/cube/white_16", data_root)
+    assert scene.image_ids == before.image_ids
+    np.testing.assert_array_equal(scene.image("test-r_0"), before.image("test-r_0"))
+
+
 def test_background_shows_where_alpha_is_zero(data_root: Path):
     for background, value in {"black": 0, "white": 255}.items():
         scene = open_scene(f"nerf_synthetic/cube/{background}_16", data_root)
