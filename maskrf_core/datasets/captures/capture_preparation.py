@@ -84,11 +84,13 @@ def prepare_capture(
 
 def _source(name: str, folder: Path, kept: Path, find_cameras: bool, video_frames: int | None) -> CaptureSource:
     transforms = transforms_files(folder)
-    if transforms or (model := find_model(folder)) is not None:
-        source = (
-            source_from_transforms(transforms) if transforms else source_from_model(model, photograph_folder(folder))
-        )
-        warn_of_unused(folder, [photo.path for photo in source.photographs], next(iter(transforms), model))
+    cameras = next(iter(transforms), None) or find_model(folder)
+    if cameras is not None:
+        if transforms:
+            source = source_from_transforms(transforms)
+        else:
+            source = source_from_model(cameras, photograph_folder(folder))
+        warn_of_unused(folder, [photo.path for photo in source.photographs], cameras)
         return source
     photographs = _photographs(name, folder, kept, find_cameras, video_frames)
     return _found_cameras(name, folder, photographs, kept, find_cameras)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from maskrf_core.datasets.files.image_files import (
+    alpha_mask,
     blur_kernel_size,
     downscale_image,
     downscale_nearest,
@@ -110,12 +112,28 @@ def test_masks_of_jpeg_count_above_half(tmp_path: Path):
 
 
 def test_rgb_and_masks_have_the_size_that_is_expected(tmp_path: Path):
-    image = write(tmp_path / "x.png", channels=4)
-    np.testing.assert_array_equal(read_rgb(tmp_path / "x.png", (24, 40)), image[..., :3])
+    image = write(tmp_path / "x.png")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "x.png", (24, 40)), image)
     np.testing.assert_array_equal(read_mask(tmp_path / "x.png", (24, 40)), image[..., :3].sum(-1) > 0)
     for reader in (read_rgb, read_mask):
         with pytest.raises(DatasetError, match=r"x\.png: the image is 40×24, 24×40 was expected"):
             reader(tmp_path / "x.png", (40, 24))
+
+
+def test_transparency_by_hand(tmp_path: Path):
+    """A half transparent 200 on black and white; what alpha 0 hides is never seen."""
+    rgba = np.zeros((2, 4, 4), np.uint8)
+    rgba[..., 3] = [[0, 127, 128, 255], [0, 0, 255, 255]]
+    rgba[..., :3] = 200
+    Image.fromarray(rgba).save(tmp_path / "x.png")
+    black, white = (read_rgb(tmp_path / "x.png", background=grey)[0, :, 0].tolist() for grey in (0, 255))
+    assert black == [0, 100, 100, 200]
+    assert white == [255, 228, 227, 200]
+    opaque = [[False, False, True, True], [False, False, True, True]]
+    np.testing.assert_array_equal(alpha_mask(tmp_path / "x.png", (2, 4)), opaque)
+    np.testing.assert_array_equal(alpha_mask(tmp_path / "x.png", (1, 2)), [[False, True]])
+    Image.fromarray(rgba[..., :3]).save(tmp_path / "y.png")
+    assert alpha_mask(tmp_path / "y.png", (2, 4)).all()
 
 
 def test_sixteen_bits(tmp_path: Path):
