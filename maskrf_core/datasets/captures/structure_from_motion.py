@@ -14,10 +14,10 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS, in_short
+from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS
 from maskrf_core.datasets.captures.colmap_models import is_colmap_model, read_colmap_model
 from maskrf_core.datasets.files.image_files import image_size, orientation_tag, read_image
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 from maskrf_core.support.importing import import_pycolmap
 from maskrf_core.support.paths import ROOT
 from maskrf_core.support.progress import Progress

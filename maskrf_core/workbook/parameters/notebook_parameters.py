@@ -19,7 +19,7 @@ from maskrf_core.checkpoints.published_files import (
 )
 from maskrf_core.settings.config import SMOKE, Config, load_config, may_differ, parse_overrides, readable
 from maskrf_core.settings.sections import Device, MaskingSettings, Preset, Seed, Settings, Stage
-from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.errors import SettingsError, in_short
 from maskrf_core.support.paths import ROOT, display_path, resolve
 from maskrf_core.workbook.parameters.parameter_cells import read_parameter_cells
 
@@ -173,7 +173,7 @@ class NotebookParameters(Settings):
                 return path.resolve()
             if holds_checkpoints(path):
                 return checkpoint_of_scene(path, split_list(getattr(self, "scene", None)) or [])
-        looked, known = (", ".join(map(display_path, at)) for at in (candidates, published_files(self.data_folder)))
+        looked, known = (in_short([*map(display_path, at)]) for at in (candidates, published_files(self.data_folder)))
         raise SettingsError(
             f"{given!r}: no run folder (with config.yaml) and no checkpoint file. Looked for {looked}; published "
             f"checkpoints below the data root: {known or 'none'}."
