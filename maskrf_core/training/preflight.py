@@ -15,7 +15,7 @@ from maskrf_core.model.masking.strategies import draw_mask, find_strategy, maske
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
-from maskrf_core.support.errors import DatasetError, SettingsError
+from maskrf_core.support.errors import DatasetError, SettingsError, in_short
 from maskrf_core.support.paths import cache_folder
 
 
@@ -162,4 +162,4 @@ def check_places(train_scenes: Iterable[str], config: Config) -> None:
         (trained & held_out_places(), "trained on, though held out for tests of published models"),
     ):
         if both:
-            raise DatasetError(f"{', '.join(sorted(both))}: {uses}. Choose different scenes for each.")
+            raise DatasetError(f"{in_short(sorted(both))}: {uses}. Choose different scenes for each.")

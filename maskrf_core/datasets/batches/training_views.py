@@ -30,7 +30,7 @@ from maskrf_core.datasets.batches.scene_views import (
 from maskrf_core.datasets.data_set import FrameWindow
 from maskrf_core.datasets.records import record_of
 from maskrf_core.settings.sections import DataSettings
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 FLIP_PROBABILITY = 0.5
 
@@ -161,7 +161,7 @@ class OneScene:
         names = expand_scene_names(settings.train_scenes)
         if len(names) != 1 or "/" not in names[0]:
             raise DatasetError(
-                f"{', '.join(names)}: per-scene training takes one scene, such as nerf_llff/fern/8. Name it alone in "
+                f"{in_short(names)}: per-scene training takes one scene, such as nerf_llff/fern/8. Name it alone in "
                 "data.train_scenes."
             )
         self.settings, self.name = settings, names[0]

@@ -4,11 +4,10 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrf_core.datasets.captures.capture_sources import in_short
 from maskrf_core.datasets.captures.colmap_models import is_colmap_model, read_colmap_model
 from maskrf_core.datasets.files.checked_files import folder_contents, scene_folders
 from maskrf_core.datasets.files.image_folders import images_below, in_order, is_image, names_below
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 OTHERS = (".heic", ".heif", ".avif", ".webp", ".tif", ".tiff", ".bmp", ".dng", ".cr2", ".nef", ".arw")  # of photographs
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")

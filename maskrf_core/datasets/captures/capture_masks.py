@@ -4,11 +4,11 @@ import warnings
 from pathlib import Path
 
 from maskrf_core.datasets.captures.capture_contents import DYNAMIC, photograph_folder
-from maskrf_core.datasets.captures.capture_sources import CaptureSource, fingerprint, in_short
+from maskrf_core.datasets.captures.capture_sources import CaptureSource, fingerprint
 from maskrf_core.datasets.files.checked_files import folder_contents
 from maskrf_core.datasets.files.image_files import IMAGE_SUFFIXES
 from maskrf_core.datasets.files.image_folders import list_images, pair_images
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 MASKS = "masks"
 

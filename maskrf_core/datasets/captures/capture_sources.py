@@ -15,10 +15,9 @@ from maskrf_core.datasets.data_set import Part
 from maskrf_core.datasets.files.checked_files import read_bytes
 from maskrf_core.datasets.files.image_files import image_size
 from maskrf_core.datasets.files.image_folders import find_listed_image, in_order
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 LEAST_VIEWS = 3
-LISTED = 5  # names that a message lists
 SHAPE_TOLERANCE = 0.01  # relative difference between the shapes of a photograph and its camera; rounding is less
 NO_POINTS = np.zeros((0, 3))
 
@@ -105,11 +104,6 @@ def report_absent(absent: Sequence[str], present: int, where: str) -> None:
     if absent:
         counted = f"{len(absent)} of {len(absent) + present} listed photographs are missing and left out"
         warnings.warn(f"{where}: {counted}: {in_short(absent)}.", stacklevel=3)
-
-
-def in_short(names: Sequence[str]) -> str:
-    """Join the first names, and count the others."""
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def fingerprint(paths: Sequence[Path], *words: object) -> str:

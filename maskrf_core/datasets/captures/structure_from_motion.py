@@ -11,11 +11,11 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS, in_short
+from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS
 from maskrf_core.datasets.captures.colmap_models import is_colmap_model, read_colmap_model
 from maskrf_core.datasets.files.image_files import image_size, read_image, save_upright
 from maskrf_core.datasets.files.image_folders import names_below
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 from maskrf_core.support.importing import import_pycolmap
 from maskrf_core.support.paths import ROOT
 from maskrf_core.support.progress import Progress

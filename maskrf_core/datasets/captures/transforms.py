@@ -10,7 +10,6 @@ from maskrf_core.datasets.captures.capture_sources import (
     CaptureSource,
     PosedPhotograph,
     fingerprint,
-    in_short,
     pose_photograph,
     report_absent,
 )
@@ -19,7 +18,7 @@ from maskrf_core.datasets.data_set import PARTS, Part
 from maskrf_core.datasets.files.checked_files import read_json
 from maskrf_core.datasets.files.image_files import image_size
 from maskrf_core.datasets.files.image_folders import find_listed_image, in_order
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 LISTS = {part: f"{part}_filenames" for part in PARTS}  # nerfstudio's names of the fields that list each part
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from maskrf_core.datasets.captures.lens_camera import LensCamera
 from maskrf_core.datasets.files.checked_files import check_w2c
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 FOCALS_X, FOCALS_Y = (
     ("fl_x", "camera_angle_x", "x_fov"),
@@ -61,8 +61,9 @@ def check_fields(content: Fields, where: str) -> None:
                     f"{where}: {found}. Convert the file to cameras of OpenCV, perspective or fisheye: fl_x, cx, k1, …."
                 )
     if unknown := sorted(set().union(*levels) - USED - WITHOUT_EFFECT - REFUSED):
-        listed = ", ".join(unknown[:10]) + (f" and {len(unknown) - 10} more" if len(unknown) > 10 else "")
-        warnings.warn(f"{where}: has fields that are not known here and passed over: {listed}.", stacklevel=3)
+        warnings.warn(
+            f"{where}: has fields that are not known here and passed over: {in_short(unknown)}.", stacklevel=3
+        )
 
 
 def _is_nothing(value: Any) -> bool:

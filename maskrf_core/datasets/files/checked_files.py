@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 ROTATION_TOLERANCE = 1e-3  # largest distance of `R Rᵀ` from the identity, by element; published poses are within 1e-5
 LONGEST_NAME, LONGEST_PATH = 250, 1000  # bytes of a file's name, to which a suffix may come, and signs of a path
@@ -138,8 +138,7 @@ def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:
     known = [folder.name for folder in existing]
     nearest = get_close_matches(scene, known, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    listed = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-    raise DatasetError(f"{name}: no scene {scene!r} in {places}.{hint} Existing are {listed}.")
+    raise DatasetError(f"{name}: no scene {scene!r} in {places}.{hint} Existing are {in_short(known)}.")
 
 
 def check_w2c(w2c: Float[np.ndarray, "3 4"], where: str) -> None:

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from maskrf_core.datasets.captures.capture_sources import in_short
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_intrinsics, check_w2c, read_array
 from maskrf_core.datasets.files.image_files import (
@@ -22,7 +21,7 @@ from maskrf_core.datasets.files.image_files import (
     scale_intrinsics,
 )
 from maskrf_core.datasets.files.image_folders import list_images, pair_images
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 TRAINING_RANGE = (0.8, 4.0)
 PUBLISHED_TEST_WIDTH = 800

@@ -17,6 +17,7 @@ from maskrf_core.datasets.archives.unpacking import unpack
 from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names
 from maskrf_core.datasets.depth.depth_estimation import estimate_depth_maps
 from maskrf_core.datasets.depth.depth_maps import depth_maps
+from maskrf_core.datasets.depth.depth_passes import DepthSettings, matching_penalties
 from maskrf_core.datasets.inventory import named_scenes, without_root
 from maskrf_core.datasets.scene import Scene, open_scene
 from maskrf_core.support.errors import DatasetError
@@ -59,6 +60,21 @@ def opened(name: str, data_root: Path) -> Scene:
     if name.split("/")[0] == CAPTURE:
         import_module("maskrf_core.datasets.captures.capture_preparation").prepare_capture(name, data_root)
     return open_scene(name, data_root)
+
+
+def matching_views(scene: Scene, image_ids: Sequence[str], count: int | None) -> list[str]:
+    """Choose `count` views that confirm each other's depth, in their order: one, and those that match it best.
+
+    All views where there are no more, or no number is given.
+    """
+    if count is None or count >= len(image_ids):
+        return list(image_ids)
+    w2c = torch.tensor(np.stack([scene.w2c(name) for name in image_ids]), dtype=torch.float32)
+    ranges = [scene.depth_range(name) for name in image_ids]
+    penalties = matching_penalties(w2c, ranges, DepthSettings().best_angle)
+    found = penalties.sort(dim=1, stable=True)
+    best = int(found.values[:, : count - 1].sum(1).argmin())
+    return [image_ids[place] for place in sorted([best, *found.indices[best, : count - 1].tolist()])]
 
 
 def estimates(

@@ -57,6 +57,42 @@ def test_depth_is_prepared_for_training_views_and_faults_stop_nothing(tmp_path):
         preparation.prepare_depths(["dmo"], tmp_path)
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_as_few_views_as_may_be_asked_for_confirm_each_other(tmp_path, count):
+    scene = open_scene("demo/train_04")
+    references, _ = scene.split("test")
+    chosen = preparation.matching_views(scene, references, count)
+    assert len(chosen) == count
+    assert chosen == [name for name in references if name in chosen]
+    maps = dict(preparation.estimates(scene, chosen, tmp_path, device="cpu"))
+    truths, masks = ({name: read(name) for name in chosen} for read in (scene.depth, scene.mask))
+    quality = preparation.depth_quality(maps, truths, masks)
+    assert quality.kept > 0.5
+    assert quality.median_error < 0.01
+
+
+def test_all_views_are_chosen_where_no_fewer_are_asked_for():
+    scene = open_scene("demo/train_04")
+    references, _ = scene.split("test")
+    for count in (None, len(references), 1000):
+        assert preparation.matching_views(scene, references, count) == references
+
+
+def test_views_from_one_place_do_not_confirm_each_other(monkeypatch):
+    """Of them no depth could be measured: here the first three, of six on an arc of 8 degrees a step."""
+    scene = MemoryScene(count=6)
+    angles = dict(zip(scene.image_ids, np.radians([0, 0, 0, 8, 16, 24]), strict=True))
+
+    def w2c(name):
+        c, s = np.cos(angles[name]), np.sin(angles[name])
+        return np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 4]])
+
+    monkeypatch.setattr(scene, "w2c", w2c)
+    monkeypatch.setattr(scene, "depth_range", lambda _: (3.0, 6.0))
+    one, other = preparation.matching_views(scene, scene.image_ids, 2)
+    assert angles[one] != angles[other]
+
+
 def test_depth_quality_counts_what_is_known():
     truth = np.array([[2.0, 4.0], [5.0, 0.0]], np.float32)
     estimate = np.array([[2.2, 0.0], [5.0, 0.0]], np.float32)
