@@ -1,6 +1,7 @@
 """Draw where cameras stand, and where a point of one view lies in others."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -10,7 +11,7 @@ from scipy.spatial import KDTree
 
 from maskrf_core.workbook.figures import draw_picture, new_figure
 
-REFERENCE, QUERY = "tab:blue", "tab:orange"
+REFERENCE, QUERY, SHOWN, CHOSEN = "tab:blue", "tab:orange", "tab:red", "tab:green"
 MOST_FRUSTA = 40  # more cameras than these are drawn as points, between frusta
 SHOWN_RANGES = 3  # cameras whose space between near and far is drawn
 # Largest depth that is drawn: the larger of these multiples of near and of the cameras' distance from their middle.
@@ -30,17 +31,28 @@ def frustum_corners(
     return (in_camera - w2c[:, 3]) @ w2c[:, :3]
 
 
+class ShownChoice(NamedTuple):
+    """A query, the reference views that were chosen for it, and by which rule."""
+
+    query: int
+    references: set[int]
+    rule: str
+
+
 def camera_positions(
     K: Float[np.ndarray, "view 3 3"],
     w2c: Float[np.ndarray, "view 3 4"],
     depth_ranges: Float[np.ndarray, "view 2"],
     size: tuple[int, int],
     queries: set[int],
+    choice: ShownChoice | None = None,
 ) -> Figure:
     """Draw all cameras in 3-D, and of a few the space between near and far; queries in another colour.
 
-    Of many cameras most are points, and a far plane that is very far is drawn nearer, which the title says.
+    Of many cameras most are points, and a far plane that is very far is drawn nearer, which the title says. The query
+    of a `choice` and its references have colours of their own.
     """
+    colours, kinds = _colours(len(K), queries, choice)
     centres = -np.einsum("vji,vj->vi", w2c[:, :, :3], w2c[:, :, 3])
     near, far = depth_ranges[:, 0].min(), depth_ranges[:, 1].max()
     spread = np.linalg.norm(centres - np.median(centres, axis=0), axis=1).max()
@@ -50,9 +62,10 @@ def camera_positions(
     length = min(0.25 * near, apart or np.inf)
     with_frustum = range(0, len(K), -(-len(K) // MOST_FRUSTA))
     with_range = with_frustum[:: -(-len(with_frustum) // SHOWN_RANGES)]
+    with_frustum = {*with_frustum, *(index for index, colour in colours.items() if colour in (SHOWN, CHOSEN))}
     figure, [[axes]] = new_figure(5.6, 4.8, subplot_kw={"projection": "3d"})
     for index, centre in enumerate(centres):
-        colour = QUERY if index in queries else REFERENCE
+        colour = colours[index]
         if index not in with_frustum:
             axes.scatter(*centre, color=colour, s=3)
             continue
@@ -65,7 +78,7 @@ def camera_positions(
             labels = ["near", "far" if end == depth_ranges[index][1] else "cut off"]
             for plane, label in zip(planes, labels if index == 0 else [], strict=False):
                 axes.text(*plane[0], label, fontsize=7, color=colour)
-    for colour, kind in [(REFERENCE, "reference"), (QUERY, "query")][: 1 + bool(queries)]:
+    for kind, colour in kinds.items():
         axes.plot([], [], [], color=colour, label=kind)
     axes.legend(title="views", loc="upper left")
     axes.set(xlabel="x [scene units]", ylabel="y [scene units]", zlabel="z [scene units]", aspect="equal")
@@ -73,6 +86,16 @@ def camera_positions(
     title = f"{len(K)} cameras, {len(queries)} of them queries; depth ranges within {near:.2f} to {far:.2f}{cut_off}"
     axes.set_title(title, fontsize=11)
     return figure
+
+
+def _colours(count: int, queries: set[int], choice: ShownChoice | None) -> tuple[dict[int, str], dict[str, str]]:
+    """Return the colour of every camera, and of every kind of them that there is."""
+    colours = dict.fromkeys(range(count), REFERENCE) | dict.fromkeys(queries, QUERY)
+    kinds = {"reference": REFERENCE} | ({"query": QUERY} if queries else {})
+    if choice is not None:
+        colours |= dict.fromkeys(choice.references, CHOSEN) | {choice.query: SHOWN}
+        kinds |= {"one query": SHOWN, f"its references,\nby {choice.rule}": CHOSEN}
+    return colours, kinds
 
 
 def _draw_solid(
