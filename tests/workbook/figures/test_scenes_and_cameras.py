@@ -123,6 +123,9 @@ def test_camera_positions_show_which_views_are_chosen_and_by_which_rule():
         for colour in (cameras.SHOWN, cameras.CHOSEN)
     }
     assert of_colour == {cameras.SHOWN: {11}, cameras.CHOSEN: {12, 13}}
+    lines = [line.get_data_3d() for line in axes.lines if len(line.get_data_3d()[0]) == 2]
+    assert sorted(x[0] for x, _, _ in lines) == [11, 12, 13]
+    assert all(x[0] == x[1] and z[0] == 0 < z[1] for x, _, z in lines)  # the way that all of them look
 
 
 def apexes(axes):
