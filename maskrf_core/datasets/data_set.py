@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from maskrf_core.datasets.files.image_files import image_size
 from maskrf_core.datasets.files.image_folders import list_images
+from maskrf_core.settings.sections import ViewChoice
 from maskrf_core.support.errors import DatasetError
 
 SplitKind = Literal["train", "validation", "test"]
@@ -120,6 +121,7 @@ class DataSet:
     scenes: int | None = None  # number of scenes that were published, where their publication says so
 
     weight: float | None = None  # in the published mixture, relative to others; where it is not in it, 1 is taken
+    view_choice: ViewChoice = "nearest"  # what nearest means, unless `data.view_choice` says otherwise
     view_pool: NearestViews | FrameWindow | None = None  # none: `data.view_pool` times as many of the nearest
     augmentation: tuple[Augmentation, ...] = ()
     colmap_depth: ColmapDepth | None = None  # none: depth is the frames' own, or none

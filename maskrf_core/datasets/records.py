@@ -272,6 +272,7 @@ _RECORDS = (
         reader=f"{READERS}.capture:read_capture",
         names=f"{READERS}.capture:capture_names",
         split=TRAINS_ON_REFERENCES,
+        view_choice="nearest_looking",
     ),
 )
 DATA_SETS: dict[str, DataSet] = {record.name: record for record in _RECORDS}

@@ -19,8 +19,8 @@ from maskrf_core.datasets.batches.augment import (
     widen_depth_ranges,
 )
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
+from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.scene_views import (
-    ImageCache,
     SceneViews,
     draw_pixels,
     expand_scene_names,
@@ -48,7 +48,8 @@ def draw_views(
     """Draw a random query of the scene and its working views, by the published rule of the scene's data set.
 
     The query itself is among the candidates with probability `settings.query_kept`. For a training of this scene
-    `alone` there is one rule for all data sets, and no view but its training views.
+    `alone` there is one rule for all data sets, and no view but its training views. What is nearest, of all but a
+    window of frames, `views.view_choice` says.
     """
     pool, queries = (views.training_ids, views.training_ids) if alone else views.scene.split("train")
     rule = None if alone else record_of(views.scene.name).view_pool
@@ -165,7 +166,7 @@ class OneScene:
                 "data.train_scenes."
             )
         self.settings, self.name = settings, names[0]
-        (self.views,) = open_scenes(names, settings.data_root, cache_root, images, device)
+        (self.views,) = open_scenes(names, settings.data_root, cache_root, images, device, settings.view_choice)
         self.views.estimated_together = self.views.training_ids
         seen, tested = self.views.scene.split("test")
         both, needed = set(tested) & set(seen), settings.working_views + 1

@@ -1,16 +1,19 @@
 """Data of notebook 01: unpacked and prepared only where asked to, and checked against hand-made numbers."""
 
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from maskrf_core.datasets.scene import open_scene
+from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.workbook.experiments import preparation
 from tests.datasets.archives.archive_files import tree, write_zip
 from tests.datasets.memory_scene import MemoryScene
+from tests.datasets.rig_scene import rig
 
 
 def test_archives_are_only_unpacked_when_asked_to(tmp_path):
@@ -130,6 +133,21 @@ def test_colours_fit_through_true_cameras_and_not_through_wrong_ones():
     wrong = {here: np.where(depths[here] > 0, depths[here].max() + 0.5, 0).astype(np.float32), there: depths[there]}
     seen = preparation.carry_colours(scene, here, there, wrong).visible.sum()
     assert seen < 0.2 * carried.visible.sum()
+
+
+@pytest.mark.parametrize("name", ["capture/hall/raw", "example/hall/raw"])
+def test_the_views_chosen_for_a_query_are_told_with_their_rule(name):
+    scene = rig(name=name)
+    for asked in (None, "nearest", "nearest_looking"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            chosen = preparation.chosen_views(scene, DataSettings(working_views=5, view_choice=asked))
+        looking = (asked or {"capture": "nearest_looking"}.get(name.split("/")[0])) == "nearest_looking"
+        assert chosen.rule == ("nearest_looking" if looking else "nearest")
+        assert (chosen.query, len(chosen.references)) == ("view_0", 5)
+        np.testing.assert_allclose(chosen.angles, scene.degrees("view_0", chosen.references), atol=1e-4)
+        assert looking == bool((chosen.angles < 89).all()) == bool((chosen.shares > 0).all()) == (not caught)
+        assert all(part in str(chosen) for part in ("view_0", chosen.rule, *chosen.references))
 
 
 def test_stacked_cameras_and_sheet():
