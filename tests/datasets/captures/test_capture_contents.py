@@ -79,7 +79,7 @@ def test_photographs_without_a_camera_are_named_and_counted(tmp_path: Path, fold
     names = [f"{number:02}.png" for number in range(12)]
     write_photographs(folder, *names)
     write_cameras(folder / "sparse/0", *names[:4])
-    with pytest.warns(UserWarning, match=r"sparse/0: 8 of 12 photographs .*04\.png, 05\.png.* and 3 more") as said:
+    with pytest.warns(UserWarning, match=r"sparse/0: 8 of 12 photographs .*04\.png, 05\.png") as said:
         assert len(open_scene(NAME, tmp_path).image_ids) == 4
     assert len(said) == 1
 
