@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.atomic_files import write_atomically
-from maskrf_core.support.errors import CheckpointError
+from maskrf_core.support.errors import CheckpointError, in_short
 
 OUR_FORMAT = "maskrf checkpoint 1"
 ADDED_SINCE = "masked_modelling.colour_head."  # the first checkpoints of this format lack these: they begin at zero
 
 _SCALAR = np.float64(0).__reduce__()[0]
-NUMPY_NUMBERS = [  # not arrays: numbers of numpy, one of which is the best score in a published file
+NUMPY_NUMBERS = [  # not arrays: numbers of numpy, such as the best score in a published file, or its steps
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
     (codecs.encode, "_codecs.encode"),
     np.dtype,
-    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64", "int32")),
+    *(type(np.dtype(kind)) for kind in f"?{np.typecodes['AllInteger']}{np.typecodes['Float']}"),
 ]
 
 
@@ -155,6 +155,6 @@ def load_all(network: nn.Module, weights: dict[str, Tensor], fault: str) -> None
         ],
     }
     if any(faults.values()):
-        listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in faults.items() if names)
+        listed = "; ".join(f"{kind}: {in_short(names)}" for kind, names in faults.items() if names)
         raise CheckpointError(f"{fault} Weights {listed}.")
     network.load_state_dict(weights)

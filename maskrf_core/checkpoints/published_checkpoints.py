@@ -13,13 +13,14 @@ from maskrf_core.checkpoints.checkpoint_files import (
     read_our_checkpoint,
     renderer_of,
 )
+from maskrf_core.checkpoints.foreign_weights import find_weights, whole_number
 from maskrf_core.checkpoints.published_names import our_name, published_name
 from maskrf_core.model.mvsnet import MVSNet
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import Config
 from maskrf_core.settings.sections import DataSettings, FreeMapSettings, ModelSettings, VisibilityInit
 from maskrf_core.support.atomic_files import write_atomically
-from maskrf_core.support.errors import CheckpointError
+from maskrf_core.support.errors import CheckpointError, in_short
 from maskrf_core.support.paths import resolve
 
 RIDGE = "sph_fitter.regs"  # buffer of the direct-rendering head that every published file holds: a constant
@@ -37,16 +38,15 @@ def load_renderer(path: str | Path) -> Renderer:
         CheckpointError: as `read_checkpoint`, or the weights belong to another model.
     """
     checkpoint = read_checkpoint(path)
-    if isinstance(checkpoint, dict) and checkpoint.get("format") == OUR_FORMAT:
-        return renderer_of(checkpoint, path)
-    if isinstance(checkpoint, dict) and "network_state_dict" in checkpoint:
+    if not isinstance(checkpoint, dict) or "model_settings" not in checkpoint:
         return load_published(path)
-    return renderer_of(read_our_checkpoint(path), path)  # says what is wrong
+    return renderer_of(checkpoint if checkpoint.get("format") == OUR_FORMAT else read_our_checkpoint(path), path)
 
 
 def load_published(path: str | Path) -> Renderer:
     """Make the renderer of a published checkpoint (depth, cost volumes or per scene), in evaluation mode.
 
+    Other code may have written it again: `find_weights` says what of that is read.
     Weights of masked modelling that a file lacks are as at the beginning of a training with seed 0.
 
     Raises:
@@ -59,6 +59,11 @@ def load_published(path: str | Path) -> Renderer:
         torch.manual_seed(0)
         renderer = Renderer(settings)
     init, own = settings.visibility_init or "depth", renderer.state_dict()
+    if ours := published.keys() & own.keys():
+        raise CheckpointError(
+            f"{path}: holds weights of maskrf ({in_short(sorted(ours))}) without the settings of their model. Use the "
+            "checkpoint that the run itself has written."
+        )
     weights = {
         our_name(name, init): value.to(torch.float32) if value.is_floating_point() else value
         for name, value in published.items()
@@ -77,8 +82,8 @@ def load_published(path: str | Path) -> Renderer:
 def steps_of(path: str | Path) -> int:
     """Return the optimiser steps behind a checkpoint, ours or published; 0 where it does not say."""
     checkpoint = read_checkpoint(path)
-    step = checkpoint.get("step") if isinstance(checkpoint, dict) else None
-    return step if isinstance(step, int) else 0
+    entries = checkpoint if isinstance(checkpoint, dict) else {}
+    return whole_number(entries.get("step", entries.get("global_step"))) or 0
 
 
 def to_published(renderer: Renderer) -> dict[str, Tensor]:
@@ -107,10 +112,7 @@ def check_mvsnet_is_there(config: Config) -> None:
 def load_mvsnet(mvsnet: MVSNet, data: DataSettings) -> None:
     """Put the published weights into `mvsnet`; raise `CheckpointError` if the file is missing, damaged or another."""
     path = _existing_mvsnet(data)
-    checkpoint = read_checkpoint(path)
-    published = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(published, dict) or not all(isinstance(value, Tensor) for value in published.values()):
-        raise CheckpointError(f"{path}: has no 'state_dict' of tensors, so it is no MVSNet. Use another copy.")
+    published = find_weights(read_checkpoint(path), "state_dict", path)
     # Counters of training are not saved by everyone.
     counters = {name: value for name, value in mvsnet.state_dict().items() if name.endswith("num_batches_tracked")}
     weights = {our_mvsnet_name(name): value for name, value in published.items()}
@@ -136,13 +138,7 @@ def our_mvsnet_name(published: str) -> str:
 
 
 def _published_weights(path: str | Path) -> dict[str, Tensor]:
-    checkpoint = read_checkpoint(path)
-    published = checkpoint.get("network_state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(published, dict):
-        raise CheckpointError(f"{path}: has no 'network_state_dict', so it is not a published checkpoint.")
-    strange = [str(name) for name, value in published.items() if not isinstance(value, Tensor)]
-    if strange:
-        raise CheckpointError(f"{path}: 'network_state_dict' holds what is no tensor: {', '.join(strange)}.")
+    published = find_weights(read_checkpoint(path), "network_state_dict", path)
     ridge = published.get(RIDGE, RIDGE_OF_DEGREES).float()
     if ridge.shape != RIDGE_OF_DEGREES.shape or not torch.allclose(ridge, RIDGE_OF_DEGREES, atol=1e-3):
         raise CheckpointError(f"{path}: {RIDGE} is not the published constant, so it is a checkpoint of other code.")
@@ -161,7 +157,7 @@ def _settings_of(published: dict[str, Tensor], path: str | Path) -> ModelSetting
         return ModelSettings(visibility_init=init)
     shapes = {tuple(value.shape) for value in maps.values()}
     if set(maps) != {str(index) for index in range(len(maps))} or len(shapes) > 1 or len(min(shapes)) != 4:
-        listed = ", ".join(f"{FREE_MAP}{name} {tuple(value.shape)}" for name, value in maps.items())
+        listed = in_short([f"{FREE_MAP}{name} {tuple(value.shape)}" for name, value in maps.items()])
         raise CheckpointError(
             f"{path}: its visibility maps must be numbered from 0 on and of one shape [1 32 height width], but are "
             f"{listed}. Use another copy."

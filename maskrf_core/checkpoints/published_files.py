@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskrf_core.support.errors import CheckpointError
+from maskrf_core.support.errors import CheckpointError, in_short
 
 MODEL_FOLDER = "model"
 PUBLISHED_ENDING = ".pth"
@@ -43,7 +43,7 @@ def checkpoint_of_scene(folder: Path, scenes: Sequence[str]) -> Path:
     for set_name in (data_set, *record_of(data_set).checkpoint_folders, "."):
         if (file := folder / set_name / f"{name}.pth").is_file():
             return file
-    there = ", ".join(sorted(str(file.relative_to(folder)) for file in folder.rglob("*.pth"))) or "none"
+    there = in_short(sorted(str(file.relative_to(folder)) for file in folder.rglob("*.pth"))) or "none"
     raise CheckpointError(
         f"{folder}: holds no checkpoint of {scenes[0]} (sought as {data_set}/{name}.pth); there are: {there}."
     )

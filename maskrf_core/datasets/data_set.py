@@ -4,15 +4,19 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from maskrf_core.datasets.files.image_files import image_size, list_images
+from maskrf_core.datasets.files.image_files import image_size
+from maskrf_core.datasets.files.image_folders import list_images
+from maskrf_core.settings.sections import ViewChoice
 from maskrf_core.support.errors import DatasetError
 
 SplitKind = Literal["train", "validation", "test"]
+Part = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = get_args(Part)
 SplitRule = Callable[[str, Sequence[str], SplitKind], tuple[list[str], list[str]]]
 """(name of the scene, its image ids, kind) → (reference ids, query ids)."""
 VALIDATION_NUMBERS = (39, 2, 94, 62, 23, 36)  # frames of NeRF's synthetic scenes that NeuRay's training validates on
@@ -117,6 +121,7 @@ class DataSet:
     scenes: int | None = None  # number of scenes that were published, where their publication says so
 
     weight: float | None = None  # in the published mixture, relative to others; where it is not in it, 1 is taken
+    view_choice: ViewChoice = "nearest"  # what nearest means, unless `data.view_choice` says otherwise
     view_pool: NearestViews | FrameWindow | None = None  # none: `data.view_pool` times as many of the nearest
     augmentation: tuple[Augmentation, ...] = ()
     colmap_depth: ColmapDepth | None = None  # none: depth is the frames' own, or none
@@ -167,6 +172,7 @@ class Frame:
     depth: Callable[[], Float32[np.ndarray, "height width"] | None] | None = None
     """z-depth, 0 where unknown; None: COLMAP's, where the data set's record says where that is kept."""
     file: str = ""  # name of the image's file, where depth maps are called after it
+    part: Part | None = None  # split that the files list it for; where none has one, the data set's rule splits
 
 
 def downscale_ratio(name: str, asked: str, native: int) -> float:

@@ -266,12 +266,13 @@ _RECORDS = (
         folders=("captures",),
         pattern="capture/<name>/<raw|size>",
         example="capture/fox/raw",
-        needed="photographs (PNG or JPEG), in images or directly",
-        optional="transforms.json, or a COLMAP model in sparse/0 or sparse",
+        needed="photographs (PNG or JPEG), in images (also in folders there) or directly; or one video",
+        optional="transforms.json, or a COLMAP model in sparse/0 or sparse, or these in colmap",
         source="[your camera](https://colmap.github.io/tutorial.html)",
         reader=f"{READERS}.capture:read_capture",
         names=f"{READERS}.capture:capture_names",
         split=TRAINS_ON_REFERENCES,
+        view_choice="nearest_looking",
     ),
 )
 DATA_SETS: dict[str, DataSet] = {record.name: record for record in _RECORDS}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Protocol, runtime_checkable
@@ -9,11 +10,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from maskrf_core.datasets.data_set import DataSet, Frame, NamedScene, SplitKind
+from maskrf_core.datasets.data_set import PARTS, DataSet, Frame, NamedScene, SplitKind
 from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.files.checked_files import find_scene_folder, scene_folders
-from maskrf_core.datasets.files.image_files import read_rgb
+from maskrf_core.datasets.files.image_files import alpha_mask, read_rgb
 from maskrf_core.datasets.files.scene_names import look_up, name_parts
+from maskrf_core.datasets.recentring import moved_world, recentring_shift
 from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.support.errors import DatasetError
 
@@ -36,13 +38,13 @@ class Scene(Protocol):
         """Return intrinsics for the image as returned, in pixels; the centre of the first pixel is (0, 0)."""
 
     def w2c(self, image_id: str) -> Float[np.ndarray, "3 4"]:
-        """Return world to camera `[R|t]`, OpenCV axes."""
+        """Return world to camera `[R|t]`, OpenCV axes; the world's origin is near enough for float32."""
 
     def depth_range(self, image_id: str) -> tuple[float, float]:
         """Return (near, far) in scene units, 0 < near < far."""
 
     def mask(self, image_id: str) -> Bool[np.ndarray, "height width"]:
-        """Read the mask: True on the foreground; all True where the data set has no masks."""
+        """Read the mask: True on the foreground; all True where there is neither a mask nor transparency."""
 
     def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
         """Read z-depth, 0 where unknown; None if the data set has no depth maps."""
@@ -53,6 +55,8 @@ class Scene(Protocol):
 
 class FrameScene(Scene):
     """Scene of the frames that a reader returned.
+
+    Cameras far from the origin, as in geographic coordinates, are moved to it: see `world_shift`.
 
     Raises:
         DatasetError: there are no frames, or two of one id.
@@ -76,15 +80,25 @@ class FrameScene(Scene):
         return np.array(self._read(image_id, "K"), np.float64)
 
     def w2c(self, image_id: str) -> Float[np.ndarray, "3 4"]:
-        return np.array(self._read(image_id, "w2c"), np.float64)
+        return moved_world(np.array(self._read(image_id, "w2c"), np.float64), self.world_shift)
+
+    @cached_property
+    def world_shift(self) -> Float[np.ndarray, "3"]:
+        """Return what was taken from the files' world coordinates, in their units; zero where these are small."""
+        poses = [frame.w2c for frame in self._frames.values()]
+        # Cameras that are read one by one stand around an object at the origin: not all are read to know it.
+        return np.zeros(3) if any(map(callable, poses)) else recentring_shift(np.array(poses, np.float64))
 
     def depth_range(self, image_id: str) -> tuple[float, float]:
         near, far = self._read(image_id, "depth_range")
         return float(near), float(far)
 
     def mask(self, image_id: str) -> Bool[np.ndarray, "height width"]:
-        mask = self._frame(image_id).mask
-        return np.ones(self._size(image_id), bool) if mask is None else mask()
+        frame = self._frame(image_id)
+        if frame.mask is not None:
+            return frame.mask()
+        size = self._size(image_id)
+        return alpha_mask(frame.image, size) if isinstance(frame.image, Path) else np.ones(size, bool)
 
     def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
         frame, kept = self._frame(image_id), self._asked.data_set.colmap_depth
@@ -103,9 +117,24 @@ class FrameScene(Scene):
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
         if (kind, "split") not in self._known:
-            self._known[kind, "split"] = self._asked.data_set.split(self.name, self.image_ids, kind)
+            rule = self._listed_split if any(frame.part for frame in self._frames.values()) else self._rule
+            self._known[kind, "split"] = rule(kind)
         references, queries = self._known[kind, "split"]
         return list(references), list(queries)
+
+    def _rule(self, kind: SplitKind) -> tuple[list[str], list[str]]:
+        return self._asked.data_set.split(self.name, self.image_ids, kind)
+
+    def _listed_split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
+        """Split as the files list it; where they list no queries of a kind, those of the other kind are taken."""
+        parts = {part: [each for each, frame in self._frames.items() if frame.part == part] for part in PARTS}
+        references = parts["train"]
+        queries = parts["val"] or parts["test"] if kind == "validation" else parts["test"] or parts["val"]
+        if not references:
+            raise DatasetError(f"{self.name}: no photograph is listed for training. Correct the lists of its files.")
+        if not queries:
+            return self._rule(kind)
+        return references, references if kind == "train" else queries
 
     def _frame(self, image_id: str) -> Frame:
         return look_up(self._frames, image_id, self.name)

@@ -15,6 +15,7 @@ from skimage.metrics import structural_similarity
 
 from maskrf_core.checkpoints.per_scene_renderer import check_scene
 from maskrf_core.checkpoints.published_checkpoints import load_renderer
+from maskrf_core.datasets.batches.evaluation_batches import warn_of_blind_references
 from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
 from maskrf_core.datasets.inventory import spread
 from maskrf_core.datasets.scene import SplitKind
@@ -22,7 +23,7 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.render_cache import RenderCache
 from maskrf_core.rendering.rendered_views import RenderedView, as_picture, rendered_views, write_pictures
 from maskrf_core.runs import Run
-from maskrf_core.settings.sections import EXACT, RenderingSettings
+from maskrf_core.settings.sections import EXACT, RenderingSettings, ViewChoice
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import DatasetError, SettingsError
 from maskrf_core.support.paths import cache_folder
@@ -107,6 +108,7 @@ def evaluate(
     data_root: str | Path = "data",
     split: SplitKind = "test",
     working_views: int = 8,
+    view_choice: ViewChoice | None = None,
     views_per_scene: int | None = None,
     rays_per_chunk: int = 256,
     rendering: RenderingSettings = EXACT,
@@ -125,7 +127,7 @@ def evaluate(
     Raises:
         CheckpointError, DatasetError: they cannot be read, or fit not each other; before anything is rendered.
     """
-    opened = open_for_evaluation(scenes, data_root, split, working_views, device)
+    opened = open_for_evaluation(scenes, data_root, split, working_views, device, view_choice)
     renderer = load(source).to(resolve_device(device)).eval()
     for views in opened:
         check_scene(renderer, views)
@@ -145,19 +147,27 @@ def evaluate(
 
 
 def open_for_evaluation(
-    scenes: Sequence[str], data_root: str | Path, split: SplitKind, working_views: int, device: str = "auto"
+    scenes: Sequence[str],
+    data_root: str | Path,
+    split: SplitKind,
+    working_views: int,
+    device: str = "auto",
+    view_choice: ViewChoice | None = None,
 ) -> list[SceneViews]:
     """Open scenes and check that they can be evaluated; depth that is missing is estimated on `device`.
+
+    A warning tells where reference views share no sight with their query.
 
     Raises:
         DatasetError: a scene is missing or broken, or has no query views or too few reference views.
     """
-    opened = open_scenes(scenes, data_root, cache_folder(data_root), device=device)
+    opened = open_scenes(scenes, data_root, cache_folder(data_root), device=device, view_choice=view_choice)
     for views in opened:
         references, queries = views.scene.split(split)
         if not queries:
             raise DatasetError(f"{views.scene.name}: has no {split} views. Leave this scene out.")
-        views.nearest(queries[0], references, working_views)
+        views.check_enough(queries[0], references, working_views)
+        warn_of_blind_references(views, {name: views.camera(name) for name in queries}, references, working_views)
     return opened
 
 
@@ -196,13 +206,14 @@ def nearest_view_copy(
     *,
     data_root: str | Path = "data",
     split: SplitKind = "test",
+    view_choice: ViewChoice | None = None,
     views_per_scene: int | None = None,
 ) -> "pd.DataFrame":
     """Return metrics of a baseline: the photograph of the nearest reference camera in place of a rendering."""
     import pandas as pd
 
     rows = []
-    for views in open_scenes(scenes, data_root, None):
+    for views in open_scenes(scenes, data_root, None, view_choice=view_choice):
         references, queries = views.scene.split(split)
         for image_id in spread(queries, views_per_scene):
             (nearest,) = views.nearest(image_id, references, 1)

@@ -17,8 +17,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from maskrf_core.checkpoints.per_scene_renderer import check_scene
 from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, Views
-from maskrf_core.datasets.batches.evaluation_batches import batch_of
+from maskrf_core.datasets.batches.evaluation_batches import batch_of, warn_of_blind_references
 from maskrf_core.datasets.batches.scene_views import SceneViews
+from maskrf_core.datasets.batches.view_choice import Camera
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.camera_paths.rig import rig_of
@@ -26,7 +27,7 @@ from maskrf_core.rendering.camera_paths.trajectories import PathCamera, camera_p
 from maskrf_core.rendering.evaluation import load, resolve_device
 from maskrf_core.rendering.rendered_views import PixelRenderer, as_bytes
 from maskrf_core.runs import Run
-from maskrf_core.settings.sections import EXACT, PathKind, PathSettings, RenderingSettings
+from maskrf_core.settings.sections import EXACT, PathKind, PathSettings, RenderingSettings, ViewChoice
 from maskrf_core.support.atomic_files import write_atomically, write_text
 from maskrf_core.support.digests import digest
 from maskrf_core.support.paths import cache_folder
@@ -63,6 +64,7 @@ def render_path(
     path: PathSettings,
     data_root: str | Path = "data",
     working_views: int = 8,
+    view_choice: ViewChoice | None = None,
     rays_per_chunk: int = 256,
     rendering: RenderingSettings = EXACT,
     device: str = "auto",
@@ -70,17 +72,19 @@ def render_path(
 ) -> RenderedPath:
     """Film a scene: `colour_0000.png`, `depth_0000.png` and so on, `colour.mp4`, `depth.mp4` and `path.json`.
 
-    Each frame is rendered from those references of the test split whose cameras are nearest. Depth is coloured in one
-    range over all frames. Frames that are there and show just this (same weights, views, camera, code and device) are
-    kept, so an interrupted call goes on where it was.
+    Each frame is rendered from the nearest references of the test split, by the rule `view_choice`; a warning tells
+    where they share no sight with it. Depth is coloured in one range over all frames. Frames that are there and show
+    just this (same weights, views, camera, code and device) are kept, so an interrupted call goes on where it was.
 
     Raises:
         CheckpointError, DatasetError, SettingsError: the source, the scene or the path cannot be had as asked.
     """
-    views = SceneViews(open_scene(scene, data_root), cache_folder(data_root), device=device)
+    views = SceneViews(open_scene(scene, data_root), cache_folder(data_root), device=device, view_choice=view_choice)
     references, _ = views.scene.split("test")
     film = RenderedPath(scene, *camera_path(rig_of(views.scene, references), path), folder)
     views.check_enough("a camera path", references, working_views)
+    frames = {f"frame {index}": query_camera(camera) for index, camera in enumerate(film.cameras)}
+    warn_of_blind_references(views, frames, references, working_views)
     renderer = load(source).to(resolve_device(device)).eval()
     check_scene(renderer, views)
     render = PixelRenderer(renderer, rays_per_chunk, rendering=rendering)
@@ -109,11 +113,15 @@ def path_batch(
     views: SceneViews, camera: PathCamera, references: Sequence[str], working_views: int, inputs: ModelInputs
 ) -> SceneBatch:
     """Make a batch of all pixels of a camera that took no photograph, from the reference views nearest to it."""
-    K, w2c, depth_range = (torch.as_tensor(part, dtype=torch.float32) for part in camera[:3])
-    nothing, unseen = torch.zeros(1, 3, *camera.size), torch.tensor([-1])
-    query = Views(nothing, K[None], w2c[None], depth_range[None], training_index=unseen)
-    nearest = views.nearest_to(w2c, references, working_views, "a camera path")
+    own, nothing, unseen = query_camera(camera), torch.zeros(1, 3, *camera.size), torch.tensor([-1])
+    query = Views(nothing, *(part[None] for part in own), training_index=unseen)
+    nearest = views.nearest_to(own, references, working_views, "a camera path")
     return batch_of(views, query, nearest, references, inputs)
+
+
+def query_camera(camera: PathCamera) -> Camera:
+    """Return a path's camera as tensors."""
+    return Camera(*(torch.as_tensor(part, dtype=torch.float32) for part in camera[:3]))
 
 
 def depth_colours(

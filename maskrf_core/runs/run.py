@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskrf_core.datasets.records import published_weights
+from maskrf_core.datasets.records import published_weights, record_of
 from maskrf_core.runs.provenance import PROVENANCE_FILE, provenance
 from maskrf_core.runs.status import STATUS_FILE, TrainingStatus
 from maskrf_core.settings.config import Config, may_differ, read_config, to_yaml
@@ -48,13 +48,16 @@ class Run:
 
     @staticmethod
     def start(folder: str | Path, config: Config) -> "Run":
-        """Open the run in `folder`, or make it.
+        """Open the run in `folder`, or make it. Where `data.view_choice` is not asked for, a run keeps its own.
 
         Raises:
             RunError: the folder holds a run with another config, or something that is not a run.
         """
         run = Run(Path(folder))
         if run.config_path.is_file():
+            if config.data.view_choice is None:
+                data = config.data.model_copy(update={"view_choice": run.config.data.view_choice})
+                config = config.model_copy(update={"data": data})
             run._check_continued_with(config)
         elif any(path.name != PROVENANCE_FILE for path in run.folder.glob("[!.]*")):  # not of an interrupted start
             raise RunError(f"{run.folder}: is not empty and holds no config.yaml. Choose another run folder.")
@@ -151,9 +154,14 @@ def differing_settings(first: Config, second: Config) -> dict[str, tuple[Any, An
 
 
 def settings_by_name(config: Config) -> dict[str, Any]:
-    """Return settings by dotted name, with the published weights of data sets, which older configs write out."""
+    """Return settings by dotted name, with what records of data sets say where the config does not, as older ones do:
+    weights, and the choice of views where it is one for all scenes."""
     values = config.model_dump()
-    values["data"]["data_set_weights"] = published_weights() | values["data"]["data_set_weights"]
+    data, scenes = values["data"], [*config.data.train_scenes, *config.data.validation_scenes]
+    data["data_set_weights"] = published_weights() | data["data_set_weights"]
+    choices = {record_of(name).view_choice for name in [*scenes, *config.evaluation.test_scenes]}
+    if data["view_choice"] is None and len(choices) == 1:
+        (data["view_choice"],) = choices
     return flat(values)
 
 

@@ -119,8 +119,11 @@ def validated(values: dict[str, Any]) -> Config:
 
 
 def read_config(path: Path) -> Config:
-    """Read the config that was written to `path`."""
-    return validated(_read(path))
+    """Read the config that was written to `path`; one that does not say how views are chosen chose the nearest."""
+    values = _read(path)
+    if isinstance(data := values.get("data", {}), dict):
+        values["data"] = {"view_choice": "nearest"} | data
+    return validated(values)
 
 
 def to_yaml(config: Config) -> str:

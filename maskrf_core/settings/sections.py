@@ -11,6 +11,7 @@ Steps = Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")
 WorkingViews = Annotated[int, Field(ge=1, le=64, description="reference views of a query")]
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="of weights, data order, rays and masks")]
 VisibilityInit = Literal["depth", "cost_volume"]
+ViewChoice = Literal["nearest", "nearest_looking"]
 Device = Literal["auto", "cpu", "cuda"]
 Devices = Annotated[int, Field(ge=1, le=64, description="training processes on a node, one a GPU if there are any")]
 Nodes = Annotated[int, Field(ge=1, le=1024, description="computers that train together")]
@@ -115,6 +116,11 @@ class DataSettings(Settings):
     working_views: WorkingViews = 8
     view_pool: float = Field(
         3.0, ge=1, description="working views are drawn from so many times as many, if the data set has no own rule"
+    )
+    view_choice: ViewChoice | None = Field(
+        None,
+        description="which views are references: nearest (by camera centres, as published) or nearest_looking (by "
+        "viewing directions too); none: as each data set's record says, in a run that was begun as it began",
     )
     query_kept: float = Field(0.02, ge=0, le=1, description="probability that the query may be its own reference")
     rays: int = Field(512, ge=2, description="query rays of a step, half of them on the foreground if there is a mask")

@@ -13,7 +13,7 @@ from maskrf_core.runs import Run
 from maskrf_core.settings.config import parse_overrides, readable
 from maskrf_core.settings.sections import Settings
 from maskrf_core.slurm.jobs import Job, NotebookJob, TrainingJob
-from maskrf_core.support.errors import SettingsError, SlurmError
+from maskrf_core.support.errors import SettingsError, SlurmError, in_short
 
 if TYPE_CHECKING:
     import submitit
@@ -166,7 +166,7 @@ def wait(jobs: "Sequence[submitit.Job]", *, timeout: float | None = None, poll: 
         if now - heard > SILENCE:
             raise SlurmError(f"Slurm's controller has not answered for {SILENCE} s; the jobs may go on without it.")
         if timeout is not None and now - start > timeout:
-            listed = ", ".join(f"{job_id}: {state or 'unknown'}" for job_id, state in states.items())
+            listed = in_short([f"{job_id}: {state or 'unknown'}" for job_id, state in states.items()])
             raise SlurmError(f"not ended after {timeout:g} s ({listed}). They go on; `squeue` shows them.")
         time.sleep(poll)
     faults = [fault for job in jobs if (fault := _fault(job)) is not None]

@@ -1,5 +1,16 @@
 """The errors a user can cause: each message says what was found, where, and what to do about it."""
 
+from collections.abc import Collection
+from itertools import islice
+
+LISTED = 10  # names that a message lists
+
+
+def in_short(names: Collection[str]) -> str:
+    """Join the first names for a message, and count the others."""
+    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(islice(names, LISTED)) + rest
+
 
 def printable(text: str) -> str:
     """Escape the bytes of a file name that are not UTF-8: printing, drawing and recording them would fail."""

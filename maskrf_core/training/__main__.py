@@ -21,6 +21,8 @@ from maskrf_core.training.process.protocol import (
     ExitCode,
     TrainingStopped,
     hear_signals,
+    launched_by_torchrun,
+    place_among_processes,
     several_processes,
     training_environment,
 )
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     parser.add_argument("folders", nargs="+", type=Path, metavar="RUN_FOLDER", help="folder with a config.yaml")
     folders = parser.parse_args(arguments).folders
     hear_signals()
-    if int(os.environ.get("RANK", 0)) > 0:
+    if place_among_processes()[0] > 0:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - what all have to say, the first one says
     for folder in folders:
         code = train(folder)
@@ -55,7 +57,7 @@ def train(folder: Path) -> ExitCode:
         try:
             run = Run.open(folder)
             hardware = run.config.hardware
-            if "TORCHELASTIC_RUN_ID" not in os.environ and hardware.devices > 1 and hardware.num_nodes == 1:
+            if not launched_by_torchrun() and hardware.devices > 1 and hardware.num_nodes == 1:
                 return train_in_several(run)
             log.enter_context(kept_in_log(run))
             from maskrf_core.training.trainer import fit
@@ -122,7 +124,7 @@ def kept_in_log(run: "Run") -> Iterator[None]:
     goes_there = False
     with contextlib.suppress(OSError):
         goes_there = os.path.samestat(os.fstat(sys.stdout.fileno()), run.log_path.stat())
-    if goes_there or int(os.environ.get("RANK", 0)) > 0:  # of several processes, the first one keeps it
+    if goes_there or place_among_processes()[0] > 0:  # of several processes, the first one keeps it
         yield
         return
     with (

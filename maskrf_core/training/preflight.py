@@ -6,8 +6,10 @@ from pathlib import Path
 import torch
 
 from maskrf_core.datasets.batches.batch import ModelInputs
+from maskrf_core.datasets.batches.evaluation_batches import warn_of_blind_references
+from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.mixture import Mixture
-from maskrf_core.datasets.batches.scene_views import ImageCache, SceneViews, expand_scene_names, open_scenes
+from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes
 from maskrf_core.datasets.batches.training_views import OneScene
 from maskrf_core.datasets.records import held_out_places, is_among, place_of
 from maskrf_core.datasets.scene import SplitKind
@@ -15,7 +17,7 @@ from maskrf_core.model.masking.strategies import draw_mask, find_strategy, maske
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
-from maskrf_core.support.errors import DatasetError, SettingsError
+from maskrf_core.support.errors import DatasetError, SettingsError, in_short
 from maskrf_core.support.paths import cache_folder
 
 
@@ -43,9 +45,10 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
         one = OneScene(data, cache, images, hardware.device)
         check_origin(one.name, config)
         check_choice(one.views, config)
+        check_views([one.views], "test", data.working_views)
         return one, [one.views]
     mixture = Mixture(data, cache, images, hardware.device, training_inputs(config))
-    validation = open_scenes(data.validation_scenes, data.data_root, cache, images, hardware.device)
+    validation = open_scenes(data.validation_scenes, data.data_root, cache, images, hardware.device, data.view_choice)
     check_views(mixture.first_scenes(), "train", data.working_views)
     check_views(validation, "validation", data.working_views)
     check_places(mixture.names, config)
@@ -91,7 +94,10 @@ def check_masking(config: Config) -> None:
 
 
 def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> None:
-    """Raise `DatasetError` if a scene has no query, or fewer than `needed` references of its first query."""
+    """Raise `DatasetError` if a scene has no query, or fewer than `needed` references of its first query.
+
+    A warning tells where the references that come first share no sight with their query.
+    """
     for views in scenes:
         references, queries = views.scene.split(kind)
         if not queries:
@@ -101,6 +107,7 @@ def check_views(scenes: Iterable[SceneViews], kind: SplitKind, needed: int) -> N
                 f"{views.scene.name}: {needed} working views are asked for, but only {len(references)} reference "
                 "views are there. Set working_views lower, or leave this scene out."
             )
+        warn_of_blind_references(views, {name: views.camera(name) for name in queries}, references, needed)
 
 
 def check_origin(scene: str, config: Config) -> None:
@@ -162,4 +169,4 @@ def check_places(train_scenes: Iterable[str], config: Config) -> None:
         (trained & held_out_places(), "trained on, though held out for tests of published models"),
     ):
         if both:
-            raise DatasetError(f"{', '.join(sorted(both))}: {uses}. Choose different scenes for each.")
+            raise DatasetError(f"{in_short(sorted(both))}: {uses}. Choose different scenes for each.")

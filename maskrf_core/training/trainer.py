@@ -23,8 +23,8 @@ from maskrf_core.support.errors import RunError
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.objective import Objective, masked_weight
 from maskrf_core.training.preflight import open_checked_scenes, prepare_depths
-from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, rank, start_fabric
-from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop
+from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, start_fabric
+from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop, place_among_processes
 from maskrf_core.training.reporting import StatusReport, record_session, status_report
 from maskrf_core.training.saved_states import read_newest, renderer_of_run, save
 
@@ -45,7 +45,7 @@ def fit(run: Run) -> Renderer:
         RunError: a loss is not finite, or a file cannot be written; the last checkpoint is kept.
         SettingsError: GPUs, processes or a compiler that the settings ask for are not there.
     """
-    first = rank() == 0
+    first = place_among_processes()[0] == 0
     with owned(run.folder) if first else nullcontext():
         if first:
             run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on

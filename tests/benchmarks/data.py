@@ -21,9 +21,9 @@ import psutil
 import torch
 from torch.utils.benchmark import Timer
 
+from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.mixture import Mixture
-from maskrf_core.datasets.batches.scene_views import ImageCache
 from maskrf_core.datasets.depth import plane_sweep
 from maskrf_core.datasets.depth.depth_estimation import chosen_device, estimate_depth_maps
 from maskrf_core.datasets.scene import Scene, open_scene

@@ -40,7 +40,7 @@ def test_absent_part_complete_and_broken(tmp_path):
     (tmp_path / "nerf_synthetic/c/test/r_0.png").unlink()
     (broken,) = inspect(tmp_path, ["nerf_synthetic"])
     assert (broken.state, broken.whole, broken.total("images")) == ("broken", 7, 21)
-    assert "nerf_synthetic/c/test/r_0.png is missing" in broken.first_fault
+    assert "lists ./test/r_0, which is missing in nerf_synthetic/c" in broken.first_fault
     assert str(tmp_path) not in broken.first_fault
 
 

@@ -1,5 +1,6 @@
 """Evaluation: the right pixels, the right references, tables and pictures, bounded memory."""
 
+import warnings
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from maskrf_core.rendering.rendered_views import PixelRenderer, RenderedView, re
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import CheckpointError, DatasetError, SettingsError
 from tests.datasets.memory_scene import MemoryScene
+from tests.datasets.rig_scene import rig, use_rigs
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,28 @@ def test_nearest_view_copy_is_the_nearest_photograph():
     copy, truth = (views.scene.image(image_id) / 255 for image_id in (nearest, queries[0]))
     assert len(table) == 2
     assert table["psnr"].iloc[0] == pytest.approx(psnr(copy, truth), abs=1e-3)
+
+
+def test_a_rig_is_evaluated_from_lenses_that_look_the_same_way_and_a_warning_tells_of_others(
+    renderer, monkeypatch, tmp_path
+):
+    name, scene = use_rigs(monkeypatch, tmp_path), rig()
+    asked = {"data_root": tmp_path, "views_per_scene": 1}
+
+    def scores(**choice):
+        rendered = evaluate(renderer, [name], working_views=4, rays_per_chunk=4096, **asked, **choice)
+        return rendered["fine_psnr"][0], nearest_view_copy([name], **asked, **choice)["psnr"][0]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        by_default, looking = scores(), scores(view_choice="nearest_looking")
+    with pytest.warns(UserWarning, match=name):
+        nearest = scores(view_choice="nearest")
+    assert by_default == looking
+    assert all(ours != theirs for ours, theirs in zip(by_default, nearest, strict=True))
+    truth = scene.image("view_0") / 255
+    for (_, score), copy in ((looking, "view_1"), (nearest, "view_6")):  # the next place, and the next lens
+        assert score == pytest.approx(psnr(scene.image(copy) / 255, truth), abs=1e-3)
 
 
 def test_validation_is_the_mean_over_views(renderer, views):

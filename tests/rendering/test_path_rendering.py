@@ -17,6 +17,7 @@ from maskrf_core.rendering.path_rendering import path_batch, render_path
 from maskrf_core.rendering.rendered_views import PixelRenderer, as_bytes
 from maskrf_core.settings.sections import ModelSettings, PathSettings, RenderingSettings
 from maskrf_core.support.errors import CheckpointError, DatasetError, SettingsError
+from tests.datasets.rig_scene import use_rigs
 
 PATH = PathSettings(frames=4, largest_side=17, frames_per_second=5)
 SCENE = "demo/test_00"
@@ -169,6 +170,15 @@ def test_another_checkpoint_renders_all_and_the_same_one_nothing(film, renderer,
     )
     save_checkpoint(checkpoint, other, 1, {})
     assert film(checkpoint).rendered == 4
+
+
+def test_a_film_of_a_rig_is_rendered_from_lenses_that_look_the_same_way(film, monkeypatch, tmp_path):
+    scene = use_rigs(monkeypatch, tmp_path)
+    asked = {"scene": scene, "path": PathSettings(frames=2, kind="interpolate", largest_side=17), "working_views": 6}
+    assert film(**asked).rendered == 2
+    assert film(**asked, view_choice="nearest_looking").rendered == 0  # as captures are by default
+    with pytest.warns(UserWarning, match=scene):
+        assert film(**asked, view_choice="nearest").rendered == 2
 
 
 def test_fewer_frames_leave_none_of_the_others(film):

@@ -64,6 +64,34 @@ def test_a_run_whose_config_writes_the_published_weights_out_goes_on(tmp_path, c
         Run.start(tmp_path, load_config("pretrain", "demo", {"data.data_set_weights.demo": 2.0}))
 
 
+def of_an_earlier_version(run):
+    """Leave out of its config what those did not know."""
+    lines = run.config_path.read_text(encoding="utf-8").splitlines(keepends=True)
+    run.config_path.write_text("".join(line for line in lines if "view_choice" not in line), encoding="utf-8")
+    return run
+
+
+@pytest.mark.parametrize("scenes", [["demo/train"], ["capture/hall/raw"], ["gso", "capture/hall/raw"]])
+def test_a_run_that_says_nothing_of_how_views_are_chosen_goes_on_with_the_nearest(tmp_path, scenes):
+    asked = {"data.train_scenes": scenes}
+    run = of_an_earlier_version(Run.start(tmp_path, load_config("pretrain", "demo", asked)))
+    assert run.config.data.view_choice == "nearest"
+    for steps in (500, 900):  # its config is written anew each time
+        again = Run.start(tmp_path, load_config("pretrain", "demo", asked | {"training.steps": steps}))
+        assert again.config.data.view_choice == "nearest"
+    with pytest.raises(RunError, match=r"data\.view_choice: 'nearest' there, 'nearest_looking' asked for"):
+        Run.start(tmp_path, load_config("pretrain", "demo", asked | {"data.view_choice": "nearest_looking"}))
+
+
+def test_how_views_are_chosen_is_part_of_a_run_and_compared_by_what_it_comes_to(tmp_path, config):
+    looking = load_config("pretrain", "demo", {"data.view_choice": "nearest_looking"})
+    run = Run.start(tmp_path / "looking", looking)
+    assert Run.start(run.folder, config).config == looking
+    assert differing_settings(looking, config) == {"data.view_choice": ("nearest_looking", "nearest")}
+    assert Run.start(tmp_path / "usual", config).config.data.view_choice is None
+    assert differing_settings(config, load_config("pretrain", "demo", {"data.view_choice": "nearest"})) == {}
+
+
 def test_other_config_is_refused_and_nothing_changes(tmp_path, config):
     run = Run.start(tmp_path, config)
     before = run.config_path.read_bytes()

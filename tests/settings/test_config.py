@@ -71,6 +71,8 @@ def test_free_maps_are_not_asked_for():
         ("masking.mask_ration", 0.5, "masking.mask_ration: unknown setting; did you mean masking.mask_ratio?"),
         ("masking.target", "colours", "masking.target='colours': must be one of 'scene_feature' or 'colour'; did you "
          "mean 'colour'?"),
+        ("data.view_choice", "nearest_loking", "data.view_choice='nearest_loking': must be one of 'nearest' or "
+         "'nearest_looking'; did you mean 'nearest_looking'?"),
         ("masking.largest_mask_ratio", 1, "masking.largest_mask_ratio=1: must be ≥ 0 and < 1"),
         ("masking.largest_mask_ratio", 0.25, "masking.largest_mask_ratio=0.25: must be at least mask_ratio=0.5"),
         ("traning.steps", 5, "traning: unknown setting; did you mean training?"),

@@ -5,7 +5,7 @@ import numpy as np
 
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.data_set import DataSet, Frame, NamedScene, NearestViews
-from maskrf_core.datasets.files.image_files import list_images
+from maskrf_core.datasets.files.image_folders import list_images
 from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config

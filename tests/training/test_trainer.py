@@ -17,6 +17,7 @@ from maskrf_core.training import trainer as training
 from maskrf_core.training.preflight import check_places, open_checked_scenes
 from maskrf_core.training.trainer import Trainer, fit, learning_rate, stream_seed
 from tests.datasets.memory_scene import make_scenes, use_folders
+from tests.datasets.rig_scene import rig, use_rigs
 
 
 @pytest.fixture(autouse=True)
@@ -235,3 +236,32 @@ def test_validation_keeps_the_mode_of_the_renderer(tmp_path):
     assert trainer.renderer.training
     assert set(numbers) == {"coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim"}
     assert 0 < numbers["fine_psnr"] < 40
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "per_scene"])
+def test_trainings_of_a_rig_choose_views_as_asked_and_older_ones_as_they_began(
+    stage, smoke_run, tmp_path, monkeypatch, recwarn
+):
+    name, scene = use_rigs(monkeypatch, tmp_path), rig()
+    asked = {
+        "data__data_root": str(tmp_path), "data__train_scenes": [name], "data__view_pool": 1.0, "data__query_kept": 0.0,
+        "data__working_views": 4, "training__initial_weights": str(smoke_run.last_checkpoint),
+    }  # fmt: skip
+
+    def drawn(folder, **choice):
+        run = start(tmp_path / folder, stage, **asked, **choice)
+        scenes, _ = open_checked_scenes(run.config)
+        origins = [scenes.draw(np.random.default_rng(seed)).origin for seed in range(20)]
+        pairs = [origin.split("query ")[1].split(", references ") for origin in origins]
+        return origins, max(scene.degrees(query, others.split(", ")).max() for query, others in pairs)
+
+    looking, turned = drawn("new")
+    assert turned < 89
+    assert drawn("asked", data__view_choice="nearest_looking")[0] == looking
+    assert not recwarn.list
+    nearest, turned = drawn("nearest", data__view_choice="nearest")
+    assert turned > 89
+    assert any(name in str(each.message) for each in recwarn.list)
+    config = tmp_path / "nearest/config.yaml"
+    config.write_text(config.read_text().replace("  view_choice: nearest\n", ""))
+    assert drawn("nearest")[0] == nearest

@@ -9,7 +9,8 @@ import numpy as np
 from cachetools import LRUCache
 
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs
-from maskrf_core.datasets.batches.scene_views import ImageCache, SceneViews, expand_scene_names
+from maskrf_core.datasets.batches.image_cache import ImageCache
+from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names
 from maskrf_core.datasets.batches.training_views import OneScene, TrainingDraw, draw_from_scene
 from maskrf_core.datasets.records import DATA_SETS, held_out_places, place_of, published_weights
 from maskrf_core.datasets.scene import Scene, open_scene, scene_names
@@ -101,7 +102,7 @@ class Mixture:
     def _opened(self, name: str) -> SceneViews:
         scene = open_scene(name, self.settings.data_root)
         together = scene.split("train")[0]
-        return SceneViews(scene, self.cache_root, self.images, estimated_together=together, device=self.device)
+        return SceneViews(scene, self.cache_root, self.images, together, self.device, self.settings.view_choice)
 
     def _has_enough_views(self, views: SceneViews) -> bool:
         references, queries = views.scene.split("train")

@@ -1,70 +1,31 @@
-"""The views of a scene as tensors, and the memory that decoded images are kept in."""
+"""The views of a scene as tensors, and which of them a query is rendered from."""
 
-import mmap
 from collections import ChainMap
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 import torch
-from cachetools import LRUCache
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from maskrf_core.cameras import camera_centres
 from maskrf_core.datasets.batches.augment import fill_up, pad_by_reflection, pad_to_largest
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SourceViews, Views
+from maskrf_core.datasets.batches.image_cache import ImageCache
+from maskrf_core.datasets.batches.view_choice import RULES, Camera
 from maskrf_core.datasets.demo import SCENE_COUNTS, demo_scene_names
 from maskrf_core.datasets.depth.depth_maps import depth_maps
+from maskrf_core.datasets.records import record_of
 from maskrf_core.datasets.scene import Scene, open_scene
+from maskrf_core.settings.sections import ViewChoice
 from maskrf_core.support.errors import DatasetError
 
 ENCODER_MULTIPLE = 16  # sides of reference images are padded to a multiple of this, which the image encoder needs
 MATCHING_MULTIPLE = 32  # the same where they are matched with source views, for the cost volumes' network
 NEIGHBOURS = 3  # views that each reference view is matched with in its cost volume, where there are so many
-MAPPED_FROM = 2**18  # bytes; the system allows tens of thousands of mappings, so that small arrays stay in the heap
-
-
-class ImageCache:
-    """Keep what was read last, up to `mib` MiB; what is larger than that alone is read each time.
-
-    The arrays are handed out again and again, so they are made read-only.
-    """
-
-    def __init__(self, mib: float = 1024.0):
-        self._arrays = LRUCache(max(1, int(mib * 2**20)), getsizeof=attrgetter("nbytes"))
-
-    def get(self, key: Hashable, read: Callable[[], Shaped[np.ndarray, "..."]]) -> Shaped[np.ndarray, "..."]:
-        """Return the array of that key: kept, or read now."""
-        array = self._arrays.get(key)
-        if array is None:
-            array = _copied(read())
-            array.flags.writeable = False
-            if array.nbytes <= self._arrays.maxsize:
-                self._arrays[key] = array
-        return array
-
-    @property
-    def bytes(self) -> int:
-        """Return how much is kept now."""
-        return self._arrays.currsize
-
-
-def _copied(array: Shaped[np.ndarray, "..."]) -> Shaped[np.ndarray, "..."]:
-    """Copy, so that what the array was cut from is not held; in memory of its own if it is large.
-
-    That goes back to the system as a whole. In the heap, among what comes and goes with every batch, cached arrays
-    leave gaps when they go: with what the Makefile asks of malloc a data worker grew by 350 MiB in 1,000 batches.
-    """
-    if array.nbytes < MAPPED_FROM:
-        return np.array(array)
-    copy = np.frombuffer(mmap.mmap(-1, array.nbytes), array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
 
 
 class SceneViews:
@@ -72,7 +33,8 @@ class SceneViews:
 
     `cache_root` is where estimated depth maps of scenes without any are kept; None estimates them in memory. `images`
     is the memory that decoded images share with other scenes. Where a view is used that has no depth map and was not
-    prepared, the maps of all views of `estimated_together` are, so that they confirm each other; on `device`.
+    prepared, the maps of all views of `estimated_together` are, so that they confirm each other; on `device`. Views are
+    chosen by the rule `view_choice`, by default that of the data set's record.
     """
 
     def __init__(
@@ -82,9 +44,11 @@ class SceneViews:
         images: ImageCache | None = None,
         estimated_together: Sequence[str] = (),
         device: str = "auto",
+        view_choice: ViewChoice | None = None,
     ):
         self.scene, self.cache_root, self.images = scene, cache_root, images or ImageCache()
         self.estimated_together, self.device = estimated_together, device
+        self.view_choice: ViewChoice = view_choice or record_of(scene.name).view_choice
         self._depths: Mapping[str, np.ndarray] = ChainMap()
         self._cameras: dict[tuple[str, str], np.ndarray] = {}
         self._training_index = {image_id: index for index, image_id in enumerate(self.training_ids)}
@@ -150,7 +114,7 @@ class SceneViews:
     def with_sources(
         self, references: Views, image_ids: Sequence[str], pool: Sequence[str]
     ) -> tuple[Views, SourceViews]:
-        """Find what cost volumes match the references against: the 3 nearest of `pool` and of themselves to each.
+        """Find what cost volumes match the references against: the 3 `nearest` of `pool` and of themselves to each.
 
         `references` are the views `image_ids`, as they were loaded. All come out in one size. Where there are fewer
         than 4 views, each has fewer neighbours.
@@ -167,21 +131,28 @@ class SceneViews:
         return fill_up(references, height, width), SourceViews(fill_up(views, height, width), neighbours)
 
     def nearest(self, image_id: str, candidates: Sequence[str], count: int) -> list[str]:
-        """Return the `count` candidates whose camera centres are nearest to that of `image_id`, nearest first.
+        """Return the `count` candidates that come first by the rule `view_choice`, the first first.
 
         Raises:
             DatasetError: there are fewer candidates.
         """
-        return self.nearest_to(self._stacked_cameras("w2c", [image_id])[0], candidates, count, what=image_id)
+        return self.nearest_to(self.camera(image_id), candidates, count, what=image_id)
 
-    def nearest_to(self, w2c: Float[Tensor, "3 4"], candidates: Sequence[str], count: int, what: str) -> list[str]:
-        """Return the nearest to any camera, as `nearest`; `what` is its name in errors."""
+    def nearest_to(self, camera: Camera, candidates: Sequence[str], count: int, what: str) -> list[str]:
+        """Return the first for any camera, as `nearest`; `what` is its name in errors."""
         self.check_enough(what, candidates, count)
         if count == 0:
             return []
-        centres = camera_centres(torch.cat([w2c[None], self._stacked_cameras("w2c", candidates)]))
-        order = torch.linalg.vector_norm(centres[1:] - centres[0], dim=-1).argsort(stable=True)
+        order = RULES[self.view_choice](camera, self._stacked_cameras("w2c", candidates))
         return [candidates[index] for index in order[:count].tolist()]
+
+    def camera(self, image_id: str) -> Camera:
+        """Return the camera of a view."""
+        return Camera(*(each[0] for each in self.cameras([image_id])))
+
+    def cameras(self, image_ids: Sequence[str]) -> Camera:
+        """Return the cameras of views, stacked."""
+        return Camera(*(self._stacked_cameras(part, image_ids) for part in Camera._fields))
 
     def check_enough(self, image_id: str, candidates: Sequence[str], count: int) -> None:
         """Raise `DatasetError` if there are fewer than `count` candidates for the query."""
@@ -236,11 +207,12 @@ def open_scenes(
     cache_root: Path | None,
     images: ImageCache | None = None,
     device: str = "auto",
+    view_choice: ViewChoice | None = None,
 ) -> list[SceneViews]:
     """Open scenes by name; `demo/train`, `demo/validation` and `demo/test` stand for all demo scenes of that split."""
     images = images or ImageCache()
     scenes = [open_scene(name, data_root) for name in expand_scene_names(names)]
-    return [SceneViews(scene, cache_root, images, device=device) for scene in scenes]
+    return [SceneViews(scene, cache_root, images, device=device, view_choice=view_choice) for scene in scenes]
 
 
 def expand_scene_names(names: Sequence[str]) -> list[str]:

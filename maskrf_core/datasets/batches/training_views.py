@@ -19,8 +19,8 @@ from maskrf_core.datasets.batches.augment import (
     widen_depth_ranges,
 )
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
+from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.scene_views import (
-    ImageCache,
     SceneViews,
     draw_pixels,
     expand_scene_names,
@@ -30,7 +30,7 @@ from maskrf_core.datasets.batches.scene_views import (
 from maskrf_core.datasets.data_set import FrameWindow
 from maskrf_core.datasets.records import record_of
 from maskrf_core.settings.sections import DataSettings
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 FLIP_PROBABILITY = 0.5
 
@@ -48,7 +48,8 @@ def draw_views(
     """Draw a random query of the scene and its working views, by the published rule of the scene's data set.
 
     The query itself is among the candidates with probability `settings.query_kept`. For a training of this scene
-    `alone` there is one rule for all data sets, and no view but its training views.
+    `alone` there is one rule for all data sets, and no view but its training views. What is nearest, of all but a
+    window of frames, `views.view_choice` says.
     """
     pool, queries = (views.training_ids, views.training_ids) if alone else views.scene.split("train")
     rule = None if alone else record_of(views.scene.name).view_pool
@@ -161,11 +162,11 @@ class OneScene:
         names = expand_scene_names(settings.train_scenes)
         if len(names) != 1 or "/" not in names[0]:
             raise DatasetError(
-                f"{', '.join(names)}: per-scene training takes one scene, such as nerf_llff/fern/8. Name it alone in "
+                f"{in_short(names)}: per-scene training takes one scene, such as nerf_llff/fern/8. Name it alone in "
                 "data.train_scenes."
             )
         self.settings, self.name = settings, names[0]
-        (self.views,) = open_scenes(names, settings.data_root, cache_root, images, device)
+        (self.views,) = open_scenes(names, settings.data_root, cache_root, images, device, settings.view_choice)
         self.views.estimated_together = self.views.training_ids
         seen, tested = self.views.scene.split("test")
         both, needed = set(tested) & set(seen), settings.working_views + 1

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from maskrf_core.datasets.captures.lens_camera import LensCamera, parameter_count
-from maskrf_core.datasets.files.checked_files import check_w2c, parse_numbers, path_inside, read_bytes
+from maskrf_core.datasets.files.checked_files import check_w2c, parse_numbers, path_inside, read_bytes, read_text
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.importing import import_pycolmap
 
@@ -71,10 +71,7 @@ def read_colmap_model(folder: str | Path) -> ColmapModel:
             f"{folder}: no whole COLMAP model; cameras, images and points3D, all .bin or all .txt, were expected. "
             "Copy or export the model again."
         )
-    try:
-        cameras, images, ids, points = (_read_text if paths[0].suffix == ".txt" else _read_binary)(*paths)
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{folder}: holds text or a name that is not UTF-8 ({error}). Export it again.") from error
+    cameras, images, ids, points = (_read_text if paths[0].suffix == ".txt" else _read_binary)(*paths)
     for path, used in zip(paths, ([key for key, _ in cameras], [image[0] for image in images], ids), strict=True):
         if len(np.unique(used)) < len(used):
             raise _fault(path, "gives two entries one id")
@@ -122,7 +119,10 @@ def _read_binary(*paths: Path) -> _Content:
         length = in_images.data.find(b"\0", in_images.place) - in_images.place
         if length < 0:
             raise in_images.fault("is cut short in a name")
-        name = in_images.take(length + 1)[:-1].decode("utf-8")
+        try:
+            name = in_images.take(length + 1)[:-1].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise in_images.fault(f"has a name that is not UTF-8 ({error})") from error
         seen = np.frombuffer(in_images.take(POINT2D.itemsize * in_images.count(POINT2D.itemsize)), POINT2D)["point"]
         images.append((image_id, pose, camera_id, name, seen[seen >= 0].astype(np.int64)))
     for _ in range(in_points.count(POINT3D.itemsize + 8)):
@@ -136,38 +136,68 @@ def _read_binary(*paths: Path) -> _Content:
 
 
 def _read_text(*paths: Path) -> _Content:
-    cameras, images, ids, points = [], [], [], []
-    for line in _lines(paths[0]):
+    cameras, ids, points = [], [], []
+    lines, said = _lines(paths[0])
+    for line in lines:
         camera_id, model, *numbers = _words(line, 4, paths[0])
         known, (width, height, *parameters) = parameter_count(model), parse_numbers(numbers, str(paths[0])).tolist()
         if known is None or known[1] != len(parameters) or not (width == int(width) and height == int(height)):
             raise _fault(paths[0], f"has a camera of an unknown model or without its parameters ({line[:60]!r})")
         lens = LensCamera(model, int(width), int(height), tuple(parameters))
         cameras.append((int(_ids([camera_id], paths[0])[0]), lens))
-    lines = _lines(paths[1], lines_each=2)
-    for line, observed in zip(lines[::2], [*lines[1::2], ""], strict=False):  # the last may have no observations
-        if line.strip():
-            words = _words(line, 10, paths[1])
-            image_id, camera_id = _ids([words[0], words[8]], paths[1]).tolist()
-            pose, seen = parse_numbers(words[1:8], str(paths[1])).tolist(), _ids(observed.split()[2::3], paths[1])
-            images.append((image_id, pose, camera_id, " ".join(words[9:]), seen[seen >= 0]))
-    for line in _lines(paths[2]):
+    _check_count(paths[0], len(cameras), said)
+    lines, said = _lines(paths[2])
+    for line in lines:
         words = _words(line, 8, paths[2])
         ids.append(words[0])
         points.append(parse_numbers(words[1:4], str(paths[2])))
-    return cameras, images, _ids(ids, paths[2]), np.array(points, np.float64).reshape(-1, 3)
+    _check_count(paths[2], len(ids), said)
+    return cameras, _text_images(paths[1]), _ids(ids, paths[2]), np.array(points, np.float64).reshape(-1, 3)
 
 
-def _lines(path: Path, lines_each: int = 1) -> list[str]:
-    """Return the lines that are no comments, held to the number of entries that COLMAP's own comment gives."""
-    text = read_bytes(path).decode("utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("#") and (line.strip() or lines_each > 1)]
-    said = re.search(r"^# Number of \w+: (\d{1,12})\b", text, re.MULTILINE)
-    entries = sum(1 for line in lines[::lines_each] if line.strip())
-    if said and int(said[1]) != entries:
-        found = f"holds {entries} entries, but its comment says {said[1]}"
+def _text_images(path: Path) -> list[_Image]:
+    """Read images.txt: a line of an image, then one of what it observes, (x, y, point) each, which may be empty.
+
+    Blank lines and comments may stand anywhere: the two lines are told apart by what they hold.
+    """
+    images: list[_Image] = []
+    may_observe = False
+    lines, said = _lines(path)
+    for line in lines:
+        observed = _observed(line) if may_observe else None
+        if observed is None:
+            words = _words(line, 10, path)
+            image_id, camera_id = _ids([words[0], words[8]], path).tolist()
+            pose, name = parse_numbers(words[1:8], str(path)).tolist(), line.split(maxsplit=9)[9]
+            images.append((image_id, pose, camera_id, name, np.zeros(0, np.int64)))
+        else:
+            images[-1] = (*images[-1][:4], observed[observed >= 0])
+        may_observe = observed is None
+    _check_count(path, len(images), said)
+    return images
+
+
+def _observed(line: str) -> Int64[np.ndarray, "_observation"] | None:
+    """Return the ids of the points in a line of observations; None for any other line."""
+    words = line.split()
+    try:
+        np.array(words, np.float64)
+        return np.array(words[2::3], np.int64) if len(words) % 3 == 0 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _lines(path: Path) -> tuple[list[str], int | None]:
+    """Return the lines that are neither blank nor comments, and the number of entries by COLMAP's own comment."""
+    lines = [line for line in map(str.strip, read_text(path, ascii_only=False).split("\n")) if line]
+    said = (re.match(r"# Number of \w+: (\d{1,12})\b", line) for line in lines)
+    return [line for line in lines if not line.startswith("#")], next((int(each[1]) for each in said if each), None)
+
+
+def _check_count(path: Path, entries: int, said: int | None) -> None:
+    if said is not None and said != entries:
+        found = f"holds {entries} entries, but its comment says {said}"
         raise DatasetError(f"{path}: {found}. Copy or export it again, or correct the comment.")
-    return lines
 
 
 def _words(line: str, least: int, path: Path) -> list[str]:

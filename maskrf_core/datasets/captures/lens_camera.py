@@ -36,7 +36,7 @@ class LensCamera:
         """Tell whether straight lines stay straight."""
         camera = self._made()
         extra = [self.params[index] for index in camera.extra_params_idxs()]
-        fisheye = "FISHEYE" in self.model or self.model in ("FOV", "EUCM", "EQUIRECTANGULAR")
+        fisheye = "FISHEYE" in self.model or self.model in ("FOV", "EUCM")
         return self.model in UNDISTORTED_MODELS or not (fisheye or any(extra))
 
     def project(self, rays: Float[np.ndarray, "ray 3"]) -> Float[np.ndarray, "ray 2"]:
@@ -52,8 +52,14 @@ class LensCamera:
         return LensCamera(self.model, width, height, tuple(map(float, camera.params)))
 
     def check(self, where: str) -> None:
-        """Raise `DatasetError` unless the size, focal lengths and distortion are numbers that a camera can have."""
+        """Raise `DatasetError` unless the size, focal lengths and distortion are numbers that a camera can have.
+
+        Models without focal lengths, as of spherical panoramas, are refused: no pinhole view shows what they see.
+        """
         fits = 0 < self.width <= LARGEST_SIDE and 0 < self.height <= LARGEST_SIDE  # pycolmap cannot hold others
+        if fits and not len(self._made().focal_length_idxs()):
+            remedy = "Cut the panoramas into perspective views, and make the cameras of these."
+            raise DatasetError(f"{where}: its camera is {self.model}, a perspective one was expected. {remedy}")
         if not fits or not all(map(math.isfinite, self.params)) or not (np.diag(self.K)[:2] > 0).all():
             what = f"a camera of {self.width}×{self.height} pixels with the parameters {list(self.params)} is damaged"
             expected = "positive focal lengths and finite numbers were expected"
@@ -117,11 +123,11 @@ def _widest_intrinsics(camera: LensCamera, size: tuple[int, int]) -> Float[np.nd
 
 
 def undistort(
-    photograph: UInt8[np.ndarray, "height width 3"],
+    photograph: UInt8[np.ndarray, "height width channel"],
     camera: LensCamera,
     K: Float[np.ndarray, "3 3"],
     size: tuple[int, int],
-) -> UInt8[np.ndarray, "new_height new_width 3"]:
+) -> UInt8[np.ndarray, "new_height new_width channel"]:
     """Show the photograph as a pinhole camera sees it: blurred if it becomes smaller, then sampled bicubically."""
     if camera.is_pinhole and photograph.shape[:2] == size == (camera.height, camera.width):
         return photograph

@@ -9,15 +9,13 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
-from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS, in_short
+from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS
 from maskrf_core.datasets.captures.colmap_models import is_colmap_model, read_colmap_model
-from maskrf_core.datasets.files.image_files import image_size, orientation_tag, read_image
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.datasets.files.image_files import image_size, read_image, save_upright
+from maskrf_core.datasets.files.image_folders import names_below
+from maskrf_core.support.errors import DatasetError, in_short
 from maskrf_core.support.importing import import_pycolmap
 from maskrf_core.support.paths import ROOT
 from maskrf_core.support.progress import Progress
@@ -32,11 +30,11 @@ ADVICE = (
 )
 
 
-def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> None:
+def reconstruct(photographs: list[Path], model_folder: Path, name: str) -> None:
     """Write a COLMAP model of the photographs to `model_folder`, whole or not at all.
 
-    In it the k-th photograph is called `photograph_name(k, …)`, whatever it is called on disk, and stands upright, as
-    its orientation tag says. Photographs of one size share an OPENCV camera; runs differ in the last digits.
+    In it photographs are called as `photograph_names` says, whatever they are called on disk, and stand upright, as
+    their orientation tags say. Those of one folder and size share an OPENCV camera; runs differ in the last digits.
     """
     if len(photographs) < LEAST_VIEWS:
         raise DatasetError(f"{name}: {len(photographs)} photographs, at least {LEAST_VIEWS} are needed. {ADVICE}")
@@ -44,12 +42,12 @@ def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> N
     with tempfile.TemporaryDirectory(prefix=".sfm.", dir=model_folder.parent) as temporary:
         work = Path(temporary)
         (work / "model").mkdir()
-        for index, path in enumerate(photographs):
-            put_upright(path, work / "images" / photograph_name(index, path))
+        for path, called in zip(photographs, photograph_names(photographs), strict=True):
+            put_upright(path, work / "images" / called)
         command = [sys.executable, "-m", "maskrf_core.datasets.captures.structure_from_motion", str(work)]
         run_child(command, name, len(photographs))
         registered = {int(Path(view.name).stem) for view in read_colmap_model(work / "model").views}
-        left_out = [path.name for index, path in enumerate(photographs) if index not in registered]
+        left_out = [shown for index, shown in enumerate(names_below(photographs)) if index not in registered]
         found = f"{name}: {len(registered)} of {len(photographs)} photographs could be registered"
         if len(registered) < max(LEAST_VIEWS, LEAST_REGISTERED * len(photographs)):
             raise DatasetError(f"{found}, which is too few; not {in_short(left_out)}. {ADVICE}")
@@ -62,22 +60,21 @@ def reconstruct(photographs: Sequence[Path], model_folder: Path, name: str) -> N
                 raise
 
 
-def photograph_name(index: int, path: Path) -> str:
-    """Name the index-th photograph in the model: a folder for its size, and a number."""
-    height, width = image_size(path, upright=True)
-    return f"{width}x{height}/{index:05d}{path.suffix.lower()}"
+def photograph_names(photographs: list[Path]) -> list[str]:
+    """Name photographs in the model: a folder for those of one folder and size, which share a camera; a number."""
+    folders = list(dict.fromkeys(path.parent for path in photographs))
+    names = []
+    for index, path in enumerate(photographs):
+        (height, width), rig = image_size(path, upright=True), folders.index(path.parent)
+        names.append(f"{width}x{height}{f'_{rig}' if rig else ''}/{index:05d}{path.suffix.lower()}")
+    return names
 
 
 def put_upright(path: Path, target: Path) -> None:
     """Make a link to the photograph, or a turned copy that keeps what EXIF says of the lens."""
     read_image(path)  # strictly: COLMAP passes over what it cannot read
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(path) as image:
-        if orientation_tag(image) == 1:
-            target.symlink_to(path.resolve())
-        else:
-            turned = ImageOps.exif_transpose(image)
-            turned.save(target, quality=95, exif=turned.getexif())
+    save_upright(path, target)
 
 
 def run_child(command: list[str], name: str, photographs: int) -> None:

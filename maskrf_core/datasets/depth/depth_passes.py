@@ -4,7 +4,7 @@ Each view passes through all three, and each pass of a view looks at earlier pas
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -146,24 +146,32 @@ def _nearest(depth: Float[Tensor, "_height _width"], view: SweepView) -> Float[T
 
 
 def neighbour_order(views: list[SweepView], best_angle: float) -> list[list[int]]:
-    """Return for every view all others that see what it looks at, the most useful for matching first.
+    """Return for every view all others that see what it looks at, the most useful for matching first."""
+    ranges = [(view.near, view.far) for view in views]
+    penalties = matching_penalties(torch.stack([view.w2c for view in views]).cpu(), ranges, best_angle)
+    return [[other for other in row.argsort(stable=True).tolist() if row[other].isfinite()] for row in penalties]
 
-    A neighbour is the less useful the farther its angle (at the middle of the view's depth range) is from the best
-    one, and four times so below it: too small an angle measures no depth.
+
+def matching_penalties(
+    w2c: Float[Tensor, "view 3 4"], depth_ranges: Sequence[tuple[float, float]], best_angle: float
+) -> Float[Tensor, "view view"]:
+    """Return how little another view (column) serves to match a view (row); infinite for one that does not see it.
+
+    A neighbour is the less useful the farther its angle (in degrees, at the middle of the view's depth range) is from
+    the best one, and four times so below it: too small an angle measures no depth.
     """
-    w2c = torch.stack([view.w2c for view in views]).cpu()
     centres = camera_centres(w2c)
-    orders = []
-    for index, view in enumerate(views):
-        middle = 2 / (1 / view.near + 1 / view.far)
+    penalties = torch.full((len(w2c), len(w2c)), torch.inf)
+    for index, (near, far) in enumerate(depth_ranges):
+        middle = 2 / (1 / near + 1 / far)
         target = centres[index] + middle * w2c[index, 2, :3]
         rays = torch.nn.functional.normalize(centres - target, dim=-1)
         angle = torch.rad2deg(torch.arccos((rays @ rays[index]).clamp(-1, 1)))
         excess = angle - best_angle
-        penalty = torch.where(excess < 0, -4 * excess, excess)
         sees = (w2c[:, 2, :3] @ target + w2c[:, 2, 3] > 0) & (angle < 90)
-        orders.append([other for other in penalty.argsort(stable=True).tolist() if other != index and sees[other]])
-    return orders
+        sees[index] = False
+        penalties[index, sees] = torch.where(excess < 0, -4 * excess, excess)[sees]
+    return penalties
 
 
 def spread_views(views: list[SweepView], count: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Reading of the small files beside the images: contents are checked, paths that leave their scene refused."""
 
+import codecs
 import json
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, in_short
 
 ROTATION_TOLERANCE = 1e-3  # largest distance of `R Rᵀ` from the identity, by element; published poses are within 1e-5
 LONGEST_NAME, LONGEST_PATH = 250, 1000  # bytes of a file's name, to which a suffix may come, and signs of a path
@@ -29,7 +30,7 @@ def read_bytes(path: Path) -> bytes:
 def read_json(path: Path, kind: type = dict) -> Any:
     """Read a JSON file whose top level is an object, or a list if `kind` is; `DatasetError` for anything else."""
     try:
-        content = json.loads(read_bytes(path).decode("utf-8"))
+        content = json.loads(read_bytes(path))  # whichever UTF it is in, with or without a mark of that
     except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not valid JSON ({error}). Download or unpack the data set again.") from error
     if not isinstance(content, kind):
@@ -39,12 +40,21 @@ def read_json(path: Path, kind: type = dict) -> Any:
     return content
 
 
-def read_text(path: Path) -> str:
-    """Read a text file of ASCII characters, as camera files are; `DatasetError` if it is missing or anything else."""
+def read_text(path: Path, *, ascii_only: bool = True) -> str:
+    """Read a text file, of ASCII characters as camera files are, or of any in UTF-8; in UTF-16 if it is so marked.
+
+    Raises:
+        DatasetError: the file is missing, or something else.
+    """
+    data = read_bytes(path)
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return read_bytes(path).decode("ascii")
+        text = data.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not a text file. Download or unpack the data set again.") from error
+        raise DatasetError(f"{path}: is not UTF-8 text ({error}). Download, unpack or export it again.") from error
+    if ascii_only and not text.isascii():
+        raise DatasetError(f"{path}: not a text file. Download or unpack the data set again.")
+    return text
 
 
 def parse_numbers(words: Sequence[str], where: str) -> Float[np.ndarray, "number"]:
@@ -90,10 +100,11 @@ def read_array(path: Path, shape: tuple[int | None, ...]) -> Float[np.ndarray, "
 def path_inside(root: Path, relative: str) -> Path:
     """Return `root / relative`, refusing what could lead outside (absolute paths, `..`) and names too long.
 
+    Backslashes are slashes, as programs on Windows write them.
     Links within the root are followed: they are the user's own arrangement, unlike what a data file lists.
     """
-    pure = PurePosixPath(relative)
-    if "\0" in relative or "\\" in relative or pure.is_absolute() or ".." in pure.parts or not pure.parts:
+    pure = PurePosixPath(relative.replace("\\", "/"))
+    if "\0" in relative or pure.is_absolute() or ".." in pure.parts or not pure.parts:
         raise DatasetError(f"{root}: lists the file {relative!r}, which is not inside the scene. Correct the list.")
     if len(relative) > LONGEST_PATH or max(len(part.encode(errors="replace")) for part in pure.parts) > LONGEST_NAME:
         raise DatasetError(f"{root}: lists the file {relative[:80]!r}…, a name too long for a file. Correct the list.")
@@ -127,8 +138,7 @@ def find_scene_folder(name: str, scene: str, parents: Iterable[Path]) -> Path:
     known = [folder.name for folder in existing]
     nearest = get_close_matches(scene, known, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    listed = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-    raise DatasetError(f"{name}: no scene {scene!r} in {places}.{hint} Existing are {listed}.")
+    raise DatasetError(f"{name}: no scene {scene!r} in {places}.{hint} Existing are {in_short(known)}.")
 
 
 def check_w2c(w2c: Float[np.ndarray, "3 4"], where: str) -> None:

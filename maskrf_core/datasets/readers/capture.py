@@ -3,8 +3,8 @@
 from contextlib import suppress
 from pathlib import Path
 
+from maskrf_core.datasets.captures.capture_contents import list_photographs
 from maskrf_core.datasets.captures.capture_preparation import prepare_capture, read_prepared
-from maskrf_core.datasets.captures.capture_sources import list_photographs
 from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.files.image_files import image_size
 from maskrf_core.support.errors import DatasetError

@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from maskrf_core.datasets.captures.capture_contents import find_model, warn_of_unused
 from maskrf_core.datasets.captures.colmap_models import ColmapModel, ColmapView, read_colmap_model
 from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio
-from maskrf_core.datasets.files.checked_files import check_depth_range, path_inside, read_array, read_bytes
+from maskrf_core.datasets.files.checked_files import check_depth_range, read_array, read_bytes
 from maskrf_core.datasets.files.image_files import (
+    alpha_mask,
     blur_against_aliasing,
     downscale_image,
     downscaled_size,
@@ -22,6 +24,7 @@ from maskrf_core.datasets.files.image_files import (
     read_rgb,
     shared_image_size,
 )
+from maskrf_core.datasets.files.image_folders import find_listed_image
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.paths import cache_folder
@@ -32,11 +35,14 @@ LLFF_SIZES = {"high": (756, 1008), "low": (378, 504)}  # (height, width)
 def read_example(asked: NamedScene) -> list[Frame]:
     """Read `example/<scene>/<raw|size>`: images as they are, or with their longer side downscaled to `size` pixels.
 
-    Opening reads the model and the header of every image; ids are "1" to "N" in the order of COLMAP's image ids. Depth
-    ranges are from the 2nd and 98th percentile of the depths of all points of the model in a camera.
+    Opening reads the model (of several, as for captures) and the header of every image; ids are "1" to "N" in the order
+    of COLMAP's image ids. Depth ranges are from the 2nd and 98th percentile of the depths of all points of the model in
+    a camera.
     """
     folder = asked.folder
-    model, paths = _pinhole_model(folder / "sparse/0", folder / "images")
+    chosen = find_model(folder) or folder / "sparse/0"
+    model, paths = _pinhole_model(chosen, folder / "images")
+    warn_of_unused(folder, paths, chosen)
     native = shared_image_size(paths)
     for view in model.views:
         ratios = native[0] / view.camera.height, native[1] / view.camera.width
@@ -52,11 +58,12 @@ def read_example(asked: NamedScene) -> list[Frame]:
     for number, (view, path) in enumerate(zip(model.views, paths, strict=True), start=1):
         depths = depths_in(view.w2c, model.points)
         if not len(depths):
-            raise DatasetError(f"{folder / 'sparse/0'}: has no points, which depth ranges are taken from.")
+            raise DatasetError(f"{chosen}: has no points, which depth ranges are taken from.")
         depth_range = range_from_depths(depths)
-        check_depth_range(*depth_range, f"{folder / 'sparse/0'}, points in the camera of image {number}")
+        check_depth_range(*depth_range, f"{chosen}, points in the camera of image {number}")
         image = partial(_downscaled_rgb, path, ratio)
-        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, depth_range, size, file=view.name))
+        mask, K = partial(alpha_mask, path, size), _scaled_K(view, size)
+        frames.append(Frame(str(number), image, K, view.w2c, depth_range, size, mask, file=view.name))
     return frames
 
 
@@ -80,7 +87,8 @@ def read_llff_scene(asked: NamedScene) -> list[Frame]:
     for number, (view, path, (near, far)) in enumerate(zip(model.views, paths, ranges.tolist(), strict=True), start=1):
         check_depth_range(near, far, f"{asked.folder / 'depth_range.npy'}, image {number}")
         image = partial(_kept_image, asked.name, path, size, kept / str(number))
-        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, (near, far), size))
+        mask = partial(alpha_mask, path, size)
+        frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, (near, far), size, mask))
     return frames
 
 
@@ -93,13 +101,15 @@ def _pinhole_model(folder: Path, images: Path) -> tuple[ColmapModel, list[Path]]
                 f"{folder}: the camera of {view.name} is {view.camera.model} with distortion, which this layout has "
                 "undone already. Put photographs and model into captures/ and open capture/<name>/raw."
             )
-    paths = [path_inside(images, view.name) for view in model.views]
-    absent = [path.name for path in paths if not path.is_file()]
+    paths = [find_listed_image(images, view.name) for view in model.views]
+    absent = [view.name for view, path in zip(model.views, paths, strict=True) if path is None]
     if absent:
         raise DatasetError(
             f"{images}: {len(absent)} of the {len(paths)} images that the model lists are missing, the first is "
             f"{absent[0]}. Unpack the data set again."
         )
+    if len(set(paths)) < len(paths):
+        raise DatasetError(f"{folder}: two images of the model are one file in {images}. Export the model again.")
     return model, paths
 
 
@@ -135,7 +145,7 @@ def _downscaled(name: str, original: Path, size: tuple[int, int]) -> UInt8[np.nd
             f"{original}: is {native_width}×{native_height}, which has another shape than {width}×{height}, at which "
             "this layout gives all images. Restore the original photographs."
         )
-    image = read_image(original)[..., :3]
+    image = read_rgb(original)
     if (native_height, native_width) == size:
         return image
     return cv2.resize(blur_against_aliasing(image, width / native_width), (width, height), interpolation=cv2.INTER_AREA)

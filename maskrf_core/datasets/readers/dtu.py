@@ -1,5 +1,7 @@
 """DTU scans to train and to test on, as published or in IDR's release (Yariv et al., NeurIPS 2020): cameras.npz."""
 
+import re
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -14,17 +16,18 @@ from maskrf_core.datasets.files.image_files import (
     downscale_nearest,
     downscaled_size,
     image_size,
-    list_images,
     read_mask,
     read_rgb,
     scale_intrinsics,
 )
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.datasets.files.image_folders import list_images, pair_images
+from maskrf_core.support.errors import DatasetError, in_short
 
 TRAINING_RANGE = (0.8, 4.0)
 PUBLISHED_TEST_WIDTH = 800
 TURNED = np.diag([1.0, -1.0, -1.0])  # turns the scans' world so that it has y up
 LARGEST_CONDITION = 1e8  # of a projection's left 3×3; focal lengths of thousands of pixels give their square over a few
+USED_MATRICES, UNUSED_MATRICES = r"(world|scale)_mat_\d+", r"(world|scale|camera)_mat_inv_\d+|camera_mat_\d+"
 LARGEST_MATRIX = 1 << 16  # bytes of an array of cameras.npz, which may be hostile; a 4×4 of float64 takes 256
 
 
@@ -45,16 +48,13 @@ def read_test_scan(asked: NamedScene) -> list[Frame]:
     """Read `dtu_test/<scene>/black_<width>`: black outside the object's mask; ids "0", "1", … in the files' order.
 
     Opening reads the cameras and the header of the first image; the others' size is checked when they are read.
-    Cameras are taken to be for the images as they are. Depth ranges are those of depth_range.npy; without one, of the
-    unit sphere that scale_mat puts the object in, near at least a tenth of the origin's depth.
+    Masks belong to images by number (000000.png and 000.png), or by name where these are no numbers. Cameras are taken
+    to be for the images as they are. Depth ranges are those of depth_range.npy; without one, of the unit sphere that
+    scale_mat puts the object in, near at least a tenth of the origin's depth.
     """
     folder = asked.folder
-    images, masks = list_images(folder / "image"), list_images(folder / "mask")
-    if len(images) != len(masks):
-        raise DatasetError(
-            f"{folder}: holds {len(images)} images but {len(masks)} masks, and which belongs to which is known "
-            "by their order only. Unpack the data set again."
-        )
+    images = list_images(folder / "image")
+    masks = pair_images(images, list_images(folder / "mask"))
     cameras = read_dtu_cameras(folder / "cameras.npz", len(images))
     native = image_size(images[0])
     ratio = downscale_ratio(asked.name, asked.words[1], native[1])
@@ -117,6 +117,8 @@ def decompose(
         fault = "it or its scale_mat holds NaN or infinity"
     elif spread.min() <= 0 or spread.max() > spread.min() * 1.001:
         fault = f"the diagonal {spread} of its scale_mat is no scale"
+    elif np.abs(scale[:3, :3] - np.diag(spread)).max() > 1e-6 * spread.max():
+        fault = "its scale_mat turns the world"
     elif np.linalg.cond(world[:3, :3]) > LARGEST_CONDITION:
         fault = "the matrix is singular, so it is no projection"
     if fault:
@@ -132,7 +134,7 @@ def decompose(
 
 
 def _read_matrices(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
-    """Read `world_mat_*` and `scale_mat_*`, without the inverses that some releases add."""
+    """Read `world_mat_*` and `scale_mat_*`, without the inverses and camera_mat that some releases add."""
     if not path.is_file():
         raise DatasetError(f"{path}: missing. Download or unpack the data set again.")
     try:
@@ -141,9 +143,12 @@ def _read_matrices(path: Path) -> dict[str, Float[np.ndarray, "4 4"]]:
         if largest > LARGEST_MATRIX:
             raise ValueError(f"an array takes {largest} bytes")
         with np.load(path, allow_pickle=False) as file:
-            matrices = {key: file[key] for key in file.files if key.startswith(("world_mat_", "scale_mat_"))}
+            matrices = {key: file[key] for key in file.files if re.fullmatch(USED_MATRICES, key)}
+            unknown = [key for key in file.files if not re.fullmatch(f"{USED_MATRICES}|{UNUSED_MATRICES}", key)]
     except Exception as error:  # zipfile and np.load raise many types on damaged files
         raise DatasetError(f"{path}: not a readable .npz of matrices ({error}). Unpack the data set again.") from error
+    if unknown:
+        warnings.warn(f"{path}: holds what is not known here and passed over: {in_short(unknown)}.", stacklevel=4)
     for key, matrix in matrices.items():
         if not isinstance(matrix, np.ndarray) or matrix.dtype.kind not in "fiu" or matrix.shape != (4, 4):
             raise DatasetError(f"{path}: {key} is not a 4×4 matrix of numbers. Unpack the data set again.")

@@ -1,6 +1,6 @@
 """Cameras in JSON files: Blender renders of NeRF (Mildenhall et al., 2020) and Spaces (Flynn et al., 2019)."""
 
-import math
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
+from maskrf_core.datasets.captures.capture_sources import SHAPE_TOLERANCE
+from maskrf_core.datasets.captures.transforms_fields import camera_of, check_fields, pose_of
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
-from maskrf_core.datasets.files.checked_files import check_intrinsics, check_w2c, path_inside, read_json
+from maskrf_core.datasets.files.checked_files import check_intrinsics, check_w2c, read_json
 from maskrf_core.datasets.files.image_files import (
     downscale_image,
     downscale_nearest,
@@ -20,12 +22,16 @@ from maskrf_core.datasets.files.image_files import (
     scale_intrinsics,
     shared_image_size,
 )
+from maskrf_core.datasets.files.image_folders import find_listed_image
 from maskrf_core.support.errors import DatasetError
 
+RIG_FIELDS = (
+    "width", "height", "focal_length", "pixel_aspect_ratio", "principal_point", "position", "orientation",
+    "relative_path",
+)  # fmt: skip
 RENDERS_RANGE, RIG_RANGE = (2.0, 6.0), (0.7, 100.0)
 PUBLISHED_WIDTH = 800
 BACKGROUNDS = {"black": 0.0, "white": 1.0}
-BLENDER_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 LARGEST_SIDE = 100_000
 
 
@@ -42,9 +48,8 @@ def read_renders(asked: NamedScene) -> list[Frame]:
     native = shared_image_size([path for path, _, _ in listed.values()])
     ratio = downscale_ratio(asked.name, width, native[1])
 
-    def frame(image_id: str, path: Path, w2c: Float[np.ndarray, "3 4"], camera_angle_x: float) -> Frame:
-        focal = native[1] / 2 / math.tan(camera_angle_x / 2)
-        K = np.array([[focal, 0, native[1] / 2], [0, focal, native[0] / 2], [0, 0, 1]])
+    def frame(image_id: str, path: Path, w2c: Float[np.ndarray, "3 4"], intrinsics: Callable) -> Frame:
+        K = intrinsics(native)
 
         def image() -> UInt8[np.ndarray, "height width 3"]:
             colour, alpha = np.split(_read_rgba(path).astype(np.float32) / 255, [3], axis=-1)
@@ -85,8 +90,9 @@ def read_rig_scene(asked: NamedScene) -> list[Frame]:
 
 def _rig_frame(image_id: str, folder: Path, camera: Any, where: str) -> Frame:
     path = _listed_image(folder, camera, "relative_path", where)
-    fields = ("width", "height", "focal_length", "pixel_aspect_ratio")
-    width, height, focal, aspect = (_numbers(camera, field, 1, where).item() for field in fields)
+    if unknown := sorted(camera.keys() - set(RIG_FIELDS)):
+        raise DatasetError(f"{where}: has the unknown field {unknown[0]}, which may change the camera. Remove it.")
+    width, height, focal, aspect = (_numbers(camera, field, 1, where).item() for field in RIG_FIELDS[:4])
     x, y = _numbers(camera, "principal_point", 2, where)
     rotation = cv2.Rodrigues(_numbers(camera, "orientation", 3, where))[0]
     w2c = np.concatenate([rotation, -rotation @ _numbers(camera, "position", 3, where)[:, None]], axis=1)
@@ -112,53 +118,58 @@ def _read_rgba(path: Path) -> UInt8[np.ndarray, "height width 4"]:
     return image
 
 
-def _listed_renders(folder: Path, split: str) -> dict[str, tuple[Path, Float[np.ndarray, "3 4"], float]]:
-    """Read image id → (file, w2c, horizontal field of view in radians) of the frames of one split."""
+def _listed_renders(folder: Path, split: str) -> dict[str, tuple[Path, Float[np.ndarray, "3 4"], Callable]]:
+    """Read image id → (file, w2c, size of the images → K) of the frames of one split."""
     listing = folder / f"transforms_{split}.json"
     content = read_json(listing)
-    angle, entries = content.get("camera_angle_x"), content.get("frames")
-    if isinstance(angle, bool) or not isinstance(angle, int | float) or not 0 < angle < math.pi:
-        raise DatasetError(
-            f"{listing}: camera_angle_x is {angle!r}, an angle in (0, π) radians was expected. Correct it."
-        )
+    entries = content.get("frames")
     if not isinstance(entries, list) or not entries:
         raise DatasetError(f"{listing}: 'frames' is not a list of at least one frame. Unpack the data set again.")
+    check_fields(content, str(listing))
     frames = {}
     for number, entry in enumerate(entries):
-        path = _listed_image(folder, entry, "file_path", f"{listing}, frame {number}", ".png")
+        path = _listed_image(folder, entry, "file_path", f"{listing}, frame {number}")
         image_id, where = f"{split}-{path.stem}", f"{listing}, frame {number} ({path.stem})"
         if image_id in frames:
             raise DatasetError(f"{listing}: lists {entry['file_path']} twice. Remove one of the two frames.")
-        c2w = _numbers(entry, "transform_matrix", None, where)
-        if c2w.shape != (4, 4) or not np.allclose(c2w[3], [0, 0, 0, 1]):
-            raise DatasetError(
-                f"{where}: transform_matrix is not 4×4 with last row 0 0 0 1. Unpack the data set again."
-            )
-        check_w2c(c2w[:3], where)
-        frames[image_id] = path, np.linalg.inv(c2w @ BLENDER_TO_OPENCV)[:3], float(angle)
+        frames[image_id] = path, pose_of(entry, where), partial(_render_K, content, entry, where)
     return frames
 
 
-def _listed_image(folder: Path, entry: Any, field: str, where: str, suffix: str = "") -> Path:
+def _render_K(content: dict, entry: dict, where: str, native: tuple[int, int]) -> Float[np.ndarray, "3 3"]:
+    """Return K of a render of `native` (height, width); the principal point is as it stands, as published."""
+    camera = camera_of(content, entry, native, where)
+    if camera.model != "PINHOLE":
+        raise DatasetError(f"{where}: has lens distortion, which renders have not. Put it into captures/ instead.")
+    if abs(native[0] / native[1] * camera.width / camera.height - 1) > SHAPE_TOLERANCE:
+        raise DatasetError(
+            f"{where}: w and h are {camera.width} and {camera.height}, but the image is {native[1]}×{native[0]}, of "
+            "another shape. Correct w and h."
+        )
+    fx, fy, cx, cy = camera.params
+    K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    check_intrinsics(K, where)
+    return np.diag([native[1] / camera.width, native[0] / camera.height, 1.0]) @ K
+
+
+def _listed_image(folder: Path, entry: Any, field: str, where: str) -> Path:
     listed = entry.get(field) if isinstance(entry, dict) else None
     if not isinstance(listed, str):
         raise DatasetError(f"{where}: has no {field}. Unpack the data set again.")
-    path = path_inside(folder, listed if listed.endswith(suffix) else listed + suffix)
-    if not path.is_file():
+    if (path := find_listed_image(folder, listed)) is None:
         raise DatasetError(
-            f"{where}: lists {listed}, but {path} is missing. Unpack the data set again, or remove it from the list."
+            f"{where}: lists {listed}, which is missing in {folder}. Unpack the data set again, or remove it from the "
+            "list."
         )
     return path
 
 
-def _numbers(entry: dict[str, Any], field: str, count: int | None, where: str) -> Float[np.ndarray, "..."]:
-    """Read `count` finite numbers of a listed camera; without a count, an array as it stands."""
+def _numbers(entry: dict[str, Any], field: str, count: int, where: str) -> Float[np.ndarray, "{count}"]:
+    """Read `count` finite numbers of a listed camera."""
     try:
         numbers = np.array(entry[field], np.float64)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DatasetError(f"{where}: {field} is missing or not made of numbers. Unpack the data set again.") from error
-    if count is None:
-        return numbers
     if numbers.size != count or not np.isfinite(numbers).all():
         raise DatasetError(f"{where}: {field} is not {count} finite number(s). Unpack the data set again.")
     return numbers.reshape(-1)

@@ -5,6 +5,7 @@ length)]; the columns of the rotation are the camera's down, right and back axes
 in `images_<factor>` and belong to the rows by their order.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from jaxtyping import Float
 
 from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_w2c, read_array
-from maskrf_core.datasets.files.image_files import list_images, shared_image_size
+from maskrf_core.datasets.files.image_files import shared_image_size
+from maskrf_core.datasets.files.image_folders import list_images
 from maskrf_core.support.errors import DatasetError, printable
 
 BOUND_AFTER_SCALING = 1 / 0.75  # poses are scaled so that the smallest bound becomes this
@@ -51,6 +53,12 @@ def _read_capture(asked: NamedScene, *, iconic: bool) -> list[Frame]:
         raise DatasetError(
             f"{images}: holds {len(paths)} images, but poses_bounds.npy has {len(poses)} poses. "
             "Unpack the archive again: which image a pose belongs to is known by their order only."
+        )
+    if paths != sorted(paths):
+        warnings.warn(
+            f"{images}: the rows of poses_bounds.npy are taken to be in the order of the images' numbers. If they are "
+            "in the order of their names as text (0, 1, 10, 2), pad the names with zeros in that order.",
+            stacklevel=3,
         )
     height, width = size = shared_image_size(paths)
     if abs(height - full_height / factor) > 1 or abs(width - full_width / factor) > 1:

@@ -19,16 +19,17 @@ from maskrf_core.datasets.files.checked_files import (
     read_text,
 )
 from maskrf_core.datasets.files.image_files import (
+    alpha_mask,
     downscale_image,
     downscale_nearest,
     downscaled_size,
     image_size,
-    list_images,
     read_mask,
     read_rgb,
     read_sixteen_bits,
     scale_intrinsics,
 )
+from maskrf_core.datasets.files.image_folders import list_images
 from maskrf_core.datasets.files.scene_names import misnamed
 from maskrf_core.support.errors import DatasetError
 
@@ -106,7 +107,7 @@ def read_object(asked: NamedScene) -> list[Frame]:
             return read_mask(paths["mask"], native)
 
         def image() -> UInt8[np.ndarray, "height width 3"]:
-            pixels = read_rgb(paths["rgb"], native)
+            pixels = read_rgb(paths["rgb"], native, background=255)
             if background == "black":
                 pixels = np.where(native_mask()[..., None], pixels, np.uint8(0))
             return downscale_image(pixels, ratio)
@@ -190,14 +191,15 @@ def read_video(asked: NamedScene) -> list[Frame]:
     for timestamp in sorted(paths, key=int):
         unit_K, w2c = cameras[timestamp]
         picture = partial(image, paths[timestamp])
-        frames.append(Frame(timestamp, picture, scale @ unit_K, w2c, VIDEO_RANGE, (height, width)))
+        mask = partial(alpha_mask, paths[timestamp], (height, width))
+        frames.append(Frame(timestamp, picture, scale @ unit_K, w2c, VIDEO_RANGE, (height, width), mask))
     return frames
 
 
 def _read_video_cameras(path: Path, wanted: set[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Read timestamp → (K of an image of unit size, w2c), of the frames wanted. The first line is the video's address.
 
-    A line is: timestamp, fx, fy, cx, cy over the image's size, two ignored numbers, w2c row by row.
+    A line is: timestamp, fx, fy, cx, cy over the image's size, k1 and k2, which are 0, w2c row by row.
     """
     cameras: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for number, line in enumerate(read_text(path).splitlines()[1:], start=2):
@@ -213,7 +215,9 @@ def _read_video_cameras(path: Path, wanted: set[str]) -> dict[str, tuple[np.ndar
             raise DatasetError(f"{where}: lists the frame {timestamp} twice. Remove one of the two lines.")
         if timestamp in wanted:
             numbers = parse_numbers(words, where)
-            fx, fy, cx, cy = numbers[:4]
+            fx, fy, cx, cy, k1, k2 = numbers[:6]
+            if k1 or k2:
+                raise DatasetError(f"{where}: has the lens distortion {k1:g}, {k2:g}, which this layout has undone.")
             K, w2c = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), numbers[6:].reshape(3, 4)
             check_intrinsics(K, where)
             check_w2c(w2c, where)

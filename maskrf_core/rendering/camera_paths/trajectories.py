@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from maskrf_core.datasets.files.image_files import downscaled_size, scale_intrinsics
 from maskrf_core.rendering.camera_paths.rig import CameraRig, common_target, depth_range_at, mean_axis, up_axis
 from maskrf_core.settings.sections import PathKind, PathSettings
-from maskrf_core.support.errors import DatasetError, SettingsError
+from maskrf_core.support.errors import DatasetError, SettingsError, in_short
 
 ONE_WAY = np.radians(30)  # cameras look one way where nine tenths of them look within this angle of the mean direction
 SPREAD_QUANTILE = 0.9  # of the cameras' distances from their mean: where a spiral goes, a tenth went further
@@ -179,7 +179,7 @@ def interpolation(rig: CameraRig, settings: PathSettings) -> Float[np.ndarray, "
     for name in settings.views or ():
         if name not in rig.image_ids:
             nearest = get_close_matches(name, rig.image_ids, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else f" There are {', '.join(rig.image_ids)}."
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else f" There are {in_short(rig.image_ids)}."
             raise DatasetError(f"{rig.name}: evaluation.path.views names {name!r}, which is no reference view.{hint}")
     named = [rig.image_ids.index(name) for name in settings.views or ()]
     tour = named or chosen_views(rig, min(CHOSEN_VIEWS, settings.frames))

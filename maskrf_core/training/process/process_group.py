@@ -1,35 +1,29 @@
 """Processes that train together: one, or several that each draw a batch of their own and share gradients (DDP)."""
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-from lightning_fabric.strategies import DDPStrategy
 
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.settings.config import Config
 from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
-from maskrf_core.training.process.protocol import ExitCode
+from maskrf_core.training.process.protocol import ExitCode, forget_places, place_among_processes
+
+if TYPE_CHECKING:
+    import lightning_fabric
 
 PATIENCE = timedelta(hours=2)  # of one process for the others: depth that the first one estimates takes its time
 
 
-def rank() -> int:
-    """Return the number of this process among those that train together; torch need not be imported for it."""
-    return int(os.environ.get("RANK", 0))
-
-
-def start_fabric(hardware: HardwareSettings) -> Fabric:
+def start_fabric(hardware: HardwareSettings) -> "lightning_fabric.Fabric":
     """Set up the device of the run, the first GPUs if there are any, else the CPU, and join the other processes.
 
     `SettingsError` where this was started as another number of processes than the settings say, or GPUs are missing.
     """
-    count = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+    _, count = place_among_processes()
     if count != hardware.processes:
         raise SettingsError(
             f"hardware.devices={hardware.devices}, hardware.num_nodes={hardware.num_nodes}: the run has "
@@ -39,6 +33,12 @@ def start_fabric(hardware: HardwareSettings) -> Fabric:
     device = resolve_device(hardware.device)
     if device.type == "cuda" and hardware.devices > torch.cuda.device_count():
         raise SettingsError(f"hardware.devices={hardware.devices}: torch sees {torch.cuda.device_count()} GPUs here.")
+    if count == 1:
+        forget_places()
+    from lightning_fabric import Fabric  # only now: it reads RANK as it is imported
+    from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+    from lightning_fabric.strategies import DDPStrategy
+
     if count == 1:
         fabric = Fabric(accelerator=device.type, devices=1, plugins=[LightningEnvironment()])
     else:
@@ -64,7 +64,7 @@ def batch_of_several(config: Config) -> list[str]:
 class ProcessGroup:
     """The processes of a training. All of them have to call the same methods in the same order."""
 
-    def __init__(self, fabric: Fabric):
+    def __init__(self, fabric: "lightning_fabric.Fabric"):
         self.fabric = fabric
         self.rank, self.count = fabric.global_rank, fabric.world_size
         self.is_first = self.rank == 0  # the one that writes files and speaks

@@ -23,6 +23,10 @@ ALLOCATOR = {
 """As in the Makefile: glibc keeps what was freed, for whatever thread needs it next, instead of paying for each page of
 large temporaries again, and asks for huge pages, of which there are fewer to pay for."""
 STOP_VARIABLE = "MASKRF_STOP"  # names a file that, once it is there, stops all trainings started with the variable
+TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun's own mark on the processes that it starts
+PLACES = ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
+          "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # fmt: skip
+OF_TORCHRUN = ("TORCHELASTIC_", "PET_")  # begin what torchrun tells its processes, and what it takes as its options
 
 
 def training_command(folders: Sequence[str | Path]) -> list[str]:
@@ -37,8 +41,30 @@ def several_processes(devices: int, *, options: Sequence[str] = ("--standalone",
 
 
 def training_environment() -> dict[str, str]:
-    """Return this process's environment, with the allocator's settings where none are given."""
-    return ALLOCATOR | os.environ
+    """Return the environment of a training that this process starts: its own, and the allocator's settings where none
+    are given; but not this process's place among several, nor any that was left there."""
+    return ALLOCATOR | {name: value for name, value in os.environ.items() if not _tells_a_place(name)}
+
+
+def forget_places() -> None:
+    """Drop from this process's environment every place among several processes: libraries believe what is there."""
+    for name in filter(_tells_a_place, list(os.environ)):
+        del os.environ[name]
+
+
+def _tells_a_place(name: str) -> bool:
+    return name in PLACES or name.startswith(OF_TORCHRUN)
+
+
+def launched_by_torchrun() -> bool:
+    """Tell whether torchrun started this process. RANK and WORLD_SIZE alone do not say so: pods and interactive nodes
+    leave them, even empty, in the environment of whatever is started there."""
+    return all(os.environ.get(name) for name in (TORCHRUN, "RANK", "WORLD_SIZE"))
+
+
+def place_among_processes() -> tuple[int, int]:
+    """Return the number of this process among those that train together, from 0 on, and how many these are."""
+    return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if launched_by_torchrun() else (0, 1)
 
 
 class ExitCode(IntEnum):

@@ -46,7 +46,8 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
     """
     config = parameters.config("finetune")
     data = config.data
-    open_for_evaluation(config.evaluation.test_scenes, data.data_root, "test", data.working_views)
+    tested, choice = config.evaluation.test_scenes, data.view_choice
+    open_for_evaluation(tested, data.data_root, "test", data.working_views, view_choice=choice)
     if parameters.checkpoint is None:
         runs = finetuned_runs(parameters)
         trained = [Method(name, load(run), run) for name, run in runs.items()]
@@ -83,6 +84,7 @@ def scores(
         data_root=config.data.data_root,
         split=split,
         working_views=config.data.working_views,
+        view_choice=config.data.view_choice,
         views_per_scene=config.training.validation_views if in_training else config.evaluation.views_per_scene,
         rays_per_chunk=config.hardware.rays_per_chunk,
         rendering=config.rendering,
@@ -99,7 +101,10 @@ def compare(methods: Sequence[Method], config: Config, pictures: Path) -> pd.Dat
     for method in methods:
         print(f"evaluating: {method.name}", flush=True)
         if method.renderer is None:
-            table = nearest_view_copy(scenes, data_root=config.data.data_root, views_per_scene=views)
+            data = config.data
+            table = nearest_view_copy(
+                scenes, data_root=data.data_root, view_choice=data.view_choice, views_per_scene=views
+            )
             table = table.rename(columns={name: f"fine_{name}" for name in ("psnr", "ssim", "lpips")})
         else:
             table = scores(method.renderer, config, "test", pictures=pictures / folder_name(method.name))
@@ -137,6 +142,7 @@ def film(methods: Sequence[Method], config: Config, folder: Path) -> RenderedPat
         path=path,
         data_root=config.data.data_root,
         working_views=config.data.working_views,
+        view_choice=config.data.view_choice,
         rays_per_chunk=config.hardware.rays_per_chunk,
         rendering=config.rendering,
         device=config.hardware.device,

@@ -14,11 +14,15 @@ from torch.nn.functional import grid_sample
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets.archives.archive_plans import UnpackingPlan, find_archives, plan_unpacking
 from maskrf_core.datasets.archives.unpacking import unpack
+from maskrf_core.datasets.batches.evaluation_batches import warn_of_blind_references
 from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names
+from maskrf_core.datasets.batches.view_choice import shared_sight, viewing_angles
 from maskrf_core.datasets.depth.depth_estimation import estimate_depth_maps
 from maskrf_core.datasets.depth.depth_maps import depth_maps
+from maskrf_core.datasets.depth.depth_passes import DepthSettings, matching_penalties
 from maskrf_core.datasets.inventory import named_scenes, without_root
 from maskrf_core.datasets.scene import Scene, open_scene
+from maskrf_core.settings.sections import DataSettings, ViewChoice
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked
@@ -59,6 +63,21 @@ def opened(name: str, data_root: Path) -> Scene:
     if name.split("/")[0] == CAPTURE:
         import_module("maskrf_core.datasets.captures.capture_preparation").prepare_capture(name, data_root)
     return open_scene(name, data_root)
+
+
+def matching_views(scene: Scene, image_ids: Sequence[str], count: int | None) -> list[str]:
+    """Choose `count` views that confirm each other's depth, in their order: one, and those that match it best.
+
+    All views where there are no more, or no number is given.
+    """
+    if count is None or count >= len(image_ids):
+        return list(image_ids)
+    w2c = torch.tensor(np.stack([scene.w2c(name) for name in image_ids]), dtype=torch.float32)
+    ranges = [scene.depth_range(name) for name in image_ids]
+    penalties = matching_penalties(w2c, ranges, DepthSettings().best_angle)
+    found = penalties.sort(dim=1, stable=True)
+    best = int(found.values[:, : count - 1].sum(1).argmin())
+    return [image_ids[place] for place in sorted([best, *found.indices[best, : count - 1].tolist()])]
 
 
 def estimates(
@@ -134,8 +153,38 @@ def stacked_cameras(scene: Scene, image_ids: Sequence[str]) -> StackedCameras:
     return StackedCameras(*parts, ranges, scene.image(image_ids[0]).shape[:2])
 
 
+class ChosenViews(NamedTuple):
+    """The reference views of a query, by the rule that chose them, and how they look at what it looks at."""
+
+    query: str
+    references: list[str]
+    rule: ViewChoice
+    angles: Float[np.ndarray, "reference"]  # between viewing directions, in degrees
+    shares: Float[np.ndarray, "reference"]  # of what the query sees between near and far
+
+    def __str__(self) -> str:
+        by = f"{self.query} is rendered from {', '.join(self.references)} (data.view_choice={self.rule})"
+        turned = f"turned by {self.angles.min():.0f}° to {self.angles.max():.0f}°"
+        return f"{by}: {turned}, each sees {self.shares.min():.0%} to {self.shares.max():.0%} of its sight"
+
+
+def chosen_views(scene: Scene, settings: DataSettings) -> ChosenViews:
+    """Choose the reference views of the middle test query, as evaluations do; of fewer views all.
+
+    A warning tells where references share no sight with any of the test queries.
+    """
+    references, queries = scene.split("test")
+    views = SceneViews(scene, view_choice=settings.view_choice)
+    warn_of_blind_references(views, {name: views.camera(name) for name in queries}, references, settings.working_views)
+    query = queries[len(queries) // 2]
+    chosen = views.nearest(query, references, min(settings.working_views, len(references)))
+    own, others = views.camera(query), views.cameras(chosen)
+    angles = torch.rad2deg(viewing_angles(own.w2c, others.w2c)).numpy()
+    return ChosenViews(query, chosen, views.view_choice, angles, shared_sight(own, others).numpy())
+
+
 def nearest_views(scene: Scene, image_id: str, candidates: Sequence[str], count: int = 1) -> list[str]:
-    """Choose up to `count` candidates, other than the view itself, whose cameras are nearest."""
+    """Choose up to `count` candidates, other than the view itself, that are nearest by the data set's rule."""
     others = [name for name in candidates if name != image_id]
     return SceneViews(scene).nearest(image_id, others, min(count, len(others)))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from maskrf_core.runs.log import latest
 from maskrf_core.runs.status import is_owned
-from maskrf_core.support.errors import MaskrfError, RunError
+from maskrf_core.support.errors import MaskrfError, RunError, in_short
 from maskrf_core.support.paths import display_path
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, asked_to_stop
@@ -157,5 +157,5 @@ def _train_on_slurm(points: Sequence[GridPoint], parameters: AblationParameters)
         return
     chains = [[run.folder for run in point.runs] for point in points]
     jobs = slurm.submit_trainings(chains, slurm.parse_slurm(parameters.slurm), points[0].folder.parent / "slurm")
-    print(f"{len(jobs)} jobs of Slurm: {', '.join(job.job_id for job in jobs)}", flush=True)
+    print(f"{len(jobs)} jobs of Slurm: {in_short([job.job_id for job in jobs])}", flush=True)
     slurm.wait(jobs)

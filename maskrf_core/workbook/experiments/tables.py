@@ -12,6 +12,7 @@ from maskrf_core.datasets.inventory import DataSetReport, SceneReport
 from maskrf_core.datasets.records import DATA_SETS, markdown_table
 from maskrf_core.rendering.evaluation import why_no_lpips
 from maskrf_core.settings.config import Config
+from maskrf_core.support.errors import in_short
 
 DECIMALS = {"psnr": 2, "ssim": 3, "lpips": 3}
 HEADINGS = {"psnr": "PSNR [dB] ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓"}
@@ -44,7 +45,7 @@ def remarks(reports: Sequence[DataSetReport]) -> str:
     lines = [f"{report.data_set}: {report.first_fault}" for report in reports if report.first_fault]
     for report in reports:
         if found := report.test_scenes_found:
-            what = f"{', '.join(found)} show{'s' if len(found) == 1 else ''} what a test set shows"
+            what = f"{in_short(found)} show{'s' if len(found) == 1 else ''} what a test set shows"
             lines.append(f"{report.data_set}: {what}. Never train on it: move it out of the data set's folder.")
     return "\n".join(lines) or "Nothing is broken in what is there."
 

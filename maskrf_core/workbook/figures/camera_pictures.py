@@ -1,6 +1,7 @@
 """Draw where cameras stand, and where a point of one view lies in others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -10,11 +11,12 @@ from scipy.spatial import KDTree
 
 from maskrf_core.workbook.figures import draw_picture, new_figure
 
-REFERENCE, QUERY = "tab:blue", "tab:orange"
+REFERENCE, QUERY, SHOWN, CHOSEN = "tab:blue", "tab:orange", "tab:red", "tab:green"
 MOST_FRUSTA = 40  # more cameras than these are drawn as points, between frusta
 SHOWN_RANGES = 3  # cameras whose space between near and far is drawn
 # Largest depth that is drawn: the larger of these multiples of near and of the cameras' distance from their middle.
 REACH_OF_NEAR, REACH_OF_SPREAD = 5, 2
+LINE_SHARE = 0.15  # of that depth: a line the way a chosen camera looks
 LINE = "yellow"
 # Part of an image that is shown around a short line: lengths of it, and pixels at least.
 WINDOW, SMALLEST_WINDOW = 2.5, 48.0
@@ -30,17 +32,28 @@ def frustum_corners(
     return (in_camera - w2c[:, 3]) @ w2c[:, :3]
 
 
+class ShownChoice(NamedTuple):
+    """A query, the reference views that were chosen for it, and by which rule."""
+
+    query: int
+    references: set[int]
+    rule: str
+
+
 def camera_positions(
     K: Float[np.ndarray, "view 3 3"],
     w2c: Float[np.ndarray, "view 3 4"],
     depth_ranges: Float[np.ndarray, "view 2"],
     size: tuple[int, int],
     queries: set[int],
+    choice: ShownChoice | None = None,
 ) -> Figure:
     """Draw all cameras in 3-D, and of a few the space between near and far; queries in another colour.
 
-    Of many cameras most are points, and a far plane that is very far is drawn nearer, which the title says.
+    Of many cameras most are points, and a far plane that is very far is drawn nearer, which the title says. The query
+    of a `choice` and its references have colours of their own, and a line the way they look.
     """
+    colours, kinds = _colours(len(K), queries, choice)
     centres = -np.einsum("vji,vj->vi", w2c[:, :, :3], w2c[:, :, 3])
     near, far = depth_ranges[:, 0].min(), depth_ranges[:, 1].max()
     spread = np.linalg.norm(centres - np.median(centres, axis=0), axis=1).max()
@@ -50,14 +63,19 @@ def camera_positions(
     length = min(0.25 * near, apart or np.inf)
     with_frustum = range(0, len(K), -(-len(K) // MOST_FRUSTA))
     with_range = with_frustum[:: -(-len(with_frustum) // SHOWN_RANGES)]
+    with_line = {index for index, colour in colours.items() if colour in (SHOWN, CHOSEN)}
+    with_frustum = with_line | {*with_frustum}
     figure, [[axes]] = new_figure(5.6, 4.8, subplot_kw={"projection": "3d"})
     for index, centre in enumerate(centres):
-        colour = QUERY if index in queries else REFERENCE
+        colour = colours[index]
         if index not in with_frustum:
             axes.scatter(*centre, color=colour, s=3)
             continue
         corners = frustum_corners(K[index], w2c[index], size, length)
         _draw_solid(axes, np.broadcast_to(centre, (4, 3)), corners, colour, "-")
+        if index in with_line:  # frusta of a rig's lenses are too small to show it
+            line = np.stack([centre, centre + LINE_SHARE * reach * w2c[index, 2, :3]])
+            axes.plot(*line.T, color=colour, linewidth=1.5)
         if index in with_range:
             end = min(depth_ranges[index][1], reach)
             planes = [frustum_corners(K[index], w2c[index], size, depth) for depth in (depth_ranges[index][0], end)]
@@ -65,14 +83,29 @@ def camera_positions(
             labels = ["near", "far" if end == depth_ranges[index][1] else "cut off"]
             for plane, label in zip(planes, labels if index == 0 else [], strict=False):
                 axes.text(*plane[0], label, fontsize=7, color=colour)
-    for colour, kind in [(REFERENCE, "reference"), (QUERY, "query")][: 1 + bool(queries)]:
-        axes.plot([], [], [], color=colour, label=kind)
-    axes.legend(title="views", loc="upper left")
-    axes.set(xlabel="x [scene units]", ylabel="y [scene units]", zlabel="z [scene units]", aspect="equal")
+    _label(axes, kinds)
     cut_off = f"\n(far planes drawn at {reach:.3g}: the true ones would dwarf the cameras)" if far > reach else ""
     title = f"{len(K)} cameras, {len(queries)} of them queries; depth ranges within {near:.2f} to {far:.2f}{cut_off}"
     axes.set_title(title, fontsize=11)
     return figure
+
+
+def _label(axes: Axes, kinds: Mapping[str, str]) -> None:
+    """Write the axes, and the kinds of cameras with their colours."""
+    for kind, colour in kinds.items():
+        axes.plot([], [], [], color=colour, label=kind)
+    axes.legend(title="views", loc="upper left")
+    axes.set(xlabel="x [scene units]", ylabel="y [scene units]", zlabel="z [scene units]", aspect="equal")
+
+
+def _colours(count: int, queries: set[int], choice: ShownChoice | None) -> tuple[dict[int, str], dict[str, str]]:
+    """Return the colour of every camera, and of every kind of them that there is."""
+    colours = dict.fromkeys(range(count), REFERENCE) | dict.fromkeys(queries, QUERY)
+    kinds = {"reference": REFERENCE} | ({"query": QUERY} if queries else {})
+    if choice is not None:
+        colours |= dict.fromkeys(choice.references, CHOSEN) | {choice.query: SHOWN}
+        kinds |= {"one query": SHOWN, f"its references,\nby {choice.rule}": CHOSEN}
+    return colours, kinds
 
 
 def _draw_solid(

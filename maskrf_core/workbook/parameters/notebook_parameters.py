@@ -1,14 +1,9 @@
-"""The parameters that every notebook takes: read from its cells, checked, and turned into configs, folders, weights.
+"""The parameters that every notebook takes: checked, and turned into configs, folders, weights."""
 
-papermill writes the values that were asked for into a cell of their own and only warns of a name the notebook does not
-know. So the cells as executed are read, not the namespace, which in JupyterLab soon holds much else.
-"""
-
-import ast
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -24,14 +19,14 @@ from maskrf_core.checkpoints.published_files import (
 )
 from maskrf_core.settings.config import SMOKE, Config, load_config, may_differ, parse_overrides, readable
 from maskrf_core.settings.sections import Device, MaskingSettings, Preset, Seed, Settings, Stage
-from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.errors import SettingsError, in_short
 from maskrf_core.support.paths import ROOT, display_path, resolve
+from maskrf_core.workbook.parameters.parameter_cells import read_parameter_cells
 
 RUNS_VARIABLE = "MASKRF_RUNS"  # environment: where run folders go by default; for tests and publishing
 USUAL_STRATEGY = MaskingSettings.model_fields["strategy"].default
 SET_BY_NOTEBOOKS = ("stage", "preset", "data.data_root", "training.initial_weights")
 NOT_IN_NAMES = ("preset", "data_root", "runs_root", "device", "steps")  # they leave a run the same run
-INJECTED = "# Parameters"  # first line of the cell that papermill injects
 
 
 def split_list(text: str | None) -> list[str] | None:
@@ -178,7 +173,7 @@ class NotebookParameters(Settings):
                 return path.resolve()
             if holds_checkpoints(path):
                 return checkpoint_of_scene(path, split_list(getattr(self, "scene", None)) or [])
-        looked, known = (", ".join(map(display_path, at)) for at in (candidates, published_files(self.data_folder)))
+        looked, known = (in_short([*map(display_path, at)]) for at in (candidates, published_files(self.data_folder)))
         raise SettingsError(
             f"{given!r}: no run folder (with config.yaml) and no checkpoint file. Looked for {looked}; published "
             f"checkpoints below the data root: {known or 'none'}."
@@ -197,49 +192,31 @@ Parameters = TypeVar("Parameters", bound=NotebookParameters)
 def check_parameters(model: type[Parameters], namespace: Mapping[str, Any]) -> Parameters:
     """Return the notebook's parameters, from `globals()`, all of them checked.
 
+    What was left out of a parameters cell that was run again is at its default, which is said.
+
     Raises:
-        SettingsError: one line for each that is unknown (with the nearest name), of a wrong type or out of range.
+        SettingsError: one line for each that is unknown (with the nearest name), of a wrong type or out of range, or
+            was set by a cell that may not count any more.
     """
-    fields = model.model_fields
-    names = parameter_names(namespace, fields)
-    values = {name: namespace[name] for name in [*names, *fields] if name in namespace}
+    cells = read_parameter_cells(namespace, model.model_fields)
+    defaults = {name: field.default for name, field in model.model_fields.items()}
+    lingers = {name for name in defaults if repr(namespace.get(name, defaults[name])) != repr(defaults[name])}
+    faults = [
+        f"{name}={namespace[name]!r}: was set by a cell that was run before and may not count any more. Assign it in "
+        f"the cell that was run last: {name} = {namespace[name]!r}, or {defaults[name]!r} as by default"
+        for name in cells.doubtful
+        if name in lingers
+    ]
     try:
-        parameters = model.model_validate(values)
+        parameters = model.model_validate({name: namespace[name] for name in cells.names if name in namespace})
     except ValidationError as error:
-        raise SettingsError(readable(error, model, noun="parameter")) from None
+        faults.insert(0, readable(error, model, noun="parameter"))
+    if faults:
+        raise SettingsError("\n".join(faults))
+    for name in cells.dropped:
+        if name in lingers:
+            print(f"{name}: is set in no parameters cell any more, and at its default, {defaults[name]!r}")
     parameters.check_settings()
     if model.names_weights and getattr(parameters, model.names_weights):
         parameters.weights_path(getattr(parameters, model.names_weights))
     return parameters
-
-
-def parameter_names(namespace: Mapping[str, Any], known: Collection[str]) -> list[str]:
-    """List the names assigned by the parameter cells that were executed last, in order; outside of IPython, where there
-    are no cells, every public name of a plain value."""
-    cells = namespace.get("In")
-    if not cells:
-        plain = (bool, int, float, str, type(None))
-        return [name for name, value in namespace.items() if not name.startswith("_") and isinstance(value, plain)]
-    names: list[str] = []
-    for source in reversed(cells):
-        found = literal_assignments(source)
-        # A cell `x = 3`, tried out in passing, is none: papermill injected it, or a name is known or nearly so.
-        meant = source.lstrip().startswith(INJECTED) or any(get_close_matches(name, known, n=1) for name in found)
-        if found and meant:
-            names = found + names
-        elif names:  # what lies further back was executed before, and replaced since
-            break
-    return list(dict.fromkeys(names))
-
-
-def literal_assignments(source: str) -> list[str]:
-    """List the names that a cell assigns, if all it does is to assign literals to names."""
-    names = []
-    try:
-        for statement in ast.parse(source).body:
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            ast.literal_eval(statement.value)
-            names += [target.id for target in targets]
-    except (SyntaxError, AttributeError, TypeError, ValueError):  # a magic, no assignment, no name or no literal
-        return []
-    return names

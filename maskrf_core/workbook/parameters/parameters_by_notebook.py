@@ -53,7 +53,9 @@ class DataParameters(NotebookParameters):
     """The parameters of `01_data_prep`."""
 
     scene: str = Field("demo/train_04", min_length=1, description="the scene to look at closely")
-    depth_views: int | None = Field(None, ge=2, description="views whose depth is estimated; none: all references")
+    depth_views: int | None = Field(
+        None, ge=2, description="number of views whose depth is estimated; none: all references"
+    )
     point: PixelText | None = Field(None, description="x, y in pixels of the epipolar check; none: a corner")
     unpack: bool = Field(False, description="unpack the archives that are found below data_root")
     check: str = Field("", description="data sets or scenes to look through thoroughly, separated by commas")

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.batches.scene_views import ImageCache, SceneViews
+from maskrf_core.datasets.batches.image_cache import ImageCache
+from maskrf_core.datasets.batches.scene_views import SceneViews
 from tests.datasets.memory_scene import MemoryScene
 
 

@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+import pycolmap
 import pytest
 
 from maskrf_core.datasets.captures.lens_camera import LensCamera, pinhole_intrinsics, undistort
@@ -37,6 +38,31 @@ def test_a_projected_point_lands_where_the_pinhole_camera_says(camera: LensCamer
     assert image.shape == (*size, 3)
     for pixel in wanted:
         assert np.abs(centroid(image, pixel, 4 if size[0] < 100 else 7) - pixel).max() < 0.3
+
+
+WIDE_LENSES = [name for name in pycolmap.CameraModelId.__members__ if "FISHEYE" in name or name == "EUCM"]
+
+
+@pytest.mark.parametrize("model", WIDE_LENSES)
+def test_wide_fisheyes_are_shown_as_far_as_a_pinhole_camera_can(model: str):
+    """Of 200 degrees across, in every model that has such: the middle is shown, where a point lands as it should."""
+    made = pycolmap.Camera.create_from_model_name(1, model, 45.0, WIDTH, HEIGHT)
+    params = np.array(made.params)
+    if model == "EUCM":
+        params[made.extra_params_idxs()] = 0.6, 1.1
+    camera = LensCamera(model, WIDTH, HEIGHT, tuple(params.tolist()))
+    camera.check("here")
+    K = pinhole_intrinsics(camera, (HEIGHT, WIDTH), "here")
+    wanted = np.array([[80.0, 60.0], [70.0, 66.0], [92.0, 52.0]])
+    rays = np.concatenate([wanted, np.ones((3, 1))], axis=1) @ np.linalg.inv(K).T
+    image = undistort(spots(camera.project(rays) - 0.5), camera, K, (HEIGHT, WIDTH))
+    for pixel in wanted:
+        assert np.abs(centroid(image, pixel, 5) - pixel).max() < 0.3
+
+
+def test_a_panorama_is_refused_by_name():
+    with pytest.raises(DatasetError, match=r"here: its camera is EQUIRECTANGULAR"):
+        LensCamera("EQUIRECTANGULAR", 200, 100, (200.0, 100.0)).check("here")
 
 
 @pytest.mark.parametrize("camera", [OPENCV, BARREL, FISHEYE])

@@ -9,7 +9,7 @@ from PIL import Image
 from maskrf_core.datasets.captures import structure_from_motion
 from maskrf_core.datasets.captures.colmap_models import read_colmap_model
 from maskrf_core.datasets.captures.lens_camera import LensCamera
-from maskrf_core.datasets.captures.structure_from_motion import photograph_name, put_upright, reconstruct, run_child
+from maskrf_core.datasets.captures.structure_from_motion import photograph_names, put_upright, reconstruct, run_child
 from maskrf_core.datasets.files.image_files import image_size, read_image
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.captures.colmap_writer import write_model
@@ -47,14 +47,25 @@ def test_photographs_stand_upright_however_the_camera_was_held(tmp_path: Path, o
     np.testing.assert_array_equal(read_image(path), stored)
     np.testing.assert_array_equal(read_image(path, upright=True), upright)
 
-    copy = tmp_path / "work" / photograph_name(7, path)
+    (called,) = photograph_names([path])
+    assert called == "32x24/00000.png"
+    copy = tmp_path / "work" / called
     put_upright(path, copy)
-    assert copy.relative_to(tmp_path) == Path("work/32x24/00007.png")
     assert copy.is_symlink() == (orientation == 1)
     np.testing.assert_array_equal(read_image(copy), upright)
     with Image.open(copy) as image:
         assert image.getexif().get(0x0112, 1) == 1
         assert image.getexif()[0x010F] == "maker"  # what EXIF says of the lens is kept
+
+
+def test_photographs_of_one_folder_and_size_share_a_camera(tmp_path: Path):
+    """A rig's cameras are told apart by their folders; numbers go on, so that the order by name is the order given."""
+    paths = [tmp_path / name for name in ("a/0.png", "a/1.JPG", "b/0.png", "b/1.png")]
+    for path, height in zip(paths, (24, 24, 24, 20), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), picture(height))
+    names = photograph_names(paths)
+    assert names == ["32x24/00000.png", "32x24/00001.jpg", "32x24_1/00002.png", "32x20_1/00003.png"]
 
 
 def test_a_child_that_dies_is_an_error_with_its_last_words():
@@ -82,7 +93,7 @@ def test_of_two_at_once_the_first_ones_cameras_are_kept(tmp_path: Path, monkeypa
     for path in paths:
         cv2.imwrite(str(path), picture())
     camera = LensCamera("PINHOLE", 32, 24, (30.0, 30.0, 16.0, 12.0))
-    views = {photograph_name(index, path): (camera, dome_camera(index, 3)) for index, path in enumerate(paths)}
+    views = {called: (camera, dome_camera(index, 3)) for index, called in enumerate(photograph_names(paths))}
 
     def both(command, name, photographs):
         write_model(Path(command[-1]) / "model", views, np.zeros((1, 3)))

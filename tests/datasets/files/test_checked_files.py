@@ -16,6 +16,7 @@ from maskrf_core.datasets.files.checked_files import (
     read_array,
     read_json,
     read_matrix,
+    read_text,
 )
 from maskrf_core.support.errors import DatasetError
 
@@ -51,7 +52,8 @@ def test_names_too_long_for_a_file(tmp_path: Path, relative: str):
 
 
 def test_path_inside(tmp_path: Path):
-    assert path_inside(tmp_path, "./train/r_0.png") == tmp_path / "train" / "r_0.png"
+    for relative in ("./train/r_0.png", "train\\r_0.png", ".\\train/r_0.png"):
+        assert path_inside(tmp_path, relative) == tmp_path / "train" / "r_0.png"
 
 
 @QUICK
@@ -97,6 +99,21 @@ def test_json_is_an_object_or_an_error(tmp_path: Path, content: bytes):
         assert read_json(path) == json.loads(content)
     except DatasetError as error:
         assert str(path) in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_text_and_json_as_other_systems_write_them(tmp_path: Path, encoding: str):
+    """With a mark of UTF-8, or in UTF-16 which is always marked; lines end as on Windows."""
+    content = '{"a": "é",\r\n"b": [1.5, 2]}\r\n'
+    (tmp_path / "x.json").write_bytes(content.encode(encoding))
+    assert read_json(tmp_path / "x.json") == {"a": "é", "b": [1.5, 2]}
+    (tmp_path / "x.txt").write_bytes("1 2\r\n3 4\r\n".encode(encoding))
+    assert read_text(tmp_path / "x.txt").split() == ["1", "2", "3", "4"]
+    np.testing.assert_array_equal(read_matrix(tmp_path / "x.txt", 2, 2), [[1, 2], [3, 4]])
+    (tmp_path / "x.txt").write_bytes("é".encode(encoding))
+    assert read_text(tmp_path / "x.txt", ascii_only=False) == "é"
+    with pytest.raises(DatasetError, match=r"x\.txt: not a text file"):
+        read_text(tmp_path / "x.txt")
 
 
 def test_missing_file(tmp_path: Path):

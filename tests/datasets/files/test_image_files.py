@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from maskrf_core.datasets.files.image_files import (
+    alpha_mask,
     blur_kernel_size,
     downscale_image,
     downscale_nearest,
     downscaled_size,
     image_size,
-    list_images,
     read_image,
     read_mask,
     read_rgb,
@@ -98,13 +99,41 @@ def test_shared_image_size(tmp_path: Path):
         shared_image_size(paths)
 
 
+def test_masks_of_jpeg_count_above_half(tmp_path: Path):
+    """Compression leaves values around 0 and 255 on either side of an edge; of a PNG any trace counts."""
+    inside = np.hypot(*(np.mgrid[:48, :64] - np.array([24, 32])[:, None, None])) < 15
+    cv2.imwrite(str(tmp_path / "x.jpg"), np.where(inside, np.uint8(255), np.uint8(0)), [cv2.IMWRITE_JPEG_QUALITY, 60])
+    assert (read_rgb(tmp_path / "x.jpg").any(-1) & ~inside).sum() > 100
+    np.testing.assert_array_equal(read_mask(tmp_path / "x.jpg", (48, 64)), inside)
+    (tmp_path / "x.jpg").rename(tmp_path / "named.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "named.png", (48, 64)), inside)
+    cv2.imwrite(str(tmp_path / "trace.png"), inside.astype(np.uint8))
+    np.testing.assert_array_equal(read_mask(tmp_path / "trace.png", (48, 64)), inside)
+
+
 def test_rgb_and_masks_have_the_size_that_is_expected(tmp_path: Path):
-    image = write(tmp_path / "x.png", channels=4)
-    np.testing.assert_array_equal(read_rgb(tmp_path / "x.png", (24, 40)), image[..., :3])
+    image = write(tmp_path / "x.png")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "x.png", (24, 40)), image)
     np.testing.assert_array_equal(read_mask(tmp_path / "x.png", (24, 40)), image[..., :3].sum(-1) > 0)
     for reader in (read_rgb, read_mask):
         with pytest.raises(DatasetError, match=r"x\.png: the image is 40×24, 24×40 was expected"):
             reader(tmp_path / "x.png", (40, 24))
+
+
+def test_transparency_by_hand(tmp_path: Path):
+    """A half transparent 200 on black and white; what alpha 0 hides is never seen."""
+    rgba = np.zeros((2, 4, 4), np.uint8)
+    rgba[..., 3] = [[0, 127, 128, 255], [0, 0, 255, 255]]
+    rgba[..., :3] = 200
+    Image.fromarray(rgba).save(tmp_path / "x.png")
+    black, white = (read_rgb(tmp_path / "x.png", background=grey)[0, :, 0].tolist() for grey in (0, 255))
+    assert black == [0, 100, 100, 200]
+    assert white == [255, 228, 227, 200]
+    opaque = [[False, False, True, True], [False, False, True, True]]
+    np.testing.assert_array_equal(alpha_mask(tmp_path / "x.png", (2, 4)), opaque)
+    np.testing.assert_array_equal(alpha_mask(tmp_path / "x.png", (1, 2)), [[False, True]])
+    Image.fromarray(rgba[..., :3]).save(tmp_path / "y.png")
+    assert alpha_mask(tmp_path / "y.png", (2, 4)).all()
 
 
 def test_sixteen_bits(tmp_path: Path):
@@ -121,17 +150,6 @@ def test_sixteen_bits(tmp_path: Path):
         cv2.imwrite(str(path), strange)
         with pytest.raises(DatasetError, match="one channel of 16 bits was expected"):
             read_sixteen_bits(path, (24, 40))
-
-
-def test_images_of_a_folder(tmp_path: Path):
-    for name in ("b.JPG", "a.png", ".c.png", "d.txt"):
-        (tmp_path / name).touch()
-    assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.JPG"]
-    (tmp_path / "a.jpeg").touch()
-    with pytest.raises(DatasetError, match="differ in their suffix"):
-        list_images(tmp_path)
-    with pytest.raises(DatasetError, match="absent: cannot be listed"):
-        list_images(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(("ratio", "size"), [(1, 1), (0.9, 1), (0.5, 3), (0.25, 7), (0.125, 17)])

@@ -221,7 +221,7 @@ def test_photographs_in_other_formats_are_named(tmp_path: Path):
         write_picture(folder / f"{number}.jpg", 24, 32)
     (folder / "IMG_1.HEIC").write_bytes(b"x")
     with (
-        pytest.warns(UserWarning, match=r"1 photographs are neither PNG nor JPEG .*IMG_1\.HEIC\. Convert"),
+        pytest.warns(UserWarning, match=r"1 files are neither PNG nor JPEG .*IMG_1\.HEIC\. Convert"),
         pytest.raises(NotPreparedError, match="cameras are not known yet"),
     ):
         open_scene("capture/shelf/raw", tmp_path)

@@ -8,7 +8,7 @@ from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.readers.published import assert_as_published
-from tests.datasets.readers.tree_parts import disc
+from tests.datasets.readers.tree_parts import disc, write
 from tests.datasets.readers.trees.dtu_test import VIEWS, build
 from tests.datasets.readers.trees.dtu_train import K, cameras
 
@@ -57,6 +57,24 @@ def test_masks_are_any_channel_above_zero(tmp_path: Path, folder: Path):
     np.testing.assert_array_equal(scene.image("4").any(-1), disc(30, 40) > 0)
 
 
+def test_masks_belong_to_images_by_number_whatever_their_padding(tmp_path: Path):
+    """Published are 000000.png and 000.png; here are masks without padding, each image with a stripe of its own."""
+    folder = tmp_path / "dtu_test/birds"
+    for view in range(12):
+        stripe = np.zeros((30, 40, 3), np.uint8)
+        stripe[:, 3 * view : 3 * view + 3] = 10 * view + 100
+        write(folder / f"image/{view:06}.png", stripe)
+        write(folder / f"mask/{view}.png", 255 * (stripe > 0).astype(np.uint8))
+    np.savez(folder / "cameras.npz", **cameras(12))
+    scene = open_scene("dtu_test/birds/black_40", tmp_path)
+    for view in range(12):
+        assert scene.mask(str(view)).sum() == 30 * 3
+        np.testing.assert_array_equal(scene.image(str(view)).max(), 10 * view + 100)
+    (folder / "mask/11.png").rename(folder / "mask/12.png")
+    with pytest.raises(DatasetError, match=r"000011\.png: has no counterpart"):
+        open_scene("dtu_test/birds/black_40", tmp_path)
+
+
 def test_kept_depth_is_cut_out_by_the_mask(tmp_path: Path, folder: Path):
     (folder / "colmap_depth").mkdir()
     write_colmap_depth(folder / "colmap_depth/1.jpg.geometric.bin", np.full((30, 40), 2, np.float32))
@@ -88,7 +106,10 @@ def test_a_scene_goes_by_its_scan_s_name_too(tmp_path: Path, folder: Path):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (lambda folder: (folder / "mask/003.png").unlink(), "birds: holds 9 images but 8 masks.*Unpack"),
+        (
+            lambda folder: (folder / "mask/003.png").unlink(),
+            r"000003\.png: has no counterpart.*image holds 9 images and mask 8",
+        ),
         (lambda folder: (folder / "cameras.npz").unlink(), r"cameras\.npz: missing"),
         (lambda folder: np.save(folder / "depth_range.npy", [3.4, 1.2]), r"depth_range\.npy: the depth range"),
         (lambda folder: np.save(folder / "depth_range.npy", [1.0, 2, 3]), r"depth_range\.npy: the array has shape"),

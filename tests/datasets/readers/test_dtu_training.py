@@ -8,7 +8,8 @@ from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.readers.published import assert_as_published
-from tests.datasets.readers.trees.dtu_train import K, build
+from tests.datasets.readers.tree_parts import write
+from tests.datasets.readers.trees.dtu_train import K, build, cameras
 
 
 @pytest.fixture
@@ -30,6 +31,21 @@ def test_camera_splits_and_names(data_root: Path):
     assert scene.split("test") == (["1", "2", "3"], ["0"])
     (data_root / "dtu_train/scan106").mkdir()  # held out
     assert scene_names("dtu_train", data_root) == ["dtu_train/scan1"]
+
+
+def test_numbers_without_padding_are_the_numbers_of_the_cameras(tmp_path: Path):
+    folder = tmp_path / "dtu_train/scan1"
+    for number in range(12):
+        write(folder / f"image/{number}.png", np.full((30, 40, 3), 9 + number, np.uint8))
+    matrices = cameras(12)
+    for number in range(12):
+        matrices[f"world_mat_{number}"][0, 3] += number  # moves the camera
+    np.savez(folder / "cameras.npz", **matrices)
+    scene = open_scene("dtu_train/scan1", tmp_path)
+    assert scene.image_ids == [str(number) for number in range(12)]
+    assert [scene.image(image_id)[0, 0, 0] for image_id in scene.image_ids] == list(range(9, 21))
+    places = [scene.w2c(image_id)[0, 3] for image_id in scene.image_ids]
+    assert (np.diff(places) > 0).all()
 
 
 def test_kept_depth(data_root: Path):

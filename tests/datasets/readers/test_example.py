@@ -10,7 +10,7 @@ from maskrf_core.support.errors import DatasetError
 from tests.datasets.captures.colmap_writer import write_model
 from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.readers.published import assert_as_published
-from tests.datasets.readers.trees.example import build
+from tests.datasets.readers.trees.example import CAMERA, build
 from tests.datasets.traced_scene import dome_camera
 
 
@@ -37,6 +37,19 @@ def test_opens_and_lists_its_scenes(tmp_path: Path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_the_model_with_most_images_counts(tmp_path: Path):
+    name = build(tmp_path)
+    folder = tmp_path / "example/desk/sparse"
+    (folder / "0").rename(folder / "1")
+    write_model(folder / "0", {"3.jpg": (CAMERA, dome_camera(3, 4))}, np.zeros((1, 3)))
+    with pytest.warns(UserWarning, match=r"sparse/1 \(4 images\) is used, not sparse/0 \(1 images\)"):
+        scene = open_scene(name, tmp_path)
+    assert scene.image_ids == ["1", "2", "3", "4"]
+    (folder / "1/images.bin").unlink()
+    with pytest.warns(UserWarning, match=r"3 of 4 photographs have no camera .*0\.jpg, 1\.jpg, 2\.jpg"):
+        assert open_scene(name, tmp_path).image_ids == ["1"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -52,6 +65,7 @@ def test_names_that_cannot_be_opened(tmp_path: Path, name: str, message: str):
         open_scene(name, tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:.*have no camera")
 def test_faults(tmp_path: Path):
     build(tmp_path)
     folder = tmp_path / "example/desk"

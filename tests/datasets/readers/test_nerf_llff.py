@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -27,6 +28,24 @@ def test_cameras_by_hand(data_root: Path):
     assert (scene.image("im03") == 3).all()
     assert scene.mask("im03").all()
     assert scene.depth("im03") is None
+
+
+def test_numbers_without_padding_are_in_their_order(tmp_path: Path):
+    """Ten images are the rows' order either way; of twelve 10 would come after 1 as text, which is said."""
+    folder = tmp_path / "nerf_llff_data/shelf"
+    (folder / "images_4").mkdir(parents=True)
+    rows = np.concatenate([poses_bounds(), poses_bounds()[:2]])
+    rows[:, 3] = np.arange(12)  # the centre's x, in the last column of the first row of 3×5
+    rows[:, 4] = 48
+    np.save(folder / "poses_bounds.npy", rows)
+    for number in range(12):
+        cv2.imwrite(str(folder / f"images_4/{number}.png"), np.full((12, 16, 3), 9 + number, np.uint8))
+    with pytest.warns(UserWarning, match="rows of poses_bounds.npy"):
+        scene = open_scene("nerf_llff/shelf/4", tmp_path)
+    assert scene.image_ids == [str(number) for number in range(12)]
+    centres = [-scene.w2c(image_id)[0, 3] * 0.75 * 6 for image_id in scene.image_ids]
+    np.testing.assert_allclose(np.diff(centres), 1)
+    assert [scene.image(image_id)[0, 0, 0] for image_id in scene.image_ids] == list(range(9, 21))
 
 
 def test_splits(data_root: Path):

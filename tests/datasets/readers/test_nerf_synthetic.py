@@ -53,6 +53,15 @@ def test_camera_by_hand(data_root: Path):
     np.testing.assert_allclose(camera_centres(w2c), camera_to_world(2 / 3)[:3, 3], atol=1e-12)
 
 
+@pytest.mark.parametrize("listed", ["test\\r_0", ".\\test\\r_0.png", "./test/r_0.PNG", "test/r_0.png"])
+def test_file_paths_as_other_systems_write_them(data_root: Path, listed: str):
+    before = open_scene("nerf_synthetic/cube/white_16", data_root)
+    edit(data_root, "test", lambda content: content["frames"][0].update(file_path=listed))
+    scene = open_scene("nerf_synthetic/cube/white_16", data_root)
+    assert scene.image_ids == before.image_ids
+    np.testing.assert_array_equal(scene.image("test-r_0"), before.image("test-r_0"))
+
+
 def test_background_shows_where_alpha_is_zero(data_root: Path):
     for background, value in {"black": 0, "white": 255}.items():
         scene = open_scene(f"nerf_synthetic/cube/{background}_16", data_root)
@@ -106,12 +115,12 @@ def set_matrix(row: int, column: int, value: object):
         (lambda c: c["frames"][0].update(file_path="/etc/passwd"), "not inside the scene"),
         (lambda c: c["frames"][2].pop("transform_matrix"), r"frame 2 \(r_2\): transform_matrix"),
         (set_matrix(0, 0, float("nan")), r"frame 1 \(r_1\): the pose holds NaN"),
-        (set_matrix(0, 0, 10**400), "transform_matrix is missing or not made of numbers"),
-        (set_matrix(0, 0, "one"), "transform_matrix is missing or not made of numbers"),
+        (set_matrix(0, 0, 10**400), "transform_matrix is not a matrix of numbers"),
+        (set_matrix(0, 0, "one"), "transform_matrix is not a matrix of numbers"),
         (set_matrix(0, 0, 2.0), "not a rotation"),
         (set_matrix(3, 0, 1.0), "last row"),
-        (lambda c: c["frames"][1]["transform_matrix"].pop(), "not 4×4"),
-        (lambda c: c["frames"][1]["transform_matrix"][1].pop(), "transform_matrix is missing or not made of numbers"),
+        (lambda c: [c["frames"][1]["transform_matrix"].pop() for _ in "12"], "not 3×4, nor 4×4"),
+        (lambda c: c["frames"][1]["transform_matrix"][1].pop(), "transform_matrix is not a matrix of numbers"),
     ],
 )
 def test_broken_transforms(data_root: Path, change, message: str):

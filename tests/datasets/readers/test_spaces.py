@@ -46,6 +46,12 @@ def test_images_of_unequal_size_come_as_they_are_with_intrinsics_to_fit(tmp_path
     np.testing.assert_allclose(scene.K("0-2"), [[24, 0, 16.4], [0, 33, 11.5], [0, 0, 1]])
 
 
+def test_paths_as_windows_writes_them(tmp_path: Path, folder: Path):
+    before = open_scene(NAME, tmp_path).image("1-0")
+    edit(folder, lambda rigs: rigs[1][0].update(relative_path=rigs[1][0]["relative_path"].replace("/", "\\")))
+    np.testing.assert_array_equal(open_scene(NAME, tmp_path).image("1-0"), before)
+
+
 def test_splits(tmp_path: Path, folder: Path):
     scene = open_scene(NAME, tmp_path)
     assert scene.image_ids == ["0-0", "0-1", "0-2", "1-0", "1-1", "1-2"]
