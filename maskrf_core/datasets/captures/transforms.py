@@ -81,10 +81,20 @@ def _photographs(path: Path, part: Part | None) -> Iterator[tuple[str, PosedPhot
         camera = camera_of(content, frame, image_size(file), where)
         camera.check(where)
         photograph = pose_photograph(file, camera, w2c)
-        mask = find_listed_image(path.parent, frame["mask_path"]) if isinstance(frame.get("mask_path"), str) else None
+        mask = _mask(path.parent, frame.get("mask_path"), where)
         yield name, photograph._replace(mask=mask, part=part if parts is None else parts[_plain(name)])
     if sized_by_photographs(content, frames):
         _judge_sizes(path, sizes)
+
+
+def _mask(folder: Path, listed: Any, where: str) -> Path | None:
+    """Find the mask that a frame lists, if it lists one."""
+    if listed is None:
+        return None
+    mask = find_listed_image(folder, listed) if isinstance(listed, str) else None
+    if mask is None:
+        raise DatasetError(f"{where}: lists the mask {listed!r}, which is not there. Put it back, or remove mask_path.")
+    return mask
 
 
 def _judge_sizes(path: Path, sizes: set[tuple[int, int]]) -> None:

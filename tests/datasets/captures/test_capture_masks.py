@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from maskrf_core.datasets.scene import open_scene
+from maskrf_core.support.errors import DatasetError
 from tests.datasets.readers.trees.capture import build_transforms
 from tests.datasets.traced_scene import TracedScene
 
@@ -88,6 +89,9 @@ def test_listed_masks_are_used_and_the_background_stays(folder: Path, traced: Tr
     for image_id in traced.image_ids:
         np.testing.assert_array_equal(scene.mask(image_id), traced.mask(image_id))
         assert (scene.image(image_id) == 90).all()
+    (folder / "segmentation/2.png").unlink()
+    with pytest.raises(DatasetError, match=r"segmentation/2\.png"):
+        opened(folder)
 
 
 def test_masks_that_are_not_used_are_named(folder: Path, traced: TracedScene):
