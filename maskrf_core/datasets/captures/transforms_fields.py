@@ -156,7 +156,10 @@ def _focal(level: Fields, names: tuple[str, str, str], side: float, where: str) 
 
 def _lens(levels: tuple[Fields, ...], where: str) -> tuple[str, tuple[float, ...]]:
     """Return COLMAP's name of the camera model and its parameters after the principal point."""
-    k1, k2, k3, k4, p1, p2 = next((each for level in levels if (each := _distortion(level, where))), (0.0,) * 6)
+    given = dict.fromkeys(LENS, 0.0)
+    for level in reversed(levels):  # a frame's own coefficients stand before the file's, one by one
+        given |= _distortion(level, where)
+    k1, k2, k3, k4, p1, p2 = given.values()
     said = next((level["camera_model"] for level in levels if "camera_model" in level), None)
     fisheye = next((_is_fisheye(level, where) for level in levels if "is_fisheye" in level), None)
     if said is None:
@@ -177,16 +180,16 @@ def _lens(levels: tuple[Fields, ...], where: str) -> tuple[str, tuple[float, ...
     return "FULL_OPENCV", (k1, k2, p1, p2, k3, 0.0, 0.0, 0.0)  # the last three are of a denominator
 
 
-def _distortion(level: Fields, where: str) -> tuple[float, ...] | None:
-    """Return k1 to k4, p1, p2 where a level has any of them, alone or as the list distortion_params."""
-    single = tuple(_number(level, name, where) or 0.0 for name in LENS) if level.keys() & set(LENS) else None
+def _distortion(level: Fields, where: str) -> dict[str, float]:
+    """Return those of k1 to k4, p1, p2 that a level has, alone or as the list distortion_params, which has all."""
+    single = {name: value for name in LENS if (value := _number(level, name, where)) is not None}
     listed = level.get("distortion_params")
     if listed is None or _is_nothing(listed):
-        return single or (None if listed is None else (0.0,) * 6)
+        return single if listed is None else dict.fromkeys(LENS, 0.0) | single
     if not isinstance(listed, list) or len(listed) != len(LENS):
         raise DatasetError(f"{where}: distortion_params is {str(listed)[:80]}, [{', '.join(LENS)}] was expected.")
-    values = tuple(_number({name: value}, name, where) for name, value in zip(LENS, listed, strict=True))
-    if single not in (None, values):
+    values = {name: _number({name: value}, name, where) for name, value in zip(LENS, listed, strict=True)}
+    if single and values != dict.fromkeys(LENS, 0.0) | single:
         raise DatasetError(f"{where}: distortion_params and {', '.join(LENS)} do not agree. Remove one of the two.")
     return values
 

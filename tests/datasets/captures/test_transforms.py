@@ -281,3 +281,16 @@ def test_splits_of_nerfstudio_s_lists_and_of_files_of_their_own(path: Path):
     assert [(photo.path.stem, photo.part) for photo in photographs] == list(
         zip("abcd", ["train"] * 3 + ["val"], strict=True)
     )
+
+
+def test_a_frame_s_own_distortion_stands_before_the_file_s_one_by_one(path: Path):
+    """A frame that gives k1 alone keeps the file's k2 and p1."""
+
+    def change(content: dict) -> None:
+        content |= {"k1": 0.1, "k2": 0.02, "p1": 0.003}
+        content["frames"][1] |= {"k1": 0.2}  # a
+        content["frames"][2] |= {"distortion_params": [0.05, 0, 0, 0, 0, 0]}  # b
+
+    edit(path, change)
+    a, b, c, _ = (photo.camera.params[4:8] for photo in source_from_transforms(path).photographs)
+    assert (a, b, c) == ((0.2, 0.02, 0.003, 0), (0.05, 0, 0, 0), (0.1, 0.02, 0.003, 0))
