@@ -13,7 +13,7 @@ from maskrf_core.datasets.captures.capture_sources import (
     pose_photograph,
     report_absent,
 )
-from maskrf_core.datasets.captures.transforms_fields import camera_of, check_fields, pose_of, sized_by_photographs
+from maskrf_core.datasets.captures.transforms_fields import camera_of, check_fields, pose_of, shares_centre, sized_by_photographs
 from maskrf_core.datasets.data_set import PARTS, Part
 from maskrf_core.datasets.files.checked_files import read_json
 from maskrf_core.datasets.files.image_files import image_size
@@ -83,15 +83,16 @@ def _photographs(path: Path, part: Part | None) -> Iterator[tuple[str, PosedPhot
         photograph = pose_photograph(file, camera, w2c)
         mask = find_listed_image(path.parent, frame["mask_path"]) if isinstance(frame.get("mask_path"), str) else None
         yield name, photograph._replace(mask=mask, part=part if parts is None else parts[_plain(name)])
+    if len(sizes) > 1 and (sized_by_photographs(content, frames) or shares_centre(content, frames)):
+        missing = f"{path}: gives intrinsics in pixels, but no w and h, and the photographs differ in size"
+        raise DatasetError(f"{missing}. Add w and h, the size that they are for, to the file or to each frame.")
     if sized_by_photographs(content, frames):
-        _judge_sizes(path, sizes)
+        _say_size(path, sizes)
 
 
-def _judge_sizes(path: Path, sizes: set[tuple[int, int]]) -> None:
+def _say_size(path: Path, sizes: set[tuple[int, int]]) -> None:
     """Say what size is taken where the file gives a focal length in pixels, but of no size."""
     missing = f"{path}: gives focal lengths in pixels, but neither w and h nor cx and cy"
-    if len(sizes) > 1:
-        raise DatasetError(f"{missing}, and the photographs differ in size. Add w and h to the file or to each frame.")
     for height, width in sizes:
         warnings.warn(f"{missing}; taken to be for the photographs as they are, {width}×{height}.", stacklevel=4)
 

@@ -44,7 +44,7 @@ REFUSED = {
 PERSPECTIVE = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
 FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 AGREEMENT = 0.01  # relative, of two forms of one value; programs write angles with few digits
-MIDDLE = (0.3, 0.7)  # of a photograph, where its principal point is; a lens shifted further is not known
+MIDDLE = (0.4, 0.6)  # of a photograph, where its principal point is; a lens shifted further is not known
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 Fields = Mapping[str, Any]
@@ -97,6 +97,7 @@ def camera_of(content: Fields, frame: Fields, size: tuple[int, int], where: str)
     width, height = (width, height) if sized else (float(size[1]), float(size[0]))
     if not (width == int(width) and height == int(height)):
         raise DatasetError(f"{where}: w and h are {width} and {height}, whole numbers were expected.")
+    _check_own_size(levels, where)
     focal_x, focal_y = _focals(levels, width, height, where)
     centre = []
     for name, side in (("cx", width), ("cy", height)):
@@ -111,10 +112,28 @@ def camera_of(content: Fields, frame: Fields, size: tuple[int, int], where: str)
     return LensCamera(model, int(width), int(height), (focal_x, focal_y, *centre, *lens))
 
 
+def _check_own_size(levels: tuple[Fields, Fields], where: str) -> None:
+    """Raise `DatasetError` where the file's values in pixels are for another size than the frame's own."""
+    frame, content = levels
+    differs = any(name in frame and name in content and frame[name] != content[name] for name in ("w", "h"))
+    taken = [] if frame.keys() & {*FOCALS_X, *FOCALS_Y} else [name for name in ("fl_x", "fl_y") if name in content]
+    taken += [name for name in ("cx", "cy") if name in content and name not in frame]
+    if differs and taken:
+        raise DatasetError(
+            f"{where}: has a size of its own, w and h, but the file's {', '.join(taken)}, in pixels of the file's size. "
+            "Give the frame its own, or remove its w and h."
+        )
+
+
 def sized_by_photographs(content: Fields, frames: Iterable[Fields]) -> bool:
     """Tell whether a focal length is in pixels of a size that nothing in the file tells."""
     pixels, sizes = {"fl_x", "fl_y"}, {"w", "cx"}
     return any(pixels & (content.keys() | frame) and not sizes & (content.keys() | frame) for frame in frames)
+
+
+def shares_centre(content: Fields, frames: Iterable[Fields]) -> bool:
+    """Tell whether frames take the file's principal point, in pixels of a size that is not given."""
+    return "cx" in content and any(not {"w", "cx"} & frame.keys() and "w" not in content for frame in frames)
 
 
 def _focals(levels: tuple[Fields, Fields], width: float, height: float, where: str) -> tuple[float, float]:
