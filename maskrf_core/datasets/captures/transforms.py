@@ -67,7 +67,7 @@ def _photographs(path: Path, part: Part | None) -> Iterator[tuple[str, PosedPhot
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
             raise DatasetError(f"{path}: frame {number} has no file_path. Export it again.")
     check_fields(content, str(path))
-    parts, sizes = _listed_parts(path, content), set()
+    parts, sizes, maskless = _listed_parts(path, content), set(), []
     for number, frame in enumerate(frames):
         name = frame["file_path"]
         where = f"{path}, frame {number} ({name})"
@@ -81,13 +81,23 @@ def _photographs(path: Path, part: Part | None) -> Iterator[tuple[str, PosedPhot
         camera = camera_of(content, frame, image_size(file), where)
         camera.check(where)
         photograph = pose_photograph(file, camera, w2c)
-        mask = find_listed_image(path.parent, frame["mask_path"]) if isinstance(frame.get("mask_path"), str) else None
+        if (mask := _listed_mask(path, frame, where)) is None and frame.get("mask_path"):
+            maskless.append(frame["mask_path"])
         yield name, photograph._replace(mask=mask, part=part if parts is None else parts[_plain(name)])
+    _warn_of(f"{path}: lists masks that are missing, so that all of their photographs is foreground", maskless)
     if len(sizes) > 1 and (sized_by_photographs(content, frames) or shares_centre(content, frames)):
         missing = f"{path}: gives intrinsics in pixels, but no w and h, and the photographs differ in size"
         raise DatasetError(f"{missing}. Add w and h, the size that they are for, to the file or to each frame.")
     if sized_by_photographs(content, frames):
         _say_size(path, sizes)
+
+
+def _listed_mask(path: Path, frame: dict[str, Any], where: str) -> Path | None:
+    """Find the mask that a frame lists, if it lists one that is there."""
+    listed = frame.get("mask_path")
+    if not isinstance(listed, str | None):
+        raise DatasetError(f"{where}: mask_path is {listed!r}, the name of a file was expected. Correct it.")
+    return find_listed_image(path.parent, listed) if listed else None
 
 
 def _say_size(path: Path, sizes: set[tuple[int, int]]) -> None:
