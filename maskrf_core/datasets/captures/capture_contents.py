@@ -68,6 +68,8 @@ def warn_of_unused(folder: Path, used: Sequence[Path], cameras: Path) -> None:
     """Name the photographs of a capture that the file or model `cameras` has no camera for."""
     photographs = list_photographs(folder)
     names, used = names_below(photographs), set(used)
+    if used.isdisjoint(photographs):  # the cameras are for copies of them in a folder of its own, such as images_4
+        return
     if unused := [name for path, name in zip(photographs, names, strict=True) if path not in used]:
         counted = f"{len(unused)} of {len(names)} photographs have no camera in it and are left out"
         warnings.warn(f"{cameras}: {counted}: {in_short(unused)}.", stacklevel=4)

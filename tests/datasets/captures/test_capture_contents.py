@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.captures.capture_contents import find_model, list_photographs
+from maskrf_core.datasets.captures.capture_contents import find_model, list_photographs, warn_of_unused
 from maskrf_core.datasets.captures.capture_preparation import prepare_capture
 from maskrf_core.datasets.captures.lens_camera import LensCamera
 from maskrf_core.datasets.scene import open_scene
@@ -131,3 +131,13 @@ def test_a_video_beside_photographs_is_named(tmp_path: Path, folder: Path):
         pytest.raises(DatasetError, match="1 photographs, at least 3 are needed"),
     ):
         prepare_capture(NAME, tmp_path)
+
+
+def test_cameras_of_smaller_copies_leave_no_photograph_out(folder: Path, recwarn):
+    """nerfstudio keeps images_2 beside images; which of them is used is the file's to say."""
+    write_photographs(folder, "0.png", "1.png")
+    copies = [folder / f"images_2/{view}.png" for view in range(2)]
+    warn_of_unused(folder, copies, folder / "transforms.json")
+    assert not recwarn
+    warn_of_unused(folder, [folder / "images/0.png"], folder / "transforms.json")
+    assert "1 of 2 photographs have no camera" in str(recwarn.pop().message)
