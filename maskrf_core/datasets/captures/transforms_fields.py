@@ -120,8 +120,8 @@ def _check_own_size(levels: tuple[Fields, Fields], where: str) -> None:
     taken += [name for name in ("cx", "cy") if name in content and name not in frame]
     if differs and taken:
         raise DatasetError(
-            f"{where}: has a size of its own, w and h, but the file's {', '.join(taken)}, in pixels of the file's size. "
-            "Give the frame its own, or remove its w and h."
+            f"{where}: has a size of its own, w and h, but the file's {', '.join(taken)}, in pixels of the file's size."
+            " Give the frame its own, or remove its w and h."
         )
 
 
