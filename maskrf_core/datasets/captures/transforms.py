@@ -13,7 +13,13 @@ from maskrf_core.datasets.captures.capture_sources import (
     pose_photograph,
     report_absent,
 )
-from maskrf_core.datasets.captures.transforms_fields import camera_of, check_fields, pose_of, shares_centre, sized_by_photographs
+from maskrf_core.datasets.captures.transforms_fields import (
+    camera_of,
+    check_fields,
+    pose_of,
+    shares_centre,
+    sized_by_photographs,
+)
 from maskrf_core.datasets.data_set import PARTS, Part
 from maskrf_core.datasets.files.checked_files import read_json
 from maskrf_core.datasets.files.image_files import image_size
@@ -110,14 +116,17 @@ def _say_size(path: Path, sizes: set[tuple[int, int]]) -> None:
 def _listed_parts(path: Path, content: dict[str, Any]) -> dict[str, Part] | None:
     """Return the part of each photograph that nerfstudio's lists name; None where there are no lists."""
     parts: dict[str, Part] = {}
+    again: list[str] = []
     for part, field in LISTS.items():
         listed = content.get(field) or []
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
             raise DatasetError(f"{path}: {field} is not a list of names. Correct it.")
+        again += [name for name in map(_plain, listed) if name in parts]
         parts |= {_plain(name): part for name in listed}
     if not parts:
         return None
     frames = [_plain(frame["file_path"]) for frame in content["frames"]]
+    _warn_of(f"{path}: in more than one of {', '.join(LISTS.values())}, of which the last counts", again)
     _warn_of(f"{path}: lists that are no frames", [name for name in parts if name not in frames])
     _warn_of(f"{path}: frames in none of {', '.join(LISTS.values())}, left out", [n for n in frames if n not in parts])
     return parts

@@ -317,3 +317,10 @@ def test_pixels_of_the_file_are_not_those_of_a_frame_of_another_size(path: Path)
     edit(path, lambda c: c["frames"][1].update(fl_x=10.0, fl_y=10.5, cx=6.25, cy=4.25))
     own, other, *_ = source_from_transforms(path).photographs
     np.testing.assert_allclose(own.camera.params[:4], other.camera.params[:4])
+
+
+def test_a_photograph_that_two_parts_list_is_said(path: Path):
+    edit(path, lambda c: c.update(train_filenames=["a.png", "b.png", "c.png"], test_filenames=["./c.png", "d.png"]))
+    with pytest.warns(UserWarning, match=r"in more than one of train_filenames.*: c\.png\.$"):
+        source = source_from_transforms(path)
+    assert [photo.part for photo in source.photographs] == ["train", "train", "test", "test"]
