@@ -113,12 +113,20 @@ def camera_of(content: Fields, frame: Fields, size: tuple[int, int], where: str)
 
 
 def _check_own_size(levels: tuple[Fields, Fields], where: str) -> None:
-    """Raise `DatasetError` where the file's values in pixels are for another size than the frame's own."""
+    """Raise `DatasetError` where the file's values in pixels are for another size than the frame's own.
+
+    The file's focal length stands for a photograph of another shape, as of a camera turned or cropped; of the same
+    shape, it is one of another scale.
+    """
     frame, content = levels
-    differs = any(name in frame and name in content and frame[name] != content[name] for name in ("w", "h"))
-    taken = [] if frame.keys() & {*FOCALS_X, *FOCALS_Y} else [name for name in ("fl_x", "fl_y") if name in content]
-    taken += [name for name in ("cx", "cy") if name in content and name not in frame]
-    if differs and taken:
+    (width, height), (file_width, file_height) = (
+        [_number(level, name, where) for name in ("w", "h")] for level in levels
+    )
+    wider, higher = (None not in pair and pair[0] != pair[1] for pair in ((width, file_width), (height, file_height)))
+    taken = [name for name, differs in (("cx", wider), ("cy", higher)) if differs and name in content.keys() - frame]
+    if wider and higher and abs(width * file_height - height * file_width) < AGREEMENT * width * file_height:
+        taken += [name for name in ("fl_x", "fl_y") if name in content and not frame.keys() & {*FOCALS_X, *FOCALS_Y}]
+    if taken:
         raise DatasetError(
             f"{where}: has a size of its own, w and h, but the file's {', '.join(taken)}, in pixels of the file's size."
             " Give the frame its own, or remove its w and h."
