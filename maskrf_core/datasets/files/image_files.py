@@ -156,7 +156,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "height wid
         least = 0 if image.format == "PNG" else 127
     mask = read_rgb(path)
     if mask.shape[:2] != size:
-        found = f"the mask is {mask.shape[1]}×{mask.shape[0]}, but its image {size[1]}×{size[0]}"
+        found = f"the mask is {mask.shape[1]}×{mask.shape[0]}, {size[1]}×{size[0]} was expected, as its image"
         raise DatasetError(f"{path}: {found}. Make it again from the image.")
     return (mask > least).any(-1)
 

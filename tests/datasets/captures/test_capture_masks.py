@@ -139,5 +139,5 @@ def test_one_mask_is_not_that_of_two_photographs(folder: Path, traced: TracedSce
 def test_a_mask_of_another_size_is_an_error(folder: Path, traced: TracedScene):
     write_masks(folder, traced, "masks/{id}.png")
     Image.new("L", (SIZE // 2, SIZE // 2), 255).save(folder / "masks/view-2.png")
-    with pytest.raises(DatasetError, match=r"masks/view-2\.png: .*16×16, but its image 32×32"):
+    with pytest.raises(DatasetError, match=r"masks/view-2\.png: .*16×16, 32×32 was expected"):
         opened(folder)
