@@ -45,7 +45,7 @@ def find_model(folder: Path) -> Path | None:
     They are looked for in `sparse`, in `colmap/sparse` as nerfstudio has it, and in the folders there: 0, 1, ….
 
     Raises:
-        DatasetError: these folders are there, but hold no whole model; or one of several is damaged.
+        DatasetError: these folders are there, but hold no whole model; or all of several are damaged.
     """
     places = [folder / place for place in MODEL_PLACES if (folder / place).is_dir()]
     models = [path for place in places for path in (*in_order(scene_folders([place])), place) if is_colmap_model(path)]
@@ -56,9 +56,19 @@ def find_model(folder: Path) -> Path | None:
         )
     if len(models) < 2:
         return next(iter(models), None)
-    counts = {path: len(read_colmap_model(path).views) for path in models}
-    most = max(models, key=counts.__getitem__)
-    named = {path: f"{path.relative_to(folder)} ({counts[path]} images)" for path in models}
+    counts, said = {}, {}
+    for path in models:
+        try:
+            counts[path] = len(read_colmap_model(path).views)
+            said[path] = f"{counts[path]} images"
+        except DatasetError as error:
+            said[path] = f"damaged: {error}"
+    if not counts:
+        raise DatasetError(
+            f"{folder}: all of its {len(models)} models are damaged, such as {models[0]}: {said[models[0]]}"
+        )
+    most = max(counts, key=counts.__getitem__)
+    named = {path: f"{path.relative_to(folder)} ({said[path]})" for path in models}
     passed_over = in_short([named[path] for path in models if path != most])
     warnings.warn(f"{folder}: of {len(models)} models {named[most]} is used, not {passed_over}.", stacklevel=4)
     return most
@@ -68,6 +78,8 @@ def warn_of_unused(folder: Path, used: Sequence[Path], cameras: Path) -> None:
     """Name the photographs of a capture that the file or model `cameras` has no camera for."""
     photographs = list_photographs(folder)
     names, used = names_below(photographs), set(used)
+    if used.isdisjoint(photographs):  # the cameras are for copies of them in a folder of its own, such as images_4
+        return
     if unused := [name for path, name in zip(photographs, names, strict=True) if path not in used]:
         counted = f"{len(unused)} of {len(names)} photographs have no camera in it and are left out"
         warnings.warn(f"{cameras}: {counted}: {in_short(unused)}.", stacklevel=4)

@@ -1,6 +1,7 @@
 """Masks that lie beside the photographs of a capture: `masks/<photograph>`, found by name; white is the foreground."""
 
 import warnings
+from collections import Counter
 from pathlib import Path
 
 from maskrf_core.datasets.captures.capture_contents import DYNAMIC, photograph_folder
@@ -24,10 +25,11 @@ def with_masks(name: str, folder: Path, source: CaptureSource) -> CaptureSource:
     dynamic = [path.name for each in folders for path in folder_contents(each) if path.name.startswith(DYNAMIC)]
     if dynamic:
         _warn(f"{name}: masks of what moves are not known here and passed over: {in_short(dynamic)}.")
-    if not (folder / MASKS).is_dir():
+    listed = [photo.mask is not None for photo in photographs]  # in transforms.json
+    if any(listed) and not all(listed):
+        _warn(f"{name}: {sum(listed)} of {len(listed)} photographs list a mask; of the others all is foreground.")
+    if any(listed) or not (folder / MASKS).is_dir():
         return source
-    if any(photo.mask for photo in photographs):
-        return source  # those that transforms.json lists
     found = [_mask_of(photo.path, folder) for photo in photographs]
     if None in found:
         try:
@@ -35,6 +37,9 @@ def with_masks(name: str, folder: Path, source: CaptureSource) -> CaptureSource:
         except DatasetError as error:
             _warn(f"{name}: {folder / MASKS} is passed over, as not every photograph has a mask there ({error}).")
             return source
+    if shared := [path.name for path, count in Counter(found).items() if count > 1]:
+        _warn(f"{name}: {folder / MASKS} is passed over, as masks fit several photographs: {in_short(shared)}.")
+        return source
     masked = tuple(photo._replace(mask=mask) for photo, mask in zip(photographs, found, strict=True))
     return CaptureSource(masked, fingerprint(found, source.fingerprint))
 

@@ -54,6 +54,7 @@ from maskrf_core.support.progress import tracked
 
 CAPTURES, CAMERAS = "captures", "cameras.json"  # folder below the data root and the cache folder, and a file's name
 VERSION = 2  # to be raised with every change of what the preparation makes: older results are then not used
+CAMERAS_VERSION = 1  # the same for cameras found by structure from motion, which takes minutes
 
 
 def prepare_capture(
@@ -118,7 +119,7 @@ def _photographs(name: str, folder: Path, kept: Path, take_frames: bool, video_f
 def _found_cameras(name: str, folder: Path, photographs: list[Path], kept: Path, find_cameras: bool) -> CaptureSource:
     """Find cameras by structure from motion, or take those that were found before."""
     in_folders = [called for called in names_below(photographs) if "/" in called]
-    model = kept / f"cameras_{fingerprint(photographs, VERSION, *in_folders)}"
+    model = kept / f"cameras_{fingerprint(photographs, CAMERAS_VERSION, *in_folders)}"
     if not model.is_dir():
         if not find_cameras:
             raise NotPreparedError(

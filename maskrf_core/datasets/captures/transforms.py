@@ -13,7 +13,13 @@ from maskrf_core.datasets.captures.capture_sources import (
     pose_photograph,
     report_absent,
 )
-from maskrf_core.datasets.captures.transforms_fields import camera_of, check_fields, pose_of, sized_by_photographs
+from maskrf_core.datasets.captures.transforms_fields import (
+    camera_of,
+    check_fields,
+    pose_of,
+    shares_centre,
+    sized_by_photographs,
+)
 from maskrf_core.datasets.data_set import PARTS, Part
 from maskrf_core.datasets.files.checked_files import read_json
 from maskrf_core.datasets.files.image_files import image_size
@@ -83,13 +89,16 @@ def _photographs(path: Path, part: Part | None) -> Iterator[tuple[str, PosedPhot
         photograph = pose_photograph(file, camera, w2c)
         mask = _mask(path.parent, frame.get("mask_path"), where)
         yield name, photograph._replace(mask=mask, part=part if parts is None else parts[_plain(name)])
+    if len(sizes) > 1 and (sized_by_photographs(content, frames) or shares_centre(content, frames)):
+        missing = f"{path}: gives intrinsics in pixels, but no w and h, and the photographs differ in size"
+        raise DatasetError(f"{missing}. Add w and h, the size that they are for, to the file or to each frame.")
     if sized_by_photographs(content, frames):
-        _judge_sizes(path, sizes)
+        _say_size(path, sizes)
 
 
 def _mask(folder: Path, listed: Any, where: str) -> Path | None:
     """Find the mask that a frame lists, if it lists one."""
-    if listed is None:
+    if not listed:
         return None
     mask = find_listed_image(folder, listed) if isinstance(listed, str) else None
     if mask is None:
@@ -97,11 +106,9 @@ def _mask(folder: Path, listed: Any, where: str) -> Path | None:
     return mask
 
 
-def _judge_sizes(path: Path, sizes: set[tuple[int, int]]) -> None:
+def _say_size(path: Path, sizes: set[tuple[int, int]]) -> None:
     """Say what size is taken where the file gives a focal length in pixels, but of no size."""
     missing = f"{path}: gives focal lengths in pixels, but neither w and h nor cx and cy"
-    if len(sizes) > 1:
-        raise DatasetError(f"{missing}, and the photographs differ in size. Add w and h to the file or to each frame.")
     for height, width in sizes:
         warnings.warn(f"{missing}; taken to be for the photographs as they are, {width}×{height}.", stacklevel=4)
 
@@ -109,14 +116,17 @@ def _judge_sizes(path: Path, sizes: set[tuple[int, int]]) -> None:
 def _listed_parts(path: Path, content: dict[str, Any]) -> dict[str, Part] | None:
     """Return the part of each photograph that nerfstudio's lists name; None where there are no lists."""
     parts: dict[str, Part] = {}
+    again: list[str] = []
     for part, field in LISTS.items():
         listed = content.get(field) or []
         if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
             raise DatasetError(f"{path}: {field} is not a list of names. Correct it.")
+        again += [name for name in map(_plain, listed) if name in parts]
         parts |= {_plain(name): part for name in listed}
     if not parts:
         return None
     frames = [_plain(frame["file_path"]) for frame in content["frames"]]
+    _warn_of(f"{path}: in more than one of {', '.join(LISTS.values())}, of which the last counts", again)
     _warn_of(f"{path}: lists that are no frames", [name for name in parts if name not in frames])
     _warn_of(f"{path}: frames in none of {', '.join(LISTS.values())}, left out", [n for n in frames if n not in parts])
     return parts

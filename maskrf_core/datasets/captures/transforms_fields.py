@@ -44,7 +44,7 @@ REFUSED = {
 PERSPECTIVE = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
 FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 AGREEMENT = 0.01  # relative, of two forms of one value; programs write angles with few digits
-MIDDLE = (0.3, 0.7)  # of a photograph, where its principal point is; a lens shifted further is not known
+MIDDLE = (0.4, 0.6)  # of a photograph, where its principal point is; a lens shifted further is not known
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 Fields = Mapping[str, Any]
@@ -97,6 +97,7 @@ def camera_of(content: Fields, frame: Fields, size: tuple[int, int], where: str)
     width, height = (width, height) if sized else (float(size[1]), float(size[0]))
     if not (width == int(width) and height == int(height)):
         raise DatasetError(f"{where}: w and h are {width} and {height}, whole numbers were expected.")
+    _check_own_size(levels, where)
     focal_x, focal_y = _focals(levels, width, height, where)
     centre = []
     for name, side in (("cx", width), ("cy", height)):
@@ -111,10 +112,36 @@ def camera_of(content: Fields, frame: Fields, size: tuple[int, int], where: str)
     return LensCamera(model, int(width), int(height), (focal_x, focal_y, *centre, *lens))
 
 
+def _check_own_size(levels: tuple[Fields, Fields], where: str) -> None:
+    """Raise `DatasetError` where the file's values in pixels are for another size than the frame's own.
+
+    The file's focal length stands for a photograph of another shape, as of a camera turned or cropped; of the same
+    shape, it is one of another scale.
+    """
+    frame, content = levels
+    (width, height), (file_width, file_height) = (
+        [_number(level, name, where) for name in ("w", "h")] for level in levels
+    )
+    wider, higher = (None not in pair and pair[0] != pair[1] for pair in ((width, file_width), (height, file_height)))
+    taken = [name for name, differs in (("cx", wider), ("cy", higher)) if differs and name in content.keys() - frame]
+    if wider and higher and abs(width * file_height - height * file_width) < AGREEMENT * width * file_height:
+        taken += [name for name in ("fl_x", "fl_y") if name in content and not frame.keys() & {*FOCALS_X, *FOCALS_Y}]
+    if taken:
+        raise DatasetError(
+            f"{where}: has a size of its own, w and h, but the file's {', '.join(taken)}, in pixels of the file's size."
+            " Give the frame its own, or remove its w and h."
+        )
+
+
 def sized_by_photographs(content: Fields, frames: Iterable[Fields]) -> bool:
     """Tell whether a focal length is in pixels of a size that nothing in the file tells."""
     pixels, sizes = {"fl_x", "fl_y"}, {"w", "cx"}
     return any(pixels & (content.keys() | frame) and not sizes & (content.keys() | frame) for frame in frames)
+
+
+def shares_centre(content: Fields, frames: Iterable[Fields]) -> bool:
+    """Tell whether frames take the file's principal point, in pixels of a size that is not given."""
+    return "cx" in content and any(not {"w", "cx"} & frame.keys() and "w" not in content for frame in frames)
 
 
 def _focals(levels: tuple[Fields, Fields], width: float, height: float, where: str) -> tuple[float, float]:
@@ -156,7 +183,10 @@ def _focal(level: Fields, names: tuple[str, str, str], side: float, where: str) 
 
 def _lens(levels: tuple[Fields, ...], where: str) -> tuple[str, tuple[float, ...]]:
     """Return COLMAP's name of the camera model and its parameters after the principal point."""
-    k1, k2, k3, k4, p1, p2 = next((each for level in levels if (each := _distortion(level, where))), (0.0,) * 6)
+    given = dict.fromkeys(LENS, 0.0)
+    for level in reversed(levels):  # a frame's own coefficients stand before the file's, one by one
+        given |= _distortion(level, where)
+    k1, k2, k3, k4, p1, p2 = given.values()
     said = next((level["camera_model"] for level in levels if "camera_model" in level), None)
     fisheye = next((_is_fisheye(level, where) for level in levels if "is_fisheye" in level), None)
     if said is None:
@@ -177,16 +207,16 @@ def _lens(levels: tuple[Fields, ...], where: str) -> tuple[str, tuple[float, ...
     return "FULL_OPENCV", (k1, k2, p1, p2, k3, 0.0, 0.0, 0.0)  # the last three are of a denominator
 
 
-def _distortion(level: Fields, where: str) -> tuple[float, ...] | None:
-    """Return k1 to k4, p1, p2 where a level has any of them, alone or as the list distortion_params."""
-    single = tuple(_number(level, name, where) or 0.0 for name in LENS) if level.keys() & set(LENS) else None
+def _distortion(level: Fields, where: str) -> dict[str, float]:
+    """Return those of k1 to k4, p1, p2 that a level has, alone or as the list distortion_params, which has all."""
+    single = {name: value for name in LENS if (value := _number(level, name, where)) is not None}
     listed = level.get("distortion_params")
     if listed is None or _is_nothing(listed):
-        return single or (None if listed is None else (0.0,) * 6)
+        return single if listed is None else dict.fromkeys(LENS, 0.0) | single
     if not isinstance(listed, list) or len(listed) != len(LENS):
         raise DatasetError(f"{where}: distortion_params is {str(listed)[:80]}, [{', '.join(LENS)}] was expected.")
-    values = tuple(_number({name: value}, name, where) for name, value in zip(LENS, listed, strict=True))
-    if single not in (None, values):
+    values = {name: _number({name: value}, name, where) for name, value in zip(LENS, listed, strict=True)}
+    if single and values != dict.fromkeys(LENS, 0.0) | single:
         raise DatasetError(f"{where}: distortion_params and {', '.join(LENS)} do not agree. Remove one of the two.")
     return values
 

@@ -154,7 +154,11 @@ def read_mask(path: Path, size: tuple[int, int]) -> Bool[np.ndarray, "height wid
     """
     with _opened(path) as image:
         least = 0 if image.format == "PNG" else 127
-    return (read_rgb(path, size) > least).any(-1)
+    mask = read_rgb(path)
+    if mask.shape[:2] != size:
+        found = f"the mask is {mask.shape[1]}×{mask.shape[0]}, {size[1]}×{size[0]} was expected, as its image"
+        raise DatasetError(f"{path}: {found}. Make it again from the image.")
+    return (mask > least).any(-1)
 
 
 def read_sixteen_bits(path: Path, size: tuple[int, int]) -> UInt16[np.ndarray, "height width"]:

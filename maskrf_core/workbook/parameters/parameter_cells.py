@@ -108,8 +108,11 @@ def assignments(source: str) -> dict[str, bool]:
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk through what a cell itself executes, in order."""
-    for child in ast.iter_child_nodes(node):
+    """Walk through what a cell itself executes, in order; of `if False` and `if True`, what is chosen."""
+    children = ast.iter_child_nodes(node)
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Constant):
+        children = node.body if node.test.value else node.orelse
+    for child in children:
         yield child
         if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
             yield from _executed(child)

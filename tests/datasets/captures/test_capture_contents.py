@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.captures.capture_contents import find_model, list_photographs
+from maskrf_core.datasets.captures.capture_contents import find_model, list_photographs, warn_of_unused
 from maskrf_core.datasets.captures.capture_preparation import prepare_capture
 from maskrf_core.datasets.captures.lens_camera import LensCamera
 from maskrf_core.datasets.scene import open_scene
@@ -61,6 +61,20 @@ def test_the_model_with_most_images_counts_and_the_others_are_named(
     for place, count in counts.items():
         assert f"{place} ({count} images)" in of_models
     assert of_models.index(f"{largest} (") == min(of_models.index(f"{place} (") for place in counts)
+
+
+def test_a_damaged_model_beside_a_whole_one_is_named(tmp_path: Path, folder: Path):
+    names = [f"{number}.png" for number in range(5)]
+    write_photographs(folder, *names)
+    for place, count in {"sparse/0": 5, "sparse/1": 4}.items():
+        write_cameras(folder / place, *names[:count], text=False)
+    images = folder / "sparse/0/images.bin"
+    images.write_bytes(images.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match=r"sparse/1 \(4 images\) is used, not sparse/0 \(damaged"):
+        assert open_scene(NAME, tmp_path).image_ids == ["0", "1", "2", "3"]
+    (folder / "sparse/1/images.bin").write_bytes(b"")
+    with pytest.raises(DatasetError, match="all of its 2 models are damaged"):
+        open_scene(NAME, tmp_path)
 
 
 def test_nerfstudio_s_model_is_found(tmp_path: Path, folder: Path):
@@ -131,3 +145,13 @@ def test_a_video_beside_photographs_is_named(tmp_path: Path, folder: Path):
         pytest.raises(DatasetError, match="1 photographs, at least 3 are needed"),
     ):
         prepare_capture(NAME, tmp_path)
+
+
+def test_cameras_of_smaller_copies_leave_no_photograph_out(folder: Path, recwarn):
+    """nerfstudio keeps images_2 beside images; which of them is used is the file's to say."""
+    write_photographs(folder, "0.png", "1.png")
+    copies = [folder / f"images_2/{view}.png" for view in range(2)]
+    warn_of_unused(folder, copies, folder / "transforms.json")
+    assert not recwarn
+    warn_of_unused(folder, [folder / "images/0.png"], folder / "transforms.json")
+    assert "1 of 2 photographs have no camera" in str(recwarn.pop().message)

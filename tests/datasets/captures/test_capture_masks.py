@@ -102,3 +102,40 @@ def test_masks_that_are_not_used_are_named(folder: Path, traced: TracedScene):
     (folder / "masks/view-2.png").unlink()
     with pytest.warns(UserWarning, match="masks is passed over.*view-2"):
         assert opened(folder).mask("view-0").all()
+
+
+def test_photographs_without_a_listed_mask_are_counted(folder: Path, traced: TracedScene):
+    write_masks(folder, traced, "segmentation/{number}.png")
+    content = json.loads((folder / "transforms.json").read_text())
+    for number, frame in enumerate(content["frames"][:3]):
+        frame["mask_path"] = f"segmentation/{number}.png"
+    (folder / "transforms.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="3 of 4 photographs list a mask"):
+        scene = opened(folder)
+    np.testing.assert_array_equal(scene.mask("view-0"), traced.mask("view-0"))
+    assert scene.mask("view-3").all()
+    content["frames"][1]["mask_path"] = 3
+    (folder / "transforms.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match="frame 1 .*lists the mask 3"):
+        opened(folder)
+
+
+@pytest.mark.parametrize("name", ["cam1/view-0.png", "view-0.jpg"])
+def test_one_mask_is_not_that_of_two_photographs(folder: Path, traced: TracedScene, name: str):
+    """Of two lenses with the same names, or of two files of one stem: whose it is, is not known."""
+    write_masks(folder, traced, "masks/{id}.png")
+    content = json.loads((folder / "transforms.json").read_text())
+    (folder / "images" / name).parent.mkdir(exist_ok=True)
+    Image.fromarray(traced.image("view-0")).save(folder / "images" / name)
+    content["frames"].append({**content["frames"][0], "file_path": f"images/{name}"})
+    (folder / "transforms.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=r"masks is passed over.*view-0\.png"):
+        scene = opened(folder)
+    assert all(scene.mask(image_id).all() for image_id in scene.image_ids)
+
+
+def test_a_mask_of_another_size_is_an_error(folder: Path, traced: TracedScene):
+    write_masks(folder, traced, "masks/{id}.png")
+    Image.new("L", (SIZE // 2, SIZE // 2), 255).save(folder / "masks/view-2.png")
+    with pytest.raises(DatasetError, match=r"masks/view-2\.png: .*16×16, 32×32 was expected"):
+        opened(folder)

@@ -281,3 +281,46 @@ def test_splits_of_nerfstudio_s_lists_and_of_files_of_their_own(path: Path):
     assert [(photo.path.stem, photo.part) for photo in photographs] == list(
         zip("abcd", ["train"] * 3 + ["val"], strict=True)
     )
+
+
+def test_a_frame_s_own_distortion_stands_before_the_file_s_one_by_one(path: Path):
+    """A frame that gives k1 alone keeps the file's k2 and p1."""
+
+    def change(content: dict) -> None:
+        content |= {"k1": 0.1, "k2": 0.02, "p1": 0.003}
+        content["frames"][1] |= {"k1": 0.2}  # a
+        content["frames"][2] |= {"distortion_params": [0.05, 0, 0, 0, 0, 0]}  # b
+
+    edit(path, change)
+    a, b, c, _ = (photo.camera.params[4:8] for photo in source_from_transforms(path).photographs)
+    assert (a, b, c) == ((0.2, 0.02, 0.003, 0), (0.05, 0, 0, 0), (0.1, 0.02, 0.003, 0))
+
+
+@pytest.mark.parametrize("size", [(20, 30), (16, 30)])
+def test_intrinsics_of_the_file_without_a_size_fit_photographs_of_one_size_alone(path: Path, size: tuple[int, int]):
+    edit(path, lambda c: [c.pop(name) for name in ("w", "h")])
+    cv2.imwrite(str(path.parent / "b.png"), np.zeros((*size, 3), np.uint8))
+    with pytest.raises(DatasetError, match=r"transforms\.json: .*photographs differ in size\. Add w and h"):
+        source_from_transforms(path)
+    for name in FRAMES:
+        cv2.imwrite(str(path.parent / f"{name}.png"), np.zeros((20, 30, 3), np.uint8))
+    edit(path, lambda c: c.update(cx=18.5))  # of photographs that were 37 wide
+    with pytest.raises(DatasetError, match=r"frame 0 .*cx is 18\.5, but the photograph is 30×20"):
+        source_from_transforms(path)
+
+
+def test_pixels_of_the_file_are_not_those_of_a_frame_of_another_size(path: Path):
+    """Half the size has half the focal length; in which pixels the file's counts is not known."""
+    edit(path, lambda c: c["frames"][1].update(w=12, h=8))
+    with pytest.raises(DatasetError, match=r"frame 1 .*a size of its own.*cx, cy, fl_x, fl_y"):
+        source_from_transforms(path)
+    edit(path, lambda c: c["frames"][1].update(fl_x=10.0, fl_y=10.5, cx=6.25, cy=4.25))
+    own, other, *_ = source_from_transforms(path).photographs
+    np.testing.assert_allclose(own.camera.params[:4], other.camera.params[:4])
+
+
+def test_a_photograph_that_two_parts_list_is_said(path: Path):
+    edit(path, lambda c: c.update(train_filenames=["a.png", "b.png", "c.png"], test_filenames=["./c.png", "d.png"]))
+    with pytest.warns(UserWarning, match=r"in more than one of train_filenames.*: c\.png\.$"):
+        source = source_from_transforms(path)
+    assert [photo.part for photo in source.photographs] == ["train", "train", "test", "test"]

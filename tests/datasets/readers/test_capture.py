@@ -11,13 +11,15 @@ from PIL import Image
 
 from maskrf_core.datasets.captures import capture_preparation
 from maskrf_core.datasets.captures.capture_preparation import prepare_capture
+from maskrf_core.datasets.captures.capture_sources import fingerprint
 from maskrf_core.datasets.captures.colmap_models import read_colmap_model
 from maskrf_core.datasets.scene import Scene, open_scene, scene_names
 from maskrf_core.support.errors import DatasetError, NotPreparedError
+from tests.datasets.captures.colmap_writer import write_model
 from tests.datasets.readers.tree_parts import write_picture
 from tests.datasets.readers.trees import capture_model
 from tests.datasets.readers.trees.capture import build_transforms
-from tests.datasets.traced_scene import TracedScene
+from tests.datasets.traced_scene import TracedScene, dome_camera
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:
@@ -140,6 +142,17 @@ def test_photographs_alone_say_how_to_find_their_cameras(tmp_path: Path):
     shutil.rmtree(tmp_path / "captures/model/images")
     with pytest.raises(DatasetError, match=r"neither transforms\.json, nor a COLMAP model .*, nor photographs"):
         open_scene(name, tmp_path)
+
+
+def test_cameras_that_an_earlier_version_found_are_used(tmp_path: Path):
+    """Finding them takes minutes; their folder is called as it was when prepared photographs had no masks yet."""
+    name, capture = capture_model.build(tmp_path), tmp_path / "captures/model"
+    shutil.rmtree(capture / "sparse")
+    photographs = [capture / f"images/{view}.jpg" for view in range(4)]
+    views = {f"48x36/{view:05}.jpg": (capture_model.CAMERA, dome_camera(view, 4)) for view in range(4)}
+    kept = tmp_path / f"cache/captures/model/cameras_{fingerprint(photographs, 1)}"
+    write_model(kept, views, np.random.default_rng(0).normal(0, 0.3, (20, 3)))
+    assert open_scene(name, tmp_path).image_ids == ["0", "1", "2", "3"]
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def test_images_of_another_kind_or_size(tmp_path: Path, folder: Path):
     scene = open_scene("gso/cup/black_16", tmp_path)
     with pytest.raises(DatasetError, match=r"depth/000001\.png: a PNG of one channel of 16 bits"):
         scene.depth("1")
-    with pytest.raises(DatasetError, match=r"mask/000001\.png: the image is 16×16, 32×32 was expected"):
+    with pytest.raises(DatasetError, match=r"mask/000001\.png: the mask is 16×16, 32×32 was expected"):
         scene.image("1")
     with pytest.raises(DatasetError, match="no image '3'; the first of its ids is '0'"):
         scene.image("3")

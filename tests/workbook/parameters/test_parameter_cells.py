@@ -113,6 +113,12 @@ def test_a_parameter_that_is_taken_out_of_its_cell_is_back_at_its_default(notebo
     assert notebook().mask_ratio == 0.5  # checked again
 
 
+def test_what_if_false_switches_off_is_taken_out(notebook):
+    notebook("mask_ratio = 0.9\nsteps = 10\nseed = 3")
+    assert notebook("mask_ratio = 0.9\nif False:\n    steps = 10\nelse:\n    seed = 4").steps is None
+    assert notebook("mask_ratio = 0.9\nif 1:\n    steps = 20\nseed = 4").steps == 20
+
+
 def test_it_is_even_where_nothing_was_checked_in_between(notebook):
     assert notebook("mask_ratio = 0.9\nsteps = 10", "mask_ratio = 0.9\n#steps = 10").steps is None
 
