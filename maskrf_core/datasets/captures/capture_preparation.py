@@ -34,14 +34,8 @@ from maskrf_core.datasets.captures.transforms import source_from_transforms, tra
 from maskrf_core.datasets.captures.video_frames import frames_of_video
 from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.files import checked_files
-from maskrf_core.datasets.files.image_files import (
-    alpha_mask,
-    check_size,
-    composite,
-    downscaled_size,
-    read_image,
-    read_mask,
-)
+from maskrf_core.datasets.files.downscaling import downscaled_size
+from maskrf_core.datasets.files.image_files import alpha_mask, check_size, composite, read_image, read_mask
 from maskrf_core.datasets.files.image_folders import names_below
 from maskrf_core.datasets.files.scene_names import name_parts
 from maskrf_core.datasets.recentring import moved_world, recentring_shift

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32, Shaped, UInt8
 
-from maskrf_core.datasets.files.image_files import blur_against_aliasing
+from maskrf_core.datasets.files.downscaling import blur_against_aliasing
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.importing import import_pycolmap
 

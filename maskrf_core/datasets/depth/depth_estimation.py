@@ -16,7 +16,7 @@ from PIL import Image
 from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth
 from maskrf_core.datasets.depth.depth_passes import DepthPasses, DepthSettings, neighbour_order
 from maskrf_core.datasets.depth.plane_sweep import SweepView
-from maskrf_core.datasets.files.image_files import downscale_image, downscale_nearest, scale_intrinsics
+from maskrf_core.datasets.files.downscaling import downscale_image, downscale_nearest, scale_intrinsics
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.importing import import_pycolmap

@@ -14,16 +14,8 @@ from maskrf_core.datasets.captures.colmap_models import ColmapModel, ColmapView,
 from maskrf_core.datasets.captures.depth_ranges import depths_in, range_from_depths
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio
 from maskrf_core.datasets.files.checked_files import check_depth_range, read_array, read_bytes
-from maskrf_core.datasets.files.image_files import (
-    alpha_mask,
-    blur_against_aliasing,
-    downscale_image,
-    downscaled_size,
-    image_size,
-    read_image,
-    read_rgb,
-    shared_image_size,
-)
+from maskrf_core.datasets.files.downscaling import blur_against_aliasing, downscale_image, downscaled_size
+from maskrf_core.datasets.files.image_files import alpha_mask, image_size, read_image, read_rgb, shared_image_size
 from maskrf_core.datasets.files.image_folders import find_listed_image
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError

@@ -11,15 +11,8 @@ from jaxtyping import Bool, Float, UInt8
 
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.datasets.files.checked_files import check_depth_range, check_intrinsics, check_w2c, read_array
-from maskrf_core.datasets.files.image_files import (
-    downscale_image,
-    downscale_nearest,
-    downscaled_size,
-    image_size,
-    read_mask,
-    read_rgb,
-    scale_intrinsics,
-)
+from maskrf_core.datasets.files.downscaling import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
+from maskrf_core.datasets.files.image_files import image_size, read_mask, read_rgb
 from maskrf_core.datasets.files.image_folders import list_images, pair_images
 from maskrf_core.support.errors import DatasetError, in_short
 

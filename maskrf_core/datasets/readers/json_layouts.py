@@ -13,15 +13,8 @@ from maskrf_core.datasets.captures.capture_sources import SHAPE_TOLERANCE
 from maskrf_core.datasets.captures.transforms_fields import camera_of, check_fields, pose_of
 from maskrf_core.datasets.data_set import Frame, NamedScene, downscale_ratio, listed_width
 from maskrf_core.datasets.files.checked_files import check_intrinsics, check_w2c, read_json
-from maskrf_core.datasets.files.image_files import (
-    downscale_image,
-    downscale_nearest,
-    downscaled_size,
-    image_size,
-    read_image,
-    scale_intrinsics,
-    shared_image_size,
-)
+from maskrf_core.datasets.files.downscaling import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
+from maskrf_core.datasets.files.image_files import image_size, read_image, shared_image_size
 from maskrf_core.datasets.files.image_folders import find_listed_image
 from maskrf_core.support.errors import DatasetError
 

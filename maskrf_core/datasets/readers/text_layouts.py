@@ -18,17 +18,8 @@ from maskrf_core.datasets.files.checked_files import (
     read_matrix,
     read_text,
 )
-from maskrf_core.datasets.files.image_files import (
-    alpha_mask,
-    downscale_image,
-    downscale_nearest,
-    downscaled_size,
-    image_size,
-    read_mask,
-    read_rgb,
-    read_sixteen_bits,
-    scale_intrinsics,
-)
+from maskrf_core.datasets.files.downscaling import downscale_image, downscale_nearest, downscaled_size, scale_intrinsics
+from maskrf_core.datasets.files.image_files import alpha_mask, image_size, read_mask, read_rgb, read_sixteen_bits
 from maskrf_core.datasets.files.image_folders import list_images
 from maskrf_core.datasets.files.scene_names import misnamed
 from maskrf_core.support.errors import DatasetError

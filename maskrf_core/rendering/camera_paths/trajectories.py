@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, Slerp
 
-from maskrf_core.datasets.files.image_files import downscaled_size, scale_intrinsics
+from maskrf_core.datasets.files.downscaling import downscaled_size, scale_intrinsics
 from maskrf_core.rendering.camera_paths.rig import CameraRig, common_target, depth_range_at, mean_axis, up_axis
 from maskrf_core.settings.sections import PathKind, PathSettings
 from maskrf_core.support.errors import DatasetError, SettingsError, in_short

@@ -116,7 +116,7 @@ def test_photographs_without_a_listed_mask_are_counted(folder: Path, traced: Tra
     assert scene.mask("view-3").all()
     content["frames"][1]["mask_path"] = 3
     (folder / "transforms.json").write_text(json.dumps(content))
-    with pytest.raises(DatasetError, match="frame 1 .*lists the mask 3"):
+    with pytest.raises(DatasetError, match=r"frame 1 .*lists the mask 3"):
         opened(folder)
 
 

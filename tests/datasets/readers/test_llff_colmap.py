@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from maskrf_core.datasets.files.image_files import blur_against_aliasing
+from maskrf_core.datasets.files.downscaling import blur_against_aliasing
 from maskrf_core.datasets.scene import open_scene, scene_names
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
