@@ -22,7 +22,8 @@ def data_root(tmp_path: Path) -> Path:
 
 
 def found(data_root: Path, checkpoint: str, scene: str | None = None) -> str:
-    path = EvaluateParameters(data_root=str(data_root), scene=scene).weights_path(checkpoint)
+    asked = EvaluateParameters(data_root=str(data_root), runs_root=str(data_root.parent / "runs"), scene=scene)
+    path = asked.weights_path(checkpoint)
     return str(path.relative_to(data_root / "model"))
 
 

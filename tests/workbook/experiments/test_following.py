@@ -68,6 +68,7 @@ def test_the_process_outlives_who_started_it_and_is_found_again(tmp_path, capfd)
     assert read_our_checkpoint(run.last_checkpoint)["step"] >= done
 
 
+@pytest.mark.long
 def test_two_starts_at_once_are_one_training(tmp_path):
     run = started_run(tmp_path / "run")
     first, second = TrainingProcess.of(run), TrainingProcess.of(run)
