@@ -5,8 +5,6 @@ from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parent.parent / "maskrf_core"
 FLOORS = [
     {"workbook", "slurm"},
@@ -64,10 +62,12 @@ def test_imports_point_downwards():
 
 def test_no_import_is_circular():
     graph = {module: imports_of(module, lazy=False) for module in FILES}
+    circle = []
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        pytest.fail(f"circular: {' → '.join(error.args[1])}")
+        circle = error.args[1]
+    assert circle == []
 
 
 def test_no_file_name_stands_twice_or_looks_like_a_test():

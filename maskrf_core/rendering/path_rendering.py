@@ -102,11 +102,16 @@ def render_path(
             write_frame(colour, as_bytes(pictures["fine"]), keys[-1])
             write_frame(depth, depth_colours(pictures["fine_depth"], near, far), keys[-1])
             rendered += 1
-    for kind in KINDS:  # what is left of a longer path
-        for file in set(folder.glob(f"{kind}_[0-9]*.png")) - set(film.frames(kind)):
-            file.unlink()
+    _remove_other_frames(film)
     _write_videos(film, keys, path.frames_per_second)
     return replace(film, rendered=rendered)
+
+
+def _remove_other_frames(film: RenderedPath) -> None:
+    """Delete what is left of a longer path."""
+    for kind in KINDS:
+        for file in set(film.folder.glob(f"{kind}_[0-9]*.png")) - set(film.frames(kind)):
+            file.unlink()
 
 
 def path_batch(

@@ -56,6 +56,11 @@ def read_folder(asked: NamedScene) -> list[Frame]:
         raise DatasetError(f"{asked.folder}: missing or broken. Unpack it again.")
     views = asked.folder / "views"
     scene = MemoryScene(int(views.read_text()) if views.is_file() else 6, name=asked.name)
+    return frames_of(scene)
+
+
+def frames_of(scene: MemoryScene) -> list[Frame]:
+    """What a reader of such a scene returns."""
     return [
         Frame(
             image_id,

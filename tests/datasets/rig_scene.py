@@ -1,13 +1,12 @@
 """Scenes of cameras that stand and look where a test says: rigs that look outwards, rings that look inwards."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
 from maskrf_core.datasets.data_set import Frame, NamedScene
 from maskrf_core.datasets.records import DATA_SETS
-from tests.datasets.memory_scene import MemoryScene
+from tests.datasets.memory_scene import MemoryScene, frames_of
 
 LENSES, PLACES, APART, RADIUS = 8, 6, 1.0, 0.05  # the rig: lenses in a circle, carried along x by a step at a time
 
@@ -54,19 +53,7 @@ def ring(count, radius=3.0, **about):
 
 def read_rig(asked: NamedScene) -> list[Frame]:
     """Read a rig of any name, in memory."""
-    scene = rig(name=asked.name)
-    return [
-        Frame(
-            image_id,
-            partial(scene.image, image_id),
-            scene.K(image_id),
-            scene.w2c(image_id),
-            scene.depth_range(image_id),
-            scene.shape,
-            depth=partial(scene.depth, image_id),
-        )
-        for image_id in scene.image_ids
-    ]
+    return frames_of(rig(name=asked.name))
 
 
 def use_rigs(monkeypatch, tmp_path, data_set="capture"):

@@ -55,12 +55,11 @@ def camera_positions(
     """
     colours, kinds = _colours(len(K), queries, choice)
     centres = -np.einsum("vji,vj->vi", w2c[:, :, :3], w2c[:, :, 3])
-    near, far = depth_ranges[:, 0].min(), depth_ranges[:, 1].max()
     spread = np.linalg.norm(centres - np.median(centres, axis=0), axis=1).max()
     reach = max(REACH_OF_NEAR * depth_ranges[:, 0].max(), REACH_OF_SPREAD * spread)
     # Frusta are so short that neighbours do not hide each other, and never reach beyond near.
     apart = np.median(KDTree(centres).query(centres, k=2)[0][:, 1]) * max(1, len(centres) // MOST_FRUSTA)
-    length = min(0.25 * near, apart or np.inf)
+    length = min(0.25 * depth_ranges[:, 0].min(), apart or np.inf)
     with_frustum = range(0, len(K), -(-len(K) // MOST_FRUSTA))
     with_range = with_frustum[:: -(-len(with_frustum) // SHOWN_RANGES)]
     with_line = {index for index, colour in colours.items() if colour in (SHOWN, CHOSEN)}
@@ -84,10 +83,16 @@ def camera_positions(
             for plane, label in zip(planes, labels if index == 0 else [], strict=False):
                 axes.text(*plane[0], label, fontsize=7, color=colour)
     _label(axes, kinds)
-    cut_off = f"\n(far planes drawn at {reach:.3g}: the true ones would dwarf the cameras)" if far > reach else ""
-    title = f"{len(K)} cameras, {len(queries)} of them queries; depth ranges within {near:.2f} to {far:.2f}{cut_off}"
-    axes.set_title(title, fontsize=11)
+    axes.set_title(_title(len(queries), depth_ranges, reach), fontsize=11)
     return figure
+
+
+def _title(queries: int, depth_ranges: Float[np.ndarray, "view 2"], reach: float) -> str:
+    """Count the cameras, and say where far planes are drawn nearer than they are."""
+    near, far = depth_ranges[:, 0].min(), depth_ranges[:, 1].max()
+    cut_off = f"\n(far planes drawn at {reach:.3g}: the true ones would dwarf the cameras)" if far > reach else ""
+    counted = f"{len(depth_ranges)} cameras, {queries} of them queries"
+    return f"{counted}; depth ranges within {near:.2f} to {far:.2f}{cut_off}"
 
 
 def _label(axes: Axes, kinds: Mapping[str, str]) -> None:
