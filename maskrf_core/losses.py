@@ -4,7 +4,7 @@ A new term is a function and a line of `TERMS`: it is computed, logged and summe
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -77,6 +77,14 @@ def feature_alignment_loss(masked: MaskedPrediction | None) -> Loss | None:
     return (2 - 2 * functional.cosine_similarity(masked.prediction, masked.target, dim=-1)).mean()
 
 
+def chance_alignment(masked: MaskedPrediction | None) -> Loss | None:
+    """Return the alignment with the targets of another ray, which what is predicted of this one should not reach."""
+    if masked is None or masked.of != "scene_feature":
+        return None
+    others = replace(masked, prediction=masked.prediction.detach(), target=masked.target.roll(1, dims=0))
+    return feature_alignment_loss(others)
+
+
 def masked_colour_loss(masked: MaskedPrediction | None) -> Loss | None:
     """Sum the squared error over channels and average it over all coarse samples."""
     if masked is None or masked.of != "colour":
@@ -102,6 +110,7 @@ TERMS: dict[str, Term] = {
     "consistency_coarse": Term(lambda step: consistency_loss(step.coarse.hit_probability, step.own_coarse_hits)),
     "consistency_fine": Term(lambda step: consistency_loss(step.fine.hit_probability, step.own_fine_hits)),
     "feature_alignment": Term(lambda step: feature_alignment_loss(step.masked), of_masked=True),
+    "chance_alignment": Term(lambda step: chance_alignment(step.masked), weight=0.0),  # looked at, not minimised
     "masked_colour": Term(lambda step: masked_colour_loss(step.masked), of_masked=True),
 }
 """By the names that they are logged under; summed in this order."""

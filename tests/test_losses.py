@@ -10,7 +10,8 @@ from maskrf_core.model.renderer import Renderer, RenderPass
 from maskrf_core.model.rendering import MaskedPrediction
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import FreeMapSettings, ModelSettings
-from maskrf_core.training.objective import Objective, draw_depth_pixels, masked_weight
+from maskrf_core.training.objective import Objective, draw_depth_pixels
+from maskrf_core.training.schedules import masking_schedule
 from tests.model.tiny import depth_term, fill_by_formula, tiny_batch, tiny_renderer, tiny_views
 
 
@@ -182,7 +183,7 @@ def test_consistency_terms_stand_beside_colours_in_the_per_scene_stage():
     (terms["consistency_coarse"] + terms["consistency_fine"]).backward()
     with_gradient = [each.grad is not None and bool(each.grad.abs().max() > 0) for each in renderer.free_maps.maps]
     assert with_gradient == [False, False, False, False, True]
-    assert weighted_sum(terms, masked_weight(config.masking, 0)).item() == pytest.approx(
+    assert weighted_sum(terms, masking_schedule(config).weight_at(0)).item() == pytest.approx(
         sum(term.item() for term in terms.values())
     )
 

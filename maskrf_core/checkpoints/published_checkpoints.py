@@ -80,10 +80,15 @@ def load_published(path: str | Path) -> Renderer:
 
 
 def steps_of(path: str | Path) -> int:
-    """Return the optimiser steps behind a checkpoint, ours or published; 0 where it does not say."""
+    """Return the optimiser steps behind a checkpoint, ours or published; 0 where it does not say.
+
+    Those behind the weights that its training began from are among them.
+    """
     checkpoint = read_checkpoint(path)
     entries = checkpoint if isinstance(checkpoint, dict) else {}
-    return whole_number(entries.get("step", entries.get("global_step"))) or 0
+    state = entries.get("state")
+    before = state.get("steps_before") if isinstance(state, dict) else None
+    return (whole_number(entries.get("step", entries.get("global_step"))) or 0) + (whole_number(before) or 0)
 
 
 def to_published(renderer: Renderer) -> dict[str, Tensor]:

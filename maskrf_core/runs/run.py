@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.yaml"
 FOLDERS_WITHOUT_RUNS = ("checkpoints", "tensorboard", "renders", "figures", "cache")  # they hold many files
+KEPT = {
+    "data": ("view_choice", "validation_scenes"),
+    "training": ("validation_views",),
+    "masking": ("of_steps",),
+}
+"""Settings by section that a config may leave open, and a run that was begun says."""
 INITIAL_WEIGHTS = "initial_weights"  # name of the results that say what a run began from
 
 
@@ -48,20 +54,19 @@ class Run:
 
     @staticmethod
     def start(folder: str | Path, config: Config) -> "Run":
-        """Open the run in `folder`, or make it. Where `data.view_choice` is not asked for, a run keeps its own.
+        """Open the run in `folder`, or make it. What is not asked for of `KEPT`, a run keeps as it was begun.
 
         Raises:
             RunError: the folder holds a run with another config, or something that is not a run.
         """
         run = Run(Path(folder))
         if run.config_path.is_file():
-            if config.data.view_choice is None:
-                data = config.data.model_copy(update={"view_choice": run.config.data.view_choice})
-                config = config.model_copy(update={"data": data})
+            config = _with_kept(config, run.config)
             run._check_continued_with(config)
         elif any(path.name != PROVENANCE_FILE for path in run.folder.glob("[!.]*")):  # not of an interrupted start
             raise RunError(f"{run.folder}: is not empty and holds no config.yaml. Choose another run folder.")
         else:
+            config = _with_of_steps(config)
             write_json(run.folder / PROVENANCE_FILE, provenance(config.training.seed, config))
         write_text(run.config_path, to_yaml(config))  # last: with it the folder is a run
         return run
@@ -134,6 +139,21 @@ class Run:
             )
 
 
+def _with_kept(config: Config, begun: Config) -> Config:
+    """Return the config with what it leaves open of `KEPT` taken from that of a run that was begun."""
+    for section, names in KEPT.items():
+        asked, there = getattr(config, section), getattr(begun, section)
+        kept = {name: getattr(there, name) for name in names if not getattr(asked, name)}
+        config = config.model_copy(update={section: asked.model_copy(update=kept)})
+    return config
+
+
+def _with_of_steps(config: Config) -> Config:
+    """Return the config with the steps that shares are of, so that they stay what they are if the run gets longer."""
+    masking = config.masking.model_copy(update={"of_steps": config.masking.of_steps or config.training.steps})
+    return config.model_copy(update={"masking": masking})
+
+
 def hold_to_weights(run: Run, weights: Path) -> None:
     """Note the hash of the initial weights, and raise `RunError` where the run began from others."""
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -155,13 +175,14 @@ def differing_settings(first: Config, second: Config) -> dict[str, tuple[Any, An
 
 def settings_by_name(config: Config) -> dict[str, Any]:
     """Return settings by dotted name, with what records of data sets say where the config does not, as older ones do:
-    weights, and the choice of views where it is one for all scenes."""
+    weights, and the choice of views where it is one for all scenes. The steps that shares are of are its own."""
     values = config.model_dump()
     data, scenes = values["data"], [*config.data.train_scenes, *config.data.validation_scenes]
     data["data_set_weights"] = published_weights() | data["data_set_weights"]
     choices = {record_of(name).view_choice for name in [*scenes, *config.evaluation.test_scenes]}
     if data["view_choice"] is None and len(choices) == 1:
         (data["view_choice"],) = choices
+    values["masking"]["of_steps"] = config.masking.of_steps or config.training.steps
     return flat(values)
 
 

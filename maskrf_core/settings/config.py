@@ -76,6 +76,10 @@ class Config(Settings):
             raise ValueError(
                 f"masking.mask_ratio must be 0{largest} in the {self.stage} stage: finetuning masks nothing"
             )
+        if self.stage == "per_scene" and self.training.optimiser == "handed_on":
+            raise ValueError("training.optimiser must be fresh in the per_scene stage: its free maps are new")
+        if self.training.initial_weights is None and self.training.optimiser == "handed_on":
+            raise ValueError("training.optimiser=handed_on: needs training.initial_weights, which hand it on")
         if self.model.free_maps is not None:
             raise ValueError("model.free_maps is not to be set: the per_scene stage makes the maps of its scene")
         return self
@@ -119,11 +123,25 @@ def validated(values: dict[str, Any]) -> Config:
 
 
 def read_config(path: Path) -> Config:
-    """Read the config that was written to `path`; one that does not say how views are chosen chose the nearest."""
+    """Read the config that was written to `path`; what older ones do not say is put in as it was then."""
     values = _read(path)
-    if isinstance(data := values.get("data", {}), dict):
+    sections = ("data", "training", "masking")
+    data, training, masking = (values.setdefault(name, {}) for name in sections)
+    if all(isinstance(section, dict) for section in (data, training, masking)):
         values["data"] = {"view_choice": "nearest"} | data
+        values["training"] = {"recipe": 1} | training
+        if values["training"]["recipe"] == 1:
+            values["masking"] = _in_shares(masking, training)
     return validated(values)
+
+
+def _in_shares(masking: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
+    """Write start and warm-up of recipe 1, which were steps, as shares of the run's; its EMA always kept 99 %."""
+    steps = training.get("steps", TrainingSettings().steps)
+    own = {name: value for name, value in masking.items() if name not in ("start_step", "warmup_steps")}
+    begins, rises = masking.get("start_step", 20_000), masking.get("warmup_steps", 10_000)
+    shares = {"start": begins / steps, "warmup": rises / steps, "target_memory": 100 / steps}
+    return {name: min(1.0, share) for name, share in shares.items()} | own
 
 
 def to_yaml(config: Config) -> str:

@@ -22,6 +22,9 @@ Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 CropSide = Annotated[int, Field(ge=32, le=8192)]
 
 
+RECIPE = 2  # 1: until November 2026, when finetuning drew the batches of pretraining again
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen plain data; an unknown key is an error."""
 
@@ -72,8 +75,14 @@ class MaskingSettings(Settings):
     projector: bool = Field(True, description="project scene features before they are compared")
     predictor: bool = Field(True, description="predict the target's projection from the projection")
     weight: float = Field(0.1, ge=0, description="λ of what masked features predict, after its warm-up")
-    start_step: int = Field(20_000, ge=0, description="step at which the alignment loss and the target's EMA begin")
-    warmup_steps: int = Field(10_000, ge=0, description="steps over which λ rises linearly from 0")
+    start: float = Field(0.05, ge=0, le=1, description="share of the steps before the alignment loss and the EMA begin")
+    warmup: float = Field(0.025, ge=0, le=1, description="share of the steps over which λ rises linearly from 0")
+    target_memory: float = Field(
+        0.00025, gt=0, le=1, description="share of the steps that the EMA looks back on; published: 100 of 400,000"
+    )
+    of_steps: Steps | None = Field(
+        None, description="steps that these are shares of; none: those that the run is begun with"
+    )
 
     @model_validator(mode="after")
     def _range_of_ratios_rises(self) -> "MaskingSettings":
@@ -107,7 +116,9 @@ class DataSettings(Settings):
 
     data_root: str = Field("data", description="folder that holds the data sets")
     train_scenes: list[str] = Field(["demo/train"], min_length=1)
-    validation_scenes: list[str] = Field(["demo/validation"], min_length=1)
+    validation_scenes: list[str] = Field(
+        ["demo/validation"], description="none: a scene of each whole data set, held out of training"
+    )
     data_set_weights: dict[str, Weight] = Field(
         {}, description="how often a data set is drawn, relative to the others; by default as published, or 1"
     )
@@ -142,10 +153,19 @@ class TrainingSettings(Settings):
     halve_every: int = Field(100_000, ge=1, description="steps after which the learning rate is halved")
     lowest_learning_rate: float = Field(1e-5, ge=0)
     initial_weights: str | None = Field(None, description="checkpoint to start from; none: random weights")
+    schedule: Literal["restart", "continue"] = Field(
+        "restart", description="count the rate's steps anew, as published, or with those behind the initial weights"
+    )
+    optimiser: Literal["fresh", "handed_on"] = Field(
+        "fresh", description="begin with an empty Adam, as published, or with that of the initial weights"
+    )
+    recipe: int = Field(RECIPE, ge=1, le=RECIPE, description="version of draws and augmentation; older ones are over")
     seed: Seed = 0
     log_every: int = Field(100, ge=1, description="steps between two lines of the log")
     validate_every: int = Field(10_000, ge=1, description="steps between two validations")
-    validation_views: int = Field(4, ge=1, description="query views of a validation scene; per_scene: test views")
+    validation_views: int | None = Field(
+        4, ge=1, description="query views of a validation scene; none: so many that all cost 2 % of the training"
+    )
     checkpoint_every: int = Field(1_000, ge=1, description="steps between two checkpoints")
 
 

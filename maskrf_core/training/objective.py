@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from maskrf_core.datasets.batches.augment import pad_by_reflection
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.datasets.batches.scene_views import ENCODER_MULTIPLE
-from maskrf_core.losses import DepthSupervision, StepResult, ramp, raw_terms
+from maskrf_core.losses import DepthSupervision, StepResult, raw_terms
 from maskrf_core.model.gathering import ReferenceFeatures, query_colours, query_rays, sample_map
 from maskrf_core.model.masking.strategies import draw_mask_ratio
 from maskrf_core.model.renderer import Renderer, RenderPass
@@ -15,7 +15,7 @@ from maskrf_core.model.rendering import Rendering
 from maskrf_core.model.sampling import intervals, normalised_inverse_depth
 from maskrf_core.model.visibility import SurfaceDistribution, own_hit_probability
 from maskrf_core.settings.config import Config
-from maskrf_core.settings.sections import HardwareSettings, MaskingSettings
+from maskrf_core.settings.sections import HardwareSettings
 
 AGREES_WITHIN = 0.02  # normalised inverse depth up to which a noisy input depth is taken to agree with the truth
 
@@ -123,8 +123,3 @@ def self_hit_probability(
     of_rays = SurfaceDistribution(*(part[0] for part in render_pass.distribution_decoder(ray_features)))
     position = normalised_inverse_depth(depths, depth_range[0], depth_range[1])
     return own_hit_probability(of_rays, position, intervals(depths, depth_range))
-
-
-def masked_weight(masking: MaskingSettings, step: int) -> float:
-    """Return the weight at a step of what masked features predict: λ times its ramp."""
-    return masking.weight * ramp(step, start=masking.start_step, warmup=masking.warmup_steps)

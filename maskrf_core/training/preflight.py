@@ -1,5 +1,6 @@
 """Checks of a training's config and scenes, before anything is trained or written."""
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 
 from maskrf_core.datasets.batches.batch import ModelInputs
 from maskrf_core.datasets.batches.evaluation_batches import warn_of_blind_references
+from maskrf_core.datasets.batches.held_out import held_out_scenes
 from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes
@@ -20,6 +22,29 @@ from maskrf_core.settings.config import Config
 from maskrf_core.support.errors import DatasetError, SettingsError, in_short
 from maskrf_core.support.paths import cache_folder
 
+VALIDATION_SHARE = 0.02  # of a training's time
+RENDERINGS_A_STEP = 3  # of its rays, which a step takes as long as: a backward pass costs twice a forward pass
+
+
+def with_validation(config: Config) -> Config:
+    """Return the config with what is validated on, where it leaves that open.
+
+    Scenes are held out of the data sets that are trained on as a whole; where there is none, they are the demo's. Of
+    each as many views are rendered as cost `VALIDATION_SHARE` of the training's time, and at least one.
+    """
+    data, training = config.data, config.training
+    if config.stage != "per_scene" and not data.validation_scenes:
+        data = data.model_copy(update={"validation_scenes": held_out_scenes(data) or ["demo/validation"]})
+    if training.validation_views is None:
+        names = data.train_scenes if config.stage == "per_scene" else data.validation_scenes
+        split = "test" if config.stage == "per_scene" else "validation"
+        queries = [views.query(views.scene.split(split)[1][0]) for views in open_scenes(names, data.data_root, None)]
+        pixels = sum(height * width for height, width in (query.image_size for query in queries))
+        rays = VALIDATION_SHARE * RENDERINGS_A_STEP * training.steps * data.rays
+        count = max(1, int(rays / math.ceil(training.steps / training.validate_every) / pixels))
+        training = training.model_copy(update={"validation_views": count})
+    return config.model_copy(update={"data": data, "training": training})
+
 
 def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneViews]]:
     """Open the scenes to train and to validate on, and check that they are fit for what the config asks.
@@ -31,6 +56,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
     Raises:
         SettingsError, DatasetError: as the checks below, or a scene is missing or broken.
     """
+    config = with_validation(config)
     data, hardware = config.data, config.hardware
     if data.working_views <= RAY_IS_SEEN_BY_MORE_THAN or config.model.coarse_samples <= RAY_IS_SEEN_AT_MORE_THAN:
         raise SettingsError(

@@ -1,13 +1,20 @@
 """The weights that a training begins with, and the checkpoints that it writes and continues from."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from maskrf_core.checkpoints.checkpoint_files import check_model, load_weights, newest_checkpoint, save_checkpoint
+from maskrf_core.checkpoints.checkpoint_files import (
+    check_model,
+    load_weights,
+    newest_checkpoint,
+    read_our_checkpoint,
+    save_checkpoint,
+)
 from maskrf_core.checkpoints.per_scene_renderer import for_one_scene
-from maskrf_core.checkpoints.published_checkpoints import load_mvsnet, load_renderer
+from maskrf_core.checkpoints.published_checkpoints import load_mvsnet, load_renderer, steps_of
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.datasets.batches.training_views import OneScene
 from maskrf_core.model.renderer import Renderer
@@ -46,6 +53,28 @@ def initial_renderer(config: Config) -> Renderer:
     renderer = Renderer(config.model, config.masking)
     load_weights(renderer, loaded.state_dict(), path)
     return renderer.eval()
+
+
+def steps_before(config: Config) -> int:
+    """Return the steps behind the weights that training starts from, from the first of the experiment on."""
+    path = config.training.initial_weights
+    return 0 if path is None else steps_of(path)
+
+
+def optimiser_of(path: str | Path) -> dict[str, Any]:
+    """Read the state of the optimiser that a checkpoint hands on; `CheckpointError` where it has none."""
+    state = read_our_checkpoint(path)["state"].get("optimiser")
+    if state is None:
+        raise CheckpointError(f"{path}: holds no optimiser to hand on. Set training.optimiser to fresh.")
+    return state
+
+
+def hands_on_optimiser(path: str | Path) -> bool:
+    """Tell whether a checkpoint holds the state of its optimiser, as the last and best of our trainings do."""
+    try:
+        return bool(optimiser_of(path))
+    except CheckpointError:
+        return False
 
 
 def random_renderer(config: Config) -> Renderer:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 
-import numpy as np
 import torch
 
 from maskrf_core.checkpoints.checkpoint_files import load_weights
@@ -18,24 +17,24 @@ from maskrf_core.rendering.evaluation import validate
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import MetricAverager, RunLog
 from maskrf_core.runs.status import owned
-from maskrf_core.settings.sections import TrainingSettings
-from maskrf_core.support.errors import RunError
+from maskrf_core.settings.sections import RECIPE
+from maskrf_core.support.errors import RunError, in_short
 from maskrf_core.support.progress import Progress
-from maskrf_core.training.objective import Objective, masked_weight
-from maskrf_core.training.preflight import open_checked_scenes, prepare_depths
+from maskrf_core.training.objective import Objective
+from maskrf_core.training.preflight import open_checked_scenes, prepare_depths, with_validation
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, start_fabric
 from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop, place_among_processes
 from maskrf_core.training.reporting import StatusReport, record_session, status_report
-from maskrf_core.training.saved_states import read_newest, renderer_of_run, save
-
-FIRST_STREAM, SECOND_STREAM = 0, 1  # of the independent random streams of a seed: data, and rays and masks
+from maskrf_core.training.saved_states import is_done, optimiser_of, read_newest, renderer_of_run, save, steps_before
+from maskrf_core.training.schedules import FIRST_STREAM, learning_rate, masking_schedule, stream_seed
 
 
 def fit(run: Run) -> Renderer:
     """Train the run to its configured number of steps and return the renderer, in evaluation mode.
 
     A run that was begun is continued from its last checkpoint; a finished one is only loaded. Each step's draws depend
-    on the seed, the step and the number of the process alone: a continued run sees what an uninterrupted one would.
+    on the seed, the number of the process and the step alone, counted with those behind the initial weights: a run that
+    is continued sees what an uninterrupted one would, and finetuning nothing that pretraining drew.
 
     Raises:
         DatasetError: a scene is missing, broken, or has too few views; before anything is trained.
@@ -57,37 +56,34 @@ def fit(run: Run) -> Renderer:
             return trainer.renderer.eval()
 
 
-def learning_rate(step: int, training: TrainingSettings) -> float:
-    """Return the learning rate, which is halved every `halve_every` steps, down to the lowest."""
-    return max(training.learning_rate * 0.5 ** (step // training.halve_every), training.lowest_learning_rate)
-
-
-def stream_seed(seed: int, step: int, rank: int = 0) -> int:
-    """Return the seed of a step's rays and masks; that of process 0 of several is that of a process alone."""
-    numbers = [seed, SECOND_STREAM, step, *([rank] if rank else [])]
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
 class Trainer:
     """The state of one training: renderer, optimiser, step and the best validation so far."""
 
     def __init__(self, run: Run, report: StatusReport | None = None):
         self.run = run
-        self.config = run.config
+        self.config = with_validation(run.config)
         self.report = report or StatusReport(run)
+        self.schedule = masking_schedule(self.config)
         self.mixture, self.validation_scenes = open_checked_scenes(self.config)
         self.judged: SplitKind = "test" if self.config.stage == "per_scene" else "validation"
         self.fabric = start_fabric(self.config.hardware)
         self.together = ProcessGroup(self.fabric)
         checkpoint = read_newest(run, first=self.together.is_first)
+        if self.config.training.recipe != RECIPE and (checkpoint is None or not is_done(run)):
+            raise RunError(
+                f"{run.folder}: was begun when batches were drawn otherwise (training.recipe is not {RECIPE}), and "
+                "cannot go on. Start a new run; what it has trained so far can still be rendered."
+            )
         self.renderer = renderer_of_run(self.config, self.mixture, checkpoint, self.fabric.device)
         self.objective = Objective(self.renderer, self.config)
         trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
         optimiser = torch.optim.Adam(trainable, lr=self.config.training.learning_rate)
         self.step, state = 0, {}
+        self.steps_before = steps_before(self.config) if checkpoint is None else 0
         if checkpoint is not None:
             load_weights(self.renderer, checkpoint["weights"], run.last_checkpoint)
             self.step, state = checkpoint["step"], checkpoint["state"]  # the first versions kept less of the state
+            self.steps_before = state.get("steps_before", 0)
         self.best = state.get("best", {"fine_psnr": float("-inf"), "step": -1})
         self.owes_validation = state.get("owes_validation", False)  # whether that of this step was interrupted
         intervals = state.get("intervals", [{"begun_at": self.step}] * self.together.count)
@@ -95,12 +91,17 @@ class Trainer:
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
         if state:
             self.optimiser.load_state_dict(state["optimiser"])
+        elif checkpoint is None and self.config.training.optimiser == "handed_on":
+            self.optimiser.load_state_dict(optimiser_of(self.config.training.initial_weights))
 
     def fit(self) -> None:
         """Do the remaining steps, with log, validation and checkpoints at their intervals."""
         self.report.step, total, first = self.step, self.config.training.steps, self.together.is_first
         done_before = self.step >= total and not self.owes_validation
+        judged_by = in_short([views.scene.name for views in self.validation_scenes])
+        views_each = self.config.training.validation_views
         notices = [*self.mixture.notices, *batch_of_several(self.config)]
+        notices.append(f"{self.judged} on {judged_by}: at most {views_each} views of each")
         if done_before:
             notices = [f"{self.run.folder.name}: all {self.step} steps were done before"]
         for notice in notices if first else []:
@@ -127,8 +128,8 @@ class Trainer:
         return training_batches(
             self.mixture,
             seed=(self.config.training.seed, FIRST_STREAM),
-            first_step=self.step,
-            steps=self.config.training.steps,
+            first_step=self.steps_before + self.step,
+            steps=self.steps_before + self.config.training.steps,
             workers=self.config.hardware.data_workers,
             pinned=self.fabric.device.type == "cuda",
             rank=self.together.rank,
@@ -163,7 +164,7 @@ class Trainer:
             ends = self.step == training.steps
             if ends or self.step % training.log_every == 0:
                 numbers = self.together.mean(self.interval.means(self.step))
-                write("train", numbers | {"learning_rate": learning_rate(self.step - 1, training)})
+                write("train", numbers | {"learning_rate": self._learning_rate(self.step - 1)})
                 self.interval = MetricAverager(self.step)
             if ends or self.step % training.validate_every == 0:
                 judge()
@@ -176,14 +177,14 @@ class Trainer:
     def _train_step(self, draw: TrainingDraw) -> dict[str, float]:
         """Do one optimiser step and return the raw terms and their weighted sum."""
         config = self.config
-        seed = stream_seed(config.training.seed, self.step, self.together.rank)
+        seed = stream_seed(config.training.seed, self.steps_before + self.step, self.together.rank)
         generator = torch.Generator(self.fabric.device).manual_seed(seed)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.step, config.training)
+            group["lr"] = self._learning_rate(self.step)
 
         self.model.train()
         terms = self.model(draw.batch.to(self.fabric.device), generator=generator)
-        total = weighted_sum(terms, masked_weight(config.masking, self.step))
+        total = weighted_sum(terms, self.schedule.weight_at(self.step))
         values = {name: float(term.detach()) for name, term in {"total": total, **terms}.items()}
         if not all(map(math.isfinite, values.values())):
             listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
@@ -194,9 +195,12 @@ class Trainer:
         self.optimiser.zero_grad()
         self.fabric.backward(total)
         self.optimiser.step()
-        if config.masking.target_follows and self.step >= config.masking.start_step:
-            self.renderer.masked_modelling.update_target()
+        if config.masking.target_follows and self.step >= self.schedule.start:
+            self.renderer.masked_modelling.update_target(self.schedule.decay)
         return values
+
+    def _learning_rate(self, step: int) -> float:
+        return learning_rate(step, self.config.training, self.steps_before)
 
     def _judge(self) -> dict[str, float]:
         """Average metrics over the validation views, later if asked to stop meanwhile; keep weights that are the best.
@@ -241,6 +245,7 @@ class Trainer:
         needed = needed or self.step == self.config.training.steps
         intervals = self.together.gathered([self.interval.state])
         state = {"best": self.best, "intervals": intervals, "owes_validation": self.owes_validation}
+        state["steps_before"] = self.steps_before
         if self.together.is_first:
             state["optimiser"] = self.optimiser.state_dict()
             save(self.run, self.renderer, self.step, state, best=best, needed=needed)

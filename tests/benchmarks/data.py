@@ -30,7 +30,8 @@ from maskrf_core.datasets.scene import Scene, open_scene
 from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config
-from maskrf_core.training.objective import Objective, masked_weight
+from maskrf_core.training.objective import Objective
+from maskrf_core.training.schedules import masking_schedule
 from maskrf_core.workbook.experiments.measurements import Comparison, Spread, in_turn, turns
 from tests.benchmarks import reference_depth
 from tests.benchmarks.measuring import keep, options
@@ -89,7 +90,7 @@ def waiting(data_root: Path, workers: int, cache_mib: float, steps: int) -> dict
             waited.append(time.perf_counter() - begun)
             terms = objective(draw.batch, generator=torch.Generator().manual_seed(step))
             optimiser.zero_grad()
-            weighted_sum(terms, masked_weight(config.masking, step)).backward()
+            weighted_sum(terms, masking_schedule(config).weight_at(step)).backward()
             optimiser.step()
             stepped.append(time.perf_counter() - begun)
     return {

@@ -41,7 +41,7 @@ ENDLESS = 10**6
 def trainer_of(folder: Path, **settings: object) -> Trainer:
     """Make a pretraining that neither validates nor saves by itself, with the masked terms from the first step on."""
     quiet = {f"training.{name}": ENDLESS for name in ("steps", "validate_every", "checkpoint_every")}
-    fixed = quiet | {"masking.start_step": 0, "hardware.device": "cpu"}
+    fixed = quiet | {"masking.start": 0.0, "hardware.device": "cpu"}
     return Trainer(Run.start(folder, load_config("pretrain", "demo", fixed | settings)))
 
 
@@ -141,7 +141,7 @@ def scaling(folder: Path, steps: int, repeats: int) -> dict:
     settings = {"training.steps": 4 * every, "training.log_every": every, "training.validate_every": ENDLESS}
     for repeat in range(repeats):
         for name, (devices, threads) in cases.items():
-            settings |= {"hardware.devices": devices, "hardware.device": "cpu", "masking.start_step": 0}
+            settings |= {"hardware.devices": devices, "hardware.device": "cpu", "masking.start": 0.0}
             run = Run.start(folder / f"{repeat}_{devices}_{threads}", load_config("pretrain", "demo", settings))
             environment = training_environment() | {"OMP_NUM_THREADS": str(threads)}
             subprocess.run(training_command([run.folder]), env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -13,7 +13,8 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import Config, load_config
-from maskrf_core.training.objective import Objective, masked_weight
+from maskrf_core.training.objective import Objective
+from maskrf_core.training.schedules import masking_schedule
 from maskrf_core.workbook.experiments import measurements as measuring
 from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Spread
 from tests.benchmarks.measuring import add_sizes, batch_of_size, keep, options, twins
@@ -41,14 +42,14 @@ def step_of(renderer: Renderer, config: Config, batch: SceneBatch) -> Callable[[
     """Make an optimiser step as the trainer does it, where the masked terms have their full weight."""
     objective = Objective(renderer.train(), config)
     optimiser = torch.optim.Adam(objective.parameters(), lr=config.training.learning_rate)
-    late = config.masking.start_step + config.masking.warmup_steps
+    schedule = masking_schedule(config)
 
     def step() -> None:
         terms = objective(batch, generator=torch.Generator().manual_seed(0))
         optimiser.zero_grad()
-        weighted_sum(terms, masked_weight(config.masking, late)).backward()
+        weighted_sum(terms, schedule.weight).backward()
         optimiser.step()
-        renderer.masked_modelling.update_target()
+        renderer.masked_modelling.update_target(schedule.decay)
 
     return step
 

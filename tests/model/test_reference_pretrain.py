@@ -102,6 +102,6 @@ def test_target_follows_by_one_step(reference_tensors, assert_matches):
         ):
             target.copy_(arrays[f"before_{index}"])
             online.copy_(arrays[f"online_{index}"])
-    modelling.update_target()
+    modelling.update_target(0.99)
     for index, target in enumerate(modelling.target_projector.parameters()):
         assert_matches(target.detach(), arrays[f"after_{index}"], 1e-6)

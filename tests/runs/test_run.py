@@ -14,7 +14,7 @@ from maskrf_core.support.errors import RunError
 
 @pytest.fixture
 def config():
-    return load_config("pretrain", "demo")
+    return load_config("pretrain", "demo", {"masking.of_steps": 120})
 
 
 def test_new_run_holds_config_and_provenance(tmp_path, config):
@@ -84,12 +84,17 @@ def test_a_run_that_says_nothing_of_how_views_are_chosen_goes_on_with_the_neares
 
 
 def test_how_views_are_chosen_is_part_of_a_run_and_compared_by_what_it_comes_to(tmp_path, config):
-    looking = load_config("pretrain", "demo", {"data.view_choice": "nearest_looking"})
+    looking = load_config("pretrain", "demo", {"data.view_choice": "nearest_looking", "masking.of_steps": 120})
     run = Run.start(tmp_path / "looking", looking)
     assert Run.start(run.folder, config).config == looking
     assert differing_settings(looking, config) == {"data.view_choice": ("nearest_looking", "nearest")}
     assert Run.start(tmp_path / "usual", config).config.data.view_choice is None
-    assert differing_settings(config, load_config("pretrain", "demo", {"data.view_choice": "nearest"})) == {}
+    assert (
+        differing_settings(
+            config, load_config("pretrain", "demo", {"data.view_choice": "nearest", "masking.of_steps": 120})
+        )
+        == {}
+    )
 
 
 def test_other_config_is_refused_and_nothing_changes(tmp_path, config):

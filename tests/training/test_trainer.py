@@ -15,7 +15,8 @@ from maskrf_core.settings.config import load_config
 from maskrf_core.support.errors import CheckpointError, DatasetError, MaskrfError, RunError
 from maskrf_core.training import trainer as training
 from maskrf_core.training.preflight import check_places, open_checked_scenes
-from maskrf_core.training.trainer import Trainer, fit, learning_rate, stream_seed
+from maskrf_core.training.schedules import learning_rate, stream_seed
+from maskrf_core.training.trainer import Trainer, fit
 from tests.datasets.memory_scene import make_scenes, use_folders
 from tests.datasets.rig_scene import rig, use_rigs
 
@@ -46,7 +47,7 @@ def test_a_run_leaves_what_it_promises(smoke_run):
 
 
 def test_interrupted_and_continued_is_the_same_run(smoke_run, tmp_path):
-    run = start(tmp_path / "run", training__steps=3)
+    run = start(tmp_path / "run", training__steps=3, masking__of_steps=6)
     fit(run)
     continued = start(tmp_path / "run", training__steps=6)
     fit(continued)
@@ -98,13 +99,13 @@ def test_the_target_follows_from_the_start_step_on(tmp_path, monkeypatch):
     trainer = Trainer(start(tmp_path / "run"))
     followed = []
     monkeypatch.setattr(
-        trainer.renderer.masked_modelling, "update_target", lambda: followed.append(trainer.step), raising=True
+        trainer.renderer.masked_modelling, "update_target", lambda _: followed.append(trainer.step), raising=True
     )
     with closing(trainer.batches()) as batches:
         for draw in islice(batches, 4):
             trainer._train_step(draw)
             trainer.step += 1
-    assert followed == [2, 3]  # start_step is 2
+    assert followed == [2, 3]  # a third of 6 steps
 
 
 def test_loss_that_is_not_finite_stops_with_step_and_batch(tmp_path, monkeypatch):
@@ -198,7 +199,7 @@ def test_whole_data_sets_are_trained_on_and_absent_ones_named_once(tmp_path, mon
 
 @pytest.mark.long
 def test_workers_and_memory_may_differ_when_a_run_goes_on_and_change_nothing(smoke_run, tmp_path):
-    fit(start(tmp_path / "run", training__steps=3, hardware__data_workers=0))
+    fit(start(tmp_path / "run", training__steps=3, masking__of_steps=6, hardware__data_workers=0))
     continued = start(tmp_path / "run", training__steps=6, hardware__data_workers=2, hardware__image_cache_mib=0)
     fit(continued)
     ours, theirs = weights(continued), weights(smoke_run)

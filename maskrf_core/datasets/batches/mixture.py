@@ -124,10 +124,11 @@ class Mixture:
 def find_groups(settings: DataSettings) -> tuple[dict[str, dict[str, bool]], list[str]]:
     """Find the scenes that `train_scenes` names: (data set → scene → whether it is named singly, absent data sets).
 
-    Scenes that are held out for tests are not among those of a whole data set.
+    Scenes that are held out for tests, or validated on, are not among those of a whole data set.
     """
     groups: dict[str, dict[str, bool]] = {}
-    absent, held_out = [], held_out_places()
+    absent = []
+    held_out = held_out_places() | {place_of(name) for name in expand_scene_names(settings.validation_scenes)}
     for entry in expand_scene_names(settings.train_scenes):
         data_set, _, scene = entry.partition("/")
         found = [entry]

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from maskrf_core.model.rendering import Mask, MaskedPrediction, PointPrediction
 from maskrf_core.settings.sections import MaskingSettings
 
-EMA_DECAY = 0.99  # share of itself that the target projector keeps in a step
-
 
 class MaskedModelling(nn.Module):
     """Projector and predictor of the fine scene features, and the target projector of the coarse ones.
@@ -67,10 +65,13 @@ class MaskedModelling(nn.Module):
         return projector(coarse_features.flatten(0, 1)).view_as(coarse_features)
 
     @torch.no_grad()
-    def update_target(self) -> None:
-        """Move the target projector's parameters 1 % of the way to the projector's, but no running statistics."""
+    def update_target(self, decay: float) -> None:
+        """Let the target projector's parameters keep this share of themselves, and take the rest from the projector's.
+
+        Running statistics are not touched.
+        """
         for target, online in zip(self.target_projector.parameters(), self.projector.parameters(), strict=True):
-            target.lerp_(online, 1 - EMA_DECAY)
+            target.lerp_(online, 1 - decay)
 
 
 def _projection_head(channels: int = 16) -> nn.Sequential:

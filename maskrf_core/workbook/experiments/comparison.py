@@ -50,7 +50,8 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
     open_for_evaluation(tested, data.data_root, "test", data.working_views, view_choice=choice)
     if parameters.checkpoint is None:
         runs = finetuned_runs(parameters)
-        trained = [Method(name, load(run), run) for name, run in runs.items()]
+        # Their last weights: the longer one validated more often, and would have more to choose from.
+        trained = [Method(name, load(run.last_checkpoint), run) for name, run in runs.items()]
     else:
         path = parameters.weights_path(parameters.checkpoint)
         run = Run.open(path) if path.is_dir() else None

@@ -16,7 +16,7 @@ from maskrf_core.settings.config import Config
 from maskrf_core.training.preflight import check_masking
 from maskrf_core.training.saved_states import is_done, steps_done
 from maskrf_core.workbook.experiments.grid_statistics import NONE
-from maskrf_core.workbook.experiments.trainings import checked_start
+from maskrf_core.workbook.experiments.trainings import ONE_SCHEDULE, checked_start
 from maskrf_core.workbook.parameters import AblationParameters
 from maskrf_core.workbook.parameters.notebook_parameters import USUAL_STRATEGY, folder_name
 from maskrf_core.workbook.parameters.parameters_by_notebook import varied_in
@@ -137,14 +137,11 @@ def scores(points: Sequence[GridPoint]) -> pd.DataFrame:
 def _point(parameters: AblationParameters, ratio: float, strategy: str, seed: int, varied: dict[str, Any]) -> GridPoint:
     """Make a point; masking is left out of it where nothing is masked.
 
-    Pretraining is shorter than the preset's, so the alignment loss begins and warms up sooner by as much.
+    All of a point's steps have one schedule, whatever is masked.
     """
-    steps, preset = grid_steps(parameters), parameters.config("pretrain")
-    share = min(1.0, steps[0] / preset.training.steps)
+    steps = grid_steps(parameters)
     asked = {
         "masking.mask_ratio": ratio,
-        "masking.start_step": round(preset.masking.start_step * share),
-        "masking.warmup_steps": round(preset.masking.warmup_steps * share),
         "training.steps": steps[0],
         "training.seed": seed,
     }
@@ -160,6 +157,7 @@ def _point(parameters: AblationParameters, ratio: float, strategy: str, seed: in
         "training.steps": steps[1],
         "training.seed": seed,
         "training.initial_weights": str(Run(folder / "pretrain").last_checkpoint),
+        **ONE_SCHEDULE,
         **varied_in("finetune", varied),
     }
     return GridPoint(ratio, strategy, seed, varied, folder, (pretraining, parameters.config("finetune", asked)))

@@ -12,9 +12,11 @@ from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
 from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.settings.config import Config, parse_overrides
+from maskrf_core.settings.sections import RECIPE
+from maskrf_core.support.errors import RunError
 from maskrf_core.support.paths import display_path
-from maskrf_core.training.preflight import open_checked_scenes
-from maskrf_core.training.saved_states import is_done, steps_done
+from maskrf_core.training.preflight import open_checked_scenes, with_validation
+from maskrf_core.training.saved_states import hands_on_optimiser, is_done, steps_done
 from maskrf_core.workbook.experiments.following import train
 from maskrf_core.workbook.figures import plots
 from maskrf_core.workbook.parameters import FinetuneParameters, NotebookParameters, PretrainParameters
@@ -22,6 +24,9 @@ from maskrf_core.workbook.parameters.notebook_parameters import Parameters
 
 COMMON = ("preset", "data_root", "runs_root", "seed", "device")
 OF_TRAINING = (*COMMON, "overrides", "working_views", "train_scenes", "validation_scenes", "devices", "num_nodes")
+ONE_SCHEDULE = {"training.schedule": "continue", "training.optimiser": "handed_on"}
+"""Settings of a finetuning that goes on where pretraining ended, so that it compares with a training from scratch: its
+learning rate is the same at every step, and so is its optimiser."""
 FINETUNED, SCRATCH = "masked-pretrained, then finetuned", "from scratch"
 BEFORE, AFTER = "before: trained across scenes", "after: finetuned on the scene"
 
@@ -34,6 +39,8 @@ def pretraining(parameters: PretrainParameters) -> Run:
 def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
     """Make the run folder of finetuning from `weights`, across scenes or on one; nothing is trained yet.
 
+    Weights that come without the state of their optimiser, as published ones do, begin with a fresh one.
+
     Raises:
         RunError: the folder holds a run that began from other weights.
     """
@@ -41,6 +48,8 @@ def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
     if parameters.setting == "per_scene":
         stage = "per_scene"
         asked["data.train_scenes"] = parameters.scene and [parameters.scene]
+    elif parameters.schedule == "continue":
+        asked |= ONE_SCHEDULE | ({} if hands_on_optimiser(weights) else {"training.optimiser": "fresh"})
     run = checked_start(_folder(parameters, stage), parameters.config(stage, asked))
     hold_to_weights(run, weights)
     return run
@@ -78,6 +87,12 @@ def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
     asked = handed_on(parameters, FinetuneParameters, COMMON)
     run = _finetuned(asked)
     scratch = _existing(_folder(asked, "from_scratch")) or from_scratch(asked, total_steps(run))
+    for each in (run, scratch):
+        if each.config.training.recipe != RECIPE:
+            raise RunError(
+                f"{display_path(each.folder)}: was trained when batches were drawn otherwise, and does not compare "
+                "with what is trained now. Delete it, or choose another runs_root."
+            )
     return {f"finetuned {SCRATCH}": trained(scratch), FINETUNED: trained(run)}
 
 
@@ -90,6 +105,8 @@ def checked_start(folder: Path, config: Config) -> Run:
     open_checked_scenes(config)
     if not Run(folder).last_checkpoint.is_file():
         check_mvsnet_is_there(config)
+    if not Run(folder).config_path.is_file():
+        config = with_validation(config)
     return Run.start(folder, config)
 
 
@@ -141,15 +158,18 @@ class Finetuning:
         self.run = finetuning(parameters, self.weights)
         self.runs = {AFTER if self.on_one_scene else FINETUNED: self.run}
 
-    def compared(self) -> dict[str, tuple[Run | Path, Path]]:
-        """Return what renders and where its pictures go, by name, in their order; what is missing is trained now."""
+    def compared(self) -> dict[str, tuple[Path, Path]]:
+        """Return weights and where their pictures go, by name, in their order; what is missing is trained now.
+
+        Those of trainings are their last: a longer one, which validates more often, has no more to choose from.
+        """
         before = {}
         if self.on_one_scene:
             before = {BEFORE: (self.weights, self.run.renders / "before")}
         elif self.parameters.from_scratch_too:
             self.runs[SCRATCH] = from_scratch(self.parameters, total_steps(self.run))
             train(self.runs[SCRATCH])
-        return before | {name: (run, run.renders / self.split) for name, run in self.runs.items()}
+        return before | {name: (run.last_checkpoint, run.renders / self.split) for name, run in self.runs.items()}
 
     def psnr_curve(self) -> Figure:
         """Draw PSNR on the views of `split` over the steps."""

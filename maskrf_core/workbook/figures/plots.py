@@ -20,7 +20,9 @@ Runs = Mapping[str, tuple[pd.DataFrame, int]]  # metrics of runs by name, and th
 def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Figure:
     """Draw the raw loss terms of a run over its steps; `alignment_from` is where feature alignment begins to count."""
     rows = metrics[metrics["phase"] == "train"].set_index("step", drop=False)
-    terms = rows.drop(columns=[*BEFORE_TERMS, *AFTER_TERMS], errors="ignore").dropna(axis="columns", how="all")
+    terms = rows.drop(columns=[*BEFORE_TERMS, *AFTER_TERMS, "chance_alignment"], errors="ignore").dropna(
+        axis="columns", how="all"
+    )
     first, last = rows["colour_fine"].iloc[[0, -1]]
     title = f"The fine colour loss goes from {first:.3f} to {last:.3f} in {rows.index[-1]} steps"
     figure = _curves({name.replace("_", " "): terms[name] for name in terms}, "step", "loss term, unweighted", title)
@@ -29,6 +31,26 @@ def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Fig
         axes.axvline(alignment_from, color="gray", linestyle=":", label="alignment counts from here")
     axes.set_yscale("log")
     axes.legend(fontsize=8, loc="upper right")
+    return figure
+
+
+def agreement_curves(metrics: pd.DataFrame, begins: int) -> Figure:
+    """Draw over the steps how much prediction and target agree, beside the targets of other rays.
+
+    Agreement is the mean cosine; alignment losses are 2 - 2 cosines. `begins` is the step at which they count.
+    """
+    rows = metrics[metrics["phase"] == "train"].set_index("step")
+    lines = {
+        "with the target": 1 - rows["feature_alignment"] / 2,
+        "with the target of another ray": 1 - rows["chance_alignment"] / 2,
+    }
+    (first, last), other = lines["with the target"].iloc[[0, -1]], lines["with the target of another ray"].iloc[-1]
+    title = (
+        f"The prediction's cosine with its target goes from {first:.2f} to {last:.2f}; with another ray's: {other:.2f}"
+    )
+    figure = _curves(lines, "step", "mean cosine", title)
+    figure.axes[0].axvline(begins, color="gray", linestyle=":", label="alignment counts from here")
+    figure.axes[0].legend(fontsize=8)
     return figure
 
 

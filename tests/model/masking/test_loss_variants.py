@@ -9,7 +9,8 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import MaskedPrediction
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
-from maskrf_core.training.objective import Objective, masked_weight
+from maskrf_core.training.objective import Objective
+from maskrf_core.training.schedules import masking_schedule
 from tests.model.tiny import tiny_batch
 
 
@@ -22,9 +23,10 @@ def test_masked_colours_by_hand():
 
 @pytest.mark.parametrize("term", ["feature_alignment", "masked_colour"])
 def test_what_masked_features_predict_has_its_weight_and_ramp(term: str):
-    masking = MaskingSettings(weight=0.1, start_step=20, warmup_steps=10)
+    config = load_config("pretrain", overrides={"training.steps": 400, "masking.start": 0.05, "masking.warmup": 0.025})
+    schedule = masking_schedule(config)
     terms = {"colour_fine": torch.tensor(3.0), term: torch.tensor(7.0)}
-    totals = [weighted_sum(terms, masked_weight(masking, step)).item() for step in (19, 20, 25, 30, 99)]
+    totals = [weighted_sum(terms, schedule.weight_at(step)).item() for step in (19, 20, 25, 30, 99)]
     assert totals == pytest.approx([3, 3, 3.35, 3.7, 3.7])
 
 
@@ -80,7 +82,7 @@ def test_terms_follow_the_settings():
     usual, _ = objective_terms()
     assert "feature_alignment" in usual
     colours, _ = objective_terms(target="colour")
-    assert set(usual) - set(colours) == {"feature_alignment"}
+    assert set(usual) - set(colours) == {"feature_alignment", "chance_alignment"}
     assert set(colours) - set(usual) == {"masked_colour"}
     direct, _ = objective_terms(model=ModelSettings(coarse_samples=12, fine_samples=6, direct_rendering=True))
     assert set(direct) - set(usual) == {"colour_direct_coarse", "colour_direct_fine"}

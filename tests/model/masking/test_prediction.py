@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from maskrf_core.model.aggregators.neuray import PointPrediction
-from maskrf_core.model.masking.prediction import EMA_DECAY, MaskedModelling
+from maskrf_core.model.masking.prediction import MaskedModelling
 from maskrf_core.settings.sections import MaskingSettings
 from tests.model.tiny import masked_terms
 
@@ -53,9 +53,9 @@ def test_target_follows_by_one_percent():
         for parameter in modelling.target_projector.parameters():
             parameter.fill_(1.0)
     for step in range(1, 4):
-        modelling.update_target()
+        modelling.update_target(0.99)
         for parameter in modelling.target_projector.parameters():
-            torch.testing.assert_close(parameter, torch.full_like(parameter, 2 - EMA_DECAY**step))
+            torch.testing.assert_close(parameter, torch.full_like(parameter, 2 - 0.99**step))
         assert all((parameter == 2).all() for parameter in modelling.projector.parameters())
 
 
@@ -63,7 +63,7 @@ def test_running_statistics_of_the_target_are_its_own():
     modelling = MaskedModelling()
     modelling.predict(torch.randn(4, 8, 16) + 3)
     before = modelling.target_projector[1].running_mean.clone()
-    modelling.update_target()
+    modelling.update_target(0.99)
     assert torch.equal(modelling.target_projector[1].running_mean, before)
     modelling.target(torch.randn(4, 8, 16) - 3)
     assert not torch.equal(modelling.target_projector[1].running_mean, before)

@@ -13,9 +13,9 @@ import torch
 from maskrf_core.losses import weighted_sum
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.errors import SettingsError
-from maskrf_core.training.objective import masked_weight
 from maskrf_core.training.process.process_group import batch_of_several, start_fabric
 from maskrf_core.training.process.protocol import training_environment
+from maskrf_core.training.schedules import masking_schedule
 from maskrf_core.training.trainer import FIRST_STREAM, Trainer, stream_seed
 from tests.training.processes import (
     PATIENCE,
@@ -27,7 +27,7 @@ from tests.training.processes import (
     wait_until,
 )
 
-TWO = {"hardware__devices": 2, "training__validation_views": 3, "masking__start_step": 0, "masking__warmup_steps": 0}
+TWO = {"hardware__devices": 2, "training__validation_views": 3, "masking__start": 0.0, "masking__warmup": 0.0}
 ALONE = TWO | {"hardware__devices": 1}
 
 
@@ -62,7 +62,7 @@ def test_gradients_are_those_of_one_process_with_the_joint_batch(together, alone
         assert together["origins"][rank] == draw.origin
         generator = torch.Generator().manual_seed(stream_seed(0, 0, rank))
         terms.append(alone.objective(draw.batch, generator=generator))
-    totals = [weighted_sum(each, masked_weight(alone.config.masking, 0)) for each in terms]
+    totals = [weighted_sum(each, masking_schedule(alone.config).weight_at(0)) for each in terms]
     (sum(totals) / 2).backward()
     expected = {name: p.grad for name, p in alone.renderer.named_parameters() if p.grad is not None}
     assert together["gradients"].keys() == expected.keys()

@@ -3,6 +3,7 @@
 import pytest
 
 from maskrf_core.support.errors import SettingsError
+from maskrf_core.training.schedules import masking_schedule
 from maskrf_core.workbook.experiments import grid
 from maskrf_core.workbook.parameters import AblationParameters
 
@@ -20,7 +21,8 @@ def test_both_stages_of_every_ratio_are_alike_but_for_the_ratio(tmp_path):
     for point in points:
         pretraining, finetuning = point.configs
         assert pretraining.masking.mask_ratio == point.mask_ratio
-        assert (pretraining.masking.start_step, pretraining.masking.warmup_steps) == (1, 1)  # 2 of 6 steps, at half
+        schedule = masking_schedule(pretraining)
+        assert (schedule.start, schedule.warmup) == (1, 1)  # a third of 3 steps
         assert point.steps == (3, 1)
         assert finetuning.training.initial_weights == str(point.pretrained.last_checkpoint)
         assert finetuning.evaluation.test_scenes[0] not in finetuning.data.validation_scenes
