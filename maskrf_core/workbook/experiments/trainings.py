@@ -39,6 +39,7 @@ def pretraining(parameters: PretrainParameters) -> Run:
 def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
     """Make the run folder of finetuning from `weights`, across scenes or on one; nothing is trained yet.
 
+    Where it is to be compared with training from scratch, it goes on by one schedule; else it restarts, as published.
     Weights that come without the state of their optimiser, as published ones do, begin with a fresh one.
 
     Raises:
@@ -48,7 +49,7 @@ def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
     if parameters.setting == "per_scene":
         stage = "per_scene"
         asked["data.train_scenes"] = parameters.scene and [parameters.scene]
-    elif parameters.schedule == "continue":
+    elif parameters.from_scratch_too:
         asked |= ONE_SCHEDULE | ({} if hands_on_optimiser(weights) else {"training.optimiser": "fresh"})
     run = checked_start(_folder(parameters, stage), parameters.config(stage, asked))
     hold_to_weights(run, weights)

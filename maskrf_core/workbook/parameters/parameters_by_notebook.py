@@ -174,25 +174,17 @@ class FinetuneParameters(NotebookParameters):
     validation_scenes: SceneList | None = None
     devices: Devices | None = None
     num_nodes: Nodes | None = None
-    from_scratch_too: bool = Field(True, description="train from random weights for as many steps in all")
-    schedule: Literal["continue", "restart"] = Field(
-        "continue", description="of rate and optimiser across scenes: go on, to be compared, or anew, as published"
+    from_scratch_too: bool = Field(
+        True, description="train from random weights for as many steps in all, both on one schedule"
     )
     run: str | None = Field(None, min_length=1, description=RUN)
 
     stages = ("pretrain", "finetune", "per_scene")
-    not_in_names = ("run", "from_scratch_too", "setting")
+    not_in_names = ("run", "setting")
     names_weights = "pretrained"
 
     @model_validator(mode="after")
-    def _parameters_fit_each_other(self) -> "FinetuneParameters":
-        if self.schedule == "restart" and self.setting == "per_scene":
-            raise ValueError("schedule: has no meaning with setting='per_scene', which always restarts; leave it out")
-        if self.schedule == "restart" and self.from_scratch_too:
-            raise ValueError(
-                "schedule='restart': ends at another learning rate than training from scratch, so that they do not "
-                "compare; set from_scratch_too = False, or schedule = 'continue'"
-            )
+    def _each_setting_has_its_scenes(self) -> "FinetuneParameters":
         for name in ("scene",) if self.setting == "cross_scene" else ("train_scenes", "validation_scenes"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name}: has no meaning with setting={self.setting!r}; leave it out")

@@ -30,10 +30,15 @@ def test_across_scenes_it_is_compared_with_training_from_scratch(finetuned):
     assert chosen.run == run
     assert chosen.split == "validation"
     alone = trainings.Finetuning(parameters.model_copy(update={"from_scratch_too": False}))
-    assert list(alone.compared()) == [trainings.FINETUNED]
+    training = alone.run.config.training
+    assert alone.run != run
+    assert (training.schedule, training.optimiser) == ("restart", "fresh")  # as published
     compared = chosen.compared()
     assert list(compared) == list(chosen.runs) == [trainings.FINETUNED, trainings.SCRATCH]
     assert [trainings.total_steps(each) for each in chosen.runs.values()] == [8, 8]
+    rates = [each.metrics().query("phase == 'train'")["learning_rate"].iloc[-1] for each in chosen.runs.values()]
+    assert rates[0] == rates[1]
+    assert all(weights.name == "last.pt" for weights, _ in compared.values())  # no arm has more to choose from
     assert compared[trainings.SCRATCH][1] == chosen.runs[trainings.SCRATCH].renders / "validation"
     tables = {name: scores(source, run.config, chosen.split) for name, (source, _) in compared.items()}
     chosen.record(tables)
