@@ -30,7 +30,7 @@ def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Fig
     if alignment_from is not None:
         axes.axvline(alignment_from, color="gray", linestyle=":", label="alignment counts from here")
     axes.set_yscale("log")
-    axes.legend(fontsize=8, loc="upper right")
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
