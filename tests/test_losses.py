@@ -111,19 +111,22 @@ def test_depth_loss_counts_pixels_whose_noisy_depth_agrees(two_views):
 
 
 def test_true_depths_supervise_where_views_have_them():
-    """Noise on the input that is left out of the loss changes what is predicted, not what it is held to."""
+    """All of them if every data set is to be supervised, by default those with which the input depths agree."""
     batch, renderer = tiny_batch(), tiny_renderer()
-    objective = Objective(renderer, load_config("finetune", overrides={"data.depth_pixels": 200}))
 
-    def terms(**depths):
-        asked = SceneBatch(batch.query, batch.references.replace(**depths), batch.pixels_xy)
+    def terms(true_depths, depth_supervision=None):
+        asked = SceneBatch(batch.query, batch.references.replace(true_depths=true_depths), batch.pixels_xy)
+        overrides = {"data.depth_pixels": 200, "data.depth_supervision": depth_supervision}
+        objective = Objective(renderer, load_config("finetune", overrides=overrides))
         return objective(asked, generator=torch.Generator().manual_seed(0))
 
     depths = batch.references.depths
-    plain, same = terms(), terms(true_depths=depths)
-    assert same["depth_fine"].item() == pytest.approx(plain["depth_fine"].item(), rel=1e-5)
-    assert same["colour_fine"].item() == plain["colour_fine"].item()
-    assert terms(true_depths=depths + 1)["depth_fine"].item() == 0  # they agree nowhere
+    without, agreeing, all_count = terms(None), terms(depths), terms(depths, True)
+    assert set(agreeing) - set(without) == {"depth_coarse", "depth_fine"}
+    assert agreeing["depth_fine"].item() == pytest.approx(all_count["depth_fine"].item(), rel=1e-5)
+    assert agreeing["colour_fine"].item() == without["colour_fine"].item()
+    assert terms(depths + 1)["depth_fine"].item() == 0  # they agree nowhere
+    assert terms(depths + 1, True)["depth_fine"].item() > 0
 
 
 def test_depth_loss_trains_only_the_means():
@@ -174,7 +177,7 @@ def test_consistency_terms_stand_beside_colours_in_the_per_scene_stage():
     batch = tiny_batch()
     batch = SceneBatch(
         batch.query.replace(training_index=torch.tensor([4])),
-        batch.references.replace(training_index=torch.arange(4), depths=None),
+        batch.references.replace(training_index=torch.arange(4), depths=None, true_depths=None),
         batch.pixels_xy,
     )
     config = load_config("per_scene", overrides={"training.initial_weights": "x"})

@@ -27,7 +27,8 @@ def for_one_scene(renderer: Renderer, views: SceneViews) -> Renderer:
     if renderer.visibility_init is None:
         raise ValueError("a renderer without an init network cannot begin another scene")
     maps = initial_maps(renderer, views)
-    settings = FreeMapSettings(views=len(maps), height=maps[0].shape[2], width=maps[0].shape[3], scene=views.scene.name)
+    count, (height, width), scene = len(maps), maps[0].shape[2:], views.scene.name
+    settings = FreeMapSettings(views=count, height=height, width=width, scene=scene, shared_depth_range=True)
     model = renderer.settings.model_copy(update={"visibility_init": None, "free_maps": settings})
     special = Renderer(model, renderer.masked_modelling.settings)
     general = {name: value for name, value in renderer.state_dict().items() if not name.startswith("visibility_init.")}
@@ -38,15 +39,15 @@ def for_one_scene(renderer: Renderer, views: SceneViews) -> Renderer:
 @torch.no_grad()
 def initial_maps(renderer: Renderer, views: SceneViews) -> list[Float[Tensor, "1 32 _ _"]]:
     """Ask the init network about every training view: one map each, in their order."""
-    device = next(renderer.parameters()).device
-    if renderer.inputs.depths:
+    device, inputs = next(renderer.parameters()).device, renderer.inputs._replace(shared_range=True)
+    if inputs.depths:
         views.prepare_depths(views.training_ids)
     maps = []
     for image_id in tracked(views.training_ids, total=len(views.training_ids), title="free visibility maps"):
         others = [other for other in views.training_ids if other != image_id]
         together = [image_id, *views.nearest(image_id, others, min(VIEWS_AT_ONCE - 1, len(others)))]
         # Source views are sought among the training views alone: no other view may be seen.
-        references, sources = views.working_views(together, views.training_ids, renderer.inputs)
+        references, sources = views.working_views(together, views.training_ids, inputs)
         sources = None if sources is None else sources.to(device)
         of_view = renderer.visibility_init(references.to(device), sources)[:1]
         height, width = (-(-side // ENCODER_MULTIPLE) * ENCODER_MULTIPLE for side in views.load([image_id]).image_size)

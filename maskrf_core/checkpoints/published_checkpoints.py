@@ -168,7 +168,7 @@ def _settings_of(published: dict[str, Tensor], path: str | Path) -> ModelSetting
             f"{listed}. Use another copy."
         )
     _, _, height, width = min(shapes)
-    free_maps = FreeMapSettings(views=len(maps), height=height, width=width)
+    free_maps = FreeMapSettings(views=len(maps), height=height, width=width, shared_depth_range=True)
     return ModelSettings(visibility_init=init, free_maps=free_maps)
 
 

@@ -21,8 +21,10 @@ SplitRule = Callable[[str, Sequence[str], SplitKind], tuple[list[str], list[str]
 """(name of the scene, its image ids, kind) → (reference ids, query ids)."""
 VALIDATION_NUMBERS = (39, 2, 94, 62, 23, 36)  # frames of NeRF's synthetic scenes that NeuRay's training validates on
 Augmentation = Literal["jittered_ranges", "crop_and_flip", "noisy_depth"]
-"""jittered_ranges: depth ranges are sometimes a little wrong; crop_and_flip: views from one side are cropped and
-mirrored; noisy_depth: of rendered objects, ranges shrink, the input depth gets noise and the true one supervises."""
+"""jittered_ranges: depth ranges are sometimes a little wider; crop_and_flip: views from one side are cropped and
+mirrored; noisy_depth: of rendered objects, ranges are tightened and the input depth gets noise."""
+RayRule = Literal["foreground", "centre"]
+"""Where rays are drawn. foreground: half of them in the mask; centre: 90 % in the central 80 % of the picture."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ class DataSet:
     view_choice: ViewChoice = "nearest"  # what nearest means, unless `data.view_choice` says otherwise
     view_pool: NearestViews | FrameWindow | None = None  # none: `data.view_pool` times as many of the nearest
     augmentation: tuple[Augmentation, ...] = ()
+    rays: RayRule = "foreground"
     colmap_depth: ColmapDepth | None = None  # none: depth is the frames' own, or none
+    exact_depth: bool = False  # its depth supervises a training, unless `data.depth_supervision` says otherwise
 
     aliases: Mapping[str, str] = field(default_factory=dict)  # other names of its scenes → those of their places
     same_places_as: str | None = None  # data set that shows the same places under the same names

@@ -30,6 +30,7 @@ _RECORDS = (
         reader="maskrf_core.datasets.demo:read_demo_scene",
         names="maskrf_core.datasets.demo:all_demo_scene_names",
         split=EveryNth(slice(2, None, 5)),
+        exact_depth=True,
     ),
     DataSet(
         name="gso",
@@ -47,6 +48,7 @@ _RECORDS = (
         names=f"{READERS}.text_layouts:object_names",
         view_pool=NearestViews(times=(3,), at_most=24),
         augmentation=("noisy_depth",),
+        exact_depth=True,
         archive_pattern=r"<scene>/intrinsics/[^/]+\.txt",
     ),
     DataSet(
@@ -99,6 +101,7 @@ _RECORDS = (
         listed_size="4",
         view_pool=NearestViews(times=(1, 2, 3), at_most=20),
         augmentation=FORWARD_FACING,
+        rays="centre",
         colmap_depth=ColmapDepth(
             tuple(FORWARD_DEPTH % ("real_iconic/{scene}/{size}", suffix) for suffix in ("jpg", "png")), ends_at_far=True
         ),
@@ -121,6 +124,7 @@ _RECORDS = (
         scenes_in="data/800",
         view_pool=NearestViews(),
         augmentation=FORWARD_FACING,
+        rays="centre",
         colmap_depth=ColmapDepth((FORWARD_DEPTH % ("space/{scene}", "jpg"),), ends_at_far=True),
         archive_pattern=r"<scene>/models\.json",
     ),
@@ -143,6 +147,7 @@ _RECORDS = (
         listed_size="450_800",
         view_pool=FrameWindow(frames=32, shift=1, ends=4),
         augmentation=FORWARD_FACING,
+        rays="centre",
         colmap_depth=ColmapDepth((FORWARD_DEPTH % ("real_estate/{scene}", "jpg"),), ends_at_far=True, any_shape=True),
         archive_pattern=r"train/(?:cameras|frames)/[^/]+\.txt",
     ),

@@ -137,8 +137,10 @@ class Renderer(nn.Module):
     @property
     def inputs(self) -> ModelInputs:
         """Return the parts that the reference views must have for this renderer."""
-        init = None if self.settings.free_maps else self.settings.visibility_init
-        return ModelInputs(depths=init == "depth", sources=init == "cost_volume")
+        free = self.settings.free_maps
+        init = None if free else self.settings.visibility_init
+        shared = free is not None and free.shared_depth_range
+        return ModelInputs(depths=init == "depth", sources=init == "cost_volume", shared_range=shared)
 
     def encode(self, references: Views, sources: SourceViews | None = None) -> ReferenceFeatures:
         """Encode the reference views: everything that does not depend on the query.

@@ -185,12 +185,14 @@ def validate(
 ) -> dict[str, float]:
     """Return mean PSNR and SSIM, coarse and fine, over a few validation (or test) views of each scene.
 
+    As published, depth ranges of validation views are made consistent as in training, and those of test views are not.
     Of several processes each renders its `share` (number, count) of the views, and `gathered` puts the rows of all into
     the order that they have in one. `after_each` is called after each view; what it raises ends the validation.
     """
     was_training = renderer.training
     renderer.eval()
-    views = rendered_views(renderer, scenes, split, working_views, views_per_scene, rays_per_chunk, share=share)
+    asked = (split, working_views, views_per_scene, rays_per_chunk)
+    views = rendered_views(renderer, scenes, *asked, share=share, consistent_ranges=split == "validation")
     rows = []
     for view in views:
         rows.append(view_metrics(view, ("psnr", "ssim")))

@@ -88,7 +88,7 @@ def _device(device: torch.device) -> list[Any]:
     if device.type == "cuda":
         cudnn = torch.backends.cudnn
         return ["cuda", torch.cuda.get_device_name(device), torch.version.cuda, cudnn.version(), *precision,
-                torch.backends.cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark]  # fmt: skip
+                cudnn.benchmark]  # fmt: skip
     processor = [platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
     return [device.type, *processor, *precision]
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch, in_consistent_ranges
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.inventory import spread
 from maskrf_core.datasets.scene import SplitKind
@@ -22,6 +22,7 @@ from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.rendering.render_cache import RenderCache, render_key, renderer_digest
 from maskrf_core.settings.sections import EXACT, RenderingSettings
 from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.support.machine import tensor_float32
 from maskrf_core.support.progress import tracked
 
 
@@ -81,7 +82,8 @@ class PixelRenderer:
     def _render(self, batch: SceneBatch) -> dict[str, Float32[np.ndarray, "height width *channel"]]:
         device = next(self.renderer.parameters()).device
         columns = defaultdict(list)
-        with closing(self.render_chunks(batch.to(device))) as chunks:
+        rounded = tensor_float32(self.rendering.precision == "bf16-mixed")
+        with rounded, closing(self.render_chunks(batch.to(device))) as chunks:
             for chunk in chunks:
                 columns["coarse"].append(chunk.coarse.rgb)
                 columns["fine"].append(chunk.fine.rgb)
@@ -103,10 +105,12 @@ def rendered_views(
     cache: RenderCache | None = None,
     share: tuple[int, int] = (0, 1),
     rendering: RenderingSettings = EXACT,
+    consistent_ranges: bool = False,
 ) -> Iterator[RenderedView]:
     """Render query views one after the other, or read them from `cache`, with a progress bar.
 
-    Process `share[0]` of `share[1]` renders every `share[1]`-th view only.
+    Process `share[0]` of `share[1]` renders every `share[1]`-th view only. Depth ranges are the views' own, or
+    consistent as in training batches.
     """
     render = PixelRenderer(renderer, rays_per_chunk, cache, rendering)
     todo = []
@@ -118,6 +122,7 @@ def rendered_views(
     todo = todo[share[0] :: share[1]]
     for views, references, image_id in tracked(todo, total=len(todo), title="rendering"):
         batch = evaluation_batch(views, image_id, references, working_views, renderer.inputs)
+        batch = in_consistent_ranges(batch) if consistent_ranges else batch
         yield render_view(render, batch, views.scene.name, image_id)
 
 

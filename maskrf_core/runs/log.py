@@ -3,7 +3,7 @@
 import csv
 import io
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -68,17 +68,20 @@ class RunLog:
 
 
 class MetricAverager:
-    """Mean loss terms since the last row; with `state`, a training that is continued writes the same row."""
+    """Mean loss terms since the last row; with `state`, a training that is continued writes the same row.
 
-    def __init__(self, begun_at: int, sums: Mapping[str, float] | None = None):
-        self.begun_at = begun_at  # steps done when the interval began
-        self._sums = defaultdict(float, sums or {})
+    A term that not all steps have, as depth of some data sets, is averaged over those that have it.
+    """
+
+    def __init__(self, sums: Mapping[str, float] | None = None, counts: Mapping[str, int] | None = None):
+        self._sums, self._counts = defaultdict(float, sums or {}), Counter(counts)
         self._seconds, self._steps, self._since = 0.0, 0, time.perf_counter()
 
     def add(self, terms: Mapping[str, float]) -> None:
         """Count one step as done, with these terms."""
         for name, value in terms.items():
             self._sums[name] += value
+            self._counts[name] += 1
         self._seconds += time.perf_counter() - self._since
         self._steps += 1
 
@@ -86,15 +89,15 @@ class MetricAverager:
         """Begin to count time anew: that since the last step went into something else."""
         self._since = time.perf_counter()
 
-    def means(self, step: int) -> dict[str, float]:
-        """Return mean terms up to `step`; the time of a step is that of the steps done by this process."""
-        numbers = {name: value / (step - self.begun_at) for name, value in self._sums.items()}
+    def means(self) -> dict[str, float]:
+        """Return mean terms; the time of a step is that of the steps done by this process."""
+        numbers = {name: value / self._counts[name] for name, value in self._sums.items()}
         return numbers | {"seconds_per_step": self._seconds / self._steps}
 
     @property
     def state(self) -> dict[str, Any]:
         """Return the sums so far as plain values."""
-        return {"begun_at": self.begun_at, "sums": dict(self._sums)}
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
 
 def latest(metrics: "pd.DataFrame", phase: str, name: str) -> float:

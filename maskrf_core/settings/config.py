@@ -86,7 +86,10 @@ class Config(Settings):
 
     @property
     def supervises_depth(self) -> bool:
-        """Tell whether training holds visibility to depth maps. A per-scene one holds it to its own renderings."""
+        """Tell whether training holds visibility to depth maps: of all data sets if asked, else of exact ones.
+
+        A per-scene one holds it to its own renderings.
+        """
         asked = self.data.depth_supervision
         of_model = self.model.visibility_init == "depth" and self.stage != "per_scene"
         return of_model if asked is None else asked

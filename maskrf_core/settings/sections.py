@@ -38,6 +38,9 @@ class FreeMapSettings(Settings):
     height: int = Field(ge=1, description="of a map, in feature pixels: a quarter of the padded image")
     width: int = Field(ge=1, description="likewise")
     scene: str | None = Field(None, description="its name; none: not known, as in published checkpoints")
+    shared_depth_range: bool = Field(
+        False, description="all views have one depth range, as in training; false: maps made before that was so"
+    )
 
 
 class ModelSettings(Settings):
@@ -134,10 +137,14 @@ class DataSettings(Settings):
         "viewing directions too); none: as each data set's record says, in a run that was begun as it began",
     )
     query_kept: float = Field(0.02, ge=0, le=1, description="probability that the query may be its own reference")
-    rays: int = Field(512, ge=2, description="query rays of a step, half of them on the foreground if there is a mask")
+    rays: int = Field(
+        512, ge=2, description="query rays of a step: half of them on the foreground, or most in the picture's centre"
+    )
     depth_pixels: int = Field(8192, ge=1, description="pixels of each reference view whose depth is supervised")
     depth_supervision: bool | None = Field(
-        None, description="supervise visibility by depth maps; none: where it comes from them (cost volumes need none)"
+        None,
+        description="supervise visibility by depth maps: true of all data sets, with all pixels counting alike; none: "
+        "where it comes from them (cost volumes need none), of data sets whose depth is exact, as published",
     )
     mvsnet_weights: str | None = Field(
         None, description="file of the cost volumes' pretrained MVSNet; none: model/mvsnet_pl.ckpt below the data root"

@@ -78,6 +78,27 @@ def _most_held(who: int) -> float:
     return resource.getrusage(who).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def set_tensor_float32(allowed: bool) -> None:
+    """Let a GPU round what goes into float32 convolutions to 10 bits (TF32), or not; matrix products never.
+
+    By torch's default convolutions are rounded so. Products of matrices are what cameras are made of as well: rounded,
+    they would miss their pixels.
+    """
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+@contextlib.contextmanager
+def tensor_float32(allowed: bool) -> Iterator[None]:
+    """Set it in here, and then as it was."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    set_tensor_float32(allowed)
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Let each operation on a CPU run on one thread, here and in threads that are started in here."""

@@ -34,14 +34,15 @@ class Objective(nn.Module):
         mask_ratio = draw_mask_ratio(self.config.masking, generator=generator)
         features = self.prepared.encode(batch.references, batch.sources)
         rendering = self.prepared.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
-        depth = self._depth(features, generator) if self.config.supervises_depth else None
+        depth = None if batch.references.true_depths is None else self._depth(features, generator)
         own = self._own_hits(batch, rendering) if self.config.stage == "per_scene" else (None, None)
         return raw_terms(StepResult(rendering.coarse, rendering.fine, rendering.masked, colours, depth, *own))
 
     def _depth(self, features: ReferenceFeatures, generator: torch.Generator) -> DepthSupervision:
         data, passes = self.config.data, (self.renderer.coarse, self.renderer.fine)
         pixels_xy = draw_depth_pixels(features.views, data.depth_pixels, generator=generator)
-        return depth_supervision(*passes, features, pixels_xy, unknown_is_near=data.unknown_depth_is_near)
+        counting = {"unknown_is_near": data.unknown_depth_is_near, "where_agreed": data.depth_supervision is None}
+        return depth_supervision(*passes, features, pixels_xy, **counting)
 
     def _own_hits(self, batch: SceneBatch, rendering: Rendering) -> tuple[Tensor, Tensor]:
         """Let the query, a training view with a free map of its own, say where its rays hit."""
@@ -75,12 +76,13 @@ def depth_supervision(
     pixels_xy: Float[Tensor, "pixel 2"],
     *,
     unknown_is_near: bool,
+    where_agreed: bool,
 ) -> DepthSupervision:
-    """Read the first mixture mean of both passes at pixels of the reference views, and the depths that these have.
+    """Read the first mixture mean of both passes at pixels of the reference views, and the true depths of these.
 
     `pixels_xy` are whole, and the same in all views. An unknown depth (0) counts as near, as it does in the published
-    training, or not at all. Where the input depths were made noisy, only pixels count at which they agree with the
-    truth within 0.02 of normalised inverse depth, and each view alike.
+    training, or not at all. With `where_agreed`, only pixels count at which the input depths, which may have been made
+    noisy, agree with the truth within 0.02 of normalised inverse depth, and each view alike.
     """
     views = features.views
     height, width = views.image_size
@@ -97,14 +99,13 @@ def depth_supervision(
     def read(depths: Float[Tensor, "view 1 height width"]) -> Float[Tensor, "view pixel"]:
         return normalised_inverse_depth(depths[:, 0, rows, columns], near, far).clamp(0, 1)
 
-    noisy = views.true_depths is not None
-    depths = views.true_depths if noisy else views.depths
-    counts: Bool[Tensor, "view pixel"] | None = None if unknown_is_near else depths[:, 0, rows, columns] > 0
-    target = read(depths)
-    if noisy:
+    truth = views.true_depths
+    counts: Bool[Tensor, "view pixel"] | None = None if unknown_is_near else truth[:, 0, rows, columns] > 0
+    target = read(truth)
+    if where_agreed:
         agrees = (read(views.depths) - target).abs() <= AGREES_WITHIN
         counts = agrees if counts is None else counts & agrees
-    return DepthSupervision(*predicted, target, counts, each_view_alike=noisy)
+    return DepthSupervision(*predicted, target, counts, each_view_alike=where_agreed)
 
 
 def self_hit_probability(

@@ -86,8 +86,8 @@ class Trainer:
             self.steps_before = state.get("steps_before", 0)
         self.best = state.get("best", {"fine_psnr": float("-inf"), "step": -1})
         self.owes_validation = state.get("owes_validation", False)  # whether that of this step was interrupted
-        intervals = state.get("intervals", [{"begun_at": self.step}] * self.together.count)
-        self.interval = MetricAverager(**intervals[self.together.rank])
+        logged = state.get("logged", [{}] * self.together.count)
+        self.interval = MetricAverager(**logged[self.together.rank])
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
         if state:
             self.optimiser.load_state_dict(state["optimiser"])
@@ -163,9 +163,9 @@ class Trainer:
                 self.report.at(self.step)
             ends = self.step == training.steps
             if ends or self.step % training.log_every == 0:
-                numbers = self.together.mean(self.interval.means(self.step))
+                numbers = self.together.mean(self.interval.means())
                 write("train", numbers | {"learning_rate": self._learning_rate(self.step - 1)})
-                self.interval = MetricAverager(self.step)
+                self.interval = MetricAverager()
             if ends or self.step % training.validate_every == 0:
                 judge()
             elif self.step % training.checkpoint_every == 0:
@@ -243,8 +243,8 @@ class Trainer:
     def _save(self, *, best: bool = False, needed: bool = False) -> None:
         """Let the first process save the state of all of them: as the best, or as the one to continue from."""
         needed = needed or self.step == self.config.training.steps
-        intervals = self.together.gathered([self.interval.state])
-        state = {"best": self.best, "intervals": intervals, "owes_validation": self.owes_validation}
+        logged = self.together.gathered([self.interval.state])
+        state = {"best": self.best, "logged": logged, "owes_validation": self.owes_validation}
         state["steps_before"] = self.steps_before
         if self.together.is_first:
             state["optimiser"] = self.optimiser.state_dict()

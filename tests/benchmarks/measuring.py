@@ -105,7 +105,9 @@ def batch_of_size(size: tuple[int, int], rays: int, inputs: ModelInputs = FROM_D
     places = (torch.arange(rays) * (width * height / rays)).long()
     pixels_xy = torch.stack([places % width, places // width], dim=-1).float()
     sources = batch.sources and batch.sources.replace(views=enlarged(batch.sources.views))
-    return SceneBatch(enlarged(batch.query), enlarged(batch.references), pixels_xy, sources)
+    references = enlarged(batch.references)
+    references = references.replace(true_depths=references.depths)  # so that depth supervises, as it is
+    return SceneBatch(enlarged(batch.query), references, pixels_xy, sources)
 
 
 def rendered(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> Tensor:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from maskrf_core.checkpoints.per_scene_renderer import check_scene, for_one_scene, initial_maps
+from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.model.renderer import Renderer
@@ -12,6 +13,8 @@ from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene
 from tests.model.tiny import tiny_renderer
+
+IN_SHARED_RANGE = FROM_DEPTHS._replace(shared_range=True)
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +33,8 @@ def test_each_map_is_what_the_init_network_says_of_the_view_and_its_nearest(gene
     assert len(maps) == len(views.training_ids) == 12
     together = ["view_2", "view_1", "view_3", "view_4", "view_5", "view_6", "view_7", "view_8"]
     with torch.no_grad():
-        expected = general.visibility_init(views.working_views(together)[0])[:1]
-        alone = general.visibility_init(views.working_views(["view_2"])[0])
+        expected = general.visibility_init(views.working_views(together, inputs=IN_SHARED_RANGE)[0])[:1]
+        alone = general.visibility_init(views.working_views(["view_2"], inputs=IN_SHARED_RANGE)[0])
     torch.testing.assert_close(maps[1], expected)
     assert not torch.allclose(maps[1], alone, atol=1e-3)
 
@@ -54,8 +57,9 @@ def test_all_other_weights_are_copied_and_the_init_network_is_left_out(general):
 def test_with_as_many_views_as_there_are_it_renders_as_the_general_one_does(general):
     """With 5 training views every map is made of all of them, and so are the 5 working views of a test view."""
     views = scene_views()
-    batch = evaluation_batch(views, "view_0", views.training_ids, 5)
+    batch = evaluation_batch(views, "view_0", views.training_ids, 5, IN_SHARED_RANGE)
     special = for_one_scene(general, views)
+    assert special.inputs == ModelInputs(depths=False, sources=False, shared_range=True)
     assert list(batch.references.training_index) == [0, 1, 2, 3, 4]
     ours, theirs = (each.render(batch).fine.rgb for each in (special, general))
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
@@ -113,7 +117,8 @@ def test_maps_of_cost_volumes_see_training_views_alone(monkeypatch):
     assert "view_0" not in views.scene.reads
     together = ["view_3", "view_2", "view_4", "view_1", "view_5"]
     with torch.no_grad():
-        expected = general.visibility_init(*views.working_views(together, views.training_ids, general.inputs))
+        inputs = general.inputs._replace(shared_range=True)
+        expected = general.visibility_init(*views.working_views(together, views.training_ids, inputs))
     torch.testing.assert_close(special.free_maps.maps[2], expected[:1, :, :12, :20])
     assert (
         special.render(evaluation_batch(views, "view_0", views.training_ids, 3, special.inputs))

@@ -50,6 +50,7 @@ def tiny_batch(views: int = 4, rays: int = 10, height: int = 32, width: int = 48
         [width * (0.2 + 0.6 * (index * golden_ratio) % 1), height * (0.2 + 0.6 * (index + 0.5) / rays)], dim=1
     )
     references = tiny_views([0.12 * (index - (views - 1) / 2) for index in range(views)], height, width)
+    references = references.replace(true_depths=references.depths)
     return SceneBatch(tiny_views([0.03], height, width), references, pixels_xy)
 
 
@@ -88,12 +89,10 @@ def scattered(count: int, order: int = 0) -> Tensor:
 
 def depth_term(render_pass, features, depths: Tensor, pixels_xy: Tensor, *, unknown_is_near=True, input_depths=None):
     """The depth loss of one pass; `input_depths` are those that the model saw, where they were made noisy."""
-    views = features.views.replace(
-        depths=depths if input_depths is None else input_depths, true_depths=None if input_depths is None else depths
-    )
-    depth = depth_supervision(
-        render_pass, render_pass, features._replace(views=views), pixels_xy, unknown_is_near=unknown_is_near
-    )
+    noisy = input_depths is not None
+    features = features._replace(views=features.views.replace(depths=input_depths, true_depths=depths))
+    counting = {"unknown_is_near": unknown_is_near, "where_agreed": noisy}
+    depth = depth_supervision(render_pass, render_pass, features, pixels_xy, **counting)
     return depth_loss(depth, "fine")
 
 

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 
+from maskrf_core.checkpoints.per_scene_renderer import for_one_scene
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.evaluation import validate
 from maskrf_core.rendering.render_cache import RenderCache
 from maskrf_core.rendering.rendered_views import (
     PixelRenderer,
@@ -16,7 +18,7 @@ from maskrf_core.rendering.rendered_views import (
     rendered_views,
     write_pictures,
 )
-from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.settings.sections import ModelSettings, RenderingSettings
 from tests.datasets.memory_scene import MemoryScene
 
 
@@ -122,3 +124,60 @@ def test_a_damaged_file_is_rendered_again_and_mended(renderer, views, tmp_path, 
     assert len(chunks) == 2
     assert all(np.array_equal(expected[name], again[name]) for name in expected)
     assert cache.get(render.key(batch)) is not None
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """A list of all batches whose pictures are rendered."""
+    seen, render = [], PixelRenderer._render
+    monkeypatch.setattr(PixelRenderer, "_render", lambda self, batch: seen.append(batch) or render(self, batch))
+    return seen
+
+
+def ranges_of(batch):
+    return torch.cat([batch.query.depth_range, batch.references.depth_range]).tolist()
+
+
+OWN = [[2, 4], [2, 5], [2, 6], [2, 7]]  # of view 0 and the 3 nearest to it
+
+
+def test_ranges_are_consistent_in_validation_and_the_views_own_elsewhere(renderer, views, batches):
+    asked = {"working_views": 3, "views_per_scene": 1, "rays_per_chunk": 4096}
+    views.scene.split = lambda kind: (views.scene.image_ids[1:], views.scene.image_ids[:1])
+    validate(renderer, [views], "validation", **asked)
+    validate(renderer, [views], "test", **asked)
+    list(rendered_views(renderer, [views], "validation", *asked.values()))
+    assert [ranges_of(batch) for batch in batches] == [
+        [[1, 6], [1, 6], [1.5, 6.5], [2, 7]],
+        OWN,
+        OWN,
+    ]
+
+
+def test_a_renderer_of_one_scene_sees_one_range_of_all_training_views(renderer, views, batches):
+    special = for_one_scene(renderer, views)
+    list(rendered_views(special, [views], "test", 3, 1, 4096))
+    assert ranges_of(batches[0]) == [[2, 9]] * 4  # (2, 4 + i) of views 1 to 5
+    free = special.settings.free_maps.model_copy(update={"shared_depth_range": False})
+    special.settings = special.settings.model_copy(update={"free_maps": free})
+    list(rendered_views(special, [views], "test", 3, 1, 4096))
+    assert ranges_of(batches[1]) == OWN  # as it was trained, before ranges were shared
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("before", [True, False])
+def test_convolutions_are_rounded_on_a_gpu_as_the_rendering_s_precision_says(
+    renderer, views, monkeypatch, precision, before
+):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", before)
+    seen, encode = [], Renderer.encode
+
+    def encoded(self, *views):
+        seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+        return encode(self, *views)
+
+    monkeypatch.setattr(Renderer, "encode", encoded)
+    rendering = RenderingSettings(precision=precision)
+    list(rendered_views(renderer, [views], "test", 3, 1, 4096, rendering=rendering))
+    assert seen == [(precision == "bf16-mixed", False)]
+    assert torch.backends.cudnn.allow_tf32 == before

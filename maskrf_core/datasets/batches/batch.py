@@ -41,7 +41,7 @@ class Views(_Tensors):
     masks: Bool[Tensor, "view height width"] | None = None
     depths: Float[Tensor, "view 1 height width"] | None = None  # z-depth, 0 where unknown: what the model sees
     true_depths: Float[Tensor, "view 1 height width"] | None = None
-    """z-depth that supervises where `depths` was made noisy; None: `depths` itself does."""
+    """z-depth that supervises, while `depths` may have been made noisy; None: none does."""
     training_index: Int64[Tensor, "view"] | None = None
     """Place of each view among those that a training of its scene alone may see, -1 for others; free maps' key."""
 
@@ -72,6 +72,7 @@ class ModelInputs(NamedTuple):
 
     depths: bool
     sources: bool
+    shared_range: bool = False  # one depth range for all views of a scene, the query too: `SceneViews.in_shared_range`
 
 
 FROM_DEPTHS = ModelInputs(depths=True, sources=False)  # the inputs where nothing else is asked for

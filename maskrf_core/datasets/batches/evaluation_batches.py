@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, Views
+from maskrf_core.datasets.batches.depth_augmentation import change_ranges, consistent_depth_ranges
 from maskrf_core.datasets.batches.scene_views import FROM_DEPTHS, SceneViews
 from maskrf_core.datasets.batches.view_choice import Camera, shared_sight
 from maskrf_core.datasets.inventory import spread
@@ -36,7 +37,15 @@ def batch_of(
 ) -> SceneBatch:
     """Make a batch of all pixels of any query from these reference views, whose neighbours are sought in `pool`."""
     references, sources = views.working_views(reference_ids, pool, inputs)
+    if inputs.shared_range:
+        query = views.in_shared_range(query)
     return SceneBatch(query, references, all_pixels(*query.image_size), sources)
+
+
+def in_consistent_ranges(batch: SceneBatch) -> SceneBatch:
+    """Return the batch with depth ranges of one length, as those of training batches are."""
+    query, references = change_ranges(batch.query, batch.references, consistent_depth_ranges)
+    return batch.replace(query=query, references=references)
 
 
 def warn_of_blind_references(

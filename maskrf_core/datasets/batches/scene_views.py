@@ -79,6 +79,8 @@ class SceneViews:
         `pool` is where their neighbours are sought, beside themselves.
         """
         references = self.load(image_ids, depths=inputs.depths)
+        if inputs.shared_range:
+            references = self.in_shared_range(references)
         return padded(*self.with_sources(references, image_ids, pool)) if inputs.sources else padded(references, None)
 
     def load(self, image_ids: Sequence[str], *, masks: bool = False, depths: bool = False) -> Views:
@@ -101,6 +103,12 @@ class SceneViews:
             training_index=torch.tensor([self._training_index.get(image_id, -1) for image_id in image_ids]),
             **parts,
         )
+
+    def in_shared_range(self, views: Views) -> Views:
+        """Return views with the depth range that all views share where the scene has a model of its own: from the
+        smallest near to the largest far of its training views."""
+        near, far = self._stacked_cameras("depth_range", self.training_ids).unbind(dim=1)
+        return views.replace(depth_range=torch.stack([near.min(), far.max()]).expand(len(views), 2))
 
     def own_depths(self, image_ids: Sequence[str]) -> Float[Tensor, "view 1 height width"]:
         """Load the scene's own depth maps; 0, unknown, where it has none. Nothing is estimated."""
@@ -189,16 +197,6 @@ def padded(references: Views, sources: SourceViews | None) -> tuple[Views, Sourc
     multiple = ENCODER_MULTIPLE if sources is None else MATCHING_MULTIPLE
     references = pad_by_reflection(references, multiple)
     return references, sources and sources.replace(views=pad_by_reflection(sources.views, multiple))
-
-
-def draw_pixels(query: Views, count: int, *, generator: np.random.Generator) -> Float[Tensor, "{count} 2"]:
-    """Draw pixels, half of them on the foreground where the query's mask tells it from a background."""
-    height, width = query.image_size
-    flat = generator.integers(height * width, size=count)
-    foreground = np.zeros(0) if query.masks is None else np.flatnonzero(query.masks[0].numpy())
-    if 0 < len(foreground) < height * width:
-        flat[: count // 2] = generator.choice(foreground, size=count // 2)
-    return torch.from_numpy(np.stack([flat % width, flat // width], axis=-1)).float()
 
 
 def open_scenes(

@@ -8,27 +8,21 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from maskrf_core.datasets.batches.augment import (
+from maskrf_core.datasets.batches.augment import crop, draw_window, flip
+from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
+from maskrf_core.datasets.batches.depth_augmentation import (
     add_depth_noise,
-    crop,
-    draw_window,
-    flip,
+    augment_object_ranges,
+    change_ranges,
+    consistent_depth_ranges,
     jitter_depth_ranges,
     object_ranges,
-    shrink_depth_ranges,
-    widen_depth_ranges,
 )
-from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
 from maskrf_core.datasets.batches.image_cache import ImageCache
-from maskrf_core.datasets.batches.scene_views import (
-    SceneViews,
-    draw_pixels,
-    expand_scene_names,
-    open_scenes,
-    padded,
-)
+from maskrf_core.datasets.batches.query_pixels import draw_pixels
+from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes, padded
 from maskrf_core.datasets.data_set import FrameWindow
-from maskrf_core.datasets.records import record_of
+from maskrf_core.datasets.records import UNKNOWN, record_of
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError, in_short
 
@@ -94,36 +88,41 @@ def draw_from_scene(
 
     The working views have what `inputs` says; where that is no depth, none is estimated or read, but for a rendered
     object's own. Their neighbours are sought among the scene's training views; the query is one of them only where it
-    is itself a working view. For a training of this scene `alone`, images stay whole and depth ranges as they are: a
-    free map belongs to all of its image, and what it says is relative to its view's range.
+    is itself a working view. Their depth supervises where the data set's is exact, or as `depth_supervision` says. For
+    a training of this scene `alone`, images stay whole and all views share one depth range: a free map belongs to all
+    of its image, and what it says is relative to its view's range. Rays are then drawn by the foreground's rule.
 
     Raises:
         DatasetError: the scene has too few views, or a file of it is missing or broken.
     """
-    augmentation = () if alone else record_of(views.scene.name).augmentation
+    record = UNKNOWN if alone else record_of(views.scene.name)
     query_id, chosen = draw_views(views, settings, alone=alone, generator=generator)
-    if "noisy_depth" in augmentation:
+    if "noisy_depth" in record.augmentation:
         query, references = _object_views(views, query_id, chosen, inputs, generator)
     else:
         query, references = views.query(query_id), views.load(chosen, depths=inputs.depths)
+        references = references.replace(true_depths=references.depths)
+    asked = settings.depth_supervision
+    if not (record.exact_depth if asked is None else asked):
+        references = references.replace(true_depths=None)
     sources = None
     if inputs.sources:
         pool = [image_id for image_id in views.scene.split("train")[0] if image_id != query_id]
         references, sources = views.with_sources(references, chosen, pool)
-    ranges = torch.cat([query.depth_range, references.depth_range])
-    if "jittered_ranges" in augmentation:
-        ranges = jitter_depth_ranges(ranges, generator=generator)
-    if not alone:
-        ranges = widen_depth_ranges(ranges)
-    query, references = query.replace(depth_range=ranges[:1]), references.replace(depth_range=ranges[1:])
-    if "crop_and_flip" in augmentation:
+    if alone:
+        query, references = views.in_shared_range(query), views.in_shared_range(references)
+    else:
+        if "jittered_ranges" in record.augmentation:
+            query, references = change_ranges(query, references, partial(jitter_depth_ranges, generator=generator))
+        query, references = change_ranges(query, references, consistent_depth_ranges)
+    if "crop_and_flip" in record.augmentation:
         sizes = [query.image_size, references.image_size]
         window = draw_window(sizes, settings.crop_height, settings.crop_width, generator=generator)
         changes = [partial(crop, window=window), *([flip] if generator.random() < FLIP_PROBABILITY else [])]
         for change in changes:
             query, references = change(query), change(references)
             sources = sources and sources.replace(views=change(sources.views))
-    pixels_xy = draw_pixels(query, settings.rays, generator=generator)
+    pixels_xy = draw_pixels(query, settings.rays, record.rays, generator=generator)
     origin = f"scene {views.scene.name}, query {query_id}, references {', '.join(chosen)}"
     references, sources = padded(references, sources)
     return TrainingDraw(SceneBatch(query, references, pixels_xy, sources), origin)
@@ -132,17 +131,16 @@ def draw_from_scene(
 def _object_views(
     views: SceneViews, query_id: str, chosen: list[str], inputs: ModelInputs, generator: np.random.Generator
 ) -> tuple[Views, Views]:
-    """Load views of a rendered object: ranges shrunk towards it, and noise on the depths if the model sees them."""
+    """Load views of a rendered object: ranges augmented around it, and noise on the depths if the model sees them."""
     loaded = [views.load(ids, masks=True, depths=inputs.depths) for ids in ([query_id], chosen)]
     depths = [part.depths for part in loaded] if inputs.depths else map(views.own_depths, ([query_id], chosen))
     objects = [object_ranges(depth, part.masks) for depth, part in zip(depths, loaded, strict=True)]
-    query, references = loaded
-    ranges = torch.cat([query.depth_range, references.depth_range])
-    ranges = shrink_depth_ranges(ranges, torch.cat(objects), generator=generator)
-    query, references = query.replace(depth_range=ranges[:1]), references.replace(depth_range=ranges[1:])
+    change = partial(augment_object_ranges, objects=torch.cat(objects), generator=generator)
+    query, references = change_ranges(*loaded, change)
     if not inputs.depths:
         return query, references.replace(masks=None)
-    noisy = add_depth_noise(references.depths, references.masks, ranges[1:], generator=generator)
+    ranges = references.depth_range
+    noisy = add_depth_noise(references.depths, references.masks, ranges, generator=generator)
     references = references.replace(masks=None, depths=noisy, true_depths=references.depths)
     return query.replace(depths=None), references
 

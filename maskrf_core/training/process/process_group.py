@@ -10,6 +10,7 @@ from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.settings.config import Config
 from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.machine import set_tensor_float32
 from maskrf_core.training.process.protocol import ExitCode, forget_places, place_among_processes
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def start_fabric(hardware: HardwareSettings) -> "lightning_fabric.Fabric":
             f"{hardware.processes} training processes, but {count} were started. Start that many with torchrun "
             "(--nproc-per-node and --nnodes), or ask for a run of another number."
         )
+    set_tensor_float32(hardware.precision == "bf16-mixed")
     device = resolve_device(hardware.device)
     if device.type == "cuda" and hardware.devices > torch.cuda.device_count():
         raise SettingsError(f"hardware.devices={hardware.devices}: torch sees {torch.cuda.device_count()} GPUs here.")
@@ -77,10 +79,11 @@ class ProcessGroup:
         return ExitCode(int(heard)) if int(heard) else None
 
     def mean(self, numbers: Mapping[str, float]) -> dict[str, float]:
-        """Return the mean of each number over all processes."""
+        """Return the mean of each number over the processes that have it."""
         gathered = self.gathered([dict(numbers)])
         names = dict.fromkeys(name for each in gathered for name in each)
-        return {name: sum(each.get(name, 0.0) for each in gathered) / self.count for name in names}
+        having = {name: [each[name] for each in gathered if name in each] for name in names}
+        return {name: sum(values) / len(values) for name, values in having.items()}
 
     def gathered(self, share: Sequence[Any]) -> list[Any]:
         """Return all items, in their order before item i was given to process i mod count."""

@@ -1,4 +1,4 @@
-"""Draws for a training of one scene: no test view, one rule for all data sets, nothing cropped, mirrored or widened."""
+"""Draws for a training of one scene: no test view, one rule for all data sets, one depth range, nothing cropped."""
 
 import numpy as np
 import pytest
@@ -68,17 +68,17 @@ def one_scene(tmp_path, monkeypatch):
     return make
 
 
-def test_batches_are_whole_images_with_ranges_of_their_own(one_scene):
+def test_batches_are_whole_images_with_one_range_of_all_training_views(one_scene):
     scene = one_scene(crop_height=32, crop_width=32)
     for seed in range(20):
         batch = scene.draw(np.random.default_rng(seed)).batch
         places = batch.references.training_index.tolist()
         assert batch.query.image_size == (32, 48)
         assert batch.references.depths is None
-        for place, depth_range, K in zip(places, batch.references.depth_range, batch.references.K, strict=True):
-            image_id = f"view_{place + 1}"
-            assert depth_range.tolist() == list(scene.views.scene.depth_range(image_id))
-            assert np.allclose(K, scene.views.scene.K(image_id))
+        assert batch.query.depth_range.tolist() == [[2, 10]]  # (2, 4 + i) of views 1 to 6
+        assert batch.references.depth_range.tolist() == [[2, 10]] * 4
+        for place, K in zip(places, batch.references.K, strict=True):
+            assert np.allclose(K, scene.views.scene.K(f"view_{place + 1}"))
         images = [scene.views.scene.image(f"view_{place + 1}") for place in places]
         assert torch.equal(batch.references.images, torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255)
         assert batch.query.training_index.item() >= 0
@@ -92,7 +92,17 @@ def test_a_draw_depends_on_the_generator_alone(one_scene):
 
 
 def test_depths_are_loaded_only_if_they_supervise(one_scene):
-    assert one_scene(depth_supervision=True).draw(np.random.default_rng(0)).batch.references.depths is not None
+    references = one_scene(depth_supervision=True).draw(np.random.default_rng(0)).batch.references
+    assert torch.equal(references.depths, references.true_depths)
+
+
+def test_rays_come_from_the_whole_picture_in_every_data_set(one_scene):
+    """Where half are the foreground's and all is foreground, 28 of 100 pixels are outside the centre, and not 10."""
+    scene, outside = one_scene(rays=512), []
+    for seed in range(30):
+        x, y = scene.draw(np.random.default_rng(seed)).batch.pixels_xy.T
+        outside.append(float(((x < 4) | (x >= 44) | (y < 3) | (y >= 29)).float().mean()))
+    assert np.mean(outside) == pytest.approx(1 - 40 * 26 / (48 * 32), abs=0.015)
 
 
 @pytest.mark.parametrize("scenes", [("space/hall", "space/room"), ("space",), ("demo/test",)])

@@ -7,7 +7,7 @@ import torch
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets.batches import scene_views as views_module
 from maskrf_core.datasets.batches.evaluation_batches import all_pixels, evaluation_batch
-from maskrf_core.datasets.batches.scene_views import SceneViews, draw_pixels, expand_scene_names
+from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names
 from maskrf_core.datasets.demo import demo_scene_names
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene
@@ -47,16 +47,6 @@ def test_evaluation_takes_the_nearest_and_all_pixels(views):
     assert batch.references.w2c[:, 0, 3].tolist() == [-1, -2]
     assert len(batch.pixels_xy) == 32 * 48
     assert batch.pixels_xy[48].tolist() == [0, 1]
-
-
-def test_half_of_the_pixels_on_the_foreground(views):
-    views.scene.foreground = np.zeros((32, 48), bool)
-    views.scene.foreground[4, 6] = True
-    pixels = draw_pixels(views.query("view_0"), 40, generator=np.random.default_rng(0))
-    assert (pixels[:20] == torch.tensor([6.0, 4.0])).all()
-    assert pixels[20:].unique(dim=0).shape[0] > 10
-    assert (pixels >= 0).all()
-    assert (pixels < torch.tensor([48.0, 32.0])).all()
 
 
 def test_padding_keeps_points_on_their_content():

@@ -141,13 +141,14 @@ def test_sources_are_cropped_and_mirrored_with_the_references():
 def test_objects_are_found_by_the_scenes_own_depth_and_need_none():
     with_depth, without = MemoryScene(name="gso/cup"), MemoryScene(name="gso/cup")
     without.depth = lambda image_id: None
-    ranges = {"own": [], "none": []}
+    tightened = {"own": 0, "none": 0}
     for key, scene in (("own", with_depth), ("none", without)):
         for batch in draws(scene):
             assert batch.references.depths is batch.references.true_depths is batch.references.masks is None
-            ranges[key].append(float(batch.query.depth_range[0].diff()))
-    assert len(set(ranges["own"])) > 30
-    assert len({round(length, 3) for length in ranges["none"]}) < 10  # as long as the longest of the views' own
+            drawn = torch.cat([batch.query.w2c, batch.references.w2c])[:, 0, 3]
+            tightened[key] += float(batch.query.depth_range[0].diff()) < 2 - float(drawn.min())  # the longest one's
+    assert 10 < tightened["own"] < 30
+    assert tightened["none"] == 0
 
 
 def test_with_depth_supervision_both_are_there():

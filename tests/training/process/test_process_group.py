@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -13,7 +14,8 @@ import torch
 from maskrf_core.losses import weighted_sum
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.errors import SettingsError
-from maskrf_core.training.process.process_group import batch_of_several, start_fabric
+from maskrf_core.support.machine import tensor_float32
+from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, start_fabric
 from maskrf_core.training.process.protocol import training_environment
 from maskrf_core.training.schedules import masking_schedule
 from maskrf_core.training.trainer import FIRST_STREAM, Trainer, stream_seed
@@ -128,6 +130,22 @@ def test_another_number_of_processes_than_asked_for_is_refused():
     hardware = load_config("pretrain", "demo", {"hardware.devices": 2}).hardware
     with pytest.raises(SettingsError, match=r"the run has 2 training processes, but 1 were started"):
         start_fabric(hardware)
+
+
+@pytest.mark.parametrize(("precision", "rounded"), [("32-true", False), ("bf16-mixed", True)])
+def test_convolutions_are_rounded_on_a_gpu_as_the_precision_says(precision, rounded):
+    with tensor_float32(not rounded):
+        torch.backends.cuda.matmul.allow_tf32 = True
+        start_fabric(load_config("pretrain", "demo", {"hardware.precision": precision}).hardware)
+        assert torch.backends.cudnn.allow_tf32 == rounded
+        assert not torch.backends.cuda.matmul.allow_tf32  # of which cameras are made as well
+
+
+def test_a_number_that_some_processes_have_is_averaged_over_these(monkeypatch):
+    numbers = [{"total": 1.0, "depth_fine": 0.5}, {"total": 3.0}, {"total": 2.0, "depth_fine": 0.25}]
+    together = ProcessGroup(SimpleNamespace(global_rank=0, world_size=3))
+    monkeypatch.setattr(together, "gathered", lambda share: numbers)
+    assert together.mean(numbers[0]) == {"total": 2.0, "depth_fine": 0.375}
 
 
 def test_the_effective_batch_is_said():
