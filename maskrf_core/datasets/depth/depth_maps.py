@@ -32,6 +32,10 @@ class DepthMaps(Mapping[str, Float32[np.ndarray, "height width"]]):
         """Read a map; `DatasetError` where its file is broken or gone, `KeyError` for a view that is not in it."""
         return self._readers[image_id]()
 
+    def __contains__(self, image_id: object) -> bool:
+        """Tell whether it is one of these views; what is inherited would read its map."""
+        return image_id in self._readers
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)
 

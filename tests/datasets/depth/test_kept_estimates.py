@@ -121,6 +121,13 @@ def test_damage_is_mended(data_root, damage):
     assert note.read_bytes() == whole
 
 
+def test_whether_a_map_is_there_is_known_without_reading_it(data_root, monkeypatch):
+    maps = find(data_root)
+    monkeypatch.setattr(np, "load", None)
+    assert "500" in maps
+    assert "501" not in maps
+
+
 def test_a_part_is_not_enough(data_root):
     find(data_root)
     next((data_root / "cache/depth").glob("*/500_*.npy")).unlink()
