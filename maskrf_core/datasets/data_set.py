@@ -173,9 +173,10 @@ class Frame:
     depth_range: Any  # (near, far) in scene units, 0 < near < far
     size: Any  # (height, width) of the image as returned
     mask: Callable[[], Bool[np.ndarray, "height width"]] | None = None  # true on the foreground; None: everywhere
-    depth: Callable[[], Float32[np.ndarray, "height width"] | None] | None = None
+    depth: Callable[[], Float32[np.ndarray, "height width"]] | None = None
     """z-depth, 0 where unknown; None: COLMAP's, where the data set's record says where that is kept."""
     file: str = ""  # name of the image's file, where depth maps are called after it
+    files: tuple[Path, ...] = ()  # outside the scene's folder, from which functions above read its pictures
     part: Part | None = None  # split that the files list it for; where none has one, the data set's rule splits
 
 

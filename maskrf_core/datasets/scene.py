@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Float32, UInt8
 
 from maskrf_core.datasets.data_set import PARTS, DataSet, Frame, NamedScene, SplitKind
 from maskrf_core.datasets.depth.colmap_depth import kept_colmap_depth
-from maskrf_core.datasets.files.checked_files import find_scene_folder, scene_folders
+from maskrf_core.datasets.files.checked_files import files_stamp, find_scene_folder, scene_folders
 from maskrf_core.datasets.files.image_files import alpha_mask, read_rgb
 from maskrf_core.datasets.files.scene_names import look_up, name_parts
 from maskrf_core.datasets.recentring import moved_world, recentring_shift
@@ -48,6 +48,15 @@ class Scene(Protocol):
 
     def depth(self, image_id: str) -> Float32[np.ndarray, "height width"] | None:
         """Read z-depth, 0 where unknown; None if the data set has no depth maps."""
+
+    def has_depth(self, image_id: str) -> bool:
+        """Tell whether `depth` has a map of this view, without reading it."""
+
+    def stamp(self) -> str | None:
+        """Return what changes with the files that pictures come from, by their sizes and times, without reading them.
+
+        None where these files are not known, so that only the pictures themselves tell whether they have changed.
+        """
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
         """Return (reference ids, query ids). In `train` every query is also a possible reference of the others."""
@@ -104,16 +113,35 @@ class FrameScene(Scene):
         frame, kept = self._frame(image_id), self._asked.data_set.colmap_depth
         if frame.depth is not None:
             return frame.depth()
-        asked = self._asked
-        for template in kept.files if kept else ():
-            scene, size = asked.words[0], asked.words[-1]
-            places = {"root": asked.data_root, "folder": asked.folder, "scene": scene, "size": size}
-            if not (path := Path(template.format(**places, image_id=image_id, file=frame.file))).is_file():
-                continue
-            far = self.depth_range(image_id)[1] if kept.ends_at_far else None
-            depth = kept_colmap_depth(path, self._size(image_id), far=far, any_shape=kept.any_shape)
-            return np.where(self.mask(image_id), depth, np.float32(0)) if kept.within_mask else depth
-        return None
+        if (path := self._colmap_file(image_id)) is None:
+            return None
+        far = self.depth_range(image_id)[1] if kept.ends_at_far else None
+        depth = kept_colmap_depth(path, self._size(image_id), far=far, any_shape=kept.any_shape)
+        return np.where(self.mask(image_id), depth, np.float32(0)) if kept.within_mask else depth
+
+    def has_depth(self, image_id: str) -> bool:
+        return self._frame(image_id).depth is not None or self._colmap_file(image_id) is not None
+
+    def stamp(self) -> str | None:
+        if not self._asked.data_set.folders:
+            return None
+        frames = self._frames.values()
+        beside = [file for frame in frames for file in frame.files]
+        beside += [frame.image for frame in frames if isinstance(frame.image, Path)]
+        beside += [file for image_id in self.image_ids if (file := self._colmap_file(image_id)) is not None]
+        try:
+            return files_stamp(self.folder, beside)
+        except OSError:  # a file is gone, which is said when it is read
+            return None
+
+    def _colmap_file(self, image_id: str) -> Path | None:
+        """Find the file of COLMAP's depth of a view."""
+        asked, kept, file = self._asked, self._asked.data_set.colmap_depth, self._frame(image_id).file
+        if kept is None:
+            return None
+        places = {"root": asked.data_root, "folder": asked.folder, "scene": asked.words[0], "size": asked.words[-1]}
+        paths = (Path(template.format(**places, image_id=image_id, file=file)) for template in kept.files)
+        return next((path for path in paths if path.is_file()), None)
 
     def split(self, kind: SplitKind) -> tuple[list[str], list[str]]:
         if (kind, "split") not in self._known:

@@ -230,7 +230,9 @@ class HardwareSettings(Settings):
         None, ge=1, description="rays at once that the backward pass computes again: less memory, more time; none: no"
     )
     rays_per_chunk: int = Field(256, ge=1, description="rays rendered at once without gradients; bounds the memory")
-    data_workers: int = Field(1, ge=0, le=64, description="processes that prepare batches; 0: the training itself does")
+    data_workers: int | None = Field(
+        None, ge=0, le=64, description="processes that prepare batches; none: by the cores; 0: the training itself does"
+    )
     image_cache_mib: int = Field(1024, ge=0, le=2**20, description="memory for decoded images, of all processes")
     render_cache_mib: int = Field(2048, ge=0, le=2**20, description="disk for evaluations' renderings, kept; 0: none")
 

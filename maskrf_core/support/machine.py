@@ -39,6 +39,18 @@ def machine() -> dict[str, Any]:
     }
 
 
+def available_cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many cores this process may use: those it is bound to, or fewer if its container gets less time."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        parts = ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")  # of version 2 and 1
+        files = next((names for names in parts if (cgroup / names[0]).is_file()), ())
+        quota, period = " ".join((cgroup / name).read_text() for name in files).split()
+        if int(quota) > 0:  # "max" or -1: no limit
+            return max(1, min(bound, int(quota) // int(period)))
+    return bound
+
+
 def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """Return the model name of the CPU, or the architecture where the system does not tell it."""
     text = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.is_file() else ""

@@ -19,9 +19,13 @@ from maskrf_core.model.masking.strategies import draw_mask, find_strategy, maske
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
+from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import DatasetError, SettingsError, in_short
+from maskrf_core.support.machine import available_cores
 from maskrf_core.support.paths import cache_folder
 
+OPEN_SCENES_MIB = 256  # memory for scenes that stay open, beside their images, of all processes of a node
+MOST_WORKERS = 8  # that a training process has unless more are asked for
 VALIDATION_SHARE = 0.02  # of a training's time
 RENDERINGS_A_STEP = 3  # of its rays, which a step takes as long as: a backward pass costs twice a forward pass
 
@@ -49,9 +53,9 @@ def with_validation(config: Config) -> Config:
 def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneViews]]:
     """Open the scenes to train and to validate on, and check that they are fit for what the config asks.
 
-    Of a data set that is named as a whole, only the first scene is opened. A per-scene training is judged by the test
-    views of its own scene, and `validation_scenes` has no part in it. The memory for decoded images is shared out
-    evenly among the training processes of this node and their data workers.
+    Of a data set that is named as a whole, scenes are opened until one is fit. A per-scene training is judged by the
+    test views of its own scene, and `validation_scenes` has no part in it. The memory for decoded images and for scenes
+    that stay open is shared out evenly among the training processes of this node and their data workers.
 
     Raises:
         SettingsError, DatasetError: as the checks below, or a scene is missing or broken.
@@ -66,14 +70,15 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
         )
     check_masking(config)
     cache = cache_folder(data.data_root)
-    images = ImageCache(hardware.image_cache_mib / hardware.devices / (hardware.data_workers + 1))
+    processes = hardware.devices * (data_workers(hardware) + 1)
+    images = ImageCache(hardware.image_cache_mib / processes)
     if config.stage == "per_scene":
         one = OneScene(data, cache, images, hardware.device)
         check_origin(one.name, config)
         check_choice(one.views, config)
         check_views([one.views], "test", data.working_views)
         return one, [one.views]
-    mixture = Mixture(data, cache, images, hardware.device, training_inputs(config))
+    mixture = Mixture(data, cache, images, hardware.device, training_inputs(config), OPEN_SCENES_MIB / processes)
     validation = open_scenes(data.validation_scenes, data.data_root, cache, images, hardware.device, data.view_choice)
     check_views(mixture.first_scenes(), "train", data.working_views)
     check_views(validation, "validation", data.working_views)
@@ -81,8 +86,18 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
     return mixture, validation
 
 
+def data_workers(hardware: HardwareSettings) -> int:
+    """Return how many processes make batches for each training process: as many as are asked for, or one a core.
+
+    The cores of this node are shared out among its training processes, each of which keeps one for itself.
+    """
+    if hardware.data_workers is not None:
+        return hardware.data_workers
+    return min(MOST_WORKERS, max(1, available_cores() // hardware.devices - 1))
+
+
 def prepare_depths(scenes: Mixture | OneScene, validation_scenes: Iterable[SceneViews]) -> None:
-    """Prepare the depth maps that scenes named singly need; those of whole data sets are, when a scene is drawn."""
+    """Prepare the depth maps that scenes named singly need; of whole data sets, scenes without any are passed over."""
     if isinstance(scenes, OneScene):
         scenes.prepare_depths()
         return

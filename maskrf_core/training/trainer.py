@@ -21,7 +21,7 @@ from maskrf_core.settings.sections import RECIPE
 from maskrf_core.support.errors import RunError, in_short
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.objective import Objective
-from maskrf_core.training.preflight import open_checked_scenes, prepare_depths, with_validation
+from maskrf_core.training.preflight import data_workers, open_checked_scenes, prepare_depths, with_validation
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, start_fabric
 from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop, place_among_processes
 from maskrf_core.training.reporting import StatusReport, record_session, status_report
@@ -130,7 +130,7 @@ class Trainer:
             seed=(self.config.training.seed, FIRST_STREAM),
             first_step=self.steps_before + self.step,
             steps=self.steps_before + self.config.training.steps,
-            workers=self.config.hardware.data_workers,
+            workers=data_workers(self.config.hardware),
             pinned=self.fabric.device.type == "cuda",
             rank=self.together.rank,
         )

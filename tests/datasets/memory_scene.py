@@ -43,6 +43,12 @@ class MemoryScene:
     def depth(self, image_id):
         return np.full(self.shape, 3.0, np.float32)
 
+    def has_depth(self, image_id):
+        return self.depth(image_id) is not None
+
+    def stamp(self):
+        return None
+
     def split(self, kind):
         if kind == "train":
             return self.image_ids, self.image_ids
@@ -51,11 +57,13 @@ class MemoryScene:
 
 def read_folder(asked: NamedScene) -> list[Frame]:
     """Read a scene of any data set: a folder `<data set>/<scene>` below the data root, which may hold a file `views`
-    (how many) or `broken`. Its images are in memory."""
+    (how many), `broken` or `no_depth`. Its images are in memory."""
     if (asked.folder / "broken").is_file():
         raise DatasetError(f"{asked.folder}: missing or broken. Unpack it again.")
     views = asked.folder / "views"
     scene = MemoryScene(int(views.read_text()) if views.is_file() else 6, name=asked.name)
+    if (asked.folder / "no_depth").is_file():
+        return [replace(frame, depth=None) for frame in frames_of(scene)]
     return frames_of(scene)
 
 

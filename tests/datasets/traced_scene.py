@@ -39,6 +39,12 @@ class TracedScene:
     def depth(self, image_id: str) -> np.ndarray | None:
         return self.truth(image_id) if self._offers_depth else None
 
+    def has_depth(self, image_id: str) -> bool:
+        return self._offers_depth
+
+    def stamp(self) -> str | None:
+        return None
+
     def truth(self, image_id: str) -> np.ndarray:
         return self._traced[image_id][1]
 

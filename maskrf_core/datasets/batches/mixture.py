@@ -1,12 +1,15 @@
 """Training batches from many data sets, by weight of the data set, then any scene of it; and fingerprints of scenes."""
 
+import time
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 from cachetools import LRUCache
+from torch.utils.data import get_worker_info
 
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs
 from maskrf_core.datasets.batches.image_cache import ImageCache
@@ -18,16 +21,18 @@ from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.digests import digest
 from maskrf_core.support.errors import DatasetError, SettingsError
 
-OPEN_SCENES = 128  # scenes of whole data sets that are kept open: their lists and cameras, not their images
-ATTEMPTS = 100  # scenes with too few views that are passed over before the data set is given up
-LOOKED_AT_FIRST = 5
+PREPARATION = "notebook 01_data_prep with prepare_depth"
+ATTEMPTS = 100  # draws of each scene of a data set, were all unfit, until it is given up
 
 
 class Mixture:
     """Scenes to train on, and the draws from them, which have what `inputs` says.
 
     Scenes that are named singly are opened at once and stay open; those of whole data sets, which may be thousands,
-    when they are drawn. A scene of a whole data set that has too few views is passed over, with a line that says so.
+    when they are drawn, and `open_mib` of them stay open: their lists and cameras, not their images. A scene of a whole
+    data set that has too few views, or none of whose depth is known where `inputs` want it, is passed over, and the
+    first data worker says so in a line. So what is drawn depends on which depth is there as the training begins: of
+    estimates kept later nothing is seen, so that all workers see the same.
 
     Raises:
         SettingsError: a weight is given to an unknown data set.
@@ -41,7 +46,9 @@ class Mixture:
         images: ImageCache | None = None,
         device: str = "auto",
         inputs: ModelInputs = FROM_DEPTHS,
+        open_mib: float = 256.0,
     ):
+        self._begun = time.time()
         self.settings, self.inputs, self.device = settings, inputs, device
         self.cache_root, self.images = cache_root, images or ImageCache()
         for data_set in settings.data_set_weights:
@@ -61,8 +68,9 @@ class Mixture:
         self.probabilities = drawn / drawn.sum()
         singly = [name for scenes in self.groups.values() for name, singly in scenes.items() if singly]
         self.singly = {name: self._opened(name) for name in singly}
-        self._lately: LRUCache[str, SceneViews] = LRUCache(OPEN_SCENES)
-        self._passed_over: set[str] = set()
+        self._lately: LRUCache[str, SceneViews] = LRUCache(open_mib * 2**20, getsizeof=attrgetter("bytes"))
+        self._faults: dict[str, str] = {}  # of scenes of whole data sets that were opened; empty if they are fit
+        self._said: set[str] = set()
 
     @property
     def names(self) -> list[str]:
@@ -70,54 +78,81 @@ class Mixture:
         return list(chain.from_iterable(self.groups.values()))
 
     def first_scenes(self) -> list[SceneViews]:
-        """Open all scenes named singly, and the first of each whole data set that has enough views."""
+        """Open all scenes named singly, and the first of each whole data set that is fit.
+
+        Raises:
+            DatasetError: none of a data set is.
+        """
         found = []
         for data_set, scenes in self.groups.items():
             found += [self.singly[name] for name in scenes if name in self.singly]
-            whole = [name for name in scenes if name not in self.singly][:LOOKED_AT_FIRST]
-            usable = (views for name in whole if self._has_enough_views(views := self.open(name)))
-            if whole and (first := next(usable, None)) is None:
-                raise self._too_few_views(data_set, len(whole))
+            whole = [name for name in scenes if name not in self.singly]
+            fit = (self.open(name) for name in whole if not self._fault(name))
+            if whole and (first := next(fit, None)) is None:
+                raise self._nothing_fit(data_set)
             found += [first] if whole else []
         return found
 
     def open(self, name: str) -> SceneViews:
         """Open the scene of that name, which then stays open for a while."""
-        if name not in self.singly and name not in self._lately:
-            self._lately[name] = self._opened(name)
-        return self.singly.get(name) or self._lately[name]
+        if name in self.singly:
+            return self.singly[name]
+        views = self._lately.get(name)
+        if views is None:
+            views = self._opened(name)
+            self._faults[name] = self._fault_of(views)
+            if views.bytes <= self._lately.maxsize:
+                self._lately[name] = views
+        return views
 
     def draw(self, generator: np.random.Generator) -> TrainingDraw:
-        """Draw a batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays."""
+        """Draw a batch: data set by weight, any of its scenes, any query, its working views, augmentation, rays.
+
+        Raises:
+            DatasetError: a file of the scene is missing or broken, or no scene of the data set is fit.
+        """
         drawn = generator.choice(len(self.groups), p=self.probabilities) if len(self.groups) > 1 else 0
         data_set = list(self.groups)[drawn]
         names = list(self.groups[data_set])
-        for _ in range(ATTEMPTS):
+        for _ in range(ATTEMPTS * len(names)):
             name = names[generator.integers(len(names))]
-            views = self.open(name)
-            if name in self.singly or self._has_enough_views(views):
-                return draw_from_scene(views, self.settings, self.inputs, generator=generator)
-        raise self._too_few_views(data_set, ATTEMPTS)
+            if not (fault := self._fault(name)):
+                return draw_from_scene(self.open(name), self.settings, self.inputs, generator=generator)
+            self._say(f"{name}: passed over, {fault}")
+        raise self._nothing_fit(data_set)
 
     def _opened(self, name: str) -> SceneViews:
         scene = open_scene(name, self.settings.data_root)
         together = scene.split("train")[0]
         return SceneViews(scene, self.cache_root, self.images, together, self.device, self.settings.view_choice)
 
-    def _has_enough_views(self, views: SceneViews) -> bool:
+    def _fault(self, name: str) -> str:
+        """Say why a scene of a whole data set is not fit; nothing of one that is, or is named singly."""
+        if name not in self.singly and name not in self._faults:
+            self.open(name)
+        return self._faults.get(name, "")
+
+    def _fault_of(self, views: SceneViews) -> str:
         references, queries = views.scene.split("train")
         needed = self.settings.working_views
-        enough = bool(queries) and len(references) > needed
-        if not enough and views.scene.name not in self._passed_over:
-            self._passed_over.add(views.scene.name)
-            found = f"{views.scene.name}: passed over, its {len(references)} training views are too few"
-            print(f"{found} for {needed} working views and a query", flush=True)
-        return enough
+        if not queries or len(references) <= needed:
+            return f"its {len(references)} training views are too few for {needed} working views and a query"
+        if self.inputs.depths and not views.find_depths(references, until=self._begun):
+            return f"the depth of its training views is not known; {PREPARATION} keeps it for the next start"
+        return ""
 
-    def _too_few_views(self, data_set: str, looked_at: int) -> DatasetError:
+    def _say(self, line: str) -> None:
+        """Print a line once, in the first of the data workers."""
+        worker = get_worker_info()
+        if line not in self._said and (worker is None or worker.id == 0):
+            self._said.add(line)
+            print(line, flush=True)
+
+    def _nothing_fit(self, data_set: str) -> DatasetError:
+        faults = [(name, self._faults[name]) for name in self.groups[data_set] if self._faults.get(name)]
         return DatasetError(
-            f"{data_set}: {looked_at} scenes were looked at, and none has more than "
-            f"{self.settings.working_views} training views. Set working_views lower, or leave the data set out."
+            f"{data_set}: none of its {len(faults)} scenes can be trained on. {faults[0][0]}: {faults[0][1]}. Set "
+            f"working_views lower where views are too few, or leave the data set out."
         )
 
 

@@ -1,5 +1,6 @@
 """The views of a scene as tensors, and which of them a query is rendered from."""
 
+import math
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SourceV
 from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.view_choice import RULES, Camera
 from maskrf_core.datasets.demo import SCENE_COUNTS, demo_scene_names
-from maskrf_core.datasets.depth.depth_maps import depth_maps
+from maskrf_core.datasets.depth.depth_maps import depth_maps, known_depth_maps
 from maskrf_core.datasets.records import record_of
 from maskrf_core.datasets.scene import Scene, open_scene
 from maskrf_core.settings.sections import ViewChoice
@@ -25,6 +26,7 @@ from maskrf_core.support.errors import DatasetError
 
 ENCODER_MULTIPLE = 16  # sides of reference images are padded to a multiple of this, which the image encoder needs
 MATCHING_MULTIPLE = 32  # the same where they are matched with source views, for the cost volumes' network
+FRAME_BYTES = 5120  # that a view takes beside its pictures, measured with scenes of RealEstate10K
 NEIGHBOURS = 3  # views that each reference view is matched with in its cost volume, where there are so many
 
 
@@ -54,6 +56,11 @@ class SceneViews:
         self._training_index = {image_id: index for index, image_id in enumerate(self.training_ids)}
 
     @property
+    def bytes(self) -> int:
+        """Estimate how much memory the scene takes beside its pictures: lists, cameras, names of files."""
+        return len(self.scene.image_ids) * FRAME_BYTES
+
+    @property
     def training_ids(self) -> list[str]:
         """Return the views that a training of this scene alone may see: the references of its test views."""
         return self.scene.split("test")[0]
@@ -66,6 +73,17 @@ class SceneViews:
             device = self.device if get_worker_info() is None else "cpu"
             maps = depth_maps(self.scene, missing, cache_root=self.cache_root, device=device)
             self._depths = self._depths.new_child(maps)
+
+    def find_depths(self, image_ids: Sequence[str], until: float = math.inf) -> bool:
+        """Take the depth maps of these views as they are or were kept before the time `until`; False if some are not.
+
+        Nothing is estimated.
+        """
+        maps = known_depth_maps(self.scene, image_ids, cache_root=self.cache_root, until=until)
+        if maps is None:
+            return False
+        self._depths = self._depths.new_child(maps)
+        return True
 
     def query(self, image_id: str) -> Views:
         """Load one view with its mask, to be rendered."""

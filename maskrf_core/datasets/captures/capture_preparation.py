@@ -219,7 +219,8 @@ def read_prepared(folder: Path, name: str) -> list[Frame]:
             file = checked_files.path_inside(folder, entry["file"])
             image = partial(_read_prepared_image, file, (height, width), name)
             mask, part = partial(alpha_mask, file, (height, width)), entry["part"]
-            frames.append(Frame(str(entry["id"]), image, K, w2c, (near, far), (height, width), mask, part=part))
+            size = height, width
+            frames.append(Frame(str(entry["id"]), image, K, w2c, (near, far), size, mask, files=(file,), part=part))
         if not frames or len({frame.image_id for frame in frames}) < len(frames):
             raise ValueError("no views, or two of one id")
     except (DatasetError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -1,9 +1,8 @@
 """Depth maps of a scene: its own, kept ones, or estimated ones; read when asked for, so that memory stays free."""
 
-import hashlib
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +16,10 @@ from maskrf_core.datasets.depth.depth_estimation import (
     patch_match_is_possible,
 )
 from maskrf_core.datasets.depth.depth_passes import DepthSettings
+from maskrf_core.datasets.depth.kept_estimates import KeptPlaces, any_kept, kept_places
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
-
-ESTIMATOR_VERSION = 3  # to be raised with every change of the estimator that changes its maps
 
 
 class DepthMaps(Mapping[str, Float32[np.ndarray, "height width"]]):
@@ -33,6 +31,10 @@ class DepthMaps(Mapping[str, Float32[np.ndarray, "height width"]]):
     def __getitem__(self, image_id: str) -> Float32[np.ndarray, "height width"]:
         """Read a map; `DatasetError` where its file is broken or gone, `KeyError` for a view that is not in it."""
         return self._readers[image_id]()
+
+    def __contains__(self, image_id: object) -> bool:
+        """Tell whether it is one of these views; what is inherited would read its map."""
+        return image_id in self._readers
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._readers)
@@ -53,74 +55,82 @@ def depth_maps(
     Raises:
         DatasetError: a file of the scene is missing or broken, or there are too few views to estimate from.
     """
-    missing = [image_id for image_id in image_ids if scene.depth(image_id) is None]
+    missing = [image_id for image_id in image_ids if not scene.has_depth(image_id)]
     readers = {image_id: partial(scene.depth, image_id) for image_id in image_ids}
     if not missing:
         return DepthMaps(readers)
-    own = {image_id: scene.depth(image_id) for image_id in image_ids if image_id not in missing}
-    settings = DepthSettings()
     if cache_root is None:
-        estimates = _estimates(scene, image_ids, own, missing, device, settings)
+        estimates = _estimates(scene, image_ids, missing, missing, device)
         return DepthMaps(readers | {image_id: partial(np.asarray, depth) for image_id, depth in estimates})
-    fingerprint, shapes = _fingerprint(scene, image_ids, own, settings)
-    folder = Path(cache_root) / "depth" / f"{scene.name.replace('/', '_')}_{fingerprint}"
-    paths = {}
-    for image_id in missing:  # a file name of its own for each, whatever signs it has
-        readable = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in image_id)[:80]
-        paths[image_id] = folder / f"{readable}_{hashlib.sha256(image_id.encode()).hexdigest()[:8]}.npy"
-    wanted = [image_id for image_id, path in paths.items() if not _is_whole(path, shapes[image_id], scene.name)]
+    places = kept_places(scene, image_ids, missing, cache_root)
+    wanted = [image_id for image_id in missing if not _is_whole(places, image_id, scene.name)]
     if wanted:
-        for image_id, depth in _estimates(scene, image_ids, own, wanted, device, settings):
-            write_atomically(paths[image_id], lambda file, depth=depth: np.save(file, depth, allow_pickle=False))
-    return DepthMaps(readers | {image_id: partial(_read_kept, path, scene.name) for image_id, path in paths.items()})
+        for image_id, depth in _estimates(scene, image_ids, missing, wanted, device):
+            write = partial(np.save, arr=depth, allow_pickle=False)
+            write_atomically(places.files[image_id], write)
+    return _with_kept(readers, places, scene.name)
+
+
+def known_depth_maps(
+    scene: Scene, image_ids: Sequence[str], *, cache_root: Path | None, until: float = math.inf
+) -> DepthMaps | None:
+    """Find what `depth_maps` finds without estimating anything; None if the depth of a view is not known.
+
+    An estimate counts if it was kept before the time `until`, in seconds since 1970. It is cheap where the scene's
+    files have not changed since the depth was kept or last looked for.
+
+    Raises:
+        DatasetError: a file of the scene is missing or broken.
+    """
+    missing = [image_id for image_id in image_ids if not scene.has_depth(image_id)]
+    readers = {image_id: partial(scene.depth, image_id) for image_id in image_ids}
+    if not missing:
+        return DepthMaps(readers)
+    if cache_root is None or not any_kept(scene, cache_root):
+        return None
+    places = kept_places(scene, image_ids, missing, cache_root)
+    for image_id in missing:
+        if not _is_whole(places, image_id, scene.name) or places.files[image_id].stat().st_mtime > until:
+            return None
+    return _with_kept(readers, places, scene.name)
+
+
+def _with_kept(readers: Mapping[str, Callable], places: KeptPlaces, scene_name: str) -> DepthMaps:
+    kept = {image_id: partial(_read_kept, path, scene_name) for image_id, path in places.files.items()}
+    return DepthMaps({**readers, **kept})
 
 
 def _estimates(
     scene: Scene,
     image_ids: Sequence[str],
-    own: Mapping[str, np.ndarray],
+    missing: Sequence[str],
     wanted: Sequence[str],
     device: str | torch.device,
-    settings: DepthSettings,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Estimate the `wanted` views: by COLMAP's patch-match where it can run, else (or should it fail) the sweep."""
+    """Estimate the `wanted` views of the `missing` ones: by COLMAP's patch-match where it can run, else, or should it
+    fail, by the sweep."""
+    settings = DepthSettings()
     if patch_match_is_possible(device):
         try:
             yield from patch_match_depth_maps(scene, image_ids, settings=settings, wanted=wanted).items()
             return
         except (RuntimeError, ValueError, DatasetError) as error:
             print(f"{scene.name}: COLMAP's patch-match failed ({error}); depth is estimated by a plane sweep instead.")
+    own = {image_id: scene.depth(image_id) for image_id in image_ids if image_id not in missing}
     yield from estimate_depth_maps(scene, image_ids, given=own, wanted=wanted, device=device, settings=settings)
 
 
-def _fingerprint(
-    scene: Scene, image_ids: Sequence[str], own: Mapping[str, np.ndarray], settings: DepthSettings
-) -> tuple[str, dict[str, tuple[int, ...]]]:
-    """Digest everything that an estimate is made from, and return the views' sizes, seen on the way."""
-    digest, shapes = hashlib.sha256(f"{ESTIMATOR_VERSION} {asdict(settings)}".encode()), {}
-    for image_id in image_ids:
-        digest.update(image_id.encode())
-        for part in (scene.K(image_id), scene.w2c(image_id), scene.depth_range(image_id)):
-            digest.update(np.asarray(part, dtype=np.float64).tobytes())
-        mask = scene.mask(image_id)
-        digest.update(np.ascontiguousarray(scene.image(image_id)).tobytes())
-        digest.update(np.ascontiguousarray(mask).tobytes())
-        if image_id in own:
-            digest.update(np.ascontiguousarray(own[image_id]).tobytes())
-        shapes[image_id] = mask.shape
-    return digest.hexdigest()[:16], shapes
-
-
-def _is_whole(path: Path, shape: tuple[int, ...], scene_name: str) -> bool:
+def _is_whole(places: KeptPlaces, image_id: str, scene_name: str) -> bool:
     """Tell whether an earlier estimate is there, of the type, size and length that it should have."""
+    path = places.files[image_id]
     if not path.is_file():
         return False
     try:
         kept = np.load(path, mmap_mode="r", allow_pickle=False)  # reads the header, and compares the length
     except (OSError, ValueError, EOFError):
         kept = None
-    if kept is None or kept.dtype != np.float32 or kept.shape != shape:
-        warnings.warn(f"{path}: is damaged, so the depth of {scene_name} is estimated again.", stacklevel=3)
+    if kept is None or kept.dtype != np.float32 or kept.shape != places.shapes[image_id]:
+        warnings.warn(f"{path}: is damaged, so the depth of {scene_name} is to be estimated again.", stacklevel=3)
         return False
     return True
 

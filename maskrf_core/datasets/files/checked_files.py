@@ -1,7 +1,9 @@
 """Reading of the small files beside the images: contents are checked, paths that leave their scene refused."""
 
 import codecs
+import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -118,6 +120,29 @@ def folder_contents(folder: Path) -> list[Path]:
     except OSError as error:
         remedy = "Download or unpack the data set again, or check the folder's permissions."
         raise DatasetError(f"{folder}: cannot be listed ({error.strerror}). {remedy}") from error
+
+
+def files_stamp(folder: Path, beside: Iterable[Path] = ()) -> str:
+    """Digest the names, sizes and times of change of all files in a folder and those below, and of others `beside` it.
+
+    No file is read. Links are followed; names are relative to the folder, so that it may be moved as a whole. Raises
+    `OSError` if a file is gone, or a folder cannot be listed.
+    """
+    found = [(os.path.relpath(path, folder), path.stat()) for path in beside]
+    waiting, entered = [folder], set()
+    while waiting:
+        current = waiting.pop()
+        if (real := os.path.realpath(current)) in entered:  # links may lead round in circles
+            continue
+        entered.add(real)
+        with os.scandir(current) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    waiting.append(Path(entry.path))
+                elif entry.is_file():  # no link to nowhere
+                    found.append((os.path.relpath(entry.path, folder), entry.stat()))
+    lines = sorted({f"{name} {facts.st_size} {facts.st_mtime_ns}" for name, facts in found})
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def scene_folders(parents: Iterable[Path]) -> list[Path]:

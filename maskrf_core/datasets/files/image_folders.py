@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from maskrf_core.datasets.files.checked_files import folder_contents, path_inside
@@ -13,16 +14,16 @@ from maskrf_core.support.errors import DatasetError
 def in_order(paths: Iterable[Path]) -> list[Path]:
     """Sort by name, folder after folder; as numbers where all stems of one folder are whole numbers: 2.png, 10.png."""
     paths, stems = list(paths), defaultdict(set)
-    for path in paths:
-        for each in (path, *path.parents):
-            stems[each.parent].add(each.stem)
+    folders = {path.parent for path in paths}  # few, of many paths
+    for each in chain(paths, folders, *(folder.parents for folder in folders)):
+        stems[each.parent].add(each.stem)
     numbered = {folder for folder, inside in stems.items() if all(map(_is_whole, inside))}
 
-    def place(path: Path) -> list[tuple[int, str]]:
-        steps = [path, *path.parents][::-1]
-        return [(int(each.stem) if each.parent in numbered else 0, each.name) for each in steps]
+    def step(path: Path) -> tuple[int, str]:
+        return int(path.stem) if path.parent in numbered else 0, path.name
 
-    return sorted(paths, key=place)
+    above = {folder: [*map(step, reversed(folder.parents)), step(folder)] for folder in folders}
+    return sorted(paths, key=lambda path: [*above[path.parent], step(path)])
 
 
 def names_below(paths: Sequence[Path]) -> list[str]:

@@ -24,9 +24,9 @@ def data_root(tmp_path):
     return tmp_path
 
 
-def mixture(data_root, *names, **changes):
+def mixture(data_root, *names, open_mib=256.0, **changes):
     values = {"working_views": 3, "rays": 4, "data_root": str(data_root), "train_scenes": list(names)} | changes
-    return Mixture(DataSettings(**values), None)
+    return Mixture(DataSettings(**values), None, open_mib=open_mib)
 
 
 def drawn_names(mixture, times, seed=0):
@@ -83,10 +83,27 @@ def test_scenes_of_whole_data_sets_are_opened_when_drawn(data_root, monkeypatch)
 
 
 def test_not_all_scenes_stay_open(data_root, monkeypatch):
-    monkeypatch.setattr("maskrf_core.datasets.batches.mixture.OPEN_SCENES", 2)
-    drawn = mixture(data_root, "gso")
-    drawn_names(drawn, 30)
-    assert len(drawn._lately) == 2
+    opened, real = [], Mixture._opened
+    monkeypatch.setattr(Mixture, "_opened", lambda self, name: opened.append(name) or real(self, name))
+    size = mixture(data_root, "gso").open("gso/object_0").bytes
+    opened.clear()
+    some = mixture(data_root, "gso", open_mib=2.5 * size / 2**20)
+    names = drawn_names(some, 30)
+    assert len(opened) > len(set(opened)) == 5
+    opened.clear()
+    assert drawn_names(mixture(data_root, "gso"), 30) == names
+    assert len(opened) == 5
+    opened.clear()
+    assert drawn_names(mixture(data_root, "gso", open_mib=0.0), 30) == names
+
+
+def test_hundreds_of_scenes_stay_open(data_root, monkeypatch):
+    make_scenes(data_root, *(f"space/hall_{number}" for number in range(300)))
+    drawn = mixture(data_root, "space")
+    for name in drawn.names:
+        drawn.open(name)
+    monkeypatch.setattr(Mixture, "_opened", None)
+    assert len({drawn.open(name) for name in drawn.names}) == 302
 
 
 def test_scenes_with_too_few_views_are_passed_over_with_a_line_each(data_root, capsys):
@@ -97,7 +114,7 @@ def test_scenes_with_too_few_views_are_passed_over_with_a_line_each(data_root, c
     assert capsys.readouterr().out.splitlines() == [
         "gso/a_thin_one: passed over, its 3 training views are too few for 3 working views and a query"
     ]
-    with pytest.raises(DatasetError, match=r"gso: 5 scenes .* more than 9 training views"):
+    with pytest.raises(DatasetError, match=r"gso: none of its 6 scenes .* too few for 9 working views"):
         mixture(data_root, "gso", working_views=9).first_scenes()
 
 

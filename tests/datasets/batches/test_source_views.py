@@ -20,6 +20,8 @@ class WithoutDepth(MemoryScene):
     def depth(self, image_id):
         raise AssertionError(f"the depth of {image_id} was asked for")
 
+    has_depth = depth
+
 
 def places(views) -> list[int]:
     """Number of each view, by its camera."""
