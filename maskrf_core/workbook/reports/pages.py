@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -23,17 +24,20 @@ from maskrf_core.support.errors import MaskrfError
 
 TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL = (320, 65)  # longest side in pixels, and JPEG quality
+LEAVING = re.compile(r"</?(meta|form|base)\b[^>]*>?", re.IGNORECASE)  # tags that send a reader elsewhere, or could
 
 
 def report_page(notebook: NotebookNode, folder: Path, title: str) -> str:
     """Return the page as HTML: what `folder` tells of what made it, then the notebook with its code folded.
 
-    Pictures are in the page. Its content security policy forbids the browser to load or run anything.
+    Pictures are in the page. Its content security policy forbids the browser to load, run or send anything; no policy
+    forbids a page to send its reader elsewhere, so what would do that is left out.
     """
     style = (TEMPLATES / "report" / "style.css").read_text(encoding="utf-8")
     resources = {"report": {"title": title, "facts": facts_of(folder), "style": style}}
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)], embed_images=True)
-    return exporter.from_notebook_node(notebook, resources=resources)[0]
+    ours, body, cells = exporter.from_notebook_node(notebook, resources=resources)[0].partition("<body>")
+    return f"{ours}{body}{LEAVING.sub('', cells)}"
 
 
 def facts_of(folder: Path) -> list[tuple[str, str]]:

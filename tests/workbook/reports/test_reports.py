@@ -80,12 +80,38 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_runs(tmp_path):
         "img-src data:",
         "media-src data:",
         "style-src 'unsafe-inline'",
-    ], "no browser loads or runs anything under it"
+        "form-action 'none'",
+        "base-uri 'none'",
+    ], "no browser loads, runs or sends anything under it"
     assert page.index("Content-Security-Policy") < min(page.index(word) for word in ("<title", "<style", "<body"))
     assert page.count("<script") == 1, "that of the cell: nbconvert adds none"
     assert "alert(1)" not in page
     assert tags.text.count("moves only in an open notebook") == 2
     assert {link.get("href") for link in tags.named("a")} >= {"https://x.org"}
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<meta http-equiv="refresh" content="0;url=https://x.org">',
+        "<META/http-equiv=refresh content='0;url=https://x.org'>",
+        '<meta\nhttp-equiv=refresh content="0;url=https://x.org?>" class="',
+        '<form action="https://x.org"><input name="a"></form>',
+        '<base href="https://x.org">',
+        "<svg><foreignObject><meta http-equiv=refresh content='0;url=https://x.org'></foreignObject></svg>",
+    ],
+)
+def test_nothing_sends_a_reader_elsewhere(tmp_path, html):
+    kinds = ("text/html", "text/markdown", "image/svg+xml")
+    cells = [
+        new_markdown_cell(html),
+        *(new_code_cell(k, outputs=[new_output("display_data", {k: html})]) for k in kinds),
+    ]
+    tags = Tags(report_page(new_notebook(cells=[*cells, new_markdown_cell("the *end*")]), tmp_path, "t"))
+    assert {meta.get("http-equiv", "").lower() for meta in tags.named("meta")} == {"", "content-security-policy"}
+    assert not tags.named("form")
+    assert not tags.named("base")
+    assert "the end" in tags.text
 
 
 def test_a_page_that_would_be_too_large_is_not_made_and_this_is_said(tmp_path, capsys):
@@ -166,6 +192,8 @@ def runs(tmp_path):
 def test_the_index_lists_whole_and_broken_folders(runs):
     page = write_index(runs).read_text()
     tags = Tags(page)
+    policy = next(meta["content"] for meta in tags.named("meta") if "http-equiv" in meta)
+    assert {"default-src 'none'", "form-action 'none'", "base-uri 'none'"} <= set(policy.split("; "))
     assert "17.50 dB" in tags.text
     assert "20.00 dB (test)" in tags.text
     assert "demo/broken" in tags.text
