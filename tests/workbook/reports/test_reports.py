@@ -202,3 +202,54 @@ def test_the_index_lists_whole_and_broken_folders(runs):
     assert len(tags.named("img")) == 1
     assert tags.text.index("05_evaluate") < tags.text.index("broken"), "newest first"
     assert write_index(runs).read_text() == page, "from the folders alone"
+
+
+def scored(number):
+    return f'{{"results": {{"methods": {{"a": {{"psnr": {number}}}}}}}}}'
+
+
+def lasted(number):
+    return f'{{"sessions": [{{"wall_seconds": {number}}}]}}'
+
+
+DEEP, LONG = "[" * 100_000, "7" * 5_000
+STRANGE = {
+    "deep results": ("results.json", DEEP),
+    "deep methods": ("results.json", scored(DEEP)),
+    "long results": ("results.json", scored(LONG)),
+    "large results": ("results.json", scored(LONG[:4000])),
+    "deep provenance": ("provenance.json", DEEP),
+    "sessions that are none": ("provenance.json", '{"sessions": 5}'),
+    "long provenance": ("provenance.json", lasted(LONG)),
+    "large provenance": ("provenance.json", lasted(LONG[:4000])),
+    "half a character": ("provenance.json", '{"git_commit": "\\ud800"}'),
+    "deep config": ("config.yaml", "a: " + "[" * 5000),
+    "long config": ("config.yaml", f"stage: pretrain\ntraining: {{steps: {LONG}}}"),
+    "deep status": ("training.json", DEEP),
+    "large step": ("metrics.csv", f"step,phase\n{LONG[:30]},train\n"),
+    "long step": ("metrics.csv", f"step,phase\n{LONG},train\n"),
+    "long score": ("metrics.csv", f"step,phase,fine_psnr,fine_ssim\n1,validation,{LONG},1\n"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_one_strange_file_does_not_stop_the_others(runs, kind):
+    strange = runs / "demo" / "strange"
+    strange.mkdir()
+    (strange / "config.yaml").write_text("stage: pretrain\n")
+    (strange / "n.html").touch()
+    name, text = STRANGE[kind]
+    (strange / name).write_text(text)
+    shown = Tags(write_index(runs).read_text()).text
+    assert all(f"demo/{name}" in shown for name in ("strange", "<i>good", "05_evaluate"))
+    assert keep(new_notebook(), strange, name="n", runs_root=runs).suffix == ".html"
+
+
+def test_names_and_times_of_any_kind_are_listed(runs):
+    strange = runs / "demo" / os.fsdecode(b"\xff")
+    strange.mkdir()
+    (strange / os.fsdecode(b"a\xfe.html")).touch()
+    page = write_index(runs).read_text()
+    assert "demo/%FF/a%FE.html" in page
+    os.utime(runs / "demo" / "05_evaluate" / "results.json", (4e11, 4e11))
+    assert "demo/05_evaluate" in Tags(write_index(runs).read_text()).text
