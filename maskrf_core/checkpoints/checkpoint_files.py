@@ -3,6 +3,8 @@
 import codecs
 import pickle
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from maskrf_core.checkpoints.checkpoint_contents import check_contents
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.atomic_files import write_atomically
@@ -53,7 +56,9 @@ def read_our_checkpoint(path: str | Path) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != OUR_FORMAT:
         raise CheckpointError(f"{path}: is not a checkpoint that maskrf wrote.")
-    with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums that it writes
+    if not isinstance(checkpoint.get("step"), int) or not isinstance(checkpoint.get("state"), dict):
+        raise CheckpointError(f"{path}: does not say how to continue (step, state). Use another copy.")
+    with _faults_of(path), zipfile.ZipFile(path) as archive:  # torch does not look at the checksums that it writes
         if damaged := archive.testzip():
             raise CheckpointError(f"{path}: {damaged} in it is damaged. Use another copy.")
     return checkpoint
@@ -80,19 +85,29 @@ def read_checkpoint(path: str | Path) -> object:
     """Read a checkpoint file of tensors and plain values; anything else in it is refused.
 
     Raises:
-        CheckpointError: missing, cut short, or not data.
+        CheckpointError: missing, cut short, not data, or more than the file has room for.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file. Check the path, or train a model first.")
-    try:
+    with _faults_of(path):
+        check_contents(path)
         with torch.serialization.safe_globals(NUMPY_NUMBERS):
             return torch.load(path, map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def _faults_of(path: str | Path) -> Iterator[None]:
+    """Make `CheckpointError` of whatever reading a file raises."""
+    try:
+        yield
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: is cut short or holds more than tensors and plain values, so it was not loaded. Use another copy."
         ) from error
-    except Exception as error:  # torch raises many kinds for a damaged archive
+    except Exception as error:  # zipfile, pickle and torch raise many kinds for a damaged file
         raise CheckpointError(f"{path}: cannot be read as a checkpoint ({error}). Use another copy.") from error
 
 

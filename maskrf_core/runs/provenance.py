@@ -40,7 +40,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     path = folder / PROVENANCE_FILE
     try:
         return {**json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise RunError(f"{path}: is damaged ({error}). Delete it: the rest of the run stays as it is.") from error
 
 

@@ -16,6 +16,7 @@ from maskrf_core.runs.status import STATUS_FILE, TrainingStatus
 from maskrf_core.settings.config import Config, may_differ, read_config, to_yaml
 from maskrf_core.support.atomic_files import write_json, write_text
 from maskrf_core.support.errors import RunError
+from maskrf_core.support.file_locks import in_turns
 from maskrf_core.support.paths import display_path
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Run:
     previous_checkpoint = _file("checkpoints/previous.pt", "The checkpoint before, kept in case the last is damaged.")
     best_checkpoint = _file("checkpoints/best.pt", "The weights with the best fine PSNR on the validation scenes.")
     metrics_path = _file("metrics.csv", "A row an interval: step, phase (train, validation or test), and the numbers.")
+    results_path = _file("results.json", "The numbers that were recorded, by name.")
     log_path = _file("training.log", "All that the training processes of this run printed, one after the other.")
     stop_path = _file("stop", "A file that people or programs create to have the training save and end.")
     renders = _file("renders", "The folder in which evaluations of this run leave pictures and tables.")
@@ -108,13 +110,19 @@ class Run:
         return list(csv.DictReader(io.StringIO(self._whole_lines())))
 
     def results(self) -> dict[str, Any]:
-        """Read the numbers that were recorded, by the name of what recorded them."""
-        path = self.folder / "results.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        """Read the numbers that were recorded, by the name of what recorded them; `RunError` if they are damaged."""
+        path = self.results_path
+        try:
+            return {**json.loads(path.read_text(encoding="utf-8"))} if path.is_file() else {}
+        except (ValueError, TypeError, RecursionError) as error:
+            raise RunError(
+                f"{path}: is damaged ({error}). Move it away: the rest of the run stays as it is."
+            ) from error
 
     def record(self, name: str, numbers: dict[str, Any]) -> None:
-        """Keep numbers under a name, in place of earlier ones of that name."""
-        write_json(self.folder / "results.json", self.results() | {name: numbers})
+        """Keep numbers under a name, in place of earlier ones of that name; others may record at the same time."""
+        with in_turns(self.folder / ".results.lock"):
+            write_json(self.results_path, self.results() | {name: numbers})
 
     def _whole_lines(self) -> str:
         """Read the metrics without a last line that a kill cut short."""

@@ -1,14 +1,9 @@
-"""The training of a run as others see it: the lock that its process holds, and the status that it writes.
-
-The lock is one of POSIX (`lockf`): the system releases it when the process dies, kill -9 included; data workers, forked
-from the training, do not hold on to it; and network file systems that support locks share it among nodes.
-"""
+"""The training of a run as others see it: the lock that its process holds, and the status that it writes."""
 
 import fcntl
 import json
 import os
 import platform
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +13,7 @@ from maskrf_core.runs.provenance import now
 from maskrf_core.settings.sections import Settings
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import RunError
+from maskrf_core.support.file_locks import acquired
 
 STATUS_FILE = "training.json"
 LOCK_FILE = "training.lock"
@@ -65,7 +61,7 @@ def owned(folder: Path) -> Iterator[None]:
         raise AlreadyTrained(f"{folder}: is being trained by this very process.")
     with (folder / LOCK_FILE).open("a+", encoding="utf-8") as file:
         try:
-            free = _acquired(file, fcntl.LOCK_EX, PATIENCE)
+            free = acquired(file, fcntl.LOCK_EX, PATIENCE)
         except OSError as error:
             raise RunError(
                 f"{folder}: cannot be locked ({error.strerror}), so two trainings could mix there. Choose a runs_root "
@@ -94,18 +90,6 @@ def is_owned(folder: Path) -> bool:
         return True
     try:
         with (folder / LOCK_FILE).open("r", encoding="utf-8") as file:
-            return not _acquired(file, fcntl.LOCK_SH, 0.0)
+            return not acquired(file, fcntl.LOCK_SH, 0.0)
     except OSError:  # none there, or not to be read, or no file system of locks: then nobody holds one
         return False
-
-
-def _acquired(file, kind: int, patience: float) -> bool:
-    until = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.lockf(file, kind | fcntl.LOCK_NB)
-            return True
-        except (BlockingIOError, PermissionError):
-            if time.monotonic() >= until:
-                return False
-            time.sleep(0.05)

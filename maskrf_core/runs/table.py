@@ -6,11 +6,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from maskrf_core.runs.provenance import COSTS, cost, read_provenance
 from maskrf_core.runs.run import Run, flat, run_folders, settings_by_name
 from maskrf_core.runs.status import is_owned
 from maskrf_core.settings.config import Config
-from maskrf_core.support.errors import MaskrfError, SettingsError
+from maskrf_core.support.errors import SettingsError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +91,7 @@ def _row(folder: Path) -> dict[str, Any]:
         config = run.config
         metrics = run.metrics()
         state, step, reason = _state(run, config.training.steps, metrics)
-        row = {"state": state, "step": step, "steps": config.training.steps, "reason": reason}
+        row = {"state": state, "step": int(np.int64(step)), "steps": config.training.steps, "reason": reason}
         judged = metrics[metrics["phase"] == ("test" if config.stage == "per_scene" else "validation")]
         judged = judged.dropna(subset=["fine_psnr"])
         if not judged.empty:
@@ -97,7 +99,7 @@ def _row(folder: Path) -> dict[str, Any]:
             row |= {name: float(last[name]) for name in SCORES[:2]}
             row |= {name: float(best[name.removeprefix("best_")]) for name in SCORES[2:]}
         return row | cost(folder) | settings_by_name(config)  # the stage among them
-    except (MaskrfError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # a file that others damaged or made up can raise any: the other runs are shown
         return {"state": UNREADABLE, "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 

@@ -193,7 +193,7 @@ def as_number(value: Any) -> Any:
 def _read(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: cannot be read as YAML ({error})") from error
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: holds no settings")

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import parse_overrides, readable
@@ -48,6 +49,14 @@ class SlurmSettings(Settings):
     nodelist: str | None = Field(None, description="nodes to use")
     exclude: str | None = Field(None, description="nodes not to use")
 
+    @field_validator("*")
+    @classmethod
+    def _one_line(cls, value: Any) -> Any:
+        """Refuse what would end a comment line of the script that sbatch gets: the rest would run on the node."""
+        if isinstance(value, str) and not value.isprintable():
+            raise PydanticCustomError("one_line", "one line of printable characters")
+        return value
+
     def parameters(self, name: str, nodes: int = 1, devices: int = 1) -> dict[str, Any]:
         """Return the parameters of submitit for a job of one task a node; `SettingsError` if that lacks GPUs."""
         if self.gpus_per_node is not None and devices > self.gpus_per_node:
@@ -84,7 +93,7 @@ def submit_trainings(chains: Sequence[Sequence[Path]], settings: SlurmSettings, 
     Raises:
         RunError: a folder holds no run.
         SettingsError: runs of different numbers of nodes or processes, or more processes than GPUs.
-        SlurmError: Slurm is not there, or does not take the job.
+        SlurmError: Slurm is not there, or does not take the job, or a name is not printable.
     """
     chains = [tuple(one.resolve() for one in chain) for chain in chains]
     hardware = [Run.open(one).config.hardware for chain in chains for one in chain]
@@ -104,7 +113,7 @@ def submit_notebook(
     """Submit a job that executes a notebook. `parameters` that are text are as for `papermill -p`, others as they are.
 
     Raises:
-        SlurmError: there is no such notebook, Slurm is not there, or does not take the job.
+        SlurmError: there is no such notebook, Slurm is not there, or does not take the job, or a name is not printable.
     """
     if not notebook.is_file():
         raise SlurmError(f"{notebook}: there is no such notebook. Check the path.")
@@ -123,6 +132,9 @@ def _submitted(
     import submitit
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+    for text in (str(folder.absolute()), parameters["name"]):  # they stand in the script, as the settings do
+        if not text.isprintable():
+            raise SlurmError(f"{text!r}: must be one line of printable characters. Rename it, or name another.")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=settings.max_timeouts)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import submitit
+from pydantic import ValidationError
 
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
@@ -55,6 +56,45 @@ def test_a_wrong_setting_is_named(text, message):
     with pytest.raises(SettingsError) as raised:
         parse_slurm(text)
     assert message in str(raised.value)
+
+
+@pytest.fixture
+def sbatch(tmp_path, monkeypatch):
+    """A command that keeps the script it is given."""
+    tools, script = tmp_path / "bin", tmp_path / "script"
+    tools.mkdir()
+    for name, text in {"srun": "", "sbatch": f'cat "$1" > {script}\necho Submitted batch job 7\n'}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+    return script
+
+
+TEXTS = [name for name, field in SlurmSettings.model_fields.items() if "str" in str(field.annotation)]
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("end", ["\n", "\r", "\x00", "\x1b", "\x85"])
+def test_no_text_ends_its_line_in_the_script(tmp_path, sbatch, name, end):
+    run = start(tmp_path / "run")
+    with pytest.raises((SettingsError, ValidationError), match=name):
+        submit_trainings([[run.folder]], SlurmSettings(**{name: f"gpu{end}touch owned"}), tmp_path / "logs")
+    with pytest.raises(SettingsError, match=name):
+        parse_slurm(f'{name}="gpu{end.encode("unicode_escape").decode()}touch owned"')
+    assert not sbatch.exists()
+
+
+def test_no_name_ends_its_line_in_the_script(tmp_path, sbatch):
+    notebook = tmp_path / "a\ntouch owned\n.ipynb"
+    notebook.touch()
+    with pytest.raises(SlurmError, match="touch owned"):
+        submit_notebook(notebook, tmp_path / "out.ipynb", {}, SlurmSettings(), tmp_path / "logs")
+    run = start(tmp_path / "run")
+    with pytest.raises(SlurmError, match="touch owned"):
+        submit_trainings([[run.folder]], SlurmSettings(), tmp_path / "lo\ntouch owned\ngs")
+    assert not sbatch.exists()
+    submit_trainings([[run.folder]], SlurmSettings(partition="gpu"), tmp_path / "logs")
+    assert "#SBATCH --partition=gpu\n" in sbatch.read_text()
 
 
 def test_what_submitit_is_given():

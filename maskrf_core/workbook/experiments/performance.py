@@ -56,7 +56,7 @@ def _read(path: Path) -> Measurement:
         return Measurement.model_validate({"name": path.stem, **values})
     except ValidationError as error:
         reason = readable(error, Measurement, noun="number").splitlines()[0]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = str(error)
     raise RunError(
         f"{display_path(path)}: is not what a benchmark leaves ({reason}). Delete it, or measure it "

@@ -3,11 +3,14 @@
 import base64
 import io
 import json
+import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import pandas as pd
@@ -17,27 +20,38 @@ from PIL import Image
 
 from maskrf_core import runs
 from maskrf_core.runs.run import CONFIG_FILE, folders_below
+from maskrf_core.runs.table import UNREADABLE
 from maskrf_core.settings.config import load_config, read_config
 from maskrf_core.support.atomic_files import write_text
-from maskrf_core.support.errors import MaskrfError
+from maskrf_core.support.errors import MaskrfError, printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 THUMBNAIL = (320, 65)  # longest side in pixels, and JPEG quality
+LEAVING = re.compile(r"</?(meta|form|base)\b[^>]*>?", re.IGNORECASE)  # tags that send a reader elsewhere, or could
 
 
 def report_page(notebook: NotebookNode, folder: Path, title: str) -> str:
     """Return the page as HTML: what `folder` tells of what made it, then the notebook with its code folded.
 
-    Pictures are in the page. Its content security policy forbids the browser to load or run anything.
+    Pictures are in the page. Its content security policy forbids the browser to load, run or send anything; no policy
+    forbids a page to send its reader elsewhere, so what would do that is left out.
     """
     style = (TEMPLATES / "report" / "style.css").read_text(encoding="utf-8")
     resources = {"report": {"title": title, "facts": facts_of(folder), "style": style}}
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)], embed_images=True)
-    return exporter.from_notebook_node(notebook, resources=resources)[0]
+    ours, body, cells = exporter.from_notebook_node(notebook, resources=resources)[0].partition("<body>")
+    return printable(f"{ours}{body}{LEAVING.sub('', cells)}")
 
 
 def facts_of(folder: Path) -> list[tuple[str, str]]:
     """Return label and text of all that `provenance.json`, `config.yaml` and `results.json` tell of what made a run."""
+    try:
+        return _facts_of(folder)
+    except Exception as error:  # a file that others damaged or made up can raise any: the rest of the page is shown
+        return [("made by", printable(f"cannot be read ({type(error).__name__}: {error})"))]
+
+
+def _facts_of(folder: Path) -> list[tuple[str, str]]:
     made_by = _read_dict(folder / "provenance.json") or _read_dict(folder / "results.json").get("provenance")
     if not isinstance(made_by, dict) or not made_by:
         return [("made by", "not told: no provenance.json")]
@@ -66,16 +80,24 @@ def facts_of(folder: Path) -> list[tuple[str, str]]:
 def write_index(runs_root: Path) -> Path:
     """Write `index.html` in the root of the run folders, newest first; a folder that is broken is listed as such."""
     table = runs.table(runs_root)
-    entries = [entry for folder in folders_below(runs_root) if (entry := _entry(folder, runs_root, table)) is not None]
+    entries = [entry for folder in folders_below(runs_root) if (entry := _entry(folder, runs_root, table))]
     entries.sort(key=lambda entry: entry["changed"], reverse=True)
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     path = runs_root / "index.html"
-    write_text(path, pages.get_template("index.html.j2").render(entries=entries))
+    write_text(path, printable(pages.get_template("index.html.j2").render(entries=entries)))
     return path
 
 
 def _entry(folder: Path, root: Path, table: pd.DataFrame) -> dict[str, Any] | None:
     """Return what the index tells of a run folder, or of one with results or reports; None for any other."""
+    try:
+        return _entry_of(folder, root, table)
+    except Exception as error:  # as above
+        name, state = folder.relative_to(root).as_posix(), f"{UNREADABLE} ({type(error).__name__})"
+        return {"name": name, "state": state, "changed": datetime.fromtimestamp(0, timezone.utc)}
+
+
+def _entry_of(folder: Path, root: Path, table: pd.DataFrame) -> dict[str, Any] | None:
     name, results = folder.relative_to(root).as_posix(), folder / "results.json"
     reports = [] if folder == root else sorted(folder.glob("*.html"))
     if name in table.index:
@@ -91,14 +113,14 @@ def _entry(folder: Path, root: Path, table: pd.DataFrame) -> dict[str, Any] | No
         "name": name,
         "changed": datetime.fromtimestamp(changed, timezone.utc),
         "thumbnail": _thumbnail(figures),
-        "reports": {path.stem: path.relative_to(root).as_posix() for path in reports},
-        "figures": {path.stem: path.relative_to(root).as_posix() for path in figures},
+        "reports": {path.stem: quote(os.fsencode(path.relative_to(root))) for path in reports},
+        "figures": {path.stem: quote(os.fsencode(path.relative_to(root))) for path in figures},
     }
 
 
 def _best_psnr(results: Path) -> float | None:
     """Return the largest PSNR of the methods in a file of results, in dB; None if it tells none."""
-    with suppress(AttributeError, TypeError, ValueError):
+    with suppress(AttributeError, TypeError, ValueError, OverflowError):
         methods = _read_dict(results).get("results", {}).get("methods", {})
         return max(float(row["psnr"]) for row in methods.values() if row.get("psnr") is not None)
     return None
@@ -118,7 +140,7 @@ def _thumbnail(figures: Iterable[Path]) -> str | None:
 
 def _read_dict(path: Path) -> dict[str, Any]:
     """Return a JSON file's object; an empty one if there is none, or something else."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         if isinstance(values := json.loads(path.read_text(encoding="utf-8")), dict):
             return values
     return {}

@@ -80,12 +80,38 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_runs(tmp_path):
         "img-src data:",
         "media-src data:",
         "style-src 'unsafe-inline'",
-    ], "no browser loads or runs anything under it"
+        "form-action 'none'",
+        "base-uri 'none'",
+    ], "no browser loads, runs or sends anything under it"
     assert page.index("Content-Security-Policy") < min(page.index(word) for word in ("<title", "<style", "<body"))
     assert page.count("<script") == 1, "that of the cell: nbconvert adds none"
     assert "alert(1)" not in page
     assert tags.text.count("moves only in an open notebook") == 2
     assert {link.get("href") for link in tags.named("a")} >= {"https://x.org"}
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<meta http-equiv="refresh" content="0;url=https://x.org">',
+        "<META/http-equiv=refresh content='0;url=https://x.org'>",
+        '<meta\nhttp-equiv=refresh content="0;url=https://x.org?>" class="',
+        '<form action="https://x.org"><input name="a"></form>',
+        '<base href="https://x.org">',
+        "<svg><foreignObject><meta http-equiv=refresh content='0;url=https://x.org'></foreignObject></svg>",
+    ],
+)
+def test_nothing_sends_a_reader_elsewhere(tmp_path, html):
+    kinds = ("text/html", "text/markdown", "image/svg+xml")
+    cells = [
+        new_markdown_cell(html),
+        *(new_code_cell(k, outputs=[new_output("display_data", {k: html})]) for k in kinds),
+    ]
+    tags = Tags(report_page(new_notebook(cells=[*cells, new_markdown_cell("the *end*")]), tmp_path, "t"))
+    assert {meta.get("http-equiv", "").lower() for meta in tags.named("meta")} == {"", "content-security-policy"}
+    assert not tags.named("form")
+    assert not tags.named("base")
+    assert "the end" in tags.text
 
 
 def test_a_page_that_would_be_too_large_is_not_made_and_this_is_said(tmp_path, capsys):
@@ -166,6 +192,8 @@ def runs(tmp_path):
 def test_the_index_lists_whole_and_broken_folders(runs):
     page = write_index(runs).read_text()
     tags = Tags(page)
+    policy = next(meta["content"] for meta in tags.named("meta") if "http-equiv" in meta)
+    assert {"default-src 'none'", "form-action 'none'", "base-uri 'none'"} <= set(policy.split("; "))
     assert "17.50 dB" in tags.text
     assert "20.00 dB (test)" in tags.text
     assert "demo/broken" in tags.text
@@ -174,3 +202,54 @@ def test_the_index_lists_whole_and_broken_folders(runs):
     assert len(tags.named("img")) == 1
     assert tags.text.index("05_evaluate") < tags.text.index("broken"), "newest first"
     assert write_index(runs).read_text() == page, "from the folders alone"
+
+
+def scored(number):
+    return f'{{"results": {{"methods": {{"a": {{"psnr": {number}}}}}}}}}'
+
+
+def lasted(number):
+    return f'{{"sessions": [{{"wall_seconds": {number}}}]}}'
+
+
+DEEP, LONG = "[" * 100_000, "7" * 5_000
+STRANGE = {
+    "deep results": ("results.json", DEEP),
+    "deep methods": ("results.json", scored(DEEP)),
+    "long results": ("results.json", scored(LONG)),
+    "large results": ("results.json", scored(LONG[:4000])),
+    "deep provenance": ("provenance.json", DEEP),
+    "sessions that are none": ("provenance.json", '{"sessions": 5}'),
+    "long provenance": ("provenance.json", lasted(LONG)),
+    "large provenance": ("provenance.json", lasted(LONG[:4000])),
+    "half a character": ("provenance.json", '{"git_commit": "\\ud800"}'),
+    "deep config": ("config.yaml", "a: " + "[" * 5000),
+    "long config": ("config.yaml", f"stage: pretrain\ntraining: {{steps: {LONG}}}"),
+    "deep status": ("training.json", DEEP),
+    "large step": ("metrics.csv", f"step,phase\n{LONG[:30]},train\n"),
+    "long step": ("metrics.csv", f"step,phase\n{LONG},train\n"),
+    "long score": ("metrics.csv", f"step,phase,fine_psnr,fine_ssim\n1,validation,{LONG},1\n"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_one_strange_file_does_not_stop_the_others(runs, kind):
+    strange = runs / "demo" / "strange"
+    strange.mkdir()
+    (strange / "config.yaml").write_text("stage: pretrain\n")
+    (strange / "n.html").touch()
+    name, text = STRANGE[kind]
+    (strange / name).write_text(text)
+    shown = Tags(write_index(runs).read_text()).text
+    assert all(f"demo/{name}" in shown for name in ("strange", "<i>good", "05_evaluate"))
+    assert keep(new_notebook(), strange, name="n", runs_root=runs).suffix == ".html"
+
+
+def test_names_and_times_of_any_kind_are_listed(runs):
+    strange = runs / "demo" / os.fsdecode(b"\xff")
+    strange.mkdir()
+    (strange / os.fsdecode(b"a\xfe.html")).touch()
+    page = write_index(runs).read_text()
+    assert "demo/%FF/a%FE.html" in page
+    os.utime(runs / "demo" / "05_evaluate" / "results.json", (4e11, 4e11))
+    assert "demo/05_evaluate" in Tags(write_index(runs).read_text()).text
