@@ -2,8 +2,9 @@
 of 40 frames of 800×450, cropped to 600×400 as published; frames and COLMAP's depth maps are links to 20 files.
 
 Milliseconds of one core a batch, made and packed as data workers do it: `cold`, with no scene open and no image kept,
-and `warm`, with all scenes open. The files are in the system's memory both times. Then what unpacking costs the
-training process, batches a second from the loader, and what it takes to open a scene and to find its kept depth.
+and `warm`, after all scenes were opened; as many stay open as in each process of a training with 8 data workers. The
+files are in the system's memory both times. Then what unpacking costs the training process, batches a second from the
+loader, and what it takes to open a scene and to find its kept depth.
 """
 
 import os

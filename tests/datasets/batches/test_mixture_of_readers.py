@@ -12,7 +12,7 @@ CROP = (64, 96)
 
 
 def middle_of_range(scene, image_ids, **_):
-    """In place of the estimator, which has tests of its own and would take a minute here."""
+    """As if estimates were kept, which would take a minute here."""
     return {name: np.full(scene.mask(name).shape, np.mean(scene.depth_range(name)), np.float32) for name in image_ids}
 
 
@@ -25,7 +25,7 @@ def draws(shared):
     assert not mixture.notices
     generator, found = np.random.default_rng(0), {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(views, "depth_maps", middle_of_range)
+        patch.setattr(views, "known_depth_maps", middle_of_range)
         for _ in range(60):
             draw = mixture.draw(generator)
             found.setdefault(draw.origin.removeprefix("scene ").split("/")[0], []).append(draw.batch)
