@@ -8,6 +8,7 @@ import torch
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.checkpoints.per_scene_renderer import for_one_scene, initial_maps
+from maskrf_core.checkpoints.published_checkpoints import steps_of
 from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.rendering.evaluation import evaluate, load, validate
@@ -102,7 +103,7 @@ def test_weights_learn_and_so_do_the_maps_of_views_that_were_drawn(finished, acr
     scene = open_checked_scenes(finished.config)[0]
     drawn = set()
     for step in range(6):
-        batch = scene.draw(np.random.default_rng([0, FIRST_STREAM, step])).batch
+        batch = scene.draw(np.random.default_rng([0, FIRST_STREAM, steps_of(across.weights) + step])).batch
         drawn |= {*batch.query.training_index.tolist(), *batch.references.training_index.tolist()}
     begun = initial_maps(load(across), SceneViews(open_scene(SCENE)))
     now = weights(finished)
