@@ -19,6 +19,7 @@ from maskrf_core.runs import Run
 from maskrf_core.runs.log import MetricAverager, RunLog
 from maskrf_core.runs.status import owned
 from maskrf_core.settings.sections import TrainingSettings
+from maskrf_core.support.atomic_files import remove_leftovers
 from maskrf_core.support.errors import RunError
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.objective import Objective, masked_weight
@@ -49,8 +50,7 @@ def fit(run: Run) -> Renderer:
     with owned(run.folder) if first else nullcontext():
         if first:
             run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on
-            for path in run.last_checkpoint.parent.glob(".*"):  # left by a training that was killed as it saved
-                path.unlink()
+            remove_leftovers(run.last_checkpoint, run.previous_checkpoint, run.best_checkpoint)
         with status_report(run, first=first) as report:
             trainer = Trainer(run, report)
             trainer.fit()

@@ -265,3 +265,14 @@ def test_trainings_of_a_rig_choose_views_as_asked_and_older_ones_as_they_began(
     config = tmp_path / "nearest/config.yaml"
     config.write_text(config.read_text().replace("  view_choice: nearest\n", ""))
     assert drawn("nearest")[0] == nearest
+
+
+def test_files_of_others_beside_checkpoints_stay(tmp_path):
+    """As where the folder is a link to one that is not this run's alone."""
+    run = start(tmp_path / "run", training__steps=1)
+    folder = run.last_checkpoint.parent
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    (folder / ".bashrc").touch()
+    (folder / ".last.pt.abcdefgh").touch()
+    fit(run)
+    assert {path.name for path in folder.glob(".*")} == {".ipynb_checkpoints", ".bashrc"}
