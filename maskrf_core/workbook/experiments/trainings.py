@@ -12,6 +12,7 @@ from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
 from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.settings.config import Config, parse_overrides
+from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import display_path
 from maskrf_core.training.preflight import open_checked_scenes
 from maskrf_core.training.saved_states import is_done, steps_done
@@ -183,6 +184,8 @@ def _folder(parameters: PretrainParameters | FinetuneParameters, kind: str) -> P
     """Return the run folder: as the parameter `run` says, or named by what differs from the defaults."""
     if parameters.run is None:
         return parameters.run_folder(kind)
+    if any(part.startswith(".") and part != ".." for part in Path(parameters.run).parts):
+        raise SettingsError(f"run={parameters.run!r}: hidden folders are not for runs. Choose another name.")
     folder = parameters.runs / parameters.run
     return folder.with_name(f"{folder.name}_from_scratch") if kind == "from_scratch" else folder
 
