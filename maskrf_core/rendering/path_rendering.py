@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,7 +112,9 @@ def _remove_other_frames(film: RenderedPath) -> None:
     """Delete what is left of a longer path."""
     for kind in KINDS:
         for file in set(film.folder.glob(f"{kind}_[0-9]*.png")) - set(film.frames(kind)):
-            file.unlink()
+            if re.fullmatch(rf"{kind}_\d+\.png", file.name) and file.is_file():
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
 
 def path_batch(

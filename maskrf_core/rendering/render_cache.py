@@ -8,6 +8,7 @@ import io
 import platform
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,10 @@ class RenderCache:
 
     @cached_property
     def _store(self) -> diskcache.Cache:
-        for left in self.folder.glob("??/*.npz*"):  # by earlier versions, which counted them themselves
-            left.unlink(missing_ok=True)
+        for left in self.folder.glob("[0-9a-f][0-9a-f]/*.npz"):  # by earlier versions, which counted them themselves
+            if left.is_file():
+                with suppress(OSError):
+                    left.unlink()
         return diskcache.Cache(str(self.folder), disk=_BytesDisk, size_limit=self.limit, **STORE_OPTIONS)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError, model_validator
 
+from maskrf_core.settings.older_configs import as_it_was
 from maskrf_core.settings.sections import (
     DataSettings,
     EvaluationSettings,
@@ -127,24 +128,7 @@ def validated(values: dict[str, Any]) -> Config:
 
 def read_config(path: Path) -> Config:
     """Read the config that was written to `path`; what older ones do not say is put in as it was then."""
-    values = _read(path)
-    sections = ("data", "training", "masking")
-    data, training, masking = (values.setdefault(name, {}) for name in sections)
-    if all(isinstance(section, dict) for section in (data, training, masking)):
-        values["data"] = {"view_choice": "nearest"} | data
-        values["training"] = {"recipe": 1} | training
-        if values["training"]["recipe"] == 1:
-            values["masking"] = _in_shares(masking, training)
-    return validated(values)
-
-
-def _in_shares(masking: dict[str, Any], training: dict[str, Any]) -> dict[str, Any]:
-    """Write start and warm-up of recipe 1, which were steps, as shares of the run's; its EMA always kept 99 %."""
-    steps = training.get("steps", TrainingSettings().steps)
-    own = {name: value for name, value in masking.items() if name not in ("start_step", "warmup_steps")}
-    begins, rises = masking.get("start_step", 20_000), masking.get("warmup_steps", 10_000)
-    shares = {"start": begins / steps, "warmup": rises / steps, "target_memory": 100 / steps}
-    return {name: min(1.0, share) for name, share in shares.items()} | own
+    return validated(as_it_was(_read(path)))
 
 
 def to_yaml(config: Config) -> str:

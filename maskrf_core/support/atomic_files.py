@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -39,6 +41,16 @@ def write_atomically(
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(*paths: Path) -> None:
+    """Remove what writers that were killed left beside these files; nothing else, whoever's it is, and no folder."""
+    for path in paths:
+        written = re.compile(rf"\.{re.escape(path.name)}\.([a-z0-9_]{{8}}|link)")
+        for beside in path.parent.glob(".*"):
+            if written.fullmatch(beside.name) and beside.is_file() and not beside.is_symlink():
+                with suppress(OSError):  # as those that others may not remove; the next start tries again
+                    beside.unlink()
 
 
 def _link(path: Path, name: Path) -> None:

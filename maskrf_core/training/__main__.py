@@ -6,6 +6,7 @@ Where a run asks for several devices, their processes are started here; under to
 import argparse
 import contextlib
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
+
+import psutil
 
 from maskrf_core.support.errors import MaskrfError
 from maskrf_core.training.process.protocol import (
@@ -28,7 +31,7 @@ from maskrf_core.training.process.protocol import (
 )
 
 if TYPE_CHECKING:
-    from maskrf_core.runs import Run
+    from maskrf_core.runs import Run, TrainingStatus
 
 SECONDS_BETWEEN_LOOKS = 0.1
 
@@ -92,7 +95,7 @@ def train_in_several(run: "Run") -> ExitCode:
                                 env=threads | training_environment(), start_new_session=True)  # fmt: skip
     while children.poll() is None:
         status = run.status
-        if heard and status is not None and status.started != before:
+        if heard and status is not None and status.started != before and _is_ours(status, children.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(status.pid, heard.pop(0))
         time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -100,6 +103,15 @@ def train_in_several(run: "Run") -> ExitCode:
     if status is None or status.started == before or status.exit_code is None:
         return ExitCode.TRAINED_ELSEWHERE if is_owned(run.folder) else ExitCode.FAILED
     return ExitCode(status.exit_code)
+
+
+def _is_ours(status: "TrainingStatus", launcher: int) -> bool:
+    """Tell whether the process that wrote a status is here, and one that the launcher started: anyone can write one."""
+    if status.pid <= 1 or status.host != platform.node():
+        return False
+    with contextlib.suppress(psutil.Error):
+        return launcher in [parent.pid for parent in psutil.Process(status.pid).parents()]
+    return False
 
 
 class Tee:

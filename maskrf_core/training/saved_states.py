@@ -1,6 +1,7 @@
 """The weights that a training begins with, and the checkpoints that it writes and continues from."""
 
 import os
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def read_newest(run: Run, *, first: bool = True) -> dict[str, Any] | None:
     """Read the checkpoint to continue from; none where the run has not begun.
 
     Where the last one is damaged, the `first` of several processes says so, and moves it aside, so that it never takes
-    the place of a good one. `CheckpointError` where none can be read.
+    the place of a good one. Where both are gone, what the training left is put aside, never overwritten.
+    `CheckpointError` where none can be read.
     """
     checkpoint, path, fault = newest_checkpoint(run.last_checkpoint, run.previous_checkpoint)
     if first and checkpoint is not None and path != run.last_checkpoint:
@@ -96,7 +98,25 @@ def read_newest(run: Run, *, first: bool = True) -> dict[str, Any] | None:
         print(f"continuing from {path.name}, {checkpoint['step']} steps", flush=True)
         if fault:
             run.last_checkpoint.replace(run.last_checkpoint.with_name("damaged.pt"))
+    if first and checkpoint is None:
+        _put_history_aside(run)
     return checkpoint
+
+
+def _put_history_aside(run: Run) -> None:
+    """Keep what a training left whose checkpoints are gone, as a purge of old files takes them."""
+    logged = max((int(row["step"]) for row in run.metric_rows()), default=0)
+    if not run.best_checkpoint.is_file() and logged < run.config.training.checkpoint_every:
+        return  # it was ended before its first checkpoint
+    kept = []
+    for path in filter(Path.is_file, (run.best_checkpoint, run.metrics_path)):
+        asides = (path.with_name(f"{path.stem}.lost{number}{path.suffix}") for number in count(1))
+        kept.append(path.rename(next(aside for aside in asides if not aside.exists())).name)
+    print(
+        f"{run.last_checkpoint}: is missing, and so is {run.previous_checkpoint.name}: the training begins at step 0. "
+        f"What it left is kept as {' and '.join(kept)}.",
+        flush=True,
+    )
 
 
 def steps_done(run: Run) -> int:

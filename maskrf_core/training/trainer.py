@@ -18,6 +18,7 @@ from maskrf_core.runs import Run
 from maskrf_core.runs.log import MetricAverager, RunLog
 from maskrf_core.runs.status import owned
 from maskrf_core.settings.sections import RECIPE
+from maskrf_core.support.atomic_files import remove_leftovers
 from maskrf_core.support.errors import RunError, in_short
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.objective import Objective
@@ -48,8 +49,7 @@ def fit(run: Run) -> Renderer:
     with owned(run.folder) if first else nullcontext():
         if first:
             run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on
-            for path in run.last_checkpoint.parent.glob(".*"):  # left by a training that was killed as it saved
-                path.unlink()
+            remove_leftovers(run.last_checkpoint, run.previous_checkpoint, run.best_checkpoint)
         with status_report(run, first=first) as report:
             trainer = Trainer(run, report)
             trainer.fit()
@@ -79,11 +79,10 @@ class Trainer:
         trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
         optimiser = torch.optim.Adam(trainable, lr=self.config.training.learning_rate)
         self.step, state = 0, {}
-        self.steps_before = steps_before(self.config) if checkpoint is None else 0
         if checkpoint is not None:
             load_weights(self.renderer, checkpoint["weights"], run.last_checkpoint)
             self.step, state = checkpoint["step"], checkpoint["state"]  # the first versions kept less of the state
-            self.steps_before = state.get("steps_before", 0)
+        self.steps_before = steps_before(self.config) if checkpoint is None else state.get("steps_before", 0)
         self.best = state.get("best", {"fine_psnr": float("-inf"), "step": -1})
         self.owes_validation = state.get("owes_validation", False)  # whether that of this step was interrupted
         logged = state.get("logged", [{}] * self.together.count)

@@ -17,13 +17,15 @@ from jupyter_client.kernelspec import get_kernel_spec
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 
+from maskrf_core.runs.run import run_folders
+from maskrf_core.runs.status import is_owned
 from maskrf_core.settings.config import SMOKE
 from maskrf_core.support.atomic_files import write_text
-from maskrf_core.support.paths import ROOT
+from maskrf_core.support.paths import ROOT, display_path
 from maskrf_core.workbook.execution import KERNEL, execute, notebooks
 from maskrf_core.workbook.parameters import RUNS_VARIABLE
 
-RUNS = "runs/published"
+RUNS = "runs/.published"  # hidden: no parameter `run` leads there, as it is made anew each time
 LARGEST = 300_000  # bytes of a notebook with its pictures
 
 
@@ -31,6 +33,11 @@ def main() -> int:
     """Execute, clean, check and only then replace all notebooks; 1 where one of them is not fit for the page."""
     os.environ[RUNS_VARIABLE] = RUNS
     os.environ.pop(SMOKE, None)
+    if taken := [folder for folder in run_folders(ROOT / RUNS) if is_owned(folder)]:
+        print(
+            f"{display_path(taken[0])}: is being trained. Nothing was removed; wait until it is done.", file=sys.stderr
+        )
+        return 1
     shutil.rmtree(ROOT / RUNS, ignore_errors=True)
     pages = {}
     for notebook in notebooks():

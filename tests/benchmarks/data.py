@@ -53,14 +53,19 @@ def make_data(data_root: Path) -> None:
         (folder / "images_4").mkdir(parents=True)
         np.save(folder / "poses_bounds.npy", np.stack([pose_and_bounds(0.05 * view) for view in range(VIEWS)]))
         for view in range(VIEWS):
-            picture = np.full((HEIGHT, WIDTH, 3), 128.0)
-            for factor, strength in ((128, 40), (32, 20), (8, 10), (2, 5)):
-                noise = generator.normal(0, strength, (HEIGHT // factor + 1, WIDTH // factor + 1, 3))
-                picture += cv2.resize(noise, (WIDTH, HEIGHT))
-            cv2.imwrite(str(folder / f"images_4/{view:02d}.png"), picture.clip(0, 255).astype(np.uint8))
+            cv2.imwrite(str(folder / f"images_4/{view:02d}.png"), textured_picture(HEIGHT, WIDTH, generator))
             depth = cv2.resize(generator.uniform(2, 8, (8, 8)), (WIDTH, HEIGHT)).astype(np.float32)
             kept = f"colmap_forward_cache/real_iconic/scene_{scene}/4/dense_out/stereo/depth_maps"
             write_colmap_depth(data_root / kept / f"{view}.jpg.geometric.bin", depth)
+
+
+def textured_picture(height: int, width: int, generator: np.random.Generator) -> np.ndarray:
+    """Make a picture with noise of several sizes, which packs about as well as a photograph."""
+    picture = np.full((height, width, 3), 128.0)
+    for factor, strength in ((128, 40), (32, 20), (8, 10), (2, 5)):
+        noise = generator.normal(0, strength, (height // factor + 1, width // factor + 1, 3))
+        picture += cv2.resize(noise, (width, height))
+    return picture.clip(0, 255).astype(np.uint8)
 
 
 def pose_and_bounds(x: float) -> np.ndarray:

@@ -28,6 +28,7 @@ from maskrf_core.datasets.scene import open_scene
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.machine import one_thread
 from maskrf_core.workbook.experiments.measurements import Spread
+from tests.benchmarks.data import textured_picture
 from tests.benchmarks.measuring import keep, options
 from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 
@@ -42,11 +43,7 @@ def make_data(data_root: Path, scenes: int, frames: int) -> None:
     (data_root / "files").mkdir()
     (train / "cameras").mkdir(parents=True)
     for number in range(FILES):
-        picture = np.full((HEIGHT, WIDTH, 3), 128.0)
-        for factor, strength in ((128, 40), (32, 20), (8, 10), (2, 5)):
-            noise = generator.normal(0, strength, (HEIGHT // factor + 1, WIDTH // factor + 1, 3))
-            picture += cv2.resize(noise, (WIDTH, HEIGHT))
-        cv2.imwrite(str(data_root / f"files/{number}.jpg"), picture.clip(0, 255).astype(np.uint8))
+        cv2.imwrite(str(data_root / f"files/{number}.jpg"), textured_picture(HEIGHT, WIDTH, generator))
         depth = cv2.resize(generator.uniform(2, 8, (8, 8)), (WIDTH, HEIGHT)).astype(np.float32)
         write_colmap_depth(data_root / f"files/{number}.bin", depth)
     for scene in [*(f"{number:04d}" for number in range(scenes)), "bare"]:

@@ -126,6 +126,17 @@ def test_what_is_not_that_frame_is_rendered_again(film, kind, harm):
     assert [path.read_bytes() for path in [*result.frames(kind), result.video(kind)]] == expected
 
 
+def test_what_is_no_frame_of_a_film_stays(film):
+    folder = film().folder
+    (folder / "colour_0007.png").write_bytes(b"of a longer path")
+    (folder / "colour_0001_mine.png").write_bytes(b"")
+    (folder / "depth_0008.png").mkdir()
+    film()
+    assert not (folder / "colour_0007.png").exists()
+    assert (folder / "colour_0001_mine.png").exists()
+    assert (folder / "depth_0008.png").is_dir()
+
+
 def test_another_speed_renders_nothing_but_the_videos(film):
     result = film()
     assert film(path=PATH.model_copy(update={"frames_per_second": 10})).rendered == 0

@@ -1,8 +1,6 @@
 """A run folder says what it is, continues as it was, and refuses to become something else."""
 
 import json
-import multiprocessing
-import threading
 from pathlib import Path
 
 import pytest
@@ -148,41 +146,6 @@ def test_opening_what_is_no_run(tmp_path):
 def test_differing_settings_by_dotted_name(config):
     other = load_config("pretrain", "demo", {"data.rays": 64})
     assert differing_settings(config, other) == {"data.rays": (128, 64)}
-
-
-def test_results_are_kept_by_name(tmp_path, config):
-    run = Run.start(tmp_path, config)
-    run.record("one", {"psnr": 1.0})
-    run.record("two", {"psnr": 2.0})
-    run.record("one", {"psnr": 3.0})
-    assert run.results() == {"one": {"psnr": 3.0}, "two": {"psnr": 2.0}}
-
-
-def record_many(folder, name):
-    for number in range(40):
-        Run(folder).record(f"{name}{number}", {"psnr": number})
-
-
-@pytest.mark.parametrize("kind", ["processes", "threads"])
-def test_results_of_several_at_once_are_all_kept(tmp_path, config, kind):
-    Run.start(tmp_path, config)
-    start = multiprocessing.get_context("fork").Process if kind == "processes" else threading.Thread
-    writers = [start(target=record_many, args=(tmp_path, name)) for name in "abc"]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    assert Run(tmp_path).results() == {f"{name}{k}": {"psnr": k} for name in "abc" for k in range(40)}
-
-
-@pytest.mark.parametrize("text", ["{", "[1]", "5", "[" * 100_000])
-def test_damaged_results_are_told_and_kept(tmp_path, config, text):
-    run = Run.start(tmp_path, config)
-    (run.folder / "results.json").write_text(text)
-    for use in (run.results, lambda: run.record("one", {"psnr": 1.0})):
-        with pytest.raises(RunError, match=r"results\.json"):
-            use()
-    assert (run.folder / "results.json").read_text() == text
 
 
 def test_log_drops_what_will_be_done_again(tmp_path, config):

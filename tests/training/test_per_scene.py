@@ -105,8 +105,7 @@ def test_weights_learn_and_so_do_the_maps_of_views_that_were_drawn(finished, acr
     for step in range(6):
         batch = scene.draw(np.random.default_rng([0, FIRST_STREAM, steps_of(across.weights) + step])).batch
         drawn |= {*batch.query.training_index.tolist(), *batch.references.training_index.tolist()}
-    begun = initial_maps(load(across), SceneViews(open_scene(SCENE)))
-    now = weights(finished)
+    begun, now = initial_maps(load(across), SceneViews(open_scene(SCENE))), weights(finished)
     moved = {place for place, value in enumerate(begun) if not torch.equal(now[f"free_maps.maps.{place}"], value)}
     assert moved == drawn
     assert 3 < len(drawn) < 16

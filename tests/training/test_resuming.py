@@ -111,6 +111,20 @@ def test_two_damaged_checkpoints_stop_and_stay(begun):
     assert begun.last_checkpoint.is_file()
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_where_both_checkpoints_are_gone_what_they_left_is_kept(begun, capsys, times):
+    metrics, best = begun.metrics_path.read_bytes(), begun.best_checkpoint.read_bytes()
+    for number in range(1, times + 1):
+        begun.last_checkpoint.unlink()
+        begun.previous_checkpoint.unlink()
+        fit(begun)
+        assert "the training begins at step 0" in capsys.readouterr().out
+        assert read_our_checkpoint(begun.last_checkpoint)["step"] == 4
+        assert (begun.folder / f"metrics.lost{number}.csv").is_file()
+    assert (begun.folder / "metrics.lost1.csv").read_bytes() == metrics
+    assert begun.best_checkpoint.with_name("best.lost1.pt").read_bytes() == best
+
+
 def full_disk(monkeypatch, after=0):
     """Checkpoints after the first few break off halfway, as on a full disk."""
     saved, save = [], torch.save

@@ -13,6 +13,8 @@ from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.errors import CheckpointError, RunError, SettingsError
 from maskrf_core.training.trainer import Trainer, fit
+from maskrf_core.workbook.experiments.trainings import Finetuning
+from maskrf_core.workbook.parameters import FinetuneParameters
 
 ONE_SCHEDULE = {"training.schedule": "continue", "training.optimiser": "handed_on"}
 
@@ -111,3 +113,15 @@ def test_a_run_of_the_first_recipe_is_read_but_never_goes_on(smoke_run, tmp_path
 def test_a_longer_run_keeps_the_steps_that_its_masking_was_begun_with(tmp_path):
     run = start(tmp_path / "run", "pretrain", training__steps=100)
     assert start(run.folder, "pretrain", training__steps=400).config.masking.of_steps == 100
+
+
+def test_weights_of_the_first_recipe_are_not_compared_with_training_from_scratch(smoke_run, tmp_path):
+    runs = tmp_path / "runs"
+    old = start(runs / "smoke" / "old", "pretrain", training__steps=2)
+    fit(old)
+    old.config_path.write_text(old.config_path.read_text().replace("recipe: 2", "recipe: 1"))
+    parameters = FinetuneParameters(runs_root=str(runs), pretrained="old", steps=2)
+    with pytest.raises(RunError, match="does not compare"):
+        Finetuning(parameters)
+    alone = Finetuning(parameters.model_copy(update={"from_scratch_too": False}))
+    assert alone.run.config.training.schedule == "restart"

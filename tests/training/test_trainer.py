@@ -15,7 +15,6 @@ from maskrf_core.settings.config import load_config
 from maskrf_core.support.errors import CheckpointError, DatasetError, MaskrfError, RunError
 from maskrf_core.training import trainer as training
 from maskrf_core.training.preflight import check_places, open_checked_scenes
-from maskrf_core.training.schedules import learning_rate, stream_seed
 from maskrf_core.training.trainer import Trainer, fit
 from tests.datasets.memory_scene import make_scenes, use_folders
 from tests.datasets.rig_scene import rig, use_rigs
@@ -216,18 +215,6 @@ def test_a_continued_run_does_not_need_the_weights_it_began_from(smoke_run, tmp_
     assert not fit(run).training
 
 
-def test_learning_rate_is_halved_down_to_the_lowest():
-    settings = load_config("pretrain", "paper", {"training.steps": 10**6}).training
-    assert learning_rate(99_999, settings) == 4e-4
-    assert learning_rate(100_000, settings) == 2e-4
-    assert learning_rate(350_000, settings) == 5e-5
-    assert learning_rate(10**7, settings) == 1e-5
-
-
-def test_streams_of_steps_and_seeds_differ():
-    assert len({stream_seed(seed, step) for seed in range(10) for step in range(100)}) == 1000
-
-
 def test_validation_keeps_the_mode_of_the_renderer(tmp_path):
     trainer = Trainer(start(tmp_path / "run"))
     trainer.renderer.train()
@@ -266,3 +253,14 @@ def test_trainings_of_a_rig_choose_views_as_asked_and_older_ones_as_they_began(
     config = tmp_path / "nearest/config.yaml"
     config.write_text(config.read_text().replace("  view_choice: nearest\n", ""))
     assert drawn("nearest")[0] == nearest
+
+
+def test_files_of_others_beside_checkpoints_stay(tmp_path):
+    """As where the folder is a link to one that is not this run's alone."""
+    run = start(tmp_path / "run", training__steps=1)
+    folder = run.last_checkpoint.parent
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    (folder / ".bashrc").touch()
+    (folder / ".last.pt.abcdefgh").touch()
+    fit(run)
+    assert {path.name for path in folder.glob(".*")} == {".ipynb_checkpoints", ".bashrc"}

@@ -2,15 +2,22 @@
 
 import io
 import json
+from pathlib import Path
 
 import nbformat
 import pytest
 from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from maskrf_core.runs import Run
+from maskrf_core.runs.status import owned
+from maskrf_core.settings.config import load_config
+from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook import execution, publish
 from maskrf_core.workbook.execution import Indented, execute
+from maskrf_core.workbook.experiments import trainings
+from maskrf_core.workbook.parameters import PretrainParameters
 from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
 
 
@@ -136,6 +143,30 @@ def test_publishing_replaces_nothing_where_one_notebook_fails(tmp_path, monkeypa
     assert publish.main() == 0
     (cell,) = nbformat.read(notebook, 4).cells
     assert cell.outputs[0].text == "1\n"
+
+
+def test_runs_of_people_are_not_removed_by_publishing(monkeypatch, tmp_path):
+    monkeypatch.delenv("MASKRF_RUNS", raising=False)
+    parameters = PretrainParameters(run="published", runs_root=str(tmp_path))
+    theirs = trainings.pretraining(parameters).folder.resolve()
+    removed = (tmp_path / Path(publish.RUNS).name).resolve()
+    assert removed not in (theirs, *theirs.parents)
+    for name in (".published", f"../{tmp_path.name}/{Path(publish.RUNS).name}/demo"):
+        with pytest.raises(SettingsError, match="hidden"):
+            trainings.pretraining(PretrainParameters(run=name, runs_root=str(tmp_path)))
+
+
+def test_publishing_removes_nothing_that_is_being_trained(tmp_path, monkeypatch, capsys):
+    run = Run.start(tmp_path / "runs" / "demo" / "pretrain", load_config("pretrain", "demo"))
+    monkeypatch.setattr(publish, "notebooks", list)
+    monkeypatch.setattr(publish, "RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MASKRF_RUNS", "")
+    with owned(run.folder):
+        assert publish.main() == 1
+    assert "is being trained" in capsys.readouterr().err
+    assert run.config_path.is_file()
+    assert publish.main() == 0
+    assert not run.folder.exists()
 
 
 def test_notebooks_come_in_order():

@@ -189,7 +189,8 @@ def staging(destination: Path) -> Iterator[Path]:
             yield folder / "partial"
         finally:
             (folder / "partial").unlink(missing_ok=True)
-            folder.rmdir()
+            with contextlib.suppress(OSError):  # others may have put something in it
+                folder.rmdir()
     except BlockingIOError as error:
         raise DatasetError(f"{destination}: another process unpacks here. Wait until it is done.") from error
     finally:

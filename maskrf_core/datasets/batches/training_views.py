@@ -1,6 +1,7 @@
 """Training batches from one scene: its query and working views, what augmentation makes of them, and the rays."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -61,9 +62,7 @@ def draw_views(
         if rule is None:
             size = min(size, math.ceil(count * settings.view_pool))
         elif rule.times:
-            # Where there is no choice nothing is drawn, so that the numbers after it stay those of earlier runs.
-            times = rule.times[generator.integers(len(rule.times))] if len(rule.times) > 1 else rule.times[0]
-            size = min(size, times * count, rule.at_most)
+            size = min(size, rule.times[generator.integers(len(rule.times))] * count, rule.at_most)
         nearer = views.nearest(query_id, candidates, max(count, size))
     return query_id, [nearer[index] for index in generator.permutation(len(nearer))[:count]]
 
@@ -102,8 +101,7 @@ def draw_from_scene(
     else:
         query, references = views.query(query_id), views.load(chosen, depths=inputs.depths)
         references = references.replace(true_depths=references.depths)
-    asked = settings.depth_supervision
-    if not (record.exact_depth if asked is None else asked):
+    if not (record.exact_depth if settings.depth_supervision is None else settings.depth_supervision):
         references = references.replace(true_depths=None)
     sources = None
     if inputs.sources:
@@ -116,16 +114,21 @@ def draw_from_scene(
             query, references = change_ranges(query, references, partial(jitter_depth_ranges, generator=generator))
         query, references = change_ranges(query, references, consistent_depth_ranges)
     if "crop_and_flip" in record.augmentation:
-        sizes = [query.image_size, references.image_size]
-        window = draw_window(sizes, settings.crop_height, settings.crop_width, generator=generator)
-        changes = [partial(crop, window=window), *([flip] if generator.random() < FLIP_PROBABILITY else [])]
-        for change in changes:
+        for change in _draw_crop_and_flip([query.image_size, references.image_size], settings, generator):
             query, references = change(query), change(references)
             sources = sources and sources.replace(views=change(sources.views))
     pixels_xy = draw_pixels(query, settings.rays, record.rays, generator=generator)
     origin = f"scene {views.scene.name}, query {query_id}, references {', '.join(chosen)}"
     references, sources = padded(references, sources)
     return TrainingDraw(SceneBatch(query, references, pixels_xy, sources), origin)
+
+
+def _draw_crop_and_flip(
+    sizes: list[tuple[int, int]], settings: DataSettings, generator: np.random.Generator
+) -> list[Callable[[Views], Views]]:
+    """Draw what is done to all views alike: a crop, and half of the time a flip after it."""
+    window = draw_window(sizes, settings.crop_height, settings.crop_width, generator=generator)
+    return [partial(crop, window=window), *([flip] if generator.random() < FLIP_PROBABILITY else [])]
 
 
 def _object_views(

@@ -13,7 +13,7 @@ from maskrf_core.runs import Run
 from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.settings.config import Config, parse_overrides
 from maskrf_core.settings.sections import RECIPE
-from maskrf_core.support.errors import RunError
+from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.support.paths import display_path
 from maskrf_core.training.preflight import open_checked_scenes, with_validation
 from maskrf_core.training.saved_states import hands_on_optimiser, is_done, steps_done
@@ -50,6 +50,8 @@ def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
         stage = "per_scene"
         asked["data.train_scenes"] = parameters.scene and [parameters.scene]
     elif parameters.from_scratch_too:
+        if (before := _existing(weights.parent.parent)) is not None:
+            _check_it_compares(before)
         asked |= ONE_SCHEDULE | ({} if hands_on_optimiser(weights) else {"training.optimiser": "fresh"})
     run = checked_start(_folder(parameters, stage), parameters.config(stage, asked))
     hold_to_weights(run, weights)
@@ -89,11 +91,7 @@ def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
     run = _finetuned(asked)
     scratch = _existing(_folder(asked, "from_scratch")) or from_scratch(asked, total_steps(run))
     for each in (run, scratch):
-        if each.config.training.recipe != RECIPE:
-            raise RunError(
-                f"{display_path(each.folder)}: was trained when batches were drawn otherwise, and does not compare "
-                "with what is trained now. Delete it, or choose another runs_root."
-            )
+        _check_it_compares(each)
     return {f"finetuned {SCRATCH}": trained(scratch), FINETUNED: trained(run)}
 
 
@@ -204,8 +202,19 @@ def _folder(parameters: PretrainParameters | FinetuneParameters, kind: str) -> P
     """Return the run folder: as the parameter `run` says, or named by what differs from the defaults."""
     if parameters.run is None:
         return parameters.run_folder(kind)
+    if any(part.startswith(".") and part != ".." for part in Path(parameters.run).parts):
+        raise SettingsError(f"run={parameters.run!r}: hidden folders are not for runs. Choose another name.")
     folder = parameters.runs / parameters.run
     return folder.with_name(f"{folder.name}_from_scratch") if kind == "from_scratch" else folder
+
+
+def _check_it_compares(run: Run) -> None:
+    """Raise `RunError` if a run was trained by an earlier recipe than what it is to be compared with."""
+    if run.config.training.recipe != RECIPE:
+        raise RunError(
+            f"{display_path(run.folder)}: was trained when batches were drawn otherwise, and does not compare with "
+            "what is trained now. Train it anew in another runs_root, or set from_scratch_too = False in 04."
+        )
 
 
 def _existing(folder: Path) -> Run | None:

@@ -101,9 +101,9 @@ def ratio_curves(scores: pd.DataFrame, summary: pd.DataFrame, title: str) -> Fig
 def method_bars(summary: pd.DataFrame) -> Figure:
     """Draw mean PSNR and SSIM of every method (the index), best on top."""
     ordered = summary.sort_values("psnr")
-    best = ordered.index[-1]
-    lead = f", {ordered['psnr'].iloc[-1] - ordered['psnr'].iloc[-2]:.2f} dB ahead" if len(ordered) > 1 else ""
-    figure, (panels,) = new_figure(9, 0.45 * len(ordered) + 1.3, 1, 2, f"Best PSNR: {best}{lead}", sharey=True)
+    ends = " to ".join(dict.fromkeys(f"{psnr:.2f}" for psnr in ordered["psnr"].iloc[[0, -1]]))
+    title = f"Mean PSNR {ends} dB; one training of a method has no interval"
+    figure, (panels,) = new_figure(9, 0.45 * len(ordered) + 1.3, 1, 2, title, sharey=True)
     kinds = [("psnr", "PSNR [dB]", "%.2f"), ("ssim", "SSIM", "%.3f")]
     for axes, (column, unit, shown) in zip(panels, kinds, strict=True):
         bars = axes.barh(ordered.index, ordered[column], color="tab:blue")

@@ -224,6 +224,14 @@ def test_two_at_once_are_not_allowed(tmp_path):
     assert unpack(archive, tmp_path / "out").written == 4
 
 
+def test_a_file_of_others_where_files_are_written_stays(tmp_path):
+    staging = tmp_path / "out" / archives.STAGING
+    staging.mkdir(parents=True)
+    (staging / ".nfs0001").touch()
+    assert unpack(write_zip(tmp_path / "a.zip", FILES), tmp_path / "out").written == 4
+    assert [path.name for path in staging.iterdir()] == [".nfs0001"]
+
+
 def test_a_full_disk_is_noticed_before(tmp_path, monkeypatch):
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: type("", (), {"free": 700_000})())
     with pytest.raises(DatasetError, match=r"takes 0.00 GB, but .* has 0.00 GB left. Make room"):
