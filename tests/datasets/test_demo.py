@@ -10,7 +10,9 @@ import torch
 from maskrf_core.cameras import back_project, project
 from maskrf_core.datasets import demo
 from maskrf_core.datasets.demo import demo_scene_names
-from maskrf_core.datasets.procedural.composition import RECIPES, temple
+from maskrf_core.datasets.files.sheets import decode_depth, encode_depth
+from maskrf_core.datasets.procedural.arrangements import temple
+from maskrf_core.datasets.procedural.demo_recipes import RECIPES
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.support.errors import DatasetError
 
@@ -151,7 +153,7 @@ def test_splits():
 def test_stored_depth_is_good_to_one_part_in_ten_thousand():
     depth = np.random.default_rng(0).uniform(2.0, 4.4, (50, 50))
     depth[:5] = 0
-    again = demo.decode_depth(demo.encode_depth(depth, (1.98, 4.45)), (1.98, 4.45))
+    again = decode_depth(encode_depth(depth, (1.98, 4.45)), (1.98, 4.45))
     assert np.array_equal(again > 0, depth > 0)
     assert np.abs(again / np.where(depth > 0, depth, np.inf) - (depth > 0)).max() < 1e-4
 

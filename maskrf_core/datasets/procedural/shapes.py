@@ -61,7 +61,7 @@ def revolve(profile: list | np.ndarray, ripple: float = 0.0, waves: int = 0, twi
     return np.stack([radius * np.cos(angle), radius * np.sin(angle), np.broadcast_to(height, radius.shape)], -1)
 
 
-def tube(curve: Float[np.ndarray, "row 3"], radius: float | Float[np.ndarray, "row"]) -> Patch:
+def tube(curve: Float[np.ndarray, "row 3"], radius: float | Float[np.ndarray, "row"], sides: int = 48) -> Patch:
     """Lay a round tube along a curve that circles the z axis (its frame is taken from the direction to the origin)."""
     tangent = np.gradient(curve, axis=0)
     if np.allclose(curve[0], curve[-1]):
@@ -70,7 +70,7 @@ def tube(curve: Float[np.ndarray, "row 3"], radius: float | Float[np.ndarray, "r
     outward = curve - (curve * tangent).sum(1, keepdims=True) * tangent
     outward /= np.linalg.norm(outward, axis=1, keepdims=True)
     sideways = np.cross(tangent, outward)
-    angle = np.linspace(0, 2 * np.pi, SEGMENTS // 2 + 1)[None, :, None]
+    angle = np.linspace(0, 2 * np.pi, sides + 1)[None, :, None]
     thickness = np.broadcast_to(radius, len(curve))[:, None, None]
     return curve[:, None] + thickness * (np.cos(angle) * outward[:, None] + np.sin(angle) * sideways[:, None])
 
@@ -186,5 +186,10 @@ SHAPES: dict[str, Callable[[np.random.Generator], list[Patch]]] = {  # some draw
 
 def make_shape(kind: str, *, rng: np.random.Generator) -> Mesh:
     """Make the mesh of one shape, scaled to a bounding radius of exactly 1."""
-    mesh = mesh_of(SHAPES[kind](rng))
+    return unit_mesh(SHAPES[kind](rng))
+
+
+def unit_mesh(patches: list[Patch]) -> Mesh:
+    """Join patches into one mesh, scaled to a bounding radius of exactly 1."""
+    mesh = mesh_of(patches)
     return mesh.moved(scale=1 / float(np.linalg.norm(mesh.vertices, axis=1).max()))

@@ -104,12 +104,22 @@ def _marble(palette: Palette, rng: np.random.Generator) -> Picture:
     return _ramp(0.5 + 0.5 * veins, palette[[1, 0, 2]])
 
 
+def _patchwork(palette: Palette, rng: np.random.Generator) -> Picture:
+    """Lay a fine picture over a coarse one where a third says so: edges of every scale."""
+    kinds = [paint for paint in PAINTED if paint is not _zigzag]  # which only the demo's test scenes show
+    coarse, fine = (kinds[rng.integers(len(kinds))](palette[rng.permutation(4)], rng) for _ in range(2))
+    repeats = int(rng.choice([2, 4, 8]))
+    shown = smooth_noise(2.4, rng=rng)[..., None] > rng.uniform(0.3, 0.7)
+    return np.where(shown, np.tile(fine, (repeats, repeats, 1))[::repeats, ::repeats], coarse)
+
+
 PAINTED = (_checker, _stripes, _zigzag, _dots, _bricks, _plaid, _cells, _confetti, _marble)
 TEXTURES: dict[str, Callable[[Palette, np.random.Generator], Picture]] = {
     **{paint.__name__.removeprefix("_"): paint for paint in PAINTED},
     "speckle": lambda palette, rng: _ramp(smooth_noise(1.5, rng=rng), palette[[1, 3, 2, 0]]),
     "clouds": lambda palette, rng: _ramp(smooth_noise(2.2, rng=rng), palette[[1, 2, 0]]),
     "camouflage": lambda palette, rng: palette[np.minimum(4 * smooth_noise(2.1, rng=rng), 3).astype(int)],
+    "patchwork": _patchwork,
     "contours": lambda palette, rng: palette[np.floor(9 * smooth_noise(2.6, rng=rng)).astype(int) % 2 * 2],
 }
 

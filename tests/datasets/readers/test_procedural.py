@@ -1,0 +1,55 @@
+"""Made scenes are read back as they were written, and broken ones are named with the remedy."""
+
+import numpy as np
+import pytest
+
+from maskrf_core.datasets.files.sheets import encode_depth, write_sheets
+from maskrf_core.datasets.scene import open_scene, scene_names
+from maskrf_core.support.errors import DatasetError
+
+SIZE, VIEWS = 16, 7
+
+
+@pytest.fixture
+def root(tmp_path):
+    rng = np.random.default_rng(0)
+    K = [[20.0, 0.0, (SIZE - 1) / 2], [0.0, 20.0, (SIZE - 1) / 2], [0.0, 0.0, 1.0]]
+    cameras = {
+        f"view_{view:02d}": {"K": K, "w2c": np.eye(4)[:3].tolist(), "depth_range": [1.0, 5.0 + view]}
+        for view in range(VIEWS)
+    }
+    images = [np.full((SIZE, SIZE, 3), [10 * view, 60, 200 - 20 * view], np.uint8) for view in range(VIEWS)]
+    depths = [rng.uniform(1, 5, (SIZE, SIZE)).round(2) for _ in range(VIEWS)]
+    encoded = [encode_depth(depth, (1.0, 5.0 + view)) for view, depth in enumerate(depths)]
+    for name in ("rooms_0001", "rooms_9001"):
+        write_sheets(tmp_path / "procedural" / name, cameras, images, encoded, quality=101)
+    (tmp_path / "procedural" / ".rooms_0002.part").mkdir()
+    return tmp_path, images, depths
+
+
+def test_every_view_comes_back(root):
+    folder, images, depths = root
+    scene = open_scene("procedural/rooms_0001", folder)
+    assert len(scene.image_ids) == VIEWS
+    for view, image_id in enumerate(scene.image_ids):
+        assert np.array_equal(scene.image(image_id), images[view][..., ::-1])
+        assert np.allclose(scene.depth(image_id), depths[view], rtol=1e-4 * (5 + view))
+        assert scene.mask(image_id).all()
+
+
+def test_scenes_that_are_kept_back_are_not_listed_but_can_be_opened(root):
+    assert scene_names("procedural", root[0]) == ["procedural/rooms_0001"]
+    assert open_scene("procedural/rooms_9001", root[0]).image_ids
+
+
+@pytest.mark.parametrize("file_name", ["cameras.json", "images.webp", "depths.png"])
+def test_a_broken_file_is_named_with_the_remedy(root, file_name):
+    path = root[0] / "procedural" / "rooms_0001" / file_name
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DatasetError, match=rf"{file_name} cannot be read; make it again: .* rooms_0001"):
+        [(scene := open_scene("procedural/rooms_0001", root[0])).image("view_00"), scene.depth("view_00")]
+
+
+def test_an_unknown_number_names_what_is_there(root):
+    with pytest.raises(DatasetError, match="rooms_0001"):
+        open_scene("procedural/rooms_0003", root[0])
