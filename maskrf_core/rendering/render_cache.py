@@ -5,6 +5,7 @@ batch. So nothing kept ever becomes out of date; it is only no longer asked for,
 """
 
 import io
+import os
 import platform
 import secrets
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import RenderingSettings
 from maskrf_core.support.digests import digest
+from maskrf_core.support.paths import writable_path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RENDERING_SOURCES = (
@@ -92,6 +94,13 @@ def _device(device: torch.device) -> list[Any]:
                 cudnn.benchmark]  # fmt: skip
     processor = [platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
     return [device.type, *processor, *precision]
+
+
+def renders_folder(cache: Path) -> Path:
+    """Return the folder of this user's renderings below a cache folder: all its files are changed all the time."""
+    shared = cache / "renders"
+    other = shared.is_dir() and shared.stat().st_uid != os.geteuid()
+    return writable_path(cache, f"renders_of_{os.geteuid()}" if other else shared.name, "cache.db").parent
 
 
 class _BytesDisk(diskcache.Disk):

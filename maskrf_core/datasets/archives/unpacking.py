@@ -163,7 +163,6 @@ class _Unpacking:
         with partial.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
-        partial.chmod(0o644)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(partial, target)  # unlike a renaming, it never replaces
