@@ -1,10 +1,11 @@
 """Paths of the checkout, of runs and of caches, whatever folder a notebook or command is started from."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout: what relative paths are sought in if they are not below the current folder."""
@@ -28,6 +29,26 @@ def users_cache() -> Path:
     """Return the folder of what this user alone keeps, there or not: below XDG_CACHE_HOME, or else ~/.cache."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     return Path(given if os.path.isabs(given) else os.path.expanduser("~/.cache")) / "maskrf"  # noqa: PTH111, PTH117
+
+
+def private_folder(name: str) -> Path:
+    """Make a folder in the user's cache that nobody else can enter, and return it.
+
+    Raises:
+        SettingsError: it cannot be made, or is another user's.
+    """
+    folder = users_cache() / name
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (owner := folder.stat().st_uid) != os.geteuid():
+            raise PermissionError(errno.EPERM, f"it belongs to the user of number {owner}")
+        folder.chmod(0o700)
+    except OSError as error:
+        raise SettingsError(
+            f"{folder}: cannot be had as a folder of one's own ({error.strerror}). Remove it, or set XDG_CACHE_HOME to "
+            "a folder that is yours."
+        ) from error
+    return folder
 
 
 def cache_folder(data_root: str | Path) -> Path:

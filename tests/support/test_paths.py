@@ -1,12 +1,13 @@
 """Paths that mean the same from any folder, and caches that serve users who may not write to them."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.errors import DatasetError, SettingsError
 from maskrf_core.support.paths import (
     ROOT,
     RUNS,
@@ -15,6 +16,7 @@ from maskrf_core.support.paths import (
     kept_beside,
     kept_path,
     may_write,
+    private_folder,
     resolve,
     users_cache,
     writable_path,
@@ -94,3 +96,24 @@ def test_a_cache_that_is_no_folder_is_said_before_anything_is_written(tmp_path, 
     make(tmp_path / "cache")
     with pytest.raises(DatasetError, match=r"cache: is no folder.*Move it away"):
         cache_folder(tmp_path)
+
+
+def test_a_private_folder_is_for_its_user_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = private_folder("compiled")
+    assert folder.is_relative_to(tmp_path / "cache")
+    folder.chmod(0o777)  # as by an earlier version or a careless hand
+    assert stat.S_IMODE(private_folder("compiled").stat().st_mode) == 0o700
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(SettingsError, match="belongs to the user"):
+        private_folder("compiled")
+
+
+def test_the_user_s_cache_is_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for said in ("", "relative"):  # which does not count, by the standard of XDG
+        monkeypatch.setenv("XDG_CACHE_HOME", said)
+        assert users_cache() == tmp_path / ".cache" / "maskrf"
+    (tmp_path / ".cache").touch()
+    with pytest.raises(SettingsError, match="XDG_CACHE_HOME"):
+        private_folder("compiled")
