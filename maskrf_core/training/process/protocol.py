@@ -144,7 +144,7 @@ def asked_to_stop(stop_file: Path) -> ExitCode | None:
     return None
 
 
-def heed_earlier_stop(stop_file: Path) -> None:
+def heed_stop(stop_file: Path) -> None:
     """Remove a stop file that is older than the start: whoever starts trainings wants them to go on.
 
     A job was started when it was queued: `TrainingStopped` is raised where a stop was asked for while it waited.
