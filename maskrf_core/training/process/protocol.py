@@ -5,6 +5,7 @@ Nothing here imports torch: a process has to hear signals before the seconds tha
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,10 +36,21 @@ def training_command(folders: Sequence[str | Path]) -> list[str]:
     return [sys.executable, "-u", "-m", "maskrf_core.training", *(str(Path(folder).resolve()) for folder in folders)]
 
 
-def several_processes(devices: int, *, options: Sequence[str] = ("--standalone",)) -> list[str]:
-    """Return the command that trains in several processes of this node, without the run folders."""
+def several_processes(devices: int, *, options: Sequence[str] = ()) -> list[str]:
+    """Return the command that trains in several processes of this node, without the run folders.
+
+    Where `options` name no address, they meet at a free port. By `--standalone` torchrun would unpickle there what
+    anyone may have sent.
+    """
+    options = options or ("--master-addr=127.0.0.1", f"--master-port={_free_port()}")
     launcher = ["torch.distributed.run", *options, f"--nproc-per-node={devices}"]
     return [sys.executable, "-u", "-m", *launcher, "-m", "maskrf_core.training"]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def training_environment() -> dict[str, str]:
