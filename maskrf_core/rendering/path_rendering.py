@@ -108,12 +108,19 @@ def render_path(
 
 
 def _remove_other_frames(film: RenderedPath) -> None:
-    """Delete what is left of a longer path."""
+    """Delete what is left of a longer path: frames that say so, no other pictures."""
     for kind in KINDS:
         for file in set(film.folder.glob(f"{kind}_[0-9]*.png")) - set(film.frames(kind)):
-            if re.fullmatch(rf"{kind}_\d+\.png", file.name) and file.is_file():
+            if re.fullmatch(rf"{kind}_\d{{4,}}\.png", file.name) and not file.is_symlink() and _is_frame(file):
                 with contextlib.suppress(OSError):
                     file.unlink()
+
+
+def _is_frame(path: Path) -> bool:
+    """Tell whether a file begins as `write_frame` writes them, whole or not."""
+    with contextlib.suppress(Exception), Image.open(path, formats=["PNG"]) as image:
+        return NOTE in image.info
+    return False
 
 
 def path_batch(
@@ -189,7 +196,8 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
                 writer.append_data(np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge"))
         beside.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _write_videos(film: RenderedPath, keys: list[str], frames_per_second: int) -> None:

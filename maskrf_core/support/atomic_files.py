@@ -37,7 +37,8 @@ def write_atomically(
             _link(path, keep)
         beside.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before is what to say
+            beside.unlink(missing_ok=True)
         raise
 
 

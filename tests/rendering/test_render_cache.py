@@ -150,8 +150,11 @@ def test_what_is_larger_than_the_room_is_not_kept(tmp_path):
 def test_what_earlier_versions_kept_goes(tmp_path):
     (tmp_path / "00").mkdir()
     (tmp_path / "00" / f"{KEYS[0]}.npz").write_bytes(bytes(1000))
+    others = [tmp_path / "00" / name for name in ("depth.npz", f"{KEYS[1]}.npz")]
+    for path in others:
+        path.write_bytes(b"of others")
     assert RenderCache(tmp_path, 1).get(KEYS[0]) is None
-    assert not list(tmp_path.rglob("*.npz"))
+    assert sorted(tmp_path.rglob("*.npz")) == sorted(others)
 
 
 def test_a_folder_that_cannot_be_written_costs_one_message(tmp_path, capsys):

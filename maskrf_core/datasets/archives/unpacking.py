@@ -187,8 +187,8 @@ def staging(destination: Path) -> Iterator[Path]:
         try:
             yield folder / "partial"
         finally:
-            (folder / "partial").unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # others may have put something in it
+                (folder / "partial").unlink(missing_ok=True)
                 folder.rmdir()
     except BlockingIOError as error:
         raise DatasetError(f"{destination}: another process unpacks here. Wait until it is done.") from error
