@@ -20,7 +20,7 @@ from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
 from maskrf_core.datasets.inventory import spread
 from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.rendering.render_cache import RenderCache
+from maskrf_core.rendering.render_cache import RenderCache, renders_folder
 from maskrf_core.rendering.rendered_views import RenderedView, as_picture, rendered_views, write_pictures
 from maskrf_core.runs import Run
 from maskrf_core.settings.sections import EXACT, RenderingSettings, ViewChoice
@@ -131,7 +131,7 @@ def evaluate(
     renderer = load(source).to(resolve_device(device)).eval()
     for views in opened:
         check_scene(renderer, views)
-    renders = RenderCache(cache_folder(data_root) / "renders", render_cache_mib) if render_cache_mib > 0 else None
+    renders = RenderCache(renders_folder(cache_folder(data_root)), render_cache_mib) if render_cache_mib > 0 else None
     asked = (split, working_views, views_per_scene, rays_per_chunk, renders)
     rows = []
     for view in rendered_views(renderer, opened, *asked, rendering=rendering):

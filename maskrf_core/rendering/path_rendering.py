@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from maskrf_core.rendering.evaluation import load, resolve_device
 from maskrf_core.rendering.rendered_views import PixelRenderer, as_bytes
 from maskrf_core.runs import Run
 from maskrf_core.settings.sections import EXACT, PathKind, PathSettings, RenderingSettings, ViewChoice
-from maskrf_core.support.atomic_files import write_atomically, write_text
+from maskrf_core.support.atomic_files import beside_name, write_atomically, write_text
 from maskrf_core.support.digests import digest
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.support.progress import tracked
@@ -109,12 +108,19 @@ def render_path(
 
 
 def _remove_other_frames(film: RenderedPath) -> None:
-    """Delete what is left of a longer path."""
+    """Delete what is left of a longer path: frames that say so, no other pictures."""
     for kind in KINDS:
         for file in set(film.folder.glob(f"{kind}_[0-9]*.png")) - set(film.frames(kind)):
-            if re.fullmatch(rf"{kind}_\d+\.png", file.name) and file.is_file():
+            if re.fullmatch(rf"{kind}_\d{{4,}}\.png", file.name) and not file.is_symlink() and _is_frame(file):
                 with contextlib.suppress(OSError):
                     file.unlink()
+
+
+def _is_frame(path: Path) -> bool:
+    """Tell whether a file begins as `write_frame` writes them, whole or not."""
+    with contextlib.suppress(Exception), Image.open(path, formats=["PNG"]) as image:
+        return NOTE in image.info
+    return False
 
 
 def path_batch(
@@ -170,7 +176,7 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
     """
     import imageio  # takes a tenth of a second
 
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    beside = path.with_name(beside_name(path).name + path.suffix)  # which tells ffmpeg the format
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         writer = imageio.get_writer(
@@ -188,10 +194,10 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
             for frame in frames:
                 odd = [side % 2 for side in frame.shape[:2]]
                 writer.append_data(np.pad(frame, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge"))
-        beside.chmod(0o644)
         beside.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _write_videos(film: RenderedPath, keys: list[str], frames_per_second: int) -> None:

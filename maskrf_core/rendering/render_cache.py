@@ -5,7 +5,9 @@ batch. So nothing kept ever becomes out of date; it is only no longer asked for,
 """
 
 import io
+import os
 import platform
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,6 +24,7 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import RenderingSettings
 from maskrf_core.support.digests import digest
+from maskrf_core.support.paths import writable_path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 RENDERING_SOURCES = (
@@ -94,6 +97,13 @@ def _device(device: torch.device) -> list[Any]:
     return [device.type, *processor, *precision]
 
 
+def renders_folder(cache: Path) -> Path:
+    """Return the folder of this user's renderings below a cache folder: all its files are changed all the time."""
+    shared = cache / "renders"
+    other = shared.is_dir() and shared.stat().st_uid != os.geteuid()
+    return writable_path(cache, f"renders_of_{os.geteuid()}" if other else shared.name, "cache.db").parent
+
+
 class _BytesDisk(diskcache.Disk):
     """A store of bytes alone: diskcache would also unpickle, and so run what a foreign file says."""
 
@@ -145,7 +155,7 @@ class RenderCache:
     @cached_property
     def _store(self) -> diskcache.Cache:
         for left in self.folder.glob("[0-9a-f][0-9a-f]/*.npz"):  # by earlier versions, which counted them themselves
-            if left.is_file():
+            if re.fullmatch(rf"{left.parent.name}[0-9a-f]{{62}}", left.stem) and left.is_file():
                 with suppress(OSError):
                     left.unlink()
         return diskcache.Cache(str(self.folder), disk=_BytesDisk, size_limit=self.limit, **STORE_OPTIONS)

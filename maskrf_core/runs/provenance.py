@@ -1,6 +1,7 @@
 """Provenance of a run: its settings, code, versions, data, and the cost of the processes that trained it."""
 
 import json
+import re
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -19,15 +20,37 @@ COSTS = tuple(MERGED)
 
 def provenance(seed: int, config: Config | None = None) -> dict[str, Any]:
     """Return what made a run; its training processes fill in `data` and `sessions`."""
-    settings = config and config.model_dump(mode="json")
+    settings = config and home_shortened(config.model_dump(mode="json"))
     return {"started": now(), **made_by(), "seed": seed, "config": settings, "data": {}, "sessions": []}
 
 
 def made_by() -> dict[str, Any]:
     """Describe this process: its command, computer, versions and code."""
-    program, *arguments = sys.orig_argv or sys.argv
-    command = [Path(program).name, *arguments]
-    return {"command": command, **machine(), "versions": versions(), **code_state(Path(__file__))}
+    return {"command": home_shortened(_command()), **machine(), "versions": versions(), **code_state(Path(__file__))}
+
+
+def _command() -> list[str]:
+    """Return the program, its module where it is one, and arguments only of ours: those of others may hold secrets."""
+    specification = getattr(sys.modules["__main__"], "__spec__", None)
+    module = specification.name.removesuffix(".__main__") if specification else None
+    ours = module is not None and module.partition(".")[0] == __name__.partition(".")[0]
+    named = [] if module is None else ["-m", module]
+    return [Path((sys.orig_argv or sys.argv)[0]).name, *named, *(sys.argv[1:] if ours else [])]
+
+
+def home_shortened(value: Any) -> Any:
+    """Return plain values with this user's home folder written as `~` in every text, which else says who they are."""
+    match value:
+        case str():
+            for home in {str(Path.home()), str(Path.home().resolve())}:
+                if len(home) > 1:  # not the root, where users have no home
+                    value = re.sub(rf"(?<![\w./~-]){re.escape(home)}(?![\w-])", "~", value)
+            return value
+        case dict():
+            return {home_shortened(key): home_shortened(each) for key, each in value.items()}
+        case list() | tuple():
+            return [home_shortened(each) for each in value]
+    return value
 
 
 def now(timespec: str = "seconds") -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskrf_core.datasets.records import published_weights, record_of
-from maskrf_core.runs.provenance import PROVENANCE_FILE, provenance
+from maskrf_core.runs.provenance import PROVENANCE_FILE, home_shortened, provenance
 from maskrf_core.runs.status import STATUS_FILE, TrainingStatus
 from maskrf_core.settings.config import Config, may_differ, read_config, to_yaml
 from maskrf_core.support.atomic_files import write_json, write_text
@@ -167,7 +167,7 @@ def hold_to_weights(run: Run, weights: Path) -> None:
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     noted = run.results().get(INITIAL_WEIGHTS)
     if noted is None:
-        run.record(INITIAL_WEIGHTS, {"file": display_path(weights), "sha256": digest})
+        run.record(INITIAL_WEIGHTS, {"file": home_shortened(display_path(weights)), "sha256": digest})
     elif noted["sha256"] != digest:
         raise RunError(
             f"{display_path(run.folder)}: began from weights that {display_path(weights)} no longer holds; they were "

@@ -1,9 +1,11 @@
 """Jobs as they run on a node: each starts its work in a child process, has it save in time, and queues again."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -20,9 +22,11 @@ from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import SlurmError
 from maskrf_core.training.process.protocol import (
     STOP_VARIABLE,
+    SUBMITTED_VARIABLE,
     ExitCode,
     last_lines,
     several_processes,
+    stopped_since,
     training_command,
     training_environment,
 )
@@ -46,6 +50,7 @@ class Job(ABC):
     """
 
     patience: int  # seconds that the work has to save and end; then it is killed, and goes on from what it saved last
+    submitted: float = field(default=math.inf, kw_only=True, compare=False)  # when it was queued last, by `file_time`
     _child: subprocess.Popen | None = field(default=None, init=False, repr=False, compare=False)
     _stop_file: Path | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -65,6 +70,7 @@ class Job(ABC):
 
     def checkpoint(self) -> "DelayedSubmission":
         """Have the work save and end, and the job queued again. submitit calls this in the first task only."""
+        from submitit import JobEnvironment
         from submitit.helpers import DelayedSubmission
 
         if self._child is not None:
@@ -75,7 +81,7 @@ class Job(ABC):
                     os.killpg(self._child.pid, signal.SIGKILL)
                 _has_ended(self._child)
             self._stop_file.unlink(missing_ok=True)
-        return DelayedSubmission(replace(self))
+        return DelayedSubmission(replace(self, submitted=file_time(JobEnvironment().paths.folder)))
 
     def run(self, command: list[str], log: Path, *, ignored: tuple[int, ...] = ()) -> int:
         """Run a command to its end, with its output appended to `log`, and return its exit code.
@@ -87,11 +93,12 @@ class Job(ABC):
             for number in (signal.SIGUSR2, *ignored):
                 signal.signal(number, signal.SIG_IGN)
 
+        told = {STOP_VARIABLE: str(self._stop_file), SUBMITTED_VARIABLE: repr(self.submitted)}
         print(f"{os.uname().nodename}: {log} has what is printed", flush=True)
         with log.open("ab") as output:
             child = self._child = subprocess.Popen(
-                command, env=training_environment() | {STOP_VARIABLE: str(self._stop_file)}, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=ignore,
+                command, env=training_environment() | told, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=ignore,
             )  # fmt: skip
         # Both the job and its signal handler, which interrupts it anywhere, look at `returncode`: without a lock, so
         # that neither can wait for the other.
@@ -99,6 +106,13 @@ class Job(ABC):
         _has_ended(child)
         self._child = None
         return child.returncode
+
+
+def file_time(folder: Path) -> float:
+    """Return the time by the clock that stamps a folder's files, in seconds since 1970: it may be another machine's."""
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime
+    return time.time()
 
 
 def _has_ended(child: subprocess.Popen, patience: float | int = float("inf")) -> bool:
@@ -130,6 +144,10 @@ class TrainingJob(Job):
         first = here.global_rank == 0
         for folder in self.folders:
             run = Run.open(folder)
+            if stopped_since(self.submitted, run.stop_path):
+                raise SlurmError(
+                    f"{folder}: a file `stop` was put there while the job waited. Submit it again to go on."
+                )
             log = run.log_path if first else run.folder / f"training.node{here.global_rank}.log"
             while (code := self._train(run, log, here)) == ExitCode.TRAINED_ELSEWHERE:
                 while is_owned(run.folder):  # by another job, or by this one on a node that was lost

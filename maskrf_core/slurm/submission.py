@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import parse_overrides, readable
 from maskrf_core.settings.sections import Settings
-from maskrf_core.slurm.jobs import Job, NotebookJob, TrainingJob
+from maskrf_core.slurm.jobs import Job, NotebookJob, TrainingJob, file_time
 from maskrf_core.support.errors import SettingsError, SlurmError, in_short
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def _submitted(
     except RuntimeError as error:
         raise SlurmError("srun is not on this machine's PATH: submit from a node of the cluster.") from error
     executor.update_parameters(**parameters)
+    jobs = [replace(job, submitted=file_time(folder)) for job in jobs]
     try:
         if len(jobs) == 1:
             return [executor.submit(jobs[0])]

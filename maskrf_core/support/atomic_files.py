@@ -1,12 +1,12 @@
-"""Files written so that a reader sees the old one or the new one, never half of one."""
+"""Files and folders made so that a reader sees the old one or the new one, never half of one."""
 
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,22 +25,46 @@ def write_atomically(
     at every moment at least one of them is there. What is not `durable` may be lost with the power, and is cheap.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    beside = Path(name)
+    beside = beside_name(path)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with beside.open("xb") as file:  # with the permissions that the umask leaves, unlike by tempfile
             write(file)
             file.flush()
             if durable:
                 os.fsync(file.fileno())
         check(beside)
-        beside.chmod(0o644)
         if keep is not None and path.exists():
             _link(path, keep)
         beside.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before is what to say
+            beside.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def made_beside(folder: Path, is_whole: Callable[[Path], bool] = Path.is_dir) -> Iterator[Path]:
+    """Yield a new folder to fill, which then is renamed to `folder`; on failure nothing is left behind.
+
+    Where another process was faster, and what it made `is_whole`, that stays.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = beside_name(folder)
+    beside.mkdir()
+    try:
+        yield beside
+        try:
+            beside.rename(folder)
+        except OSError:
+            if not is_whole(folder):
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def beside_name(path: Path) -> Path:
+    """Return a new hidden name beside `path`, as `remove_leftovers` knows it."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def remove_leftovers(*paths: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from maskrf_core.runs import Run, TrainingStatus
-from maskrf_core.runs.provenance import COSTS, PROVENANCE_FILE, made_by, now, read_provenance
+from maskrf_core.runs.provenance import COSTS, PROVENANCE_FILE, home_shortened, made_by, now, read_provenance
 from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.runs.status import State, write_status
 from maskrf_core.support.atomic_files import write_json
@@ -118,7 +118,7 @@ def begin_session(run: Run, from_step: int, data: Mapping[str, str], device: tor
     """
     values = _read_or_put_aside(run.folder)
     sessions = [_killed(run, each) if each["exit"] is None else each for each in values.get("sessions", [])]
-    config = run.config.model_dump(mode="json")
+    config = home_shortened(run.config.model_dump(mode="json"))
     known_data = values.get("data") or dict(data)
     entry = {
         "number": len(sessions) + 1,
@@ -129,7 +129,7 @@ def begin_session(run: Run, from_step: int, data: Mapping[str, str], device: tor
         "processes": run.config.hardware.processes,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         **made_by(),
-        "config": None if config == values.get("config") else config,
+        "config": None if config == home_shortened(values.get("config")) else config,
         "changed_data": [name for name, found in data.items() if known_data.get(name, found) != found],
     }
     for name in entry["changed_data"]:
@@ -162,7 +162,7 @@ def _read_or_put_aside(folder: Path) -> dict[str, Any]:
 
 def _write(folder: Path, values: dict[str, Any]) -> None:
     try:
-        write_json(folder / PROVENANCE_FILE, values)
+        write_json(folder / PROVENANCE_FILE, home_shortened(values))
     except OSError as error:
         print(f"{folder / PROVENANCE_FILE}: could not be written ({error.strerror}). The training goes on.", flush=True)
 

@@ -24,7 +24,7 @@ from maskrf_core.support.progress import Progress
 from maskrf_core.training.objective import Objective
 from maskrf_core.training.preflight import data_workers, open_checked_scenes, prepare_depths, with_validation
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, start_fabric
-from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop, place_among_processes
+from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop, heed_stop, place_among_processes
 from maskrf_core.training.reporting import StatusReport, record_session, status_report
 from maskrf_core.training.saved_states import is_done, optimiser_of, read_newest, renderer_of_run, save, steps_before
 from maskrf_core.training.schedules import FIRST_STREAM, learning_rate, masking_schedule, stream_seed
@@ -46,14 +46,13 @@ def fit(run: Run) -> Renderer:
         SettingsError: GPUs, processes or a compiler that the settings ask for are not there.
     """
     first = place_among_processes()[0] == 0
-    with owned(run.folder) if first else nullcontext():
+    with owned(run.folder) if first else nullcontext(), status_report(run, first=first) as report:
         if first:
-            run.stop_path.unlink(missing_ok=True)  # whoever starts a training wants it to go on
+            heed_stop(run.stop_path)
             remove_leftovers(run.last_checkpoint, run.previous_checkpoint, run.best_checkpoint)
-        with status_report(run, first=first) as report:
-            trainer = Trainer(run, report)
-            trainer.fit()
-            return trainer.renderer.eval()
+        trainer = Trainer(run, report)
+        trainer.fit()
+        return trainer.renderer.eval()
 
 
 class Trainer:

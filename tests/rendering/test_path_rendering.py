@@ -128,13 +128,18 @@ def test_what_is_not_that_frame_is_rendered_again(film, kind, harm):
 
 def test_what_is_no_frame_of_a_film_stays(film):
     folder = film().folder
-    (folder / "colour_0007.png").write_bytes(b"of a longer path")
-    (folder / "colour_0001_mine.png").write_bytes(b"")
+    frame = (folder / "colour_0001.png").read_bytes()
+    (folder / "colour_0007.png").write_bytes(frame)  # of a longer path
+    mine = ["colour_0001_mine.png", "colour_9.png", "colour_2024.png"]
+    for name, content in zip(mine, (frame, frame, b"a photograph"), strict=True):
+        (folder / name).write_bytes(content)
     (folder / "depth_0008.png").mkdir()
+    (folder / "depth_0009.png").symlink_to(folder / "depth_0001.png")
     film()
     assert not (folder / "colour_0007.png").exists()
-    assert (folder / "colour_0001_mine.png").exists()
+    assert all((folder / name).exists() for name in mine)
     assert (folder / "depth_0008.png").is_dir()
+    assert (folder / "depth_0009.png").is_symlink()
 
 
 def test_another_speed_renders_nothing_but_the_videos(film):

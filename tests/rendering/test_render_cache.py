@@ -21,9 +21,10 @@ from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering import render_cache
 from maskrf_core.rendering.evaluation import evaluate
-from maskrf_core.rendering.render_cache import RenderCache, render_key, renderer_digest
+from maskrf_core.rendering.render_cache import RenderCache, render_key, renderer_digest, renders_folder
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
 from tests.datasets.memory_scene import MemoryScene
+from tests.other_users import of_another_user
 from tests.tiers import draws
 
 KEYS = [f"{number:02x}" * 32 for number in range(40)]
@@ -149,8 +150,11 @@ def test_what_is_larger_than_the_room_is_not_kept(tmp_path):
 def test_what_earlier_versions_kept_goes(tmp_path):
     (tmp_path / "00").mkdir()
     (tmp_path / "00" / f"{KEYS[0]}.npz").write_bytes(bytes(1000))
+    others = [tmp_path / "00" / name for name in ("depth.npz", f"{KEYS[1]}.npz")]
+    for path in others:
+        path.write_bytes(b"of others")
     assert RenderCache(tmp_path, 1).get(KEYS[0]) is None
-    assert not list(tmp_path.rglob("*.npz"))
+    assert sorted(tmp_path.rglob("*.npz")) == sorted(others)
 
 
 def test_a_folder_that_cannot_be_written_costs_one_message(tmp_path, capsys):
@@ -160,6 +164,18 @@ def test_a_folder_that_cannot_be_written_costs_one_message(tmp_path, capsys):
         cache.put(key, pictures())
         assert cache.get(key) is None
     assert capsys.readouterr().out.count("renderings are not kept") == 1
+
+
+def test_renderings_of_another_user_are_not_written_to(tmp_path):
+    (tmp_path / "cache/renders").mkdir(parents=True)
+    assert renders_folder(tmp_path / "cache") == tmp_path / "cache/renders"
+    with of_another_user(tmp_path / "cache", tmp_path / "own") as own:
+        assert renders_folder(tmp_path / "cache").is_relative_to(own)
+    with pytest.MonkeyPatch.context() as patch:  # a folder that both may write to, with files that only one may
+        patch.setattr("os.geteuid", lambda: 12345)
+        folder = renders_folder(tmp_path / "cache")
+        assert folder.parent == tmp_path / "cache"
+        assert folder.name != "renders"
 
 
 def test_several_processes_share_a_folder(tmp_path):

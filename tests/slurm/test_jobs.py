@@ -12,7 +12,7 @@ import pytest
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.slurm import jobs
-from maskrf_core.slurm.jobs import NotebookJob, TrainingJob, name_of_error, written_code
+from maskrf_core.slurm.jobs import NotebookJob, TrainingJob, file_time, name_of_error, written_code
 from maskrf_core.support.errors import SlurmError
 from maskrf_core.training.process.protocol import STOP_VARIABLE, ExitCode
 
@@ -112,6 +112,33 @@ def test_people_may_stop_it(training):
     job, _ = training(f"raise SystemExit({ExitCode.STOP_FILE})")
     with pytest.raises(SlurmError, match="stopped by its file `stop`"):
         job()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_stop_of_while_the_job_waited_is_honoured(training, rank):
+    job, run = training("print('trained')", rank=rank)
+    job.submitted = file_time(run.folder)
+    run.stop_path.touch()
+    with pytest.raises(SlurmError, match="while the job waited"):
+        job()
+    assert not run.log_path.exists()
+    assert run.stop_path.exists()  # for the job's other nodes, which may look later
+
+
+def test_a_stop_of_before_it_was_queued_is_not(training, monkeypatch):
+    job, run = training("import os; print(os.environ['MASKRF_SUBMITTED'])")
+    run.stop_path.touch()
+    job.submitted = run.stop_path.stat().st_mtime + 1
+    job()
+    assert run.log_path.read_text() == f"{job.submitted!r}\n"
+
+
+def test_a_job_that_is_queued_again_waits_from_then_on(training):
+    job, run = training(OBEDIENT)
+    job.submitted = 5.0
+    _, again = interrupted(job, run)
+    run.stop_path.touch()
+    assert 5 < again.function.submitted <= run.stop_path.stat().st_mtime
 
 
 @pytest.mark.parametrize(("code", "rank"), [(ExitCode.SIGTERM, 0), (ExitCode.SIGUSR1, 0), (ExitCode.STOP_FILE, 1)])

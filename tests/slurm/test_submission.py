@@ -97,6 +97,15 @@ def test_no_name_ends_its_line_in_the_script(tmp_path, sbatch):
     assert "#SBATCH --partition=gpu\n" in sbatch.read_text()
 
 
+def test_a_job_knows_when_it_was_queued(tmp_path, sbatch):
+    run = start(tmp_path / "run")
+    (tmp_path / "before").touch()
+    (job,) = submit_trainings([[run.folder]], SlurmSettings(), tmp_path / "logs")
+    (tmp_path / "after").touch()
+    queued = job.submission().function.submitted
+    assert (tmp_path / "before").stat().st_mtime <= queued <= (tmp_path / "after").stat().st_mtime
+
+
 def test_what_submitit_is_given():
     parameters = parse_slurm("gpus_per_node=2, account=lab, reservation=night").parameters("run", nodes=3, devices=2)
     assert (parameters["nodes"], parameters["tasks_per_node"], parameters["cpus_per_task"]) == (3, 1, 4)

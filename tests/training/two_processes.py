@@ -14,7 +14,8 @@ from maskrf_core.training.trainer import Trainer
 
 
 def main(folder: Path) -> None:
-    """As `Trainer.fit` does it."""
+    """As `Trainer.fit` does it, where nothing that a process receives may be unpickled."""
+    torch.distributed.distributed_c10d._tensor_to_object = None
     trainer = Trainer(Run.open(folder))
     validation = trainer._judge()
     trainer.optimiser.optimizer.step = lambda *_, **__: None

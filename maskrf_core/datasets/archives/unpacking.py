@@ -163,7 +163,6 @@ class _Unpacking:
         with partial.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
-        partial.chmod(0o644)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(partial, target)  # unlike a renaming, it never replaces
@@ -188,8 +187,8 @@ def staging(destination: Path) -> Iterator[Path]:
         try:
             yield folder / "partial"
         finally:
-            (folder / "partial").unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # others may have put something in it
+                (folder / "partial").unlink(missing_ok=True)
                 folder.rmdir()
     except BlockingIOError as error:
         raise DatasetError(f"{destination}: another process unpacks here. Wait until it is done.") from error

@@ -1,7 +1,5 @@
 """One's own captures made ready: cameras found, distortion undone, depth ranges set; kept as PNG and `cameras.json`."""
 
-import shutil
-import tempfile
 import warnings
 from collections import Counter
 from functools import partial
@@ -41,11 +39,12 @@ from maskrf_core.datasets.files.scene_names import name_parts
 from maskrf_core.datasets.recentring import moved_world, recentring_shift
 from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.datasets.scene import FrameScene
-from maskrf_core.support.atomic_files import write_json
+from maskrf_core.support.atomic_files import made_beside, write_json
 from maskrf_core.support.errors import DatasetError, NotPreparedError, printable
-from maskrf_core.support.paths import cache_folder
+from maskrf_core.support.paths import cache_folder, kept_path, writable_path
 from maskrf_core.support.progress import tracked
 
+Kept = tuple[Path, str]  # the cache folder, and the name of the capture's folder below it
 CAPTURES, CAMERAS = "captures", "cameras.json"  # folder below the data root and the cache folder, and a file's name
 VERSION = 2  # to be raised with every change of what the preparation makes: older results are then not used
 CAMERAS_VERSION = 1  # the same for cameras found by structure from motion, which takes minutes
@@ -68,16 +67,18 @@ def prepare_capture(
     data_root, record = Path(data_root), DATA_SETS["capture"]
     capture, size = name_parts(name, record.pattern, record.example)
     folder = checked_files.find_scene_folder(name, capture, [data_root / CAPTURES])
-    kept = cache_folder(data_root) / CAPTURES / capture
+    kept = cache_folder(data_root), f"{CAPTURES}/{capture}"
     source = with_masks(name, folder, _source(name, folder, kept, find_cameras, video_frames))
     canvas = _canvas(name, source, size)
-    target = kept / f"{size}_{fingerprint([], VERSION, source.fingerprint, canvas)}"
+    called = f"{size}_{fingerprint([], VERSION, source.fingerprint, canvas)}"
+    target = kept_path(*kept, called)
     if not (target / CAMERAS).is_file():
+        target = writable_path(*kept, called)
         _prepare(name, source, canvas, target)
     return target
 
 
-def _source(name: str, folder: Path, kept: Path, find_cameras: bool, video_frames: int | None) -> CaptureSource:
+def _source(name: str, folder: Path, kept: Kept, find_cameras: bool, video_frames: int | None) -> CaptureSource:
     transforms = transforms_files(folder)
     cameras = next(iter(transforms), None) or find_model(folder)
     if cameras is not None:
@@ -91,7 +92,7 @@ def _source(name: str, folder: Path, kept: Path, find_cameras: bool, video_frame
     return _found_cameras(name, folder, photographs, kept, find_cameras)
 
 
-def _photographs(name: str, folder: Path, kept: Path, take_frames: bool, video_frames: int | None) -> list[Path]:
+def _photographs(name: str, folder: Path, kept: Kept, take_frames: bool, video_frames: int | None) -> list[Path]:
     """List the photographs of a capture, or frames of its video: none where these are still to be taken."""
     photographs, videos, others = list_photographs(folder), list_files(folder, VIDEOS), list_files(folder, OTHERS)
     if passed_over := [*others, *(videos if photographs else [])]:
@@ -101,7 +102,7 @@ def _photographs(name: str, folder: Path, kept: Path, take_frames: bool, video_f
             stacklevel=4,
         )
     if len(videos) == 1 and not photographs and not others:
-        return frames_of_video(videos[0], kept, video_frames, take=take_frames)
+        return frames_of_video(videos[0], *kept, video_frames, take=take_frames)
     if not photographs:
         raise DatasetError(
             f"{folder}: holds neither transforms.json, nor a COLMAP model in sparse/0 or sparse, nor photographs (PNG "
@@ -110,16 +111,18 @@ def _photographs(name: str, folder: Path, kept: Path, take_frames: bool, video_f
     return photographs
 
 
-def _found_cameras(name: str, folder: Path, photographs: list[Path], kept: Path, find_cameras: bool) -> CaptureSource:
+def _found_cameras(name: str, folder: Path, photographs: list[Path], kept: Kept, find_cameras: bool) -> CaptureSource:
     """Find cameras by structure from motion, or take those that were found before."""
     in_folders = [called for called in names_below(photographs) if "/" in called]
-    model = kept / f"cameras_{fingerprint(photographs, CAMERAS_VERSION, *in_folders)}"
+    called = f"cameras_{fingerprint(photographs, CAMERAS_VERSION, *in_folders)}"
+    model = kept_path(*kept, called)
     if not model.is_dir():
         if not find_cameras:
             raise NotPreparedError(
                 f"{name}: {folder} holds photographs or a video alone, and cameras are not known yet. Find them, which "
                 f'takes minutes: prepare_capture("{name}", data_root), or notebook 01_data_prep with scene: {name}.'
             )
+        model = writable_path(*kept, called)
         reconstruct(photographs, model, name)
     by_name = dict(zip(photograph_names(photographs), photographs, strict=True))
     try:
@@ -148,10 +151,7 @@ def _canvas(name: str, source: CaptureSource, size: str) -> tuple[int, int]:
 
 
 def _prepare(name: str, source: CaptureSource, canvas: tuple[int, int], target: Path) -> None:
-    """Build the folder beside and rename it, so that what is there is whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with made_beside(target, lambda folder: (folder / CAMERAS).is_file()) as beside:
         photographs, w2c = source.photographs, np.stack([photo.w2c for photo in source.photographs])
         wide = wide_ranges(moved_world(w2c, recentring_shift(w2c)))
         ids, frames = _ids([photo.path for photo in photographs]), []
@@ -172,14 +172,6 @@ def _prepare(name: str, source: CaptureSource, canvas: tuple[int, int], target: 
             camera = {"K": frame.K.tolist(), "w2c": frame.w2c.tolist(), "depth_range": span}
             listed.append({"id": frame.image_id, "file": frame.image.name, "part": frame.part, **camera})
         write_json(beside / CAMERAS, {"size": canvas, "views": listed})
-        beside.chmod(0o755)
-        try:
-            beside.rename(target)
-        except OSError:
-            if not (target / CAMERAS).is_file():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _pixels(photo: PosedPhotograph, canvas: tuple[int, int]) -> UInt8[np.ndarray, "height width channel"]:

@@ -39,7 +39,7 @@ def reconstruct(photographs: list[Path], model_folder: Path, name: str) -> None:
     if len(photographs) < LEAST_VIEWS:
         raise DatasetError(f"{name}: {len(photographs)} photographs, at least {LEAST_VIEWS} are needed. {ADVICE}")
     model_folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sfm.", dir=model_folder.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=".sfm.", dir=model_folder.parent, ignore_cleanup_errors=True) as temporary:
         work = Path(temporary)
         (work / "model").mkdir()
         for path, called in zip(photographs, photograph_names(photographs), strict=True):

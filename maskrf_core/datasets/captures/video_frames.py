@@ -1,10 +1,9 @@
 """Photographs out of a video: frames evenly spread, each the sharpest of its neighbours, kept as PNG."""
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,9 @@ from jaxtyping import UInt8
 
 from maskrf_core.datasets.captures.capture_sources import LEAST_VIEWS, fingerprint
 from maskrf_core.datasets.files.image_folders import list_images
+from maskrf_core.support.atomic_files import made_beside
 from maskrf_core.support.errors import DatasetError
+from maskrf_core.support.paths import kept_beside, kept_path, writable_path
 from maskrf_core.support.progress import tracked
 
 FRAMES = 60  # taken where no number is asked for
@@ -21,8 +22,8 @@ JUDGED_SIDE = 960  # pixels of the longer side at which sharpness is measured: n
 LEAST_DECODED = 0.9  # share of the length that the video says it has
 
 
-def frames_of_video(video: Path, kept: Path, count: int | None = None, *, take: bool = True) -> list[Path]:
-    """Take `count` frames (all, where the video has fewer) into a folder below `kept`, or find them there.
+def frames_of_video(video: Path, cache: Path, below: str, count: int | None = None, *, take: bool = True) -> list[Path]:
+    """Take `count` frames (all, where the video has fewer) into a folder in `below` of a cache folder, or find them.
 
     None is for those that were asked for last or, of a new or changed video, 60. Files are called by the frames'
     numbers. Without `take` none are returned where they were not taken before.
@@ -34,37 +35,26 @@ def frames_of_video(video: Path, kept: Path, count: int | None = None, *, take: 
         raise DatasetError(f"{video}: {count} frames are wanted, but {LEAST_VIEWS} are needed. Ask for more.")
     status = video.stat()
     called = f"frames_{fingerprint([], video.name, status.st_size, status.st_mtime_ns)}"
-    newest = max(
-        kept.glob(f"{called}_*"), key=lambda path: path.stat().st_mtime_ns, default=kept / f"{called}_{FRAMES}"
-    )
-    folder = kept / f"{called}_{count}" if count else newest
+    newest = max(kept_beside(cache, below, f"{called}_*"), key=lambda path: path.stat().st_mtime_ns, default=None)
+    folder = newest if newest and not count else kept_path(cache, below, f"{called}_{count or FRAMES}")
     if not folder.is_dir():
         if not take:
             return []
+        folder = writable_path(cache, below, folder.name)
         _take(video, folder, count or FRAMES)
     if count:
-        os.utime(folder, ns=(time.time_ns(),) * 2)  # asked for last; the system's own stamps are too coarse
+        with suppress(PermissionError):  # another user's
+            os.utime(folder, ns=(time.time_ns(),) * 2)  # asked for last; the system's own stamps are too coarse
     return list_images(folder)
 
 
 def _take(video: Path, folder: Path, count: int) -> None:
-    """Build the folder beside and rename it, so that what is there is whole."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=".frames.", dir=folder.parent))
-    try:
+    with made_beside(folder) as beside:
         chosen = sharpest([_sharpness(frame) for frame in _decoded(video, f"sharpness of {video.name}")], count)
         for index, frame in enumerate(_decoded(video, f"frames of {video.name}")):
             if index in chosen:
                 encoded = cv2.imencode(".png", frame[..., ::-1])[1].tobytes()
                 (beside / f"{index:06d}.png").write_bytes(encoded)
-        beside.chmod(0o755)
-        try:
-            beside.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def sharpest(sharpness: Sequence[float], count: int) -> list[int]:

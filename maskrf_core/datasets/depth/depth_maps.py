@@ -67,7 +67,7 @@ def depth_maps(
     if wanted:
         for image_id, depth in _estimates(scene, image_ids, missing, wanted, device):
             write = partial(np.save, arr=depth, allow_pickle=False)
-            write_atomically(places.files[image_id], write)
+            write_atomically(places.made(image_id), write)
     return _with_kept(readers, places, scene.name)
 
 
@@ -90,13 +90,13 @@ def known_depth_maps(
         return None
     places = kept_places(scene, image_ids, missing, cache_root)
     for image_id in missing:
-        if not _is_whole(places, image_id, scene.name) or places.files[image_id].stat().st_mtime > until:
+        if not _is_whole(places, image_id, scene.name) or places.kept(image_id).stat().st_mtime > until:
             return None
     return _with_kept(readers, places, scene.name)
 
 
 def _with_kept(readers: Mapping[str, Callable], places: KeptPlaces, scene_name: str) -> DepthMaps:
-    kept = {image_id: partial(_read_kept, path, scene_name) for image_id, path in places.files.items()}
+    kept = {image_id: partial(_read_kept, places.kept(image_id), scene_name) for image_id in places.names}
     return DepthMaps({**readers, **kept})
 
 
@@ -122,7 +122,7 @@ def _estimates(
 
 def _is_whole(places: KeptPlaces, image_id: str, scene_name: str) -> bool:
     """Tell whether an earlier estimate is there, of the type, size and length that it should have."""
-    path = places.files[image_id]
+    path = places.kept(image_id)
     if not path.is_file():
         return False
     try:

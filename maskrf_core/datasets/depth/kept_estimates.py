@@ -19,22 +19,34 @@ from maskrf_core.datasets.depth.depth_passes import DepthSettings
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.support.atomic_files import write_json
 from maskrf_core.support.digests import digest
+from maskrf_core.support.paths import kept_beside, kept_path, writable_path
 
+DEPTH = "depth"  # folder below the cache folder
 ESTIMATOR_VERSION = 3  # to be raised with every change of the estimator that changes its maps
 SHORTENED = 16  # signs of a digest that are part of a name
 
 
 @dataclass(frozen=True)
 class KeptPlaces:
-    """View → the file of its estimate, there or not, and the (height, width) that it has."""
+    """View → the name of its estimate's file, there or not, and the (height, width) that it has."""
 
-    files: dict[str, Path]
+    cache_root: Path
+    folder: str
+    names: dict[str, str]
     shapes: dict[str, tuple[int, int]]
+
+    def kept(self, image_id: str) -> Path:
+        """Return the file to read the estimate of a view from."""
+        return kept_path(self.cache_root, DEPTH, self.folder, self.names[image_id])
+
+    def made(self, image_id: str) -> Path:
+        """Return the file to write the estimate of a view to."""
+        return writable_path(self.cache_root, DEPTH, self.folder, self.names[image_id])
 
 
 def any_kept(scene: Scene, cache_root: Path) -> bool:
     """Tell whether there are estimates of a scene of this name at all, whatever they were made from."""
-    return any((Path(cache_root) / "depth").glob(f"{escape(_name(scene))}_*"))
+    return bool(kept_beside(Path(cache_root), DEPTH, f"{escape(_name(scene))}_*"))
 
 
 def kept_places(scene: Scene, image_ids: Sequence[str], missing: Sequence[str], cache_root: Path) -> KeptPlaces:
@@ -45,34 +57,33 @@ def kept_places(scene: Scene, image_ids: Sequence[str], missing: Sequence[str], 
     Raises:
         DatasetError: a file of the scene is missing or broken.
     """
-    cache = Path(cache_root) / "depth"
-    known = _known_before(scene, image_ids, missing, cache)
-    note = known and _read(known, missing)
+    cache_root = Path(cache_root)
+    known = _known_before(scene, image_ids, missing)
+    note = known and _read(kept_path(cache_root, DEPTH, known), missing)
     if note is None:
         fingerprint, shapes = _fingerprint(scene, image_ids, missing)
         if known is not None:
-            write_json(known, {"fingerprint": fingerprint, "shapes": shapes})
+            write_json(writable_path(cache_root, DEPTH, known), {"fingerprint": fingerprint, "shapes": shapes})
     else:
         fingerprint, shapes = note
-    files = {}
+    names = {}
     for image_id in missing:  # a file name of its own for each, whatever signs it has
         readable = "".join(sign if sign.isalnum() or sign in "-_." else "_" for sign in image_id)[:80]
-        file = f"{readable}_{hashlib.sha256(image_id.encode()).hexdigest()[:8]}.npy"
-        files[image_id] = cache / f"{_name(scene)}_{fingerprint}" / file
-    return KeptPlaces(files, shapes)
+        names[image_id] = f"{readable}_{hashlib.sha256(image_id.encode()).hexdigest()[:8]}.npy"
+    return KeptPlaces(cache_root, f"{_name(scene)}_{fingerprint}", names, shapes)
 
 
 def _name(scene: Scene) -> str:
     return scene.name.replace("/", "_")
 
 
-def _known_before(scene: Scene, image_ids: Sequence[str], missing: Collection[str], cache: Path) -> Path | None:
-    """Return the file where the fingerprint of a scene in this state is written down; None if the state is unknown."""
+def _known_before(scene: Scene, image_ids: Sequence[str], missing: Collection[str]) -> str | None:
+    """Name the file where the fingerprint of a scene in this state is written down; None if the state is unknown."""
     if (stamp := scene.stamp()) is None:
         return None
     cameras = [[scene.K(each), scene.w2c(each), scene.depth_range(each)] for each in image_ids]
     state = [ESTIMATOR_VERSION, asdict(DepthSettings()), list(image_ids), sorted(missing), cameras, stamp]
-    return cache / f"{_name(scene)}_{digest(state)[:SHORTENED]}.json"
+    return f"{_name(scene)}_{digest(state)[:SHORTENED]}.json"
 
 
 def _read(path: Path, missing: Sequence[str]) -> tuple[str, dict[str, tuple[int, int]]] | None:

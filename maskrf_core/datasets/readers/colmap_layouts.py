@@ -19,7 +19,7 @@ from maskrf_core.datasets.files.image_files import alpha_mask, image_size, read_
 from maskrf_core.datasets.files.image_folders import find_listed_image
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import DatasetError
-from maskrf_core.support.paths import cache_folder
+from maskrf_core.support.paths import cache_folder, kept_path, writable_path
 
 LLFF_SIZES = {"high": (756, 1008), "low": (378, 504)}  # (height, width)
 
@@ -73,12 +73,12 @@ def read_llff_scene(asked: NamedScene) -> list[Frame]:
     size = LLFF_SIZES[called]
     model, paths = _pinhole_model(asked.folder / "sparse", asked.folder / "images")
     ranges = read_array(asked.folder / "depth_range.npy", (len(paths), 2))
-    kept = cache_folder(asked.data_root) / "llff_colmap" / scene / called
+    cache, below = cache_folder(asked.data_root), f"llff_colmap/{scene}/{called}"
 
     frames = []
     for number, (view, path, (near, far)) in enumerate(zip(model.views, paths, ranges.tolist(), strict=True), start=1):
         check_depth_range(near, far, f"{asked.folder / 'depth_range.npy'}, image {number}")
-        image = partial(_kept_image, asked.name, path, size, kept / str(number))
+        image = partial(_kept_image, asked.name, path, size, cache, f"{below}/{number}")
         mask = partial(alpha_mask, path, size)
         frames.append(Frame(str(number), image, _scaled_K(view, size), view.w2c, (near, far), size, mask))
     return frames
@@ -110,17 +110,19 @@ def _scaled_K(view: ColmapView, size: tuple[int, int]) -> Float[np.ndarray, "3 3
     return np.diag([size[1] / view.camera.width, size[0] / view.camera.height, 1.0]) @ view.camera.K
 
 
-def _kept_image(name: str, original: Path, size: tuple[int, int], kept: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Read an image that was downscaled before, or downscale and keep it."""
+def _kept_image(
+    name: str, original: Path, size: tuple[int, int], cache: Path, below: str
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Read an image that was downscaled before, or downscale and keep it under a name that begins with `below`."""
     key = hashlib.blake2b(read_bytes(original), digest_size=8).hexdigest()
-    kept = kept.with_name(f"{kept.name}_{key}.png")
+    below = f"{below}_{key}.png"
     with suppress(DatasetError):  # absent, or damaged, so made again
-        image = read_image(kept)
+        image = read_image(kept_path(cache, below))
         if image.shape == (*size, 3):
             return image
     image = _downscaled(name, original, size)
     encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
-    write_atomically(kept, lambda file: file.write(encoded))
+    write_atomically(writable_path(cache, below), lambda file: file.write(encoded))
     return image
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from maskrf_core.model.rendering import Mask
 from maskrf_core.model.sampling import RaySamples
 from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.paths import private_folder
 
+COMPILED_CODE = "TORCHINDUCTOR_CACHE_DIR"  # torch's variable
 MOST_COMPILATIONS = 64
 """That torch keeps of one function, before it silently computes it uncompiled: by image size and number of views."""
 
@@ -45,6 +48,7 @@ class CompiledPass(nn.Module):
             from torch._C._dynamo.eval_frame import _set_lru_cache
 
             _set_lru_cache(False)
+        keep_compiled_code_private()
         self.compiled = torch.compile(render_pass, dynamic=False, options=options)
 
     def forward(
@@ -67,6 +71,21 @@ class CompiledPass(nn.Module):
         with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
             prediction = self.compiled(features, rays, samples, mask=mask)
         return tree_map(lambda part: None if part is None else part[:count], prediction)
+
+
+def keep_compiled_code_private() -> None:
+    """Have torch keep compiled code below the user's own cache, unless the environment names a folder.
+
+    It runs what it finds there. By itself it would look in the system's temporary folder, under a name that anyone can
+    take first; that name stands in the environment, too, once torch has looked.
+
+    Raises:
+        SettingsError: there is no such folder of the user's own.
+    """
+    named = os.environ.get(COMPILED_CODE)
+    by_itself = Path(tempfile.gettempdir()).resolve()
+    if not named or (Path(named).parent.resolve() == by_itself and Path(named).name.startswith("torchinductor_")):
+        os.environ[COMPILED_CODE] = str(private_folder("compiled"))
 
 
 def check_compiler(device: torch.device, setting: str) -> None:

@@ -1,10 +1,12 @@
 """Processes that train together: one, or several that each draw a batch of their own and share gradients (DDP)."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional
 
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.settings.config import Config
@@ -86,9 +88,21 @@ class ProcessGroup:
         return {name: sum(values) / len(values) for name, values in having.items()}
 
     def gathered(self, share: Sequence[Any]) -> list[Any]:
-        """Return all items, in their order before item i was given to process i mod count."""
+        """Return all items, in their order before item i was given to process i mod count: what JSON can hold.
+
+        torch would send them pickled, and so run what another process, or whoever reaches its port, says.
+        """
         if self.count == 1:
             return list(share)
-        shares: list[list[Any]] = [[] for _ in range(self.count)]
-        torch.distributed.all_gather_object(shares, list(share))
+        text = torch.frombuffer(bytearray(json.dumps(list(share)).encode()), dtype=torch.uint8)
+        lengths = [int(length) for length in self._from_all(torch.tensor([len(text)]))]
+        texts = self._from_all(functional.pad(text, (0, max(lengths) - len(text))))
+        shares = [json.loads(bytes(each[:length].tolist())) for each, length in zip(texts, lengths, strict=True)]
         return [shares[i % self.count][i // self.count] for i in range(sum(map(len, shares)))]
+
+    def _from_all(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        """Return the tensors of all processes, which have one shape and type, in their order."""
+        own = tensor.to(self.fabric.device)
+        received = [torch.empty_like(own) for _ in range(self.count)]
+        torch.distributed.all_gather(received, own)
+        return received

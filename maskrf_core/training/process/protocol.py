@@ -5,9 +5,10 @@ Nothing here imports torch: a process has to hear signals before the seconds tha
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 
@@ -23,6 +24,7 @@ ALLOCATOR = {
 """As in the Makefile: glibc keeps what was freed, for whatever thread needs it next, instead of paying for each page of
 large temporaries again, and asks for huge pages, of which there are fewer to pay for."""
 STOP_VARIABLE = "MASKRF_STOP"  # names a file that, once it is there, stops all trainings started with the variable
+SUBMITTED_VARIABLE = "MASKRF_SUBMITTED"  # when the job that this belongs to was queued, in seconds since 1970
 TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun's own mark on the processes that it starts
 PLACES = ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
           "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # fmt: skip
@@ -34,10 +36,21 @@ def training_command(folders: Sequence[str | Path]) -> list[str]:
     return [sys.executable, "-u", "-m", "maskrf_core.training", *(str(Path(folder).resolve()) for folder in folders)]
 
 
-def several_processes(devices: int, *, options: Sequence[str] = ("--standalone",)) -> list[str]:
-    """Return the command that trains in several processes of this node, without the run folders."""
+def several_processes(devices: int, *, options: Sequence[str] = ()) -> list[str]:
+    """Return the command that trains in several processes of this node, without the run folders.
+
+    Where `options` name no address, they meet at a free port. By `--standalone` torchrun would unpickle there what
+    anyone may have sent.
+    """
+    options = options or ("--master-addr=127.0.0.1", f"--master-port={_free_port()}")
     launcher = ["torch.distributed.run", *options, f"--nproc-per-node={devices}"]
     return [sys.executable, "-u", "-m", *launcher, "-m", "maskrf_core.training"]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def training_environment() -> dict[str, str]:
@@ -141,3 +154,24 @@ def asked_to_stop(stop_file: Path) -> ExitCode | None:
     if stop_file.exists() or (of_all and Path(of_all).exists()):
         return ExitCode.STOP_FILE
     return None
+
+
+def heed_stop(stop_file: Path) -> None:
+    """Remove a stop file that is older than the start: whoever starts trainings wants them to go on.
+
+    A job was started when it was queued: `TrainingStopped` is raised where a stop was asked for while it waited.
+    """
+    if stopped_since(float(os.environ.get(SUBMITTED_VARIABLE) or "inf"), stop_file):
+        raise TrainingStopped(
+            f"{stop_file.parent}: a file named stop was put there while its job waited, so nothing was done. Start it "
+            "again to go on.",
+            ExitCode.STOP_FILE,
+        )
+    stop_file.unlink(missing_ok=True)
+
+
+def stopped_since(submitted: float, stop_file: Path) -> bool:
+    """Tell whether a stop file was put there at that time or later, in seconds since 1970."""
+    with suppress(OSError):
+        return stop_file.stat().st_mtime >= submitted
+    return False

@@ -11,7 +11,7 @@ from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import MaskrfError, RunError, in_short
 from maskrf_core.support.paths import display_path
 from maskrf_core.support.progress import Progress
-from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, asked_to_stop
+from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, asked_to_stop, heed_stop
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done
 from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, leave_the_choice
@@ -99,7 +99,7 @@ class Sweep:
         """Train as `train_grid` says."""
         stop_file = self.left[0].folder.parent / "stop"
         folder = display_path(stop_file.parent)
-        stop_file.unlink(missing_ok=True)  # whoever starts a grid wants it to go on
+        heed_stop(stop_file)
         self._progress = Progress(self.points, self.points - len(self.left), stop_file.parent.name)
         waiting, environment, asked = deque(self.left), shared_threads(self.processes), None
         try:

@@ -232,6 +232,16 @@ def test_a_file_of_others_where_files_are_written_stays(tmp_path):
     assert [path.name for path in staging.iterdir()] == [".nfs0001"]
 
 
+def test_what_others_put_in_place_of_the_file_being_written_hides_no_error(tmp_path):
+    def fail():
+        with archives.staging(tmp_path) as partial:
+            partial.mkdir()
+            raise DatasetError("the archive is damaged")
+
+    with pytest.raises(DatasetError, match="the archive is damaged"):
+        fail()
+
+
 def test_a_full_disk_is_noticed_before(tmp_path, monkeypatch):
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda folder: type("", (), {"free": 700_000})())
     with pytest.raises(DatasetError, match=r"takes 0.00 GB, but .* has 0.00 GB left. Make room"):

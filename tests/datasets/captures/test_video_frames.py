@@ -54,13 +54,13 @@ def test_evenly_spread_and_sharpest_of_neighbours_by_hand():
 
 def test_frames_are_what_the_video_shows(tmp_path: Path, video: Path):
     kept = tmp_path / "kept"
-    paths = frames_of_video(video, kept, 4)
+    paths = frames_of_video(video, tmp_path, "kept", 4)
     assert [path.parent.parent for path in paths] == [kept] * 4
     numbers = [int(path.stem) for path in paths]
     assert all(number % 3 == 1 for number in numbers)  # the sharp ones
     for number, path in zip(numbers, paths, strict=True):
         assert np.abs(read_image(path).astype(int) - frame(number)).mean() < 6
-    assert len(frames_of_video(video, kept, 100)) == LENGTH
+    assert len(frames_of_video(video, tmp_path, "kept", 100)) == LENGTH
 
 
 def test_a_video_that_was_filmed_upright_stands_upright(tmp_path: Path, video: Path):
@@ -73,31 +73,30 @@ def test_a_video_that_was_filmed_upright_stands_upright(tmp_path: Path, video: P
     turned = tmp_path / "turned.mp4"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-display_rotation", "90", "-i", video, "-c", "copy", turned]
     subprocess.run(command, check=True, capture_output=True)
-    for path in frames_of_video(turned, tmp_path / "kept"):
+    for path in frames_of_video(turned, tmp_path, "kept"):
         assert np.abs(read_image(path).astype(int) - np.rot90(picture)).mean() < 6
 
 
 def test_frames_that_were_asked_for_last_are_found_again(tmp_path: Path, video: Path):
-    kept = tmp_path / "kept"
-    assert frames_of_video(video, kept, take=False) == []
-    assert len(frames_of_video(video, kept)) == LENGTH  # 60 are more than there are
-    five = frames_of_video(video, kept, 5)
+    assert frames_of_video(video, tmp_path, "kept", take=False) == []
+    assert len(frames_of_video(video, tmp_path, "kept")) == LENGTH  # 60 are more than there are
+    five = frames_of_video(video, tmp_path, "kept", 5)
     stamps = {path: path.stat().st_mtime_ns for path in five}
-    frames_of_video(video, kept, 7)
-    assert frames_of_video(video, kept, 5) == frames_of_video(video, kept) == five
+    frames_of_video(video, tmp_path, "kept", 7)
+    assert frames_of_video(video, tmp_path, "kept", 5) == frames_of_video(video, tmp_path, "kept") == five
     assert {path: path.stat().st_mtime_ns for path in five} == stamps
     data = video.read_bytes()
     video.write_bytes(data + b"\0")
-    assert frames_of_video(video, kept, take=False) == []
+    assert frames_of_video(video, tmp_path, "kept", take=False) == []
     with pytest.raises(DatasetError, match="2 frames are wanted, but 3 are needed"):
-        frames_of_video(video, kept, 2)
+        frames_of_video(video, tmp_path, "kept", 2)
 
 
 @pytest.mark.parametrize("content", [lambda data: b"0" * 99, lambda data: b"", lambda data: data[: len(data) // 2]])
 def test_a_broken_video_is_an_error_in_one_line(tmp_path: Path, video: Path, content):
     video.write_bytes(content(video.read_bytes()))
     with pytest.raises(DatasetError, match=r"clip\.mp4: is damaged or no video \(.*\)\. Copy") as error:
-        frames_of_video(video, tmp_path / "kept", 4)
+        frames_of_video(video, tmp_path, "kept", 4)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 600
     assert not list((tmp_path / "kept").iterdir())
@@ -109,11 +108,11 @@ def test_a_video_of_which_only_the_begin_is_there(tmp_path: Path, video: Path):
     with imageio.get_writer(whole, fps=8, macro_block_size=2, quality=9) as writer:
         for number in range(LENGTH):
             writer.append_data(frame(number))
-    assert len(frames_of_video(whole, tmp_path / "kept")) == LENGTH
+    assert len(frames_of_video(whole, tmp_path, "kept")) == LENGTH
     data = whole.read_bytes()
     whole.write_bytes(data[: len(data) // 2])
     with pytest.raises(DatasetError, match="of 24 frames can be decoded"):
-        frames_of_video(whole, tmp_path / "kept")
+        frames_of_video(whole, tmp_path, "kept")
 
 
 def test_a_capture_of_a_video_alone(tmp_path: Path, video: Path, monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,7 @@ from maskrf_core.datasets.scene import FrameScene, open_scene
 from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.memory_scene import MemoryScene
 from tests.datasets.readers.trees.real_estate import build
+from tests.other_users import of_another_user
 
 FRAME = "real_estate_dataset/train/frames/0a1b/500.png"
 COLMAP = "colmap_forward_cache/real_estate/0a1b/dense_out/stereo/depth_maps/500.jpg.geometric.bin"
@@ -132,3 +133,22 @@ def test_a_part_is_not_enough(data_root):
     find(data_root)
     next((data_root / "cache/depth").glob("*/500_*.npy")).unlink()
     assert find(data_root, known_depth_maps) is None
+
+
+def test_a_second_user_reads_what_the_first_kept_and_keeps_what_is_new(data_root, tmp_path, monkeypatch, capsys):
+    """Where the cache is the first one's, and may be read only."""
+    find(data_root)
+    with of_another_user(data_root / "cache", tmp_path / "own") as own, monkeypatch.context() as patch:
+        patch.setattr(module, "estimate_depth_maps", None)
+        assert len(find(data_root)) == 4
+        assert not own.exists()
+    next((data_root / "cache/depth").glob("*/*.npy")).write_bytes(b"damaged")
+    with of_another_user(data_root / "cache", tmp_path / "own") as own:
+        capsys.readouterr()
+        with pytest.warns(UserWarning, match="is damaged"):
+            maps = find(data_root)
+        assert [float(maps[name].mean()) for name in maps] == [2, 2, 2, 2]
+        assert len(list(own.rglob("*.npy"))) == 1
+        monkeypatch.setattr(module, "estimate_depth_maps", None)
+        assert len(find(data_root)) == len(find(data_root, known_depth_maps)) == 4
+        assert str(data_root / "cache") in capsys.readouterr().out

@@ -20,6 +20,7 @@ from tests.datasets.readers.tree_parts import write_picture
 from tests.datasets.readers.trees import capture_model
 from tests.datasets.readers.trees.capture import build_transforms
 from tests.datasets.traced_scene import TracedScene, dome_camera
+from tests.other_users import of_another_user
 
 
 def everything_in(folder: Path) -> dict[str, bytes]:
@@ -50,6 +51,16 @@ def test_transforms_without_distortion_give_back_images_and_cameras(tmp_path: Pa
     assert scene.split("train") == (scene.image_ids[1:],) * 2
     after = everything_in(tmp_path)
     assert {path: data for path, data in after.items() if not path.startswith("cache/")} == before
+
+
+def test_a_second_user_reads_what_the_first_prepared_and_prepares_more(tmp_path: Path):
+    name = build_transforms(tmp_path, TracedScene(64, 4))
+    first = prepare_capture(name, tmp_path)
+    with of_another_user(tmp_path / "cache", tmp_path / "own") as own:
+        assert prepare_capture(name, tmp_path) == first
+        smaller = prepare_capture("capture/spheres/32", tmp_path)
+        assert smaller.is_relative_to(own)
+        assert prepare_capture("capture/spheres/32", tmp_path) == smaller
 
 
 def test_size_is_the_longer_side_with_pixel_centres_kept(tmp_path: Path):

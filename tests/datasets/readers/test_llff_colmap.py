@@ -10,6 +10,7 @@ from maskrf_core.support.errors import DatasetError
 from tests.datasets.depth.colmap_depth_writer import write_colmap_depth
 from tests.datasets.readers.published import assert_as_published
 from tests.datasets.readers.trees.llff_colmap import build
+from tests.other_users import of_another_user
 
 
 @pytest.mark.parametrize("size", ["high", "low"])
@@ -42,6 +43,17 @@ def test_downscaled_once_and_kept(tmp_path: Path):
     cv2.imwrite(str(photograph), 255 - large)  # changed: noticed
     assert np.abs(scene.image("1").astype(int) + first - 255).max() <= 20
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "llff_colmap"]
+
+
+def test_a_second_user_reads_what_the_first_downscaled(tmp_path: Path):
+    build(tmp_path)
+    scene = open_scene("llff_colmap/shelf/low", tmp_path)
+    first = scene.image("1")
+    with of_another_user(tmp_path / "cache", tmp_path / "own") as own:
+        np.testing.assert_array_equal(scene.image("1"), first)
+        assert not own.exists()
+        scene.image("2")
+        assert len(list(own.rglob("*.png"))) == 1
 
 
 def test_opens_and_lists_its_scenes(tmp_path: Path):

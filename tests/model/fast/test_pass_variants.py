@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
 
 from maskrf_core.model.fast.pass_variants import CompiledPass, RecomputedPass
 from maskrf_core.model.gathering import query_rays
@@ -110,6 +112,19 @@ def test_a_compiled_pass_takes_no_more_rays_than_it_was_made_for():
     variant = renderer.with_passes(lambda of: CompiledPass(of, 3))
     with torch.no_grad(), pytest.raises(ValueError, match="10 rays"):
         variant.render_rays(variant.encode(batch.references), query_rays(batch), mask_ratio=0.0, generator=None)
+
+
+@pytest.mark.parametrize("named", [None, "by torch itself", "by the user"])
+def test_compiled_code_is_read_from_a_folder_of_the_user_s_own(tmp_path: Path, monkeypatch, named: str | None):
+    """In the temporary folder of the system another user may have put it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    if named:
+        mine = tmp_path / "mine"
+        monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(mine) if named == "by the user" else default_cache_dir())
+    new_renderer().with_passes(lambda of: CompiledPass(of, 3))
+    folder = Path(cache_dir())
+    assert folder == mine if named == "by the user" else folder.is_relative_to(tmp_path / "cache")
 
 
 COMPILED = """

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +14,9 @@ from maskrf_core.losses import weighted_sum
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.machine import tensor_float32
+from maskrf_core.support.paths import ROOT
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, start_fabric
-from maskrf_core.training.process.protocol import training_environment
+from maskrf_core.training.process.protocol import several_processes, training_environment
 from maskrf_core.training.schedules import masking_schedule
 from maskrf_core.training.trainer import FIRST_STREAM, Trainer, stream_seed
 from tests.training.processes import (
@@ -37,8 +37,7 @@ ALONE = TWO | {"hardware__devices": 1}
 def together(tmp_path_factory):
     """What two processes made of one step and one validation."""
     run = started_run(tmp_path_factory.mktemp("runs") / "two", **TWO)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-               "-m", "tests.training.two_processes", str(run.folder)]  # fmt: skip
+    command = [*several_processes(2)[:-1], "tests.training.two_processes", str(run.folder)]
     done = subprocess.run(
         command, env=training_environment() | SMOKE, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
@@ -85,6 +84,18 @@ def test_validation_is_shared_out_and_merged(together, alone):
     numbers = alone._judge()
     assert together["validation"].keys() == numbers.keys()
     assert together["validation"] == pytest.approx(numbers, abs=1e-4)
+
+
+def test_their_launcher_unpickles_nothing(tmp_path):
+    """It listens at a port that anyone may send to."""
+    refused = "import pickle, sys\ndef loads(*_): sys.stderr.write('unpickled')\npickle.loads = loads\n"
+    (tmp_path / "sitecustomize.py").write_text(refused)
+    environment = training_environment() | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [*several_processes(2), "--help"], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True
+    )
+    assert done.stdout.count("RUN_FOLDER") >= 2
+    assert "unpickled" not in done.stderr
 
 
 @pytest.mark.long

@@ -84,6 +84,21 @@ def test_a_stop_file_from_before_does_not_count(tmp_path):
     assert run.status.state == "finished"
 
 
+def test_a_stop_file_of_while_the_job_waited_stops_before_anything_is_done(tmp_path, monkeypatch):
+    run = started_run(tmp_path / "run", training__steps=1)
+    run.stop_path.touch()
+    put = run.stop_path.stat().st_mtime
+    monkeypatch.setenv("MASKRF_SUBMITTED", repr(put - 1))
+    with pytest.raises(TrainingStopped, match="while its job waited") as stopped:
+        fit(run)
+    assert stopped.value.code == run.status.exit_code == ExitCode.STOP_FILE
+    assert run.status.state == "stopped"
+    assert not run.last_checkpoint.exists()
+    monkeypatch.setenv("MASKRF_SUBMITTED", repr(put + 1))  # queued again by a person afterwards
+    fit(run)
+    assert run.status.state == "finished"
+
+
 def test_a_launcher_stops_all_that_it_started(tmp_path, monkeypatch):
     of_launcher = tmp_path / "all"
     monkeypatch.setenv("MASKRF_STOP", str(of_launcher))

@@ -141,6 +141,18 @@ def test_a_stop_file_ends_all_of_them(pretended, monkeypatch):
     assert not list(folder.rglob("stop"))
 
 
+def test_a_stop_file_of_while_the_job_waited_begins_none(pretended, monkeypatch):
+    parameters = asked(pretended)
+    points = grid.plan(parameters)
+    stop_file = points[0].folder.parent / "stop"
+    write_text(stop_file, "")
+    monkeypatch.setenv("MASKRF_SUBMITTED", repr(stop_file.stat().st_mtime - 1))
+    with pytest.raises(TrainingStopped, match="while its job waited"):
+        sweeps.train_grid(points, parameters)
+    monkeypatch.delenv("MASKRF_SUBMITTED")
+    sweeps.train_grid(points, parameters)
+
+
 def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypatch, capsys):
     parameters = asked(pretended)
     points = grid.plan(parameters)
