@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from maskrf_core.checkpoints.checkpoint_contents import check_contents
+from maskrf_core.checkpoints.shipped_weights import ENDING, SHIPPED, read_weights
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.atomic_files import write_atomically
@@ -82,14 +83,16 @@ def newest_checkpoint(last: Path, previous: Path) -> tuple[dict[str, Any] | None
 
 
 def read_checkpoint(path: str | Path) -> object:
-    """Read a checkpoint file of tensors and plain values; anything else in it is refused.
+    """Read a checkpoint file of tensors and plain values, or weights that ship; anything else in it is refused.
 
     Raises:
         CheckpointError: missing, cut short, not data, or more than the file has room for.
     """
-    path = Path(path)
+    path = SHIPPED.get(str(path), Path(path))
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file. Check the path, or train a model first.")
+    if path.suffix == ENDING:
+        return {"format": OUR_FORMAT, **read_weights(path)}
     with _faults_of(path):
         check_contents(path)
         with torch.serialization.safe_globals(NUMPY_NUMBERS):

@@ -17,6 +17,7 @@ from maskrf_core.checkpoints.published_files import (
     published_candidates,
     published_files,
 )
+from maskrf_core.checkpoints.shipped_weights import SHIPPED
 from maskrf_core.settings.config import SMOKE, Config, load_config, may_differ, parse_overrides, readable
 from maskrf_core.settings.sections import Device, MaskingSettings, Preset, Seed, Settings, Stage
 from maskrf_core.support.errors import SettingsError, in_short
@@ -161,12 +162,14 @@ class NotebookParameters(Settings):
         return self.runs / self.preset / folder_name(parts)
 
     def weights_path(self, given: str) -> Path:
-        """Find the run folder or checkpoint file that is meant: below the run folders, any path, or a published
-        checkpoint below the data root; in a folder of per-scene checkpoints the one of the parameter `scene`.
+        """Find the run folder or checkpoint file that is meant: weights that ship, by name; below the run folders; any
+        path; or a published checkpoint below the data root, in a folder of such the one of the parameter `scene`.
 
         Raises:
             SettingsError, CheckpointError: there is none; there is none of the scene.
         """
+        if given in SHIPPED:
+            return SHIPPED[given]
         candidates = [self.runs / self.preset / given, self.runs / given, resolve(given)]
         for path in [*candidates, *published_candidates(given, self.data_folder)]:
             if path.is_file() or (path / "config.yaml").is_file():

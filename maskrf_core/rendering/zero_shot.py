@@ -1,0 +1,163 @@
+"""The zero-shot table: how weights render scenes that nothing was trained or chosen on, beside the simplest methods.
+
+`python -m maskrf_core.rendering.zero_shot --data-root ../scenes` takes of the list those scenes that are there.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
+from maskrf_core.datasets.records import record_of
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.evaluation import load, nearest_view_copy, open_for_evaluation, resolve_device, view_metrics
+from maskrf_core.rendering.render_cache import RenderCache, renders_folder
+from maskrf_core.rendering.rendered_views import RenderedView, rendered_views, write_pictures
+from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.support.atomic_files import write_text
+from maskrf_core.support.errors import DatasetError, MaskrfError
+from maskrf_core.support.paths import cache_folder
+
+SCENES = (
+    "demo/test_00",
+    "demo/test_01",
+    "demo/test_02",
+    "demo/test_03",
+    "nerf_synthetic/lego/black_400",
+    "dtu_test/scan65/black_400",
+    "nerf_llff/fern/8",
+    "nerf_llff/tankard/8",
+    "nerf_llff/carton/4",
+    "capture/desk/raw",
+    "capture/fox/raw",
+)
+WORKING_VIEWS = (8, 3)
+NEAREST, UNTRAINED = "nearest view", "untrained"
+
+
+def zero_shot(
+    source: str | Path | Renderer,
+    scenes: Sequence[str],
+    data_root: str | Path = "data",
+    *,
+    working_views: Iterable[int] = WORKING_VIEWS,
+    views_per_scene: int = 2,
+    rays_per_chunk: int = 1024,
+    device: str = "auto",
+    pictures: Path | None = None,
+) -> pd.DataFrame:
+    """Return a row a scene, number of working views and method: mean PSNR [dB], SSIM and, where depth is exact, the
+    median error of depth as a share of it. Pictures of `source` go below `pictures`, a folder a number of views.
+
+    Raises:
+        CheckpointError, DatasetError: weights or scenes cannot be read.
+    """
+    trained = load(source).to(resolve_device(device)).eval()
+    renders = RenderCache(renders_folder(cache_folder(data_root)), 2048)
+    rows = []
+    for scene in scenes:
+        copied = nearest_view_copy([scene], data_root=data_root, views_per_scene=views_per_scene)
+        rows.append({"scene": scene, "working views": 1, "method": NEAREST, **copied[["psnr", "ssim"]].mean()})
+        for count in working_views:
+            opened = open_for_evaluation([scene], data_root, "test", count, device)
+            for method, renderer in (
+                (UNTRAINED, untrained(trained.settings).to(resolve_device(device))),
+                ("trained" if isinstance(source, Renderer) else Path(source).stem, trained),
+            ):
+                asked = ("test", count, views_per_scene, rays_per_chunk, renders)
+                scores = []
+                for view in rendered_views(renderer, opened, *asked):
+                    scores.append(_scores(view, opened[0]))
+                    if renderer is trained and pictures is not None:
+                        write_pictures(view, pictures / f"{count}_views")
+                mean = pd.DataFrame(scores).mean()
+                rows.append({"scene": scene, "working views": count, "method": method, **mean})
+                print(f"{scene}, {count} views, {method}: {mean['psnr']:.2f} dB", flush=True)
+    return pd.DataFrame(rows)
+
+
+def untrained(settings: ModelSettings) -> Renderer:
+    """Make a renderer of the random weights of seed 0: about the average of the views."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Renderer(settings).eval()
+
+
+def _scores(view: RenderedView, views: SceneViews) -> dict[str, float]:
+    scores = {name: view_metrics(view, [name])[f"fine_{name}"] for name in ("psnr", "ssim")}
+    if record_of(view.scene).exact_depth and (truth := views.scene.depth(view.image_id)) is not None:
+        known = truth > 0
+        height, width = truth.shape
+        error = np.abs(view.fine_depth[:height, :width] / np.where(known, truth, 1) - 1)
+        scores["depth error"] = float(np.median(error[known]))
+    return scores
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return the table for a page: a row a scene, and PSNR / SSIM of each method with each number of views."""
+    columns = list(dict.fromkeys(zip(table["method"], table["working views"], strict=True)))
+    lines = [
+        "| scene | " + " | ".join(f"{method}, {count}" for method, count in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for scene, of_scene in table.groupby("scene", sort=False):
+        cells = []
+        for method, count in columns:
+            row = of_scene[(of_scene["method"] == method) & (of_scene["working views"] == count)].iloc[0]
+            depth = row.get("depth error", np.nan)
+            cells.append(
+                f"{row['psnr']:.2f} / {row['ssim']:.3f}" + (f" / {100 * depth:.1f} %" if depth == depth else "")
+            )
+        lines.append(f"| {scene} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def those_there(scenes: Iterable[str], data_root: str | Path) -> list[str]:
+    """Return the scenes that are below the data root."""
+    found = []
+    for scene in scenes:
+        try:
+            open_scenes([scene], data_root, None)
+        except DatasetError as error:
+            print(f"left out: {error}", flush=True)
+        else:
+            found.append(scene)
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table and write it with the pictures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m maskrf_core.rendering.zero_shot", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--checkpoint", default="maskrf", help="weights: a shipped name or a file (maskrf)")
+    parser.add_argument("--data-root", default="data", help="folder of the data sets (data)")
+    parser.add_argument("--scenes", nargs="+", default=SCENES, help="default: the list, as far as it is there")
+    parser.add_argument("--working-views", nargs="+", type=int, default=WORKING_VIEWS, help="numbers of them (8 3)")
+    parser.add_argument("--views", type=int, default=2, help="test views of each scene (2)")
+    parser.add_argument("--output", type=Path, default=Path("runs/zero_shot"), help="folder for table and pictures")
+    asked = parser.parse_args(arguments)
+    try:
+        table = zero_shot(
+            asked.checkpoint,
+            those_there(asked.scenes, asked.data_root),
+            asked.data_root,
+            working_views=asked.working_views,
+            views_per_scene=asked.views,
+            pictures=asked.output,
+        )
+    except MaskrfError as error:
+        print(error, file=sys.stderr)
+        return 1
+    write_text(asked.output / "table.csv", table.to_csv(index=False))
+    print(f"PSNR [dB] / SSIM / median error of depth, method and working views:\n\n{markdown(table)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

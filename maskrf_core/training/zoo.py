@@ -1,0 +1,82 @@
+"""Train the weights that ship further, by the clock: `python -m maskrf_core.training.zoo --minutes 10`.
+
+Masked pretraining first, then finetuning, both across made scenes (`python -m maskrf_core.datasets.procedural` makes
+them). Each call goes on where the last one ended, on whatever device there is; on a GPU a step takes more rays. It
+needs nothing but this folder and the scenes, and ends with the table of test scenes that it finds.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config, parse_overrides
+from maskrf_core.settings.sections import Stage
+from maskrf_core.support.errors import MaskrfError, RunError
+from maskrf_core.support.paths import RUNS, display_path
+from maskrf_core.training.process.protocol import STOP_VARIABLE, ExitCode, training_command, training_environment
+
+STAGES: dict[str, Stage] = {"maskrf-pretrained": "pretrain", "maskrf": "finetune"}
+ON_GPU = {"data.rays": 2048, "hardware.compile": True, "hardware.precision": "bf16-mixed"}
+
+
+def train(folder: Path, minutes: float, overrides: dict[str, Any]) -> dict[str, Run]:
+    """Train stage after stage until the time is over; returns those that have weights, by the names they ship under.
+
+    Raises:
+        RunError: a training failed; its log says why. What it saved stays.
+    """
+    trained: dict[str, Run] = {}
+    with tempfile.TemporaryDirectory() as place:
+        stop_file = Path(place) / "stop"
+        clock = threading.Timer(60 * minutes, stop_file.touch)
+        clock.start()
+        try:
+            begun_from = {}
+            for name, stage in STAGES.items():
+                run = Run.start(folder / stage, load_config(stage, "weights", overrides | begun_from))
+                told = training_environment() | {STOP_VARIABLE: str(stop_file)}
+                code = subprocess.run(training_command([run.folder]), env=told, check=False).returncode
+                if code not in (ExitCode.FINISHED, ExitCode.STOP_FILE):
+                    raise RunError(f"{display_path(run.log_path)}: the training ended with code {code}; see there.")
+                if run.last_checkpoint.is_file():
+                    trained[name] = run
+                    begun_from = {"training.initial_weights": str(run.last_checkpoint)}
+                if code != ExitCode.FINISHED:
+                    break
+        finally:
+            clock.cancel()
+    return trained
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train for the minutes that the command line names, write the weights that ship, and show the table."""
+    parser = argparse.ArgumentParser(prog="python -m maskrf_core.training.zoo", description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0, help="of training (10); 0: only the table")
+    parser.add_argument("--folder", type=Path, default=RUNS / "weights", help="of the two runs (runs/weights)")
+    parser.add_argument("--data-root", default="data", help="with the made scenes in its folder `procedural` (data)")
+    parser.add_argument("--ship", action="store_true", help="put the weights into the package")
+    parser.add_argument("--overrides", default="", help="of settings: section.name=value, …")
+    asked = parser.parse_args(arguments)
+    try:
+        given = {"data.data_root": asked.data_root} | _of_device() | parse_overrides(asked.overrides)
+        for name, run in train(asked.folder, asked.minutes, given).items():
+            print(f"{name}: {display_path(run.last_checkpoint)}", flush=True)
+    except MaskrfError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _of_device() -> dict[str, Any]:
+    import torch
+
+    return ON_GPU if torch.cuda.is_available() else {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""Training by the clock: goes on from stage to stage and from call to call, and loses nothing."""
+
+import pytest
+
+from maskrf_core.checkpoints.published_checkpoints import steps_of
+from maskrf_core.training import zoo
+
+TINY = {
+    "data.train_scenes": ["demo/train_00"],
+    "data.validation_scenes": ["demo/validation_00"],
+    "data.working_views": 3,
+    "data.rays": 8,
+    "data.depth_pixels": 16,
+    "model.coarse_samples": 12,
+    "model.fine_samples": 4,
+    "training.steps": 3,
+    "training.checkpoint_every": 1,
+    "training.validate_every": 1000,
+    "hardware.data_workers": 0,
+}
+
+
+@pytest.mark.long
+def test_both_stages_are_trained_one_from_the_other_and_a_second_call_finds_nothing_to_do(tmp_path):
+    trained = zoo.train(tmp_path, 5.0, TINY)
+    assert list(trained) == ["maskrf-pretrained", "maskrf"]
+    assert steps_of(trained["maskrf"].last_checkpoint) == 6
+    before = trained["maskrf"].last_checkpoint.read_bytes()
+    assert zoo.train(tmp_path, 5.0, TINY)["maskrf"].last_checkpoint.read_bytes() == before
+
+
+@pytest.mark.long
+def test_a_clock_that_ends_at_once_saves_a_first_step_and_the_next_call_goes_on(tmp_path):
+    first = zoo.train(tmp_path, 0.001, TINY)
+    assert list(first) == ["maskrf-pretrained"]
+    done = steps_of(first["maskrf-pretrained"].last_checkpoint)
+    assert 1 <= done < 3
+    assert steps_of(zoo.train(tmp_path, 5.0, TINY)["maskrf"].last_checkpoint) == 6
+
+
+def test_what_cannot_be_trained_is_said(tmp_path, capsys):
+    assert zoo.main(["--folder", str(tmp_path), "--data-root", str(tmp_path), "--overrides", "data.rayz=3"]) == 1
+    assert "data.rayz" in capsys.readouterr().err
