@@ -19,6 +19,7 @@ from maskrf_core.runs import Run, TrainingStatus
 from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import SlurmError
 from maskrf_core.training.process.protocol import (
+    SAVED_VARIABLE,
     STOP_VARIABLE,
     ExitCode,
     last_lines,
@@ -46,6 +47,7 @@ class Job(ABC):
     """
 
     patience: int  # seconds that the work has to save and end; then it is killed, and goes on from what it saved last
+    saved: int | None = field(default=None, kw_only=True, compare=False)  # checkpoints when it was queued again last
     _child: subprocess.Popen | None = field(default=None, init=False, repr=False, compare=False)
     _stop_file: Path | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -64,7 +66,10 @@ class Job(ABC):
         return self.work(here)
 
     def checkpoint(self) -> "DelayedSubmission":
-        """Have the work save and end, and the job queued again. submitit calls this in the first task only."""
+        """Have the work save and end, and the job queued again. submitit calls this in the first task only.
+
+        `SlurmError`, with which the job ends, where no training has saved a new step since it was queued again last.
+        """
         from submitit.helpers import DelayedSubmission
 
         if self._child is not None:
@@ -75,7 +80,13 @@ class Job(ABC):
                     os.killpg(self._child.pid, signal.SIGKILL)
                 _has_ended(self._child)
             self._stop_file.unlink(missing_ok=True)
-        return DelayedSubmission(replace(self))
+        saved = len(set(_saved_file().read_text().splitlines())) if _saved_file().is_file() else 0
+        if saved == self.saved:
+            raise SlurmError(
+                "No training step was saved since this job was queued again last: so it would go on for ever. Submit "
+                "it again with a longer timeout_min, or where it is not preempted as often."
+            )
+        return DelayedSubmission(replace(self, saved=saved))
 
     def run(self, command: list[str], log: Path, *, ignored: tuple[int, ...] = ()) -> int:
         """Run a command to its end, with its output appended to `log`, and return its exit code.
@@ -89,9 +100,10 @@ class Job(ABC):
 
         print(f"{os.uname().nodename}: {log} has what is printed", flush=True)
         with log.open("ab") as output:
+            told = {STOP_VARIABLE: str(self._stop_file), SAVED_VARIABLE: str(_saved_file())}
             child = self._child = subprocess.Popen(
-                command, env=training_environment() | {STOP_VARIABLE: str(self._stop_file)}, stdin=subprocess.DEVNULL,
-                stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=ignore,
+                command, env=training_environment() | told, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=ignore,
             )  # fmt: skip
         # Both the job and its signal handler, which interrupts it anywhere, look at `returncode`: without a lock, so
         # that neither can wait for the other.
@@ -99,6 +111,14 @@ class Job(ABC):
         _has_ended(child)
         self._child = None
         return child.returncode
+
+
+def _saved_file() -> Path:
+    """Return the file in which the trainings of the job that this process runs tell what they have saved."""
+    from submitit import JobEnvironment
+
+    here = JobEnvironment()
+    return here.paths.folder / f"{here.job_id}.saved"
 
 
 def _has_ended(child: subprocess.Popen, patience: float | int = float("inf")) -> bool:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from pathlib import Path
 
@@ -23,6 +23,7 @@ ALLOCATOR = {
 """As in the Makefile: glibc keeps what was freed, for whatever thread needs it next, instead of paying for each page of
 large temporaries again, and asks for huge pages, of which there are fewer to pay for."""
 STOP_VARIABLE = "MASKRF_STOP"  # names a file that, once it is there, stops all trainings started with the variable
+SAVED_VARIABLE = "MASKRF_SAVED"  # names a file that gets a line for each run and step saved by trainings started so
 TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun's own mark on the processes that it starts
 PLACES = ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
           "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # fmt: skip
@@ -141,3 +142,10 @@ def asked_to_stop(stop_file: Path) -> ExitCode | None:
     if stop_file.exists() or (of_all and Path(of_all).exists()):
         return ExitCode.STOP_FILE
     return None
+
+
+def tell_saved(folder: Path, step: int) -> None:
+    """Tell whoever started this training that it can go on from a step. A full disk stops no training by this."""
+    if name := os.environ.get(SAVED_VARIABLE):
+        with suppress(OSError), Path(name).open("a", encoding="utf-8") as file:
+            file.write(f"{folder.resolve()} {step}\n")
