@@ -10,7 +10,7 @@ import pytest
 from tests.limited import WORKS
 from tests.tiers import draws
 
-TIMES = draws(100)
+TIMES = draws(40)
 
 
 @pytest.mark.parametrize("name", WORKS)
