@@ -64,23 +64,33 @@ bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, dat
 	$(IN_VENV) -m tests.benchmarks.training
 	$(IN_VENV) -m tests.benchmarks.growth
 
-# The stamp is written last: an install that was interrupted is taken up again by the next call.
-$(STAMP): requirements.lock pyproject.toml
+# The stamp is written last: an install that was interrupted is taken up again by the next call. The first install takes
+# only files of known hashes, and leaves torch with what it brings to the second; requirements.hashes says why.
+$(STAMP): requirements.hashes requirements.lock pyproject.toml
 	@.ci/make_venv "$(PYTHON)" $(VENV)
+	$(IN_VENV) -m pip --disable-pip-version-check install --require-hashes --no-deps -r requirements.hashes
 	$(IN_VENV) -m pip --disable-pip-version-check install -r requirements.lock
 	$(IN_VENV) -m pip --disable-pip-version-check install --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock:  ## write requirements.lock again from pyproject.toml
+lock:  ## write requirements.lock and its hashes again from pyproject.toml
 	@set -eu; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
 	.ci/make_venv "$(PYTHON)" "$$work/venv"; \
 	"$$work/venv/bin/python" -m pip --disable-pip-version-check install --quiet uv; \
+	compile() { "$$work/venv/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.10 --quiet \
+		--no-header "$$@"; }; \
+	with_comment_of() { sed '/^[^#]/,$$d' $$1; awk "/^[^ #]/ { keep = !/^($$3)/ } keep" "$$2"; }; \
+	cuda="nvidia-|cuda-|triton=="; \
 	cp requirements.lock "$$work/lines"; \
-	"$$work/venv/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.10 --quiet \
-		--no-header --annotation-style line --output-file "$$work/lines" $(LOCK_ARGS); \
-	{ sed '/^[^#]/,$$d' requirements.lock; awk '!/^(#|nvidia-|cuda-|triton==)/' "$$work/lines"; } > "$$work/lock"; \
-	if cmp -s "$$work/lock" requirements.lock; then echo "requirements.lock is as it was"; exit 0; fi; \
-	cp "$$work/lock" requirements.lock.new; mv requirements.lock.new requirements.lock
+	compile --annotation-style line --output-file "$$work/lines" $(LOCK_ARGS); \
+	cp "$$work/lines" "$$work/hashes"; \
+	compile --no-annotate --generate-hashes --output-file "$$work/hashes"; \
+	with_comment_of requirements.lock "$$work/lines" "$$cuda" > "$$work/requirements.lock"; \
+	with_comment_of requirements.hashes "$$work/hashes" "$$cuda|torch==|torchvision==" > "$$work/requirements.hashes"; \
+	for file in requirements.lock requirements.hashes; do \
+		if cmp -s "$$work/$$file" $$file; then echo "$$file is as it was"; continue; fi; \
+		cp "$$work/$$file" $$file.new; mv $$file.new $$file; \
+	done
 
 clean:  ## remove the environment and what tools left behind; runs and data stay
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis

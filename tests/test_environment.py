@@ -1,5 +1,6 @@
 """pyproject.toml, requirements.lock and environment.yml describe one environment, and it is the one in use."""
 
+import re
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -65,6 +66,23 @@ def test_lock_holds_one_torch_and_leaves_cuda_to_it():
     names = [canonicalize_name(requirement.name) for requirement in locked_requirements()]
     assert [str(r) for r in locked_requirements() if r.name == "torch"] == ["torch==2.13.0"]
     assert not [name for name in names if name.startswith(("nvidia-", "cuda-", "triton"))]
+
+
+def test_all_but_torchs_builds_have_hashes():
+    """One list with the other, line by line, so that none is installed by the lock alone."""
+    text = (ROOT / "requirements.hashes").read_text()
+    lines = [line for line in text.replace("\\\n", "").splitlines() if line and not line.startswith("#")]
+    hashed = {str(Requirement(line.partition("--hash")[0])): line.split()[-1] for line in lines}
+    locked = [requirement for requirement in locked_requirements() if requirement.name not in ("torch", "torchvision")]
+    assert sorted(hashed) == sorted(map(str, locked)), "run `make lock`"
+    assert [name for name, value in hashed.items() if not re.fullmatch("--hash=sha256:[0-9a-f]{64}", value)] == []
+    assert "://" not in text
+
+
+def test_make_installs_by_hashes_first():
+    installs = re.findall(r"pip .*install (.*)-r (\S+)", (ROOT / "Makefile").read_text())
+    assert [name for _, name in installs] == ["requirements.hashes", "requirements.lock"]
+    assert {"--require-hashes", "--no-deps"} <= set(installs[0][0].split())
 
 
 def test_lock_names_no_place_to_download_from():

@@ -137,11 +137,15 @@ class RenderCache:
 
     def put(self, key: str, arrays: Mapping[str, Float32[np.ndarray, "..."]]) -> None:
         """Keep arrays under a key, and throw away what was not used for longest where the room is exceeded."""
+        self._tried(lambda store: self._put(store, key, arrays))
+
+    def _put(self, store: diskcache.Cache, key: str, arrays: Mapping[str, Float32[np.ndarray, "..."]]) -> None:
         file = io.BytesIO()
-        np.savez(file, **arrays)
+        np.savez(file, **arrays)  # where memory runs out, that costs the keeping too
         packed = _checksum(key, file.getvalue()) + file.getvalue()
         if len(packed) <= self.limit:
-            self._tried(lambda store: (store.set(key, packed), store.cull()))
+            store.set(key, packed)
+            store.cull()
 
     def _tried(self, use: Callable[[diskcache.Cache], Any]) -> Any:
         """Return what `use` makes of the store; after a failure, say so and keep nothing any more."""

@@ -21,6 +21,7 @@ from maskrf_core.runs import Run, TrainingStatus
 from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import SlurmError
 from maskrf_core.training.process.protocol import (
+    SAVED_VARIABLE,
     STOP_VARIABLE,
     SUBMITTED_VARIABLE,
     ExitCode,
@@ -51,6 +52,7 @@ class Job(ABC):
 
     patience: int  # seconds that the work has to save and end; then it is killed, and goes on from what it saved last
     submitted: float = field(default=math.inf, kw_only=True, compare=False)  # when it was queued last, by `file_time`
+    saved: int | None = field(default=None, kw_only=True, compare=False)  # checkpoints when it was queued again last
     _child: subprocess.Popen | None = field(default=None, init=False, repr=False, compare=False)
     _stop_file: Path | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -69,7 +71,10 @@ class Job(ABC):
         return self.work(here)
 
     def checkpoint(self) -> "DelayedSubmission":
-        """Have the work save and end, and the job queued again. submitit calls this in the first task only."""
+        """Have the work save and end, and the job queued again. submitit calls this in the first task only.
+
+        `SlurmError`, with which the job ends, where no training has saved a new step since it was queued again last.
+        """
         from submitit import JobEnvironment
         from submitit.helpers import DelayedSubmission
 
@@ -81,7 +86,14 @@ class Job(ABC):
                     os.killpg(self._child.pid, signal.SIGKILL)
                 _has_ended(self._child)
             self._stop_file.unlink(missing_ok=True)
-        return DelayedSubmission(replace(self, submitted=file_time(JobEnvironment().paths.folder)))
+        saved = len(set(_saved_file().read_text().splitlines())) if _saved_file().is_file() else 0
+        if saved == self.saved:
+            raise SlurmError(
+                "No training step was saved since this job was queued again last: so it would go on for ever. Submit "
+                "it again with a longer timeout_min, or where it is not preempted as often."
+            )
+        queued = file_time(JobEnvironment().paths.folder)
+        return DelayedSubmission(replace(self, saved=saved, submitted=queued))
 
     def run(self, command: list[str], log: Path, *, ignored: tuple[int, ...] = ()) -> int:
         """Run a command to its end, with its output appended to `log`, and return its exit code.
@@ -93,7 +105,11 @@ class Job(ABC):
             for number in (signal.SIGUSR2, *ignored):
                 signal.signal(number, signal.SIG_IGN)
 
-        told = {STOP_VARIABLE: str(self._stop_file), SUBMITTED_VARIABLE: repr(self.submitted)}
+        told = {
+            STOP_VARIABLE: str(self._stop_file),
+            SUBMITTED_VARIABLE: repr(self.submitted),
+            SAVED_VARIABLE: str(_saved_file()),
+        }
         print(f"{os.uname().nodename}: {log} has what is printed", flush=True)
         with log.open("ab") as output:
             child = self._child = subprocess.Popen(
@@ -113,6 +129,14 @@ def file_time(folder: Path) -> float:
     with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
         return os.fstat(file.fileno()).st_mtime
     return time.time()
+
+
+def _saved_file() -> Path:
+    """Return the file in which the trainings of the job that this process runs tell what they have saved."""
+    from submitit import JobEnvironment
+
+    here = JobEnvironment()
+    return here.paths.folder / f"{here.job_id}.saved"
 
 
 def _has_ended(child: subprocess.Popen, patience: float | int = float("inf")) -> bool:

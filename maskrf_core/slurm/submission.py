@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from maskrf_core.runs import Run
@@ -20,6 +20,7 @@ from maskrf_core.support.errors import SettingsError, SlurmError, in_short
 if TYPE_CHECKING:
     import submitit
 
+SIGNAL_DELAY = 180  # seconds between signal and time limit, where nothing else is asked for
 MARGIN = 10  # seconds of the delay between signal and kill that are kept for queueing again
 ENDED = {
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED",
@@ -40,7 +41,7 @@ class SlurmSettings(Settings):
     gpus_per_node: int | None = Field(None, ge=1, le=64, description="none: no GPU is asked for")
     mem_gb: float | None = Field(None, gt=0, allow_inf_nan=False, description="GB of memory of a node")
     array_parallelism: int = Field(64, ge=1, le=10_000, description="jobs of an array that may run at once")
-    signal_delay_s: int = Field(180, ge=20, le=3600, description="seconds before the time limit at which a job saves")
+    signal_delay_s: int | None = Field(None, ge=6, le=3600, description="seconds to save in; none: 180, or a tenth")
     max_timeouts: int = Field(1000, ge=0, description="time limits after which a job queues again")
     account: str | None = None
     qos: str | None = Field(None, description="quality of service")
@@ -58,6 +59,30 @@ class SlurmSettings(Settings):
             raise PydanticCustomError("one_line", "one line of printable characters")
         return value
 
+    @model_validator(mode="after")
+    def _signal_comes_late(self) -> "SlurmSettings":
+        """Refuse a signal that submitit takes for a preemption, which it does not count: that job never ended."""
+        if self.delay_s > self._tenth:
+            raise ValueError(
+                f"signal_delay_s={self.signal_delay_s}: must be at most {self._tenth}, a tenth of timeout_min="
+                f"{self.timeout_min}. Leave it out, or ask for a longer timeout_min."
+            )
+        return self
+
+    @property
+    def _tenth(self) -> int:
+        return self.timeout_min * 60 // 10
+
+    @property
+    def delay_s(self) -> int:
+        """Return the seconds between signal and time limit."""
+        return min(SIGNAL_DELAY, self._tenth) if self.signal_delay_s is None else self.signal_delay_s
+
+    @property
+    def patience_s(self) -> int:
+        """Return the seconds of that delay that a job's work has to save and end."""
+        return max(self.delay_s - MARGIN, self.delay_s // 2)
+
     def parameters(self, name: str, nodes: int = 1, devices: int = 1) -> dict[str, Any]:
         """Return the parameters of submitit for a job of one task a node; `SettingsError` if that lacks GPUs."""
         if self.gpus_per_node is not None and devices > self.gpus_per_node:
@@ -67,6 +92,7 @@ class SlurmSettings(Settings):
             )
         of_any_cluster = {"timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb"}
         values = self.model_dump(exclude={"max_timeouts", "reservation"}, exclude_none=True)
+        values["signal_delay_s"] = self.delay_s
         values = {key if key in of_any_cluster else f"slurm_{key}": value for key, value in values.items()}
         more = {"requeue": True} | ({} if self.reservation is None else {"reservation": self.reservation})
         job = {"name": name, "nodes": nodes, "tasks_per_node": 1, "slurm_additional_parameters": more}
@@ -104,7 +130,7 @@ def submit_trainings(chains: Sequence[Sequence[Path]], settings: SlurmSettings, 
             "hardware.num_nodes and hardware.devices: must be the same in all runs of a job or array, and are "
             f"{sorted(shapes)}. Submit them separately."
         )
-    jobs = [TrainingJob(settings.signal_delay_s - MARGIN, chain) for chain in chains]
+    jobs = [TrainingJob(settings.patience_s, chain) for chain in chains]
     return _submitted(jobs, settings, folder, settings.parameters("maskrf", *shapes.pop()))
 
 
@@ -119,7 +145,7 @@ def submit_notebook(
     if not notebook.is_file():
         raise SlurmError(f"{notebook}: there is no such notebook. Check the path.")
     output.parent.mkdir(parents=True, exist_ok=True)
-    job = NotebookJob(settings.signal_delay_s - MARGIN, notebook.resolve(), output.resolve(), dict(parameters))
+    job = NotebookJob(settings.patience_s, notebook.resolve(), output.resolve(), dict(parameters))
     # A notebook trains on its own node, in as many processes as its parameter says; it judges the parameter itself.
     devices = str(parameters.get("devices"))
     devices = int(devices) if devices.isdecimal() else 1

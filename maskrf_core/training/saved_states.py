@@ -23,6 +23,7 @@ from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import CheckpointError, RunError
+from maskrf_core.training.process.protocol import tell_saved
 
 
 def renderer_of_run(
@@ -150,3 +151,6 @@ def save(
         if best or needed:
             raise RunError(f"{said} Make room, and start the run again: it continues from there.") from error
         print(f"{said} The training goes on.", flush=True)
+    else:
+        if not best:
+            tell_saved(run.folder, step)

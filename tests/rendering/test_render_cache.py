@@ -24,6 +24,7 @@ from maskrf_core.rendering.evaluation import evaluate
 from maskrf_core.rendering.render_cache import RenderCache, render_key, renderer_digest, renders_folder
 from maskrf_core.settings.sections import ModelSettings, RenderingSettings
 from tests.datasets.memory_scene import MemoryScene
+from tests.harm import harmed
 from tests.other_users import of_another_user
 from tests.tiers import draws
 
@@ -92,24 +93,14 @@ def test_nothing_is_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["cache.db", "value"])
-@settings(max_examples=draws(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=draws(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_anywhere_is_seen_or_harmless(tmp_path, where, data):
     folder, expected = tmp_path / "renders", pictures(side=60)
     shutil.rmtree(folder, ignore_errors=True)
     RenderCache(folder, 1).put(KEYS[1], expected)
     path = folder / (entries(folder)[KEYS[1]] if where == "value" else where)
-    whole = path.read_bytes()
-    at = data.draw(st.integers(0, len(whole) - 1))
-    harm = data.draw(st.sampled_from(["flip", "cut", "zeros", "insert"]))
-    length = data.draw(st.integers(1, 64))
-    harmed = {
-        "flip": whole[:at] + bytes([whole[at] ^ (1 << length % 8)]) + whole[at + 1 :],
-        "cut": whole[:at],
-        "zeros": whole[:at] + bytes(length) + whole[at + length :],
-        "insert": whole[:at] + b"\x01" * length + whole[at:],
-    }[harm]
-    path.write_bytes(harmed)
+    path.write_bytes(harmed(data, path.read_bytes()))
     cache = RenderCache(folder, 1)
     for _ in range(2):
         found = cache.get(KEYS[1])

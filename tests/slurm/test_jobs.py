@@ -87,6 +87,32 @@ def test_a_child_that_does_not_end_is_killed(training, tmp_path):
     assert not list(tmp_path.glob("*.stop"))
 
 
+def saving(step):
+    """A program that saves a step, as trainings do, and ends when it is told to."""
+    told = "from maskrf_core.training.process.protocol import tell_saved"
+    return f"{told}\nimport pathlib\ntell_saved(pathlib.Path('run'), {step})\n{OBEDIENT}"
+
+
+def test_a_job_goes_on_while_it_saves_new_steps(training, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    job, run = training(DEAF)
+    for step in (10, 20, 30):
+        training(saving(step))
+        _, again = interrupted(job, run)
+        job = pickle.loads(pickle.dumps(again.function))
+        run.log_path.write_text("")
+
+
+@pytest.mark.parametrize("program", [OBEDIENT, saving(10)])
+def test_a_job_without_progress_is_not_queued_again(training, monkeypatch, program):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    job, run = training(program)
+    _, again = interrupted(job, run)  # it may have been interrupted at its very start, once
+    run.log_path.write_text("")
+    with pytest.raises(SlurmError, match="No training step was saved"):
+        interrupted(again.function, run)
+
+
 def test_slurms_signal_does_not_reach_the_child(training):
     job, run = training("import os, signal; os.kill(os.getpid(), signal.SIGUSR2); print('alive')")
     assert job() == [str(run.folder)]

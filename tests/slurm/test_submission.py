@@ -50,12 +50,22 @@ def test_settings_are_read_from_one_line():
         ("timeout_min=0", "timeout_min=0: must be ≥ 1 and ≤ 525600"),
         ("gpus_per_node=two", "gpus_per_node='two': must be a whole number"),
         ("gpu", "'gpu' is not of the form"),
+        ("timeout_min=10, signal_delay_s=61", "signal_delay_s=61: must be at most 60, a tenth of timeout_min=10"),
+        ("timeout_min=60, signal_delay_s=3600", "signal_delay_s=3600"),  # the signal would come at the start
     ],
 )
 def test_a_wrong_setting_is_named(text, message):
     with pytest.raises(SettingsError) as raised:
         parse_slurm(text)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(("limit", "delay"), [(1, 6), (10, 60), (30, 180), (720, 180), (525_600, 180)])
+def test_the_signal_comes_in_the_last_tenth_of_any_limit(limit, delay):
+    settings = SlurmSettings(timeout_min=limit)
+    assert settings.parameters("run")["slurm_signal_delay_s"] == delay
+    assert 0 < settings.patience_s < delay
+    assert parse_slurm("timeout_min=10, signal_delay_s=60").parameters("run")["slurm_signal_delay_s"] == 60
 
 
 @pytest.fixture

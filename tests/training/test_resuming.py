@@ -12,7 +12,7 @@ import torch
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.runs import Run
 from maskrf_core.support.errors import CheckpointError, RunError
-from maskrf_core.training.process.protocol import training_environment
+from maskrf_core.training.process.protocol import SAVED_VARIABLE, training_environment
 from maskrf_core.training.trainer import fit
 from tests.tiers import KILLS, LONG
 from tests.training.processes import SMOKE, assert_same_bits, smoke_sized_training, spawn, started_run, wait_until
@@ -140,14 +140,16 @@ def full_disk(monkeypatch, after=0):
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_so(smoke_run, tmp_path, monkeypatch, capsys):
-    run = started_run(tmp_path / "run", training__checkpoint_every=2)
+    run, told = started_run(tmp_path / "run", training__checkpoint_every=2), tmp_path / "told"
     with monkeypatch.context() as patch:
+        patch.setenv(SAVED_VARIABLE, str(told))
         full_disk(patch, after=1)
         with pytest.raises((RunError, OSError), match=r"No space left"):
             fit(run)
     said = capsys.readouterr().out
     assert "that of step 4 could not be written (No space left on device). The last good one is that of step 2." in said
     assert read_our_checkpoint(run.last_checkpoint)["step"] == 2
+    assert told.read_text() == f"{run.folder} 2\n"
     assert not list(run.folder.rglob(".*"))  # nothing half written
     fit(run)
     assert_same_bits(run, smoke_run)

@@ -142,7 +142,10 @@ def _tar_entries(path: Path, suffix: str) -> Iterator[Entry]:
         # Whatever is no header ends a tar file for tarfile; its own end are zeros.
         if stream.last != bytes(tarfile.BLOCKSIZE):
             raise EOFError("its end is missing")
-        stream.read(LARGEST_PIECE)  # to the checksum behind the padding
+        behind = 0
+        while piece := stream.read(LARGEST_PIECE):  # to the checksum: what bzip2 makes of damage may hold zeros too
+            behind += len(piece)
+            check_unpacked_size(path, behind)
 
 
 def checked_path(name: str, archive: str) -> str:

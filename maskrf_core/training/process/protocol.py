@@ -25,6 +25,7 @@ ALLOCATOR = {
 large temporaries again, and asks for huge pages, of which there are fewer to pay for."""
 STOP_VARIABLE = "MASKRF_STOP"  # names a file that, once it is there, stops all trainings started with the variable
 SUBMITTED_VARIABLE = "MASKRF_SUBMITTED"  # when the job that this belongs to was queued, in seconds since 1970
+SAVED_VARIABLE = "MASKRF_SAVED"  # names a file that gets a line for each run and step saved by trainings started so
 TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun's own mark on the processes that it starts
 PLACES = ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
           "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # fmt: skip
@@ -175,3 +176,10 @@ def stopped_since(submitted: float, stop_file: Path) -> bool:
     with suppress(OSError):
         return stop_file.stat().st_mtime >= submitted
     return False
+
+
+def tell_saved(folder: Path, step: int) -> None:
+    """Tell whoever started this training that it can go on from a step. A full disk stops no training by this."""
+    if name := os.environ.get(SAVED_VARIABLE):
+        with suppress(OSError), Path(name).open("a", encoding="utf-8") as file:
+            file.write(f"{folder.resolve()} {step}\n")

@@ -1,17 +1,25 @@
 """Archives that lie: bombs, damage, and sizes that are not what was declared."""
 
+import bz2
+import contextlib
 import gzip
 import io
 import struct
 import tarfile
+import tempfile
 import zipfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from maskrf_core.datasets.archives import archive_members
 from maskrf_core.datasets.archives.unpacking import unpack
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.archives.archive_files import tree, write_archive, write_tar, write_zip
+from tests.harm import harmed
+from tests.tiers import draws
 
 FILES = {"a": b"one" * 1000, "b/c": bytes(range(256)) * 200}
 SUFFIXES = [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz"]
@@ -142,3 +150,29 @@ def test_sparse_files_come_out_whole(tmp_path, format):
 def test_an_empty_archive(tmp_path):
     assert_refused(write_zip(tmp_path / "a.zip", {}), tmp_path, "holds no files")
     assert_refused(write_tar(tmp_path / "a.tar", {}), tmp_path, "holds no files")
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz", ".tar.bz2", ".tar.xz"])
+@settings(max_examples=draws(300), deadline=None)
+@given(data=st.data())
+def test_damage_anywhere_is_refused_or_harmless(suffix, data):
+    """Not of a plain tar, which has no checksums of what its files hold."""
+    files = FILES | {"c": bytes(range(256)) * 3000, "d": b"last"}
+    with tempfile.TemporaryDirectory() as folder:
+        archive = write_archive(Path(folder) / f"a{suffix}", files)
+        archive.write_bytes(harmed(data, archive.read_bytes()))
+        with contextlib.suppress(DatasetError):
+            assert unpack(archive, Path(folder) / "out").written == len(files)
+        there = tree(Path(folder) / "out")
+        assert there == {name: files.get(name) for name in there}
+
+
+@pytest.mark.parametrize(("suffix", "compress", "of_checksum"), [("gz", gzip.compress, -8), ("bz2", bz2.compress, -3)])
+def test_a_checksum_is_looked_at_however_far_behind_the_end_it_is(tmp_path, suffix, compress, of_checksum):
+    packed = bytearray(compress(write_tar(tmp_path / "a.tar", FILES).read_bytes() + bytes(3 * 2**20)))
+    archive = tmp_path / f"b.tar.{suffix}"
+    archive.write_bytes(packed)
+    assert unpack(archive, tmp_path / "whole").written == len(FILES)
+    packed[of_checksum] ^= 1
+    archive.write_bytes(packed)
+    assert_refused(archive, tmp_path, "damaged")
