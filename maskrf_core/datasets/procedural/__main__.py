@@ -15,7 +15,7 @@ from maskrf_core.datasets.demo import DATA_FOLDER
 from maskrf_core.datasets.files.sheets import LOSSLESS
 from maskrf_core.datasets.procedural.demo_recipes import RECIPES, compose_demo_scene
 from maskrf_core.datasets.procedural.kinds import KINDS, NUMBERS, compose
-from maskrf_core.datasets.procedural.making import make_scene, make_scenes
+from maskrf_core.datasets.procedural.making import make_scene, make_scenes, write_contact_sheet
 from maskrf_core.support.errors import DatasetError, MaskrfError
 
 SAMPLES = {"demo": 121, "procedural": 49}  # paths a pixel, squares of primes as mitsuba's orthogonal sampler wants them
@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of each kind's first scene (0)")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="they go to its folder `procedural`")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="scenes made at once; default: cores")
+    parser.add_argument("--contact-sheets", type=Path, help="folder for one picture a kind of the scenes asked for")
     asked = parser.parse_args(arguments)
     try:
         if asked.scenes == ["demo"]:
@@ -57,6 +58,9 @@ def main(arguments: list[str] | None = None) -> int:
             output, set_name, recipe = asked.data_root / "procedural", "procedural", compose
         make = partial(make_scene, compose=recipe, samples=SAMPLES[set_name], quality=QUALITY[set_name])
         made = make_scenes(names, output, make, asked.workers)
+        for kind in KINDS if asked.contact_sheets else ():
+            of_kind = [output / name for name in names if name.startswith(kind)]
+            write_contact_sheet(asked.contact_sheets / f"procedural_{kind}.webp", of_kind)
     except MaskrfError as error:
         print(error, file=sys.stderr)
         return 1

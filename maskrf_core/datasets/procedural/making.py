@@ -1,16 +1,19 @@
 """Scenes made into folders of the data root, several at once; what is whole stays, whatever happens."""
 
 import fcntl
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
-from maskrf_core.datasets.files.sheets import CAMERAS, encode_depth, write_sheets
+import cv2
+import numpy as np
+
+from maskrf_core.datasets.files.sheets import CAMERAS, encode_depth, read_sheets, write_sheets
 from maskrf_core.datasets.procedural.contents import Contents
 from maskrf_core.datasets.procedural.studio import load_mitsuba, photograph, stage
+from maskrf_core.support.atomic_files import made_beside, write_atomically
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.file_locks import acquired
 from maskrf_core.support.progress import tracked
@@ -26,10 +29,9 @@ def make_scene(folder: Path, compose: Callable[[str], Contents], samples: int, q
         depths.append(encode_depth(depth, depth_range))
         matrices = {"K": staged.K[view].tolist(), "w2c": staged.w2c[view].tolist()}
         cameras[f"view_{view:02d}"] = {**matrices, "depth_range": list(depth_range)}
-    beside = folder.with_name(f".{folder.name}.part")
-    write_sheets(beside, cameras, images, depths, quality)
-    shutil.rmtree(folder, ignore_errors=True)
-    return beside.rename(folder)
+    with made_beside(folder) as beside:
+        write_sheets(beside, cameras, images, depths, quality)
+    return folder
 
 
 def make_scenes(names: list[str], output: Path, make: Callable[[Path], Path], workers: int) -> list[Path]:
@@ -54,6 +56,15 @@ def make_scenes(names: list[str], output: Path, make: Callable[[Path], Path], wo
                 ) from error
             finally:
                 pool.shutdown(cancel_futures=True)
+
+
+def write_contact_sheet(path: Path, folders: list[Path], columns: int = 6) -> None:
+    """Write one view of each scene, row by row, as WebP."""
+    scenes = [read_sheets(folder.name, folder, "make it again") for folder in folders]
+    views = [frames[len(frames) // 3].image()[..., ::-1] for frames in scenes]
+    rows = [np.hstack(views[i : i + columns]) for i in range(0, len(views) - columns + 1, columns)]
+    encoded = cv2.imencode(".webp", np.vstack(rows), [cv2.IMWRITE_WEBP_QUALITY, 85])[1].tobytes()
+    write_atomically(path, lambda file: file.write(encoded))
 
 
 @contextmanager
