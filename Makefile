@@ -29,7 +29,10 @@ export GOMP_SPINCOUNT ?= 5000
 # A kernel found on this path would be started in place of this environment's own.
 unexport JUPYTER_PATH
 
-.PHONY: help quickstart test test-long lab lint notebooks index bench lock clean
+# Minutes of training for `make weights`.
+MINUTES ?= 10
+
+.PHONY: help quickstart test test-long lab lint notebooks index bench weights lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +66,10 @@ bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, dat
 	$(IN_VENV) -m tests.benchmarks.data
 	$(IN_VENV) -m tests.benchmarks.training
 	$(IN_VENV) -m tests.benchmarks.growth
+
+weights: $(STAMP)  ## train the weights that ship for MINUTES more, on whatever device there is
+	$(IN_VENV) -m maskrf_core.datasets.procedural
+	$(IN_VENV) -m maskrf_core.training.zoo --minutes $(MINUTES)
 
 # The stamp is written last: an install that was interrupted is taken up again by the next call. The first install takes
 # only files of known hashes, and leaves torch with what it brings to the second; requirements.hashes says why.

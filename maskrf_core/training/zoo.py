@@ -60,16 +60,33 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=RUNS / "weights", help="of the two runs (runs/weights)")
     parser.add_argument("--data-root", default="data", help="with the made scenes in its folder `procedural` (data)")
     parser.add_argument("--ship", action="store_true", help="put the weights into the package")
+    parser.add_argument("--views", type=int, default=1, help="test views of each scene of the table (1)")
     parser.add_argument("--overrides", default="", help="of settings: section.name=value, …")
     asked = parser.parse_args(arguments)
     try:
         given = {"data.data_root": asked.data_root} | _of_device() | parse_overrides(asked.overrides)
-        for name, run in train(asked.folder, asked.minutes, given).items():
+        trained = train(asked.folder, asked.minutes, given)
+        for name, run in trained.items():
             print(f"{name}: {display_path(run.last_checkpoint)}", flush=True)
+        _judge(trained, asked.data_root, asked.views, ship_them=asked.ship)
     except MaskrfError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bool) -> None:
+    """Show the zero-shot table of what was trained, and put the weights into the package if asked to."""
+    from maskrf_core.rendering.zero_shot import SCENES, markdown, those_there, zero_shot
+    from maskrf_core.training.shipping import ship
+
+    scenes = those_there(SCENES, data_root)
+    for name, run in trained.items():
+        table = zero_shot(run.last_checkpoint, scenes, data_root, views_per_scene=views)
+        print(f"{name}:\n{markdown(table)}", flush=True)
+        if ship_them:
+            command = f"python -m maskrf_core.rendering.zero_shot --checkpoint {name} --views {views}"
+            print(f"written: {display_path(ship(name, run, table, command))}")
 
 
 def _of_device() -> dict[str, Any]:
