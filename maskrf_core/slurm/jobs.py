@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -19,6 +18,7 @@ import yaml
 
 from maskrf_core.runs import Run, TrainingStatus
 from maskrf_core.runs.status import is_owned
+from maskrf_core.support.atomic_files import file_time
 from maskrf_core.support.errors import SlurmError
 from maskrf_core.training.process.protocol import (
     SAVED_VARIABLE,
@@ -122,13 +122,6 @@ class Job(ABC):
         _has_ended(child)
         self._child = None
         return child.returncode
-
-
-def file_time(folder: Path) -> float:
-    """Return the time by the clock that stamps a folder's files, in seconds since 1970: it may be another machine's."""
-    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
-        return os.fstat(file.fileno()).st_mtime
-    return time.time()
 
 
 def _saved_file() -> Path:

@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import parse_overrides, readable
 from maskrf_core.settings.sections import Settings
-from maskrf_core.slurm.jobs import Job, NotebookJob, TrainingJob, file_time
+from maskrf_core.slurm.jobs import Job, NotebookJob, TrainingJob
+from maskrf_core.support.atomic_files import file_time
 from maskrf_core.support.errors import SettingsError, SlurmError, in_short
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -86,6 +88,13 @@ def _link(path: Path, name: Path) -> None:
     except OSError:
         shutil.copyfile(path, beside)
     beside.replace(name)
+
+
+def file_time(folder: Path) -> float:
+    """Return the time by the clock that stamps a folder's files, in seconds since 1970: it may be another machine's."""
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+        return os.fstat(file.fileno()).st_mtime
+    return time.time()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""Put trained weights into the package: half precision, and a card that says what they are, made from the run folder."""
+"""Put trained weights into the package: half precision, and a card that says what they are, from the run folder."""
 
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from maskrf_core.support.atomic_files import write_json, write_text
 
 NOT_FOR = (
     "Trained on made scenes of 96 and 128 pixels alone. Not for scenes whose depth is not known or cannot be estimated "
-    "(mirrors, glass, sky), nor for views far outside those of the references. Its numbers do not compare with published "
-    "ones: data, sizes and steps are others."
+    "(mirrors, glass, sky), nor for views far outside those of the references. Its numbers do not compare with "
+    "published ones: data, sizes and steps are others."
 )
 
 

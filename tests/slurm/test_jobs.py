@@ -12,7 +12,8 @@ import pytest
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.slurm import jobs
-from maskrf_core.slurm.jobs import NotebookJob, TrainingJob, file_time, name_of_error, written_code
+from maskrf_core.slurm.jobs import NotebookJob, TrainingJob, name_of_error, written_code
+from maskrf_core.support.atomic_files import file_time
 from maskrf_core.support.errors import SlurmError
 from maskrf_core.training.process.protocol import STOP_VARIABLE, ExitCode
 
