@@ -1,9 +1,13 @@
 """Training by the clock: goes on from stage to stage and from call to call, and loses nothing."""
 
+import json
+
+import pandas as pd
 import pytest
 
 from maskrf_core.checkpoints.published_checkpoints import steps_of
 from maskrf_core.training import zoo
+from maskrf_core.training.shipping import ship
 
 TINY = {
     "data.train_scenes": ["demo/train_00"],
@@ -20,12 +24,24 @@ TINY = {
 }
 
 
+def _check_shipped(run, folder):
+    numbers = pd.DataFrame([{"scene": "demo/test_00", "working views": 3, "method": "m", "psnr": 20.0, "ssim": 0.5}])
+    path = ship("maskrf", run, numbers, "a command", folder)
+    assert steps_of(path) == steps_of(run.last_checkpoint)
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["settings"]["data"]["train_scenes"] == ["demo/train_00"]
+    assert card["numbers"][0]["psnr"] == 20
+    assert card["settings"]["training"]["initial_weights"] == "maskrf-pretrained", "no machine's path"
+    assert "| demo/test_00 | 20.00 / 0.500 |" in path.with_suffix(".md").read_text()
+
+
 @pytest.mark.long
 def test_both_stages_are_trained_one_from_the_other_and_a_second_call_finds_nothing_to_do(tmp_path):
     trained = zoo.train(tmp_path, 5.0, TINY)
     assert list(trained) == ["maskrf-pretrained", "maskrf"]
     assert steps_of(trained["maskrf"].last_checkpoint) == 6
     before = trained["maskrf"].last_checkpoint.read_bytes()
+    _check_shipped(trained["maskrf"], tmp_path / "weights")
     assert zoo.train(tmp_path, 5.0, TINY)["maskrf"].last_checkpoint.read_bytes() == before
 
 
