@@ -1,10 +1,11 @@
 """Saves, keeps and unpacks again and again where room or memory runs out at a random moment.
 
-`python -m tests.limited WORK CAP TIMES` with a name of `WORKS` and a cap of `disk` or `memory` prints how often the
+`python -m tests.limited checkpoint disk 100` prints how often the
 work was done, refused by an error, or died (C++ libraries may end a process without memory). Each time, a fork of this
 process does it, and another one holds what it left to what has to be there.
 """
 
+import argparse
 import json
 import os
 import random
@@ -128,14 +129,19 @@ def once(work: Work, cap: str, size: int, folder: Path) -> str:
     return {0: "done", REFUSED: "refused"}.get(code, "died")
 
 
-def main(name: str, cap: str, times: int) -> None:
+def main() -> None:
     """Print how often the work ended how."""
-    chance, ends = random.Random(0), dict.fromkeys(("done", "refused", "died"), 0)
-    for _ in range(times):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("work", choices=WORKS)
+    parser.add_argument("cap", choices=REFUSALS)
+    parser.add_argument("times", type=int)
+    asked = parser.parse_args()
+    work, chance, ends = WORKS[asked.work], random.Random(0), dict.fromkeys(("done", "refused", "died"), 0)
+    for _ in range(asked.times):
         with tempfile.TemporaryDirectory() as folder:
-            ends[once(WORKS[name], cap, chance.randrange(WORKS[name].most[cap]), Path(folder))] += 1
+            ends[once(work, asked.cap, chance.randrange(work.most[asked.cap]), Path(folder))] += 1
     print(json.dumps(ends))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main()

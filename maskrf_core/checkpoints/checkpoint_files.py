@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from maskrf_core.checkpoints.checkpoint_contents import check_contents
-from maskrf_core.checkpoints.shipped_weights import ENDING, SHIPPED, read_weights
+from maskrf_core.checkpoints.published_files import SHIPPED
+from maskrf_core.checkpoints.shipped_weights import ENDING, read_weights
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.atomic_files import write_atomically

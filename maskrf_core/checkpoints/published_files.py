@@ -1,4 +1,4 @@
-"""Published checkpoints below the data root, where the published README puts them.
+"""Files of weights: those that come with the package, and published checkpoints below the data root.
 
 `model/generalization/<kind>.pth` is for all scenes, `model/finetune/<set>/<scene>.pth` for one.
 """
@@ -8,7 +8,10 @@ from pathlib import Path
 
 from maskrf_core.support.errors import CheckpointError, in_short
 
-MODEL_FOLDER = "model"
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+SHIPPED = {"maskrf": WEIGHTS / "finetuned.safetensors", "maskrf-pretrained": WEIGHTS / "pretrained.safetensors"}
+"""Names by which weights that come with the package can be asked for wherever a checkpoint is."""
+MODEL_FOLDER = "model"  # below the data root, as the published README has it
 PUBLISHED_ENDING = ".pth"
 
 

@@ -12,9 +12,6 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import CheckpointError
 
-FOLDER = Path(__file__).resolve().parents[1] / "weights"
-SHIPPED = {"maskrf": FOLDER / "finetuned.safetensors", "maskrf-pretrained": FOLDER / "pretrained.safetensors"}
-"""Names by which weights that come with the package can be asked for wherever a checkpoint is."""
 FORMAT = "maskrf weights 1"
 ENDING = ".safetensors"
 

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 
 from maskrf_core.checkpoints.published_checkpoints import load_renderer, steps_of
-from maskrf_core.checkpoints.shipped_weights import FOLDER, SHIPPED, write_weights
+from maskrf_core.checkpoints.published_files import SHIPPED, WEIGHTS
+from maskrf_core.checkpoints.shipped_weights import write_weights
 from maskrf_core.rendering.zero_shot import markdown
 from maskrf_core.runs import Run
 from maskrf_core.runs.provenance import now, read_provenance
@@ -19,7 +20,7 @@ NOT_FOR = (
 )
 
 
-def ship(name: str, run: Run, numbers: pd.DataFrame, command: str, folder: Path = FOLDER) -> Path:
+def ship(name: str, run: Run, numbers: pd.DataFrame, command: str, folder: Path = WEIGHTS) -> Path:
     """Write the last weights of a run under the name that they ship under, with a card as JSON and as Markdown."""
     path = folder / SHIPPED[name].name
     write_weights(path, load_renderer(run.last_checkpoint), steps_of(run.last_checkpoint))

@@ -5,9 +5,9 @@ from itertools import cycle
 import numpy as np
 
 from maskrf_core.datasets.procedural.arrangements import basin, corner, court, floating, table, temple, towers
-from maskrf_core.datasets.procedural.cameras import dome_cameras
 from maskrf_core.datasets.procedural.contents import Contents, paint
 from maskrf_core.datasets.procedural.lights import studio_light
+from maskrf_core.datasets.procedural.made_cameras import dome_cameras
 from maskrf_core.datasets.procedural.shapes import make_shape
 
 IMAGE_SIZE = 96

@@ -18,10 +18,10 @@ from maskrf_core.datasets.procedural.arrangements import (
     table,
     towers,
 )
-from maskrf_core.datasets.procedural.cameras import arc_cameras, dome_cameras, row_cameras, walk_cameras
 from maskrf_core.datasets.procedural.contents import HUE_STEP, Contents, Item, paint
 from maskrf_core.datasets.procedural.furniture import PIECES, Stand, box, panel, spots
 from maskrf_core.datasets.procedural.lights import studio_light
+from maskrf_core.datasets.procedural.made_cameras import arc_cameras, dome_cameras, row_cameras, walk_cameras
 from maskrf_core.datasets.procedural.shape_changes import make_changed_shape
 from maskrf_core.datasets.procedural.shapes import SHAPES as ALL_SHAPES
 from maskrf_core.datasets.procedural.shapes import Mesh, make_shape

@@ -12,12 +12,12 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from maskrf_core.checkpoints.published_files import (
+    SHIPPED,
     checkpoint_of_scene,
     holds_checkpoints,
     published_candidates,
     published_files,
 )
-from maskrf_core.checkpoints.shipped_weights import SHIPPED
 from maskrf_core.settings.config import SMOKE, Config, load_config, may_differ, parse_overrides, readable
 from maskrf_core.settings.sections import Device, MaskingSettings, Preset, Seed, Settings, Stage
 from maskrf_core.support.errors import SettingsError, in_short

@@ -34,7 +34,7 @@ def test_each_fault_has_its_line():
     assert sorted(lines) == [
         "mask_ratio=1.5: must be ≥ 0 and < 1",
         "mask_ration: unknown parameter; did you mean mask_ratio?",
-        "preset='dem': must be one of 'demo' or 'paper'; did you mean 'demo'?",
+        "preset='dem': must be one of 'demo', 'paper' or 'weights'; did you mean 'demo'?",
         "steps='many': must be a whole number",
         "working_views=0: must be ≥ 1 and ≤ 64",
     ]
