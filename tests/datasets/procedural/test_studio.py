@@ -30,8 +30,10 @@ def staged(mitsuba):
 def test_one_view_comes_out_the_same_again(staged):
     scene = open_scene("demo/test_00")
     photo = photograph(staged, view=7, samples=121)
-    shipped = scene.image("view_07").astype(int)
-    assert np.abs(photo.image.astype(int) - shipped)[photo.mask].mean() < 1
+    difference = photo.image.astype(float) - scene.image("view_07")
+    # Another variant of mitsuba draws other noise, which is gone from the means of 8×8 pixels.
+    assert np.abs(difference)[photo.mask].mean() < 4
+    assert np.abs(difference.reshape(12, 8, 12, 8, 3).mean((1, 3))).mean() < 0.5
     assert photo.depth_range == scene.depth_range("view_07")
     assert (photo.mask != scene.mask("view_07")).mean() < 5e-4
     both = photo.mask & scene.mask("view_07")
