@@ -24,6 +24,11 @@ class Projection(NamedTuple):
     valid: Bool[Tensor, "view *points"]
 
 
+def inverse(K: Float[Tensor, "*view 3 3"]) -> Float[Tensor, "*view 3 3"]:
+    """Return the inverse of intrinsics, unchecked: to say that there is none, a GPU would have to be waited for."""
+    return torch.linalg.inv_ex(K).inverse
+
+
 def camera_centres(w2c: Float[Tensor, "*view 3 4"]) -> Float[Tensor, "*view 3"]:
     """Return the world position of each camera, `-Rᵀ t`."""
     return -torch.einsum("...ji,...j->...i", w2c[..., :3], w2c[..., 3])
@@ -37,7 +42,7 @@ def pixel_rays(
     Directions are not normalised: `origin + z * direction` is the point at depth z.
     """
     homogeneous = torch.cat([pixels_xy, torch.ones_like(pixels_xy[:, :1])], dim=-1)
-    directions = homogeneous @ torch.linalg.inv(K).T @ w2c[:, :3]
+    directions = homogeneous @ inverse(K).T @ w2c[:, :3]
     return camera_centres(w2c), directions
 
 
@@ -52,7 +57,7 @@ def back_project(
         indexing="ij",
     )
     homogeneous = torch.stack([x, y, torch.ones_like(x)], dim=-1)
-    in_camera = torch.einsum("vij,hwj->vhwi", torch.linalg.inv(K), homogeneous) * depth[..., None]
+    in_camera = torch.einsum("vij,hwj->vhwi", inverse(K), homogeneous) * depth[..., None]
     return torch.einsum("vji,vhwj->vhwi", w2c[..., :3], in_camera - w2c[:, None, None, :, 3])
 
 
@@ -99,7 +104,7 @@ def carry_pixels(
     """Return the pixels (x, y) and depths, in the other camera, of pixels of one camera at given depths."""
     rotation = other_w2c[:, :3] @ w2c[:, :3].T
     offset = other_K @ (other_w2c[:, 3] - rotation @ w2c[:, 3])
-    direction = other_K @ rotation @ torch.linalg.inv(K)
+    direction = other_K @ rotation @ inverse(K)
     # By coordinate: products with a matrix of three columns take a CPU several times longer.
     across, down, away = (
         torch.addcmul(shift, depth, row[0] * x + (row[1] * y + row[2]))
@@ -126,9 +131,11 @@ def warp_to_planes(
     inside the maps and before their camera.
     """
     rows, columns = maps.shape[1:]
-    to_grid = K.new_tensor([[2 / max(columns - 1, 1), 0, -1], [0, 2 / max(rows - 1, 1), -1], [0, 0, 1]])
-    x, y = torch.arange(size[1]).to(depths), torch.arange(size[0]).to(depths)[:, None]
-    grid, depth = carry_pixels(x, y, depths, reference_K, reference_w2c, to_grid @ K, w2c)
+    # From pixels to the grid's [-1, 1]; by numbers, as a matrix of them would have to be copied to a GPU.
+    to_grid = torch.stack([2 / max(columns - 1, 1) * K[0] - K[2], 2 / max(rows - 1, 1) * K[1] - K[2], K[2]])
+    like = {"dtype": depths.dtype, "device": depths.device}
+    x, y = torch.arange(size[1], **like), torch.arange(size[0], **like)[:, None]
+    grid, depth = carry_pixels(x, y, depths, reference_K, reference_w2c, to_grid, w2c)
     warped = functional.grid_sample(
         maps[None], grid.flatten(0, 1)[None], mode="bilinear", padding_mode=padding, align_corners=True
     )

@@ -137,27 +137,27 @@ def corners_of(
 
     They are numbered through all maps, one after the other. Their bilinear weights are returned too.
     """
-    last = torch.tensor([size[1] - 1, size[0] - 1], dtype=pixels_xy.dtype, device=pixels_xy.device)
-    position = pixels_xy.flatten(1, -2)
-    if size != (height, width):
-        image = torch.tensor([width - 1, height - 1], dtype=position.dtype, device=position.device)
-        position = position / image * (last + 1) - 0.5
-    # What is far outside or not a number would leave the range of integers.
-    position = torch.minimum(position.nan_to_num(-2.0).clamp(min=-2), last + 2)
-    if padding == "border":
-        position = torch.minimum(position.clamp(min=0), last)
-    first = position.floor()
-    (left, top), (right, bottom) = first.unbind(dim=-1), (first + 1).unbind(dim=-1)
-    (x, y), (columns, rows) = (position - first).unbind(dim=-1), last.unbind()
-    weights = [1 - x, x, 1 - y, y]
-    places = [(left, columns), (right, columns), (top, rows), (bottom, rows)]
-    if padding == "zeros":
-        weights = [
-            weight * ((place >= 0) & (place <= end)).to(place.dtype)
-            for weight, (place, end) in zip(weights, places, strict=True)
-        ]
-    left, right, top, bottom = (torch.minimum(place.clamp(min=0), end).long() for place, end in places)
-    before = torch.arange(len(position), device=position.device)[:, None, None] * (size[0] * size[1])
-    of_map = torch.stack([x + y * size[1] for y in (top, bottom) for x in (left, right)], dim=-1)
-    of_corners = torch.stack([of_x * of_y for of_y in weights[2:] for of_x in weights[:2]], dim=-1)
+    rows, columns = size
+
+    def around(position: Tensor, length: int, of_image: int) -> list[tuple[Tensor, Tensor]]:
+        """Return the two places around each position along one side, and their weights."""
+        if size != (height, width):
+            position = position / (of_image - 1) * length - 0.5
+        # What is far outside or not a number would leave the range of integers.
+        position = position.nan_to_num(-2.0).clamp(-2, length + 1)
+        if padding == "border":
+            position = position.clamp(0, length - 1)
+        first = position.floor()
+        share = position - first
+        places, weights = (first, first + 1), (1 - share, share)
+        if padding == "zeros":
+            inside = [((place >= 0) & (place < length)).to(place.dtype) for place in places]
+            weights = [weight * counts for weight, counts in zip(weights, inside, strict=True)]
+        return [(place.clamp(0, length - 1).long(), weight) for place, weight in zip(places, weights, strict=True)]
+
+    x, y = pixels_xy.flatten(1, -2).unbind(dim=-1)
+    across, down = around(x, columns, width), around(y, rows, height)
+    before = torch.arange(len(x), device=x.device)[:, None, None] * (rows * columns)
+    of_map = torch.stack([column + row * columns for row, _ in down for column, _ in across], dim=-1)
+    of_corners = torch.stack([of_x * of_y for _, of_y in down for _, of_x in across], dim=-1)
     return (of_map + before).view(-1, 4), of_corners.view(-1, 4)

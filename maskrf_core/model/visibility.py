@@ -154,7 +154,8 @@ def fitted_colours(
     harmonics = spherical_harmonics(to_views)
     weighted = weights[..., None] * harmonics
     normal = weighted.movedim(0, -1) @ harmonics.movedim(0, -2)
-    normal.diagonal(dim1=-2, dim2=-1).add_(torch.tensor(RIDGE, dtype=normal.dtype, device=normal.device))
+    ridge = torch.cat([normal.new_full((1,), penalty) for penalty in RIDGE])  # no copy that a GPU is waited for
+    normal.diagonal(dim1=-2, dim2=-1).add_(ridge)
     of_query = spherical_harmonics(to_query).expand(*normal.shape[:-2], -1)
     factor = torch.linalg.cholesky_ex(normal).L  # unchecked: what is not finite shall reach the loss, which names it
     solution = torch.cholesky_solve(of_query[..., None], factor)[..., 0]

@@ -22,7 +22,7 @@ from maskrf_core.model.sampling import SMALLEST_DEPTH, depth_from_normalised, no
 from maskrf_core.settings.sections import FreeMapSettings, VisibilityInit
 from maskrf_core.support.errors import DatasetError
 
-PIXELS_AT_ONCE = 2**16  # pixels looked at in all views together: what they need stays in a processor's cache
+PIXELS_AT_ONCE = 2**16  # pixels that a CPU looks at in all views together: what they need stays in its cache
 LARGEST_DEPTH_DIFFERENCE = 1.5  # in lengths of the inverse depth range: a larger disagreement says nothing more
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)  # of red, green and blue in [0, 1]: MVSNet's images are normalised by them
@@ -69,14 +69,14 @@ def consistency_features(
     height, width = views.image_size
     points = back_project(views.K[of], views.w2c[of], depths[of, 0])
     colours_and_depths = torch.cat([views.images, depths], dim=1)
-    half_size = torch.tensor([width - 1, height - 1], dtype=points.dtype, device=points.device) / 2
     near, far = (bound[:, None, None, None] for bound in views.depth_range.unbind(dim=1))
-    rows = max(1, PIXELS_AT_ONCE // width)
+    rows = height if points.is_cuda else max(1, PIXELS_AT_ONCE // width)
 
     def of_rows(points: Tensor, colours: Tensor) -> Tensor:
         projection = project(views.K, views.w2c, points, height, width)
         # Few channels of very many points: torch's own sampling, channels first, is faster here than `sample_map`.
-        grid = projection.pixels_xy / half_size - 1
+        x, y = projection.pixels_xy.unbind(dim=-1)
+        grid = torch.stack([x / ((width - 1) / 2) - 1, y / ((height - 1) / 2) - 1], dim=-1)
         seen = functional.grid_sample(colours_and_depths, grid, padding_mode="border", align_corners=True)
         seen_inverse = 1 / seen[:, 3:].clamp(min=SMALLEST_DEPTH)
         own_inverse = 1 / projection.depth[:, None].clamp(min=SMALLEST_DEPTH)

@@ -225,7 +225,7 @@ class HardwareSettings(Settings):
     devices: Devices = 1
     num_nodes: Nodes = 1
     precision: Precision = Field("32-true", description="of training; bf16-mixed: networks multiply in bfloat16")
-    compile: bool = Field(False, description="compile both passes' networks for training: minutes a size, then faster")
+    compile: bool = Field(False, description="compile networks for training (encoders on a GPU only): minutes a size")
     recomputed_rays: int | None = Field(
         None, ge=1, description="rays at once that the backward pass computes again: less memory, more time; none: no"
     )

@@ -64,9 +64,8 @@ def as_hardware_says(renderer: Renderer, hardware: HardwareSettings, rays: int) 
 def draw_depth_pixels(views: Views, count: int, *, generator: torch.Generator) -> Float[Tensor, "{count} 2"]:
     """Draw pixels (x, y), with replacement, at which all reference views' depths are supervised."""
     height, width = views.image_size
-    size = torch.tensor([width, height], device=generator.device)
-    pixels = torch.rand(count, 2, generator=generator, device=generator.device) * size
-    return pixels.floor().to(views.images.device)
+    x, y = torch.rand(count, 2, generator=generator, device=generator.device).unbind(dim=1)
+    return torch.stack([x * width, y * height], dim=1).floor().to(views.images.device)
 
 
 def depth_supervision(

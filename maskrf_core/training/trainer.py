@@ -22,6 +22,7 @@ from maskrf_core.support.atomic_files import remove_leftovers
 from maskrf_core.support.errors import RunError, in_short
 from maskrf_core.support.progress import Progress
 from maskrf_core.training.objective import Objective
+from maskrf_core.training.optimiser import adam, load_optimiser
 from maskrf_core.training.preflight import data_workers, open_checked_scenes, prepare_depths, with_validation
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, start_fabric
 from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop, heed_stop, place_among_processes
@@ -75,8 +76,7 @@ class Trainer:
             )
         self.renderer = renderer_of_run(self.config, self.mixture, checkpoint, self.fabric.device)
         self.objective = Objective(self.renderer, self.config)
-        trainable = [parameter for parameter in self.renderer.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.Adam(trainable, lr=self.config.training.learning_rate)
+        optimiser = adam(self.renderer.parameters(), self.config.training.learning_rate)
         self.step, state = 0, {}
         if checkpoint is not None:
             load_weights(self.renderer, checkpoint["weights"], run.last_checkpoint)
@@ -88,9 +88,9 @@ class Trainer:
         self.interval = MetricAverager(**logged[self.together.rank])
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
         if state:
-            self.optimiser.load_state_dict(state["optimiser"])
+            load_optimiser(self.optimiser, state["optimiser"])
         elif checkpoint is None and self.config.training.optimiser == "handed_on":
-            self.optimiser.load_state_dict(optimiser_of(self.config.training.initial_weights))
+            load_optimiser(self.optimiser, optimiser_of(self.config.training.initial_weights))
 
     def fit(self) -> None:
         """Do the remaining steps, with log, validation and checkpoints at their intervals."""
@@ -181,17 +181,18 @@ class Trainer:
             group["lr"] = self._learning_rate(self.step)
 
         self.model.train()
-        terms = self.model(draw.batch.to(self.fabric.device), generator=generator)
+        terms = self.model(draw.batch.to(self.fabric.device, non_blocking=True), generator=generator)
         total = weighted_sum(terms, self.schedule.weight_at(self.step))
-        values = {name: float(term.detach()) for name, term in {"total": total, **terms}.items()}
+        self.optimiser.zero_grad()
+        self.fabric.backward(total)
+        # Here alone a GPU is waited for: it has been given all but what a loss that is not finite must not do.
+        values = dict(zip(["total", *terms], torch.stack([total, *terms.values()]).tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
             listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
             raise RunError(
                 f"{self.run.folder}: the loss is not finite at step {self.step} ({listed}; {draw.origin}). Nothing of "
                 "this step was kept. Look at that batch, or lower training.learning_rate and start a new run."
             )
-        self.optimiser.zero_grad()
-        self.fabric.backward(total)
         self.optimiser.step()
         if config.masking.target_follows and self.step >= self.schedule.start:
             self.renderer.masked_modelling.update_target(self.schedule.decay)

@@ -1,7 +1,7 @@
 """Rendering and a training step on a GPU, against plain eager float32 (`python -m tests.benchmarks.gpu`).
 
 Rays at 400×304, one whole picture of 1008×756 (1008×768, padded as the package pads it), and a masked training step of
-512 rays. The ceilings are matrix products, and copies for the values that are looked up.
+512 and of 4,096 rays. The ceilings are matrix products, and copies for the values that are looked up.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from tests.benchmarks.training_step import RAYS as TRAINING_RAYS
 
 RAYS, RAYS_PER_CHUNK = 65_536, 16_384
 PICTURE, PICTURE_RAYS = (1008, 768), 1008 * 756
+MANY_RAYS = 4096  # of a training step
 PLAIN = "float32"
 MATRIX_SIDE = 8192
 COPIED = 2**30  # floats of the copy that shows the memory's speed
@@ -89,7 +90,7 @@ def picture(renderer: Renderer, repeats: int) -> dict:
 
 
 def training(repeats: int) -> dict:
-    """Measure a masked step by the settings that it is taken with: seconds, and GiB at the most."""
+    """Measure a masked step by its rays and the settings that it is taken with: seconds, and GiB at the most."""
     found: dict[str, dict] = {"step_seconds": {}, "step_gib": {}}
     ways = {
         "float32": {},
@@ -97,10 +98,12 @@ def training(repeats: int) -> dict:
         "compiled": COMPILED,
         "compiled, bfloat16": ROUNDED,
     }
-    for name, asked in ways.items():
-        config = load_config("pretrain", "paper", asked)
+    cases = {name: (TRAINING_RAYS, asked) for name, asked in ways.items()}
+    cases |= {f"{name}, {MANY_RAYS} rays": (MANY_RAYS, ways[name]) for name in ("float32", "compiled, bfloat16")}
+    for name, (count, asked) in cases.items():
+        config = load_config("pretrain", "paper", {"data.rays": count, **asked})
         renderer = twins(config.model, config.masking)["here"].cuda()
-        step = step_of(renderer, config, batch_of_size((400, 304), TRAINING_RAYS).to("cuda"))
+        step = step_of(renderer, config, batch_of_size((400, 304), count).to("cuda"))
         torch.cuda.reset_peak_memory_stats()
         found["step_seconds"][name] = Spread.of(measuring.in_turn({name: step}, repeats)[name])
         found["step_gib"][name] = torch.cuda.max_memory_allocated() / 2**30

@@ -14,6 +14,7 @@ from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import Config, load_config
 from maskrf_core.training.objective import Objective
+from maskrf_core.training.optimiser import adam
 from maskrf_core.training.schedules import masking_schedule
 from maskrf_core.workbook.experiments import measurements as measuring
 from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison, Spread
@@ -41,13 +42,14 @@ def steps(batch: SceneBatch, overrides: Mapping[str, object] | None = None) -> d
 def step_of(renderer: Renderer, config: Config, batch: SceneBatch) -> Callable[[], object]:
     """Make an optimiser step as the trainer does it, where the masked terms have their full weight."""
     objective = Objective(renderer.train(), config)
-    optimiser = torch.optim.Adam(objective.parameters(), lr=config.training.learning_rate)
+    optimiser = adam(renderer.parameters(), config.training.learning_rate)
     schedule = masking_schedule(config)
 
     def step() -> None:
-        terms = objective(batch, generator=torch.Generator().manual_seed(0))
+        terms = objective(batch, generator=torch.Generator(batch.pixels_xy.device).manual_seed(0))
         optimiser.zero_grad()
         weighted_sum(terms, schedule.weight).backward()
+        torch.stack(list(terms.values())).tolist()  # a GPU is waited for, once
         optimiser.step()
         renderer.masked_modelling.update_target(schedule.decay)
 

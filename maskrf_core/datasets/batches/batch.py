@@ -25,9 +25,9 @@ class _Tensors:
             **{name: change(part) if isinstance(part, Tensor) else part.changed(change) for name, part in kept.items()},
         )
 
-    def to(self, device: torch.device | str):
-        """Return the same on `device`."""
-        return self.changed(lambda tensor: tensor.to(device))
+    def to(self, device: torch.device | str, *, non_blocking: bool = False):
+        """Return the same on `device`; to a GPU, `non_blocking` copies what is pinned while Python goes on."""
+        return self.changed(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,26 @@ class CompiledPass(nn.Module):
         return tree_map(lambda part: None if part is None else part[:count], prediction)
 
 
+class CompiledEncoder(nn.Module):
+    """A network from images to maps compiled for their first size, and for all others when these come.
+
+    It is for a GPU, which has many small kernels less to be told of; a CPU would compile for minutes and gain little.
+    There the channels of a pixel lie together, as convolutions want them. Uncompiled, each norm and padding would lay
+    them out anew.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        keep_compiled_code_private()
+        self.compiled = torch.compile(network)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
+            return self.compiled(x)
+
+
 def keep_compiled_code_private() -> None:
     """Have torch keep compiled code below the user's own cache, unless the environment names a folder.
 
@@ -141,20 +161,24 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
         SettingsError: it is to be compiled, and there is no compiler.
     """
     rounded, recomputed = hardware.precision == "bf16-mixed", hardware.recomputed_rays
+    device = next(renderer.parameters()).device
     if hardware.compile:
-        check_compiler(next(renderer.parameters()).device, "hardware.compile")
+        check_compiler(device, "hardware.compile")
 
     def variant(render_pass: nn.Module) -> nn.Module:
         made = in_bfloat16(render_pass) if rounded else render_pass
         made = CompiledPass(made, min(rays, recomputed or rays)) if hardware.compile else made
         return RecomputedPass(made, recomputed) if recomputed else made
 
-    if rounded:  # the few layers beside the encoder of visibility, and a frozen matching network, stay float32
-        encoders = {name: InBfloat16(getattr(renderer, name)) for name in ("image_encoder", "visibility_encoder")}
-        if (init := renderer.visibility_init) is not None:
-            encoders["visibility_init"] = with_modules(init, encoder=InBfloat16(init.encoder))
-        renderer = with_modules(renderer, **encoders)
-    return renderer.with_passes(variant)
+    def encoder_variant(network: nn.Module) -> nn.Module:
+        made = InBfloat16(network) if rounded else network
+        return CompiledEncoder(made) if hardware.compile and device.type == "cuda" else made
+
+    # The few layers beside the encoder of visibility, and a frozen matching network, stay what they are.
+    encoders = {name: encoder_variant(getattr(renderer, name)) for name in ("image_encoder", "visibility_encoder")}
+    if (init := renderer.visibility_init) is not None:
+        encoders["visibility_init"] = with_modules(init, encoder=encoder_variant(init.encoder))
+    return with_modules(renderer, **encoders).with_passes(variant)
 
 
 class InBfloat16(nn.Module):

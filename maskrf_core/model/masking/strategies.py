@@ -114,7 +114,9 @@ def draw_mask_ratio(masking: MaskingSettings, *, generator: torch.Generator) -> 
     """Return the ratio of one step: `mask_ratio`, or drawn from (`mask_ratio`, `largest_mask_ratio`], so never 0."""
     if masking.largest_mask_ratio is None:
         return masking.mask_ratio
-    below = torch.rand((), generator=generator, device=generator.device).item()  # in [0, 1)
+    if generator.device.type != "cpu":  # which would be waited for
+        generator = torch.Generator().manual_seed(generator.initial_seed())
+    below = torch.rand((), generator=generator).item()  # in [0, 1)
     return masking.largest_mask_ratio - below * (masking.largest_mask_ratio - masking.mask_ratio)
 
 

@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
-from maskrf_core.model.fast.pass_variants import InBfloat16, prepared_for_training
+from maskrf_core.model.fast.pass_variants import CompiledEncoder, InBfloat16, prepared_for_training
+from maskrf_core.model.layers import convolution, instance_norm
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import HardwareSettings, ModelSettings
@@ -113,6 +116,25 @@ def test_float32_inside_bfloat16_is_what_it_was():
         assert product.item() == as_seen
         assert layer.weight.grad.item() == as_seen
         assert product.dtype == layer.weight.grad.dtype == torch.float32
+
+
+def test_a_compiled_encoder_takes_all_sizes(monkeypatch: pytest.MonkeyPatch):
+    """By torch's own modules, and as far as torch traces them: a CPU's compiler would take minutes."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    counters.clear()
+    torch.manual_seed(0)
+    network = nn.Sequential(convolution(3, 8, stride=2), instance_norm(8), nn.ELU(), nn.Conv2d(8, 4, 1))
+    compiled = CompiledEncoder(network)
+    for height, width in ((32, 48), (48, 32), (64, 80), (80, 48), (96, 112)):
+        images = torch.rand(2, 3, height, width)
+        gradients = []
+        for encoder in (network, compiled):
+            network.zero_grad()
+            maps = encoder(images)
+            maps.square().sum().backward()
+            gradients.append([maps.detach(), *(parameter.grad.clone() for parameter in network.parameters())])
+        torch.testing.assert_close(*gradients)
+    assert counters["stats"]["unique_graphs"] <= 2
 
 
 COMPILED = """
