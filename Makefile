@@ -8,6 +8,8 @@ TEST_ARGS ?=
 TEST_WORKERS ?= 2
 PYTEST := -m pytest --nbval-lax --nbval-current-env --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 LAB_ARGS ?=
+# Options for `make study`, such as "--only main --processes 2".
+STUDY_ARGS ?=
 # Options for `make lock`: without any, only what pyproject.toml no longer allows changes; --upgrade renews everything.
 LOCK_ARGS ?=
 
@@ -29,7 +31,7 @@ export GOMP_SPINCOUNT ?= 5000
 # A kernel found on this path would be started in place of this environment's own.
 unexport JUPYTER_PATH
 
-.PHONY: help quickstart test test-long lab lint notebooks index bench lock clean
+.PHONY: help quickstart test test-long lab lint notebooks index bench study lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +65,9 @@ bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, dat
 	$(IN_VENV) -m tests.benchmarks.data
 	$(IN_VENV) -m tests.benchmarks.training
 	$(IN_VENV) -m tests.benchmarks.growth
+
+study: $(STAMP)  ## run what is left of the study of docs/study.md; STUDY_ARGS=--plan says what that is
+	nice $(IN_VENV) -m maskrf_core.workbook.experiments.study $(STUDY_ARGS)
 
 # The stamp is written last: an install that was interrupted is taken up again by the next call. The first install takes
 # only files of known hashes, and leaves torch with what it brings to the second; requirements.hashes says why.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Stage = Literal["pretrain", "finetune", "per_scene"]
-Preset = Literal["demo", "paper", "weights"]
+Preset = Literal["demo", "paper", "weights", "study"]
 MaskRatio = Annotated[float, Field(ge=0, lt=1, description="masked share of a ray's samples, or the strategy's unit")]
 Steps = Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")]
 WorkingViews = Annotated[int, Field(ge=1, le=64, description="reference views of a query")]
