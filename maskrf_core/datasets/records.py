@@ -58,6 +58,7 @@ _RECORDS = (
         source="`python -m maskrf_core.datasets.procedural`, by [mitsuba](https://github.com/mitsuba-renderer/mitsuba3)",
         reader=f"{READERS}.procedural:read_procedural_scene",
         names=f"{READERS}.procedural:half_names",
+        same_places_as="procedural",
         view_pool=NearestViews(times=(1, 2, 3), at_most=20),
         augmentation=("jittered_ranges",),
         exact_depth=True,

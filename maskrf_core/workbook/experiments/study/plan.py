@@ -22,6 +22,7 @@ FEW_SCENES, FEW_SHARE = (4, 12), 0.3
 EQUAL_TIME = 1.04
 """Seconds of a masked step over those of an unmasked one, measured before the study; the unmasked arm goes on for as
 many steps more as the masked pretraining takes longer."""
+NO_MASKS = "maskrf_core.model.masking.strategies:nothing"
 LIKE_TRAINING = ("procedural_half/objects_", "procedural_half/tables_")
 
 
@@ -48,12 +49,18 @@ ARMS = (
     _masked("strategy ray", strategy="ray"),
     _masked("strategy view", strategy="view"),
     _masked("strategy block", strategy="block"),
+    _masked("strategy near_surfaces", strategy="near_surfaces"),
     _masked("no EMA", ema_target=False),
+    _masked("prediction without masks", strategy=NO_MASKS),
+    _masked("prediction without masks or EMA", strategy=NO_MASKS, ema_target=False),
     _masked("target colour", target="colour"),
+    _masked("target raw", target="raw"),
     _masked("weight 0.01", weight=0.01),
     _masked("weight 1", weight=1.0),
     _masked("start at once", start=0.0, warmup=0.0),
     _masked("start late", start=0.3, warmup=0.3),
+    _masked("zeros for the token", token="zeros"),
+    _masked("MuM's recipe", mask_ratio=0.75, strategy="ray", target="normalised"),
 )
 """One factor at a time differs from `PAPER`. What is not named is the preset's."""
 
