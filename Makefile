@@ -8,6 +8,8 @@ TEST_ARGS ?=
 TEST_WORKERS ?= 2
 PYTEST := -m pytest --nbval-lax --nbval-current-env --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 LAB_ARGS ?=
+# Options for `make study`, such as "--only main --processes 2".
+STUDY_ARGS ?=
 # Options for `make lock`: without any, only what pyproject.toml no longer allows changes; --upgrade renews everything.
 LOCK_ARGS ?=
 
@@ -32,7 +34,7 @@ unexport JUPYTER_PATH
 # Minutes of training for `make weights`.
 MINUTES ?= 10
 
-.PHONY: help quickstart test test-long lab lint notebooks index bench weights lock clean
+.PHONY: help quickstart test test-long lab lint notebooks index bench weights study lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +72,9 @@ bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, dat
 weights: $(STAMP)  ## train the weights that ship for MINUTES more, on whatever device there is
 	$(IN_VENV) -m maskrf_core.datasets.procedural
 	$(IN_VENV) -m maskrf_core.training.zoo --minutes $(MINUTES)
+
+study: $(STAMP)  ## run what is left of the study of docs/study.md; STUDY_ARGS=--plan says what that is
+	nice $(IN_VENV) -m maskrf_core.workbook.experiments.study $(STUDY_ARGS)
 
 # The stamp is written last: an install that was interrupted is taken up again by the next call. The first install takes
 # only files of known hashes, and leaves torch with what it brings to the second; requirements.hashes says why.

@@ -92,6 +92,13 @@ def masked_colour_loss(masked: MaskedPrediction | None) -> Loss | None:
     return (masked.prediction - masked.target).square().sum(dim=-1).mean()
 
 
+def masked_feature_loss(masked: MaskedPrediction | None) -> Loss | None:
+    """Average the squared error over channels and all coarse samples."""
+    if masked is None or masked.of not in ("raw", "normalised"):
+        return None
+    return (masked.prediction - masked.target).square().mean()
+
+
 class Term(NamedTuple):
     """One raw term of the loss."""
 
@@ -112,6 +119,7 @@ TERMS: dict[str, Term] = {
     "feature_alignment": Term(lambda step: feature_alignment_loss(step.masked), of_masked=True),
     "chance_alignment": Term(lambda step: chance_alignment(step.masked), weight=0.0),  # looked at, not minimised
     "masked_colour": Term(lambda step: masked_colour_loss(step.masked), of_masked=True),
+    "masked_feature": Term(lambda step: masked_feature_loss(step.masked), of_masked=True),
 }
 """By the names that they are logged under; summed in this order."""
 

@@ -106,6 +106,17 @@ def volume_render(
     return PassRendering(rgb, depth, hit_probability, depths, ray_mask, direct_rgb)
 
 
+def hits_at(
+    hit_probability: Float[Tensor, "ray coarse_sample"],
+    coarse_positions: Int64[Tensor, "ray coarse_sample"],
+    samples: int,
+) -> Float[Tensor, "ray {samples}"]:
+    """Return at each fine sample the hit probability of the last coarse sample up to it; of the first before that."""
+    index = torch.arange(samples, device=coarse_positions.device).expand(len(coarse_positions), -1).contiguous()
+    last = torch.searchsorted(coarse_positions.contiguous(), index, right=True) - 1
+    return hit_probability.gather(1, last.clamp(min=0))
+
+
 class Renderer(nn.Module):
     """A generalizable neural radiance field: renders a query view of any scene from a few reference views."""
 
@@ -118,6 +129,7 @@ class Renderer(nn.Module):
         self.visibility_encoder = VisibilityEncoder()
         self.coarse, self.fine = (RenderPass(direct_rendering=self.settings.direct_rendering) for _ in range(2))
         self.masked_modelling = MaskedModelling(masking or MaskingSettings())
+        self.fine.aggregation.masks_by_zeros = self.masked_modelling.settings.token == "zeros"
         self.free_maps = FreeMaps(self.settings.free_maps) if self.settings.free_maps else None
         """In place of `visibility_init`, which a published per-scene checkpoint still has."""
 
@@ -174,7 +186,9 @@ class Renderer(nn.Module):
             if generator is None:
                 raise ValueError("masking draws at random: pass a generator, or mask_ratio=0")
             shape, strategy = (len(features.views), *samples.depths.shape), self.masked_modelling.settings.strategy
-            mask = draw_mask(strategy, *shape, mask_ratio, generator=generator).to(samples.depths.device)
+            hits = hits_at(coarse.hit_probability.detach(), coarse_positions, samples.depths.shape[1])
+            mask = draw_mask(strategy, *shape, mask_ratio, generator=generator, hit_probability=hits)
+            mask = mask.to(samples.depths.device)
         _, fine_points, direct_rgb = self.fine(features, rays, samples, mask=mask)
         fine = volume_render(fine_points, samples.depths, coarse.ray_mask, direct_rgb)
         if mask is None:

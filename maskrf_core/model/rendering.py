@@ -41,7 +41,7 @@ class MaskedPrediction:
     mask: Mask
     prediction: Float[Tensor, "ray coarse_sample channel"]
     target: Float[Tensor, "ray coarse_sample channel"]
-    of: Literal["scene_feature", "colour"] = "scene_feature"
+    of: Literal["scene_feature", "colour", "raw", "normalised"] = "scene_feature"
 
 
 @dataclass(frozen=True)

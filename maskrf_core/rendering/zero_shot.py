@@ -72,7 +72,7 @@ def zero_shot(
                 asked = ("test", count, views_per_scene, rays_per_chunk, renders)
                 scores = []
                 for view in rendered_views(renderer, opened, *asked):
-                    scores.append(_scores(view, opened[0]))
+                    scores.append(view_scores(view, opened[0]))
                     if renderer is trained and pictures is not None:
                         write_pictures(view, pictures / f"{count}_views")
                 mean = pd.DataFrame(scores).mean()
@@ -88,7 +88,8 @@ def untrained(settings: ModelSettings) -> Renderer:
         return Renderer(settings).eval()
 
 
-def _scores(view: RenderedView, views: SceneViews) -> dict[str, float]:
+def view_scores(view: RenderedView, views: SceneViews) -> dict[str, float]:
+    """Return PSNR [dB] and SSIM of a view of a scene and, where depth is exact, its median error as a share of it."""
     scores = {name: view_metrics(view, [name])[f"fine_{name}"] for name in ("psnr", "ssim")}
     if record_of(view.scene).exact_depth and (truth := views.scene.depth(view.image_id)) is not None:
         known = truth > 0

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = (
-    "total", "colour_fine", "depth_fine", "consistency_fine", "feature_alignment", "masked_colour", "seconds_per_step",
-    "coarse_psnr", "fine_psnr", "fine_ssim",
+    "total", "colour_fine", "depth_fine", "consistency_fine", "feature_alignment", "masked_colour", "masked_feature",
+    "seconds_per_step", "coarse_psnr", "fine_psnr", "fine_ssim",
 )  # fmt: skip
 """Numbers that a line for people shows where they are there; metrics.csv holds all."""
 BEFORE_TERMS = ["step", "phase", "total"]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Stage = Literal["pretrain", "finetune", "per_scene"]
-Preset = Literal["demo", "paper", "weights"]
+Preset = Literal["demo", "paper", "weights", "study"]
 MaskRatio = Annotated[float, Field(ge=0, lt=1, description="masked share of a ray's samples, or the strategy's unit")]
 Steps = Annotated[int, Field(ge=1, le=10_000_000, description="optimiser steps")]
 WorkingViews = Annotated[int, Field(ge=1, le=64, description="reference views of a query")]
@@ -71,9 +71,12 @@ class MaskingSettings(Settings):
     strategy: str = Field(
         "ray_and_view", description="a name of maskrf_core.model.masking.strategies, or module:function of your own"
     )
-    target: Literal["scene_feature", "colour"] = Field(
-        "scene_feature", description="what of unmasked coarse samples is predicted; colour: by one linear layer"
+    target: Literal["scene_feature", "colour", "raw", "normalised"] = Field(
+        "scene_feature",
+        description="what of unmasked coarse samples is predicted: the direction of projected features; colour, by one "
+        "linear layer; features as they are (raw), or at mean 0 and variance 1 over channels (normalised)",
     )
+    token: Literal["learned", "zeros"] = Field("learned", description="what stands in for masked features")
     ema_target: bool = Field(True, description="the target's projector follows by EMA; False: it is the projector")
     projector: bool = Field(True, description="project scene features before they are compared")
     predictor: bool = Field(True, description="predict the target's projection from the projection")

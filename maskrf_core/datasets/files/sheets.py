@@ -42,8 +42,11 @@ def decode_depth(
     return np.where(levels > 0, 1 / inverse, 0).astype(np.float32)
 
 
-def read_sheets(name: str, folder: Path, remedy: str) -> list[Frame]:
+def read_sheets(name: str, folder: Path, remedy: str, *, step: int = 1) -> list[Frame]:
     """Return the frames of a scene in sheets; depth is exact to 1e-4, and the mask is where there is any.
+
+    Of pictures every `step`-th pixel counts in x and y, from the first one on: no pixel is a mixture of others, so
+    that depth stays exact.
 
     Raises:
         DatasetError: a file is missing or broken; the message ends with the remedy.
@@ -57,16 +60,21 @@ def read_sheets(name: str, folder: Path, remedy: str) -> list[Frame]:
     depths = cache(partial(sheet, folder / DEPTHS, cv2.IMREAD_UNCHANGED))
 
     def frame(number: int, image_id: str, camera: Mapping[str, Any]) -> Frame:
-        depth_range, size = tuple(camera["depth_range"]), round(2 * camera["K"][0][2] + 1)
+        depth_range, size = tuple(camera["depth_range"]), -(-round(2 * camera["K"][0][2] + 1) // step)
+        K = np.asarray(camera["K"], np.float64) / [[step], [step], [1]]  # the first pixel's centre stays (0, 0)
+
+        def tile(sheet: np.ndarray) -> np.ndarray:
+            return _tile(sheet, number)[::step, ::step]
+
         return Frame(
             image_id,
-            lambda: _tile(images(), number)[..., ::-1].copy(),
-            camera["K"],
+            lambda: tile(images())[..., ::-1].copy(),
+            K,
             camera["w2c"],
             depth_range,
             (size, size),
-            mask=lambda: _tile(depths(), number) > 0,
-            depth=lambda: decode_depth(_tile(depths(), number), depth_range),
+            mask=lambda: tile(depths()) > 0,
+            depth=lambda: decode_depth(tile(depths()), depth_range),
         )
 
     try:

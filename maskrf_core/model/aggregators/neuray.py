@@ -25,6 +25,9 @@ class AggregationNetwork(nn.Module):
     The learned mask token stands in for [colour, image features] of a view at a sample (MRVM-NeRF, arXiv 2304.04962).
     """
 
+    masks_by_zeros = False
+    """Zeros stand in in its place."""
+
     def __init__(self):
         super().__init__()
         self.mask_token = nn.Parameter(torch.empty(35))
@@ -57,7 +60,8 @@ class AggregationNetwork(nn.Module):
         """
         features = torch.cat([views.colours, views.image_features], dim=-1) + self.direction(views.direction_difference)
         if mask is not None:
-            features = torch.where(mask[..., None], self.mask_token, features)
+            token = torch.zeros_like(self.mask_token) if self.masks_by_zeros else self.mask_token
+            features = torch.where(mask[..., None], token, features)
         seen = (2 * (part - 0.5)[..., None] for part in (visibility.hit_probability, visibility.visibility))
         embedding = self.ray_embedding(torch.cat([views.ray_features, *seen], dim=-1))
         x, visible = self._aggregate(features, embedding, views.valid[..., None])

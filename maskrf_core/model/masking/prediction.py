@@ -9,6 +9,7 @@ import copy
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torch.nn import functional
 
 from maskrf_core.model.rendering import Mask, MaskedPrediction, PointPrediction
 from maskrf_core.settings.sections import MaskingSettings
@@ -44,6 +45,10 @@ class MaskedModelling(nn.Module):
         """
         if self.settings.target == "colour":
             of_fine, target = self.colour_head(fine.scene_features), coarse.colours.detach()
+        elif self.settings.target in ("raw", "normalised"):
+            of_fine, target = self.predict(fine.scene_features), coarse.scene_features.detach()
+            if self.settings.target == "normalised":
+                target = functional.layer_norm(target, target.shape[-1:])
         else:
             of_fine, target = self.predict(fine.scene_features), self.target(coarse.scene_features)
         at_coarse = coarse_positions[..., None].expand(-1, -1, of_fine.shape[-1])

@@ -1,20 +1,22 @@
-"""Masking strategies: functions that draw what is masked, from sizes, a ratio and a generator alone.
+"""Masking strategies: functions that draw what is masked, from sizes, a ratio, a generator and, if asked for, hits.
 
 Yang et al., Mask-based Modeling for Neural Radiance Fields, ICLR 2024, arXiv 2304.04962, masks rays and views; the
 other strategies take that apart. A mask is True where a (view, sample) is masked, everywhere.
 
 A strategy is any `function(views, rays, samples, mask_ratio, *, generator)` that returns a bool tensor
-[view ray sample] on the generator's device. It may say, as its attribute `unit`, of what exactly int(count *
-mask_ratio) are masked on each ray: "sample" (in at least one view) or "view". Without, the ratio means what it makes
-of it. `masking.strategy` is a name of `STRATEGIES`, or `module:function` of anything that can be imported.
+[view ray sample] on the generator's device. One that has a parameter `hit_probability` is also given that of the
+coarse pass at the samples, [ray sample], without gradients. It may say, as its attribute `unit`, of what exactly
+int(count * mask_ratio) are masked on each ray: "sample" (in at least one view) or "view". Without, the ratio means what
+it makes of it. `masking.strategy` is a name of `STRATEGIES`, or `module:function` of anything that can be imported.
 """
 
 import importlib
+import inspect
 from collections.abc import Callable
 from difflib import get_close_matches
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maskrf_core.settings.sections import MaskingSettings
@@ -53,9 +55,42 @@ def block(views: int, rays: int, samples: int, mask_ratio: float, *, generator: 
     return _in_some_views((index >= first) & (index < first + length), views, generator)
 
 
-ray_and_view.unit = ray.unit = block.unit = "sample"
+def near_surfaces(
+    views: int,
+    rays: int,
+    samples: int,
+    mask_ratio: float,
+    *,
+    hit_probability: Float[Tensor, "{rays} {samples}"],
+    generator: torch.Generator,
+) -> Mask:
+    """Mask as `ray_and_view` samples that are drawn, without replacement, in proportion to where the coarse pass hit.
+
+    A thousandth is added to each probability, so that a ray that hits nothing has its share of masked samples too.
+    """
+    # Whose exponential clock of this rate rings first, is drawn first: so many are drawn at once.
+    waited = -torch.log1p(-torch.rand(rays, samples, generator=generator, device=generator.device))
+    rank = (waited / (hit_probability.to(generator.device) + 1e-3)).argsort(dim=1).argsort(dim=1)
+    return _in_some_views(rank < int(samples * mask_ratio), views, generator)
+
+
+def nothing(views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator) -> Mask:
+    """Mask nothing, whatever the ratio: what is left of pretraining is that the fine pass predicts the coarse one.
+
+    It tells the effect of that from the one of masks, and is named `maskrf_core.model.masking.strategies:nothing`.
+    """
+    return torch.zeros((), dtype=torch.bool, device=generator.device).expand(views, rays, samples)
+
+
+ray_and_view.unit = ray.unit = block.unit = near_surfaces.unit = "sample"
 view.unit = "view"
-STRATEGIES: dict[str, Strategy] = {"ray_and_view": ray_and_view, "ray": ray, "view": view, "block": block}
+STRATEGIES: dict[str, Strategy] = {
+    "ray_and_view": ray_and_view,
+    "ray": ray,
+    "view": view,
+    "block": block,
+    "near_surfaces": near_surfaces,
+}
 
 
 def find_strategy(name: str) -> Strategy:
@@ -88,14 +123,24 @@ def check_other_process_has(masking: MaskingSettings) -> None:
 
 
 def draw_mask(
-    strategy: str, views: int, rays: int, samples: int, mask_ratio: float, *, generator: torch.Generator
+    strategy: str,
+    views: int,
+    rays: int,
+    samples: int,
+    mask_ratio: float,
+    *,
+    generator: torch.Generator,
+    hit_probability: Float[Tensor, "{rays} {samples}"] | None = None,
 ) -> Mask:
-    """Draw the mask of a strategy.
+    """Draw the mask of a strategy; where nothing was rendered, it is as likely everywhere that a ray hits.
 
     Raises:
         SettingsError: there is no such strategy, or what it returns is no mask.
     """
-    mask = find_strategy(strategy)(views, rays, samples, mask_ratio, generator=generator)
+    function, hits = find_strategy(strategy), {}
+    if "hit_probability" in inspect.signature(function).parameters:
+        hits["hit_probability"] = torch.ones(rays, samples) if hit_probability is None else hit_probability
+    mask = function(views, rays, samples, mask_ratio, generator=generator, **hits)
 
     def described(shape: tuple, dtype: torch.dtype, device: torch.device) -> str:
         return f"{str(dtype).removeprefix('torch.')} {list(shape)} on {device.type}"

@@ -3,8 +3,10 @@
 import os
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from maskrf_core.runs.log import latest
 from maskrf_core.runs.status import is_owned
@@ -52,6 +54,17 @@ def shared_threads(processes: int) -> dict[str, str]:
     return {THREADS: str(max(1, (os.cpu_count() or 1) // processes))}
 
 
+@runtime_checkable
+class SweepPoint(Protocol):
+    """What a sweep asks of a point: what it is called, and its folder, beside which the file `stop` is looked for."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+
 @dataclass
 class Chain:
     """A point's trainings, one after the other, each in a process of its own."""
@@ -75,6 +88,12 @@ class Chain:
             self.process = TrainingProcess.of(run, self.environment)
         return run is not None
 
+    def result(self) -> str:
+        """Say how good it became, once all is done."""
+        psnr = latest(self.point.finetuned.metrics(), "validation", "fine_psnr")
+        pretrain, finetune = self.point.steps
+        return f"{psnr:.2f} dB after {pretrain} + {finetune} steps"
+
     def still_saves(self) -> bool:
         """Say whether what was asked to stop has not ended yet."""
         if self.process is None:
@@ -89,9 +108,10 @@ class Chain:
 class Sweep:
     """The trainings of a grid on this computer, at most `processes` of them at a time."""
 
-    left: Sequence[GridPoint]
+    left: Sequence[SweepPoint]
     points: int  # of the whole grid, those included that were finished before
     processes: int
+    chain: Callable[[SweepPoint, Mapping[str, str]], Chain] = Chain
     running: list[Chain] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -108,7 +128,7 @@ class Sweep:
                     waiting.clear()
                     self.ask_to_stop()
                 while waiting and len(self.running) < self.processes:
-                    self.running.append(Chain(waiting.popleft(), environment))
+                    self.running.append(self.chain(waiting.popleft(), environment))
                 self.running = [chain for chain in self.running if self._goes_on(chain, asked)]
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:
@@ -134,9 +154,7 @@ class Sweep:
             self.failures[chain.point.name] = str(error)
             self._progress.line(f"{chain.point.name}: {str(error).splitlines()[0]}")
             return False
-        psnr = latest(chain.point.finetuned.metrics(), "validation", "fine_psnr")
-        pretrain, finetune = chain.point.steps
-        self._progress.line(f"{chain.point.name}: {psnr:.2f} dB after {pretrain} + {finetune} steps")
+        self._progress.line(f"{chain.point.name}: {chain.result()}")
         self._progress.advance()
         return False
 

@@ -53,3 +53,15 @@ def test_a_broken_file_is_named_with_the_remedy(root, file_name):
 def test_an_unknown_number_names_what_is_there(root):
     with pytest.raises(DatasetError, match="rooms_0001"):
         open_scene("procedural/rooms_0003", root[0])
+
+
+def test_of_half_the_size_every_second_pixel_counts_and_points_stay_in_place(root):
+    folder, _, depths = root
+    whole, half = (open_scene(f"{name}/rooms_0001", folder) for name in ("procedural", "procedural_half"))
+    image_id = whole.image_ids[0]
+    assert np.array_equal(half.image(image_id), whole.image(image_id)[::2, ::2])
+    assert np.allclose(half.depth(image_id), depths[0][::2, ::2], rtol=5e-4)
+    assert scene_names("procedural_half", folder) == ["procedural_half/rooms_0001"]
+    K, point = half.K(image_id), np.array([0.3, -0.2, 2.0])
+    seen, in_whole = K @ point / 2.0, whole.K(image_id) @ point / 2.0
+    assert np.allclose(2 * seen[:2], in_whole[:2])

@@ -5,7 +5,8 @@ import torch
 
 from maskrf_core.losses import masked_colour_loss, weighted_sum
 from maskrf_core.model.gathering import query_colours
-from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.masking.strategies import STRATEGIES
+from maskrf_core.model.renderer import Renderer, hits_at
 from maskrf_core.model.rendering import MaskedPrediction
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
@@ -21,7 +22,7 @@ def test_masked_colours_by_hand():
     assert masked_colour_loss(masked).item() == pytest.approx(0.57)
 
 
-@pytest.mark.parametrize("term", ["feature_alignment", "masked_colour"])
+@pytest.mark.parametrize("term", ["feature_alignment", "masked_colour", "masked_feature"])
 def test_what_masked_features_predict_has_its_weight_and_ramp(term: str):
     config = load_config("pretrain", overrides={"training.steps": 400, "masking.start": 0.05, "masking.warmup": 0.025})
     schedule = masking_schedule(config)
@@ -103,3 +104,44 @@ def test_direct_colours_count_where_the_rays_are_seen():
     for name, part in (("coarse", rendering.coarse), ("fine", rendering.fine)):
         by_hand = sum(((part.direct_rgb[ray] - truth[ray]) ** 2).sum() for ray in seen.nonzero()[:, 0])
         assert terms[f"colour_direct_{name}"].item() == pytest.approx((by_hand / (seen.sum() + 1e-3)).item(), rel=1e-4)
+
+
+def test_zeros_stand_in_for_masked_features():
+    """As a token of zeros would, in whose place they stand; and the token learns nothing."""
+    found = []
+    for token, scale in (("learned", 1.0), ("learned", 0.0), ("zeros", 1.0)):
+        torch.manual_seed(0)
+        renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6), MaskingSettings(token=token))
+        with torch.no_grad():
+            renderer.fine.aggregation.mask_token.mul_(scale)
+        rendering = renderer(tiny_batch(), mask_ratio=0.5, generator=torch.Generator().manual_seed(0))
+        rendering.fine.rgb.sum().backward()
+        found.append((rendering.fine.rgb, renderer.fine.aggregation.mask_token.grad))
+    (learned, _), (emptied, _), (zeros, gradient) = found
+    assert torch.equal(zeros, emptied)
+    assert not torch.equal(zeros, learned)
+    assert gradient is None
+
+
+def test_hits_of_fine_samples_are_those_of_the_coarse_sample_up_to_them():
+    hits = torch.tensor([[0.1, 0.6, 0.3], [0.2, 0.3, 0.4]])
+    positions = torch.tensor([[0, 2, 4], [1, 2, 3]])
+    expected = torch.tensor([[0.1, 0.1, 0.6, 0.6, 0.3], [0.2, 0.2, 0.3, 0.4, 0.4]])
+    assert torch.equal(hits_at(hits, positions, 5), expected)
+
+
+def test_the_renderer_hands_the_coarse_hits_to_a_strategy_that_asks_for_them(monkeypatch):
+    seen = []
+
+    def watching(views, rays, samples, mask_ratio, *, hit_probability, generator):
+        seen.append(hit_probability)
+        return torch.ones(views, rays, samples, dtype=torch.bool)
+
+    monkeypatch.setitem(STRATEGIES, "watching", watching)
+    renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6), MaskingSettings(strategy="watching"))
+    rendering = renderer(tiny_batch(), mask_ratio=0.5, generator=torch.Generator().manual_seed(0))
+    coarse = rendering.coarse
+    at = torch.searchsorted(coarse.sample_depths.contiguous(), rendering.fine.sample_depths.contiguous(), right=True)
+    expected = coarse.hit_probability.gather(1, (at - 1).clamp(min=0))
+    assert torch.equal(seen[0], expected)
+    assert not seen[0].requires_grad

@@ -144,6 +144,26 @@ def test_colours_by_hand():
     assert trained == {"colour_head.weight", "colour_head.bias"}
 
 
+@pytest.mark.parametrize("target", ["raw", "normalised"])
+def test_unprojected_features_by_hand(target: str):
+    """The squared error to the coarse features themselves, or to them at mean 0 and variance 1 over the channels."""
+    modelling = MaskedModelling(MaskingSettings(target=target)).double()
+    fine, coarse, at, masked = predicted_of(modelling)
+    asked = coarse.scene_features.detach()
+    if target == "normalised":
+        spread = ((asked - asked.mean(-1, keepdim=True)) ** 2).mean(-1, keepdim=True)
+        asked = (asked - asked.mean(-1, keepdim=True)) / (spread + 1e-5).sqrt()
+    rows = head_by_hand(modelling.predictor, head_by_hand(modelling.projector, fine.scene_features.reshape(18, 16)))
+    expected = (at_coarse(rows.view(3, 6, 16), at) - asked).square().mean()
+    terms = masked_terms(masked)
+    assert terms.keys() == {"masked_feature"}
+    torch.testing.assert_close(terms["masked_feature"], expected)
+    terms["masked_feature"].backward()
+    assert coarse.scene_features.grad is None
+    assert fine.scene_features.grad.abs().max() > 0
+    assert not modelling.settings.target_follows
+
+
 def test_the_colour_head_starts_black_and_can_leave_it():
     modelling = MaskedModelling(MaskingSettings(target="colour")).double()
     *_, masked = predicted_of(modelling)

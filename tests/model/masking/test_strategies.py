@@ -112,6 +112,35 @@ def test_a_block_is_contiguous_and_begins_anywhere():
     assert chi_square(counts, torch.full((13,), 200.0)) < 32.9
 
 
+def test_near_surfaces_samples_are_masked_in_proportion_to_their_hits():
+    """One sample a ray: chi-square with 3 degrees of freedom against weights 0.001 + (0.5, 0.3, 0.1, 0)."""
+    hits = torch.tensor([0.5, 0.3, 0.1, 0.0])
+    mask = draw_mask("near_surfaces", 2, 8000, 4, 0.25, generator=seeded(6), hit_probability=hits.expand(8000, -1))
+    assert (mask.any(dim=0).sum(dim=1) == 1).all()
+    counts, weights = mask.any(dim=0).sum(dim=0).double(), hits.double() + 1e-3
+    assert chi_square(counts, 8000 * weights / weights.sum()) < 16.3
+
+
+def test_near_surfaces_rays_that_hit_nothing_are_masked_anywhere():
+    mask = draw_mask("near_surfaces", 2, 8000, 4, 0.5, generator=seeded(6), hit_probability=torch.zeros(8000, 4))
+    assert (mask.any(dim=0).sum(dim=1) == 2).all()
+    counts = mask.any(dim=0).sum(dim=0).double()
+    assert chi_square(counts, torch.full((4,), 4000.0)) * 1.5 < 16.3
+
+
+def test_only_a_strategy_that_asks_for_hits_gets_them():
+    hits = torch.rand(50, 12, generator=seeded())
+    for name in STRATEGIES:
+        with_hits = draw_mask(name, 3, 50, 12, 0.5, generator=seeded(1), hit_probability=hits)
+        assert torch.equal(with_hits, draw(name, 3, 50, 12, 0.5, seed=1)) == (name != "near_surfaces")
+
+
+def test_prediction_without_masks_masks_nothing():
+    mask = draw("maskrf_core.model.masking.strategies:nothing", 3, 5, 8, 0.5)
+    assert mask.shape == (3, 5, 8)
+    assert not mask.any()
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_rays_are_masked_independently(strategy: str):
     """Two rays' masks coincide as often as chance has it: the product of their shares, at every place of its own."""

@@ -1,0 +1,71 @@
+"""The plan: every arm differs from the paper's in what it says alone, and what compares has as many steps."""
+
+from pathlib import Path
+
+import pytest
+
+from maskrf_core.datasets.readers.procedural import KEPT_BACK
+from maskrf_core.runs.run import differing_settings
+from maskrf_core.settings.config import load_config
+from maskrf_core.training.preflight import check_masking
+from maskrf_core.workbook.experiments.study.plan import ARMS, PAPER, UNMASKED, likeness, plan, planned_steps
+from maskrf_core.workbook.experiments.study.scoring import test_scenes as scenes_of_tests
+
+
+@pytest.fixture(scope="module")
+def points():
+    return plan(Path("runs"), None, {})
+
+
+def of(points, arm: str, seed: int = 0):
+    (point,) = [point for point in points if (point.arm.name, point.seed) == (arm, seed)]
+    return point
+
+
+def test_seeds_come_one_after_the_other(points):
+    main = [point.seed for point in points if point.arm.group == "main"]
+    assert main == sorted(main)
+    assert set(main) == set(range(8))
+    assert {point.seed for point in points if point.arm.group == "factors"} == set(range(5))
+    assert len({point.folder for point in points}) == len(points)
+
+
+@pytest.mark.parametrize("arm", [arm.name for arm in ARMS])
+def test_an_arm_differs_from_the_papers_in_its_own_settings_alone(points, arm: str):
+    ours, paper = (of(points, name).pretraining[1] for name in (arm, PAPER))
+    asked = of(points, arm).arm.settings
+    assert differing_settings(ours, paper).keys() == (set() if arm == PAPER else set(asked))
+    check_masking(ours)
+
+
+@pytest.mark.parametrize("arm", [arm.name for arm in ARMS])
+def test_all_arms_are_finetuned_alike(points, arm: str):
+    ours, paper = ({part.about["steps"]: part.config for part in of(points, name).parts} for name in (arm, PAPER))
+    whole = max(paper)
+    assert differing_settings(ours[whole], paper[whole]).keys() == (
+        set() if arm == PAPER else {"training.initial_weights"}
+    )
+
+
+def test_the_unmasked_arm_goes_on_for_the_time_that_masks_cost(points):
+    steps = [part.about["steps"] for part in of(points, UNMASKED).parts if part.about["train scenes"] == 60]
+    assert steps == [200, 600, 2000, 2040]
+
+
+def test_parts_of_one_run_are_counted_once(points):
+    assert planned_steps([of(points, UNMASKED)]) == 1000 + 2040 + 600 + 600
+
+
+def test_no_scene_is_in_two_of_the_sets():
+    config = load_config("pretrain", "study")
+    train, validation, test = (
+        set(names) for names in (config.data.train_scenes, config.data.validation_scenes, scenes_of_tests(config))
+    )
+    assert (len(train), len(validation), len(test)) == (60, 12, 24)
+    assert not train & validation
+    assert not (train | validation) & test
+    assert sorted(map(likeness, test)) == ["like"] * 12 + ["unlike"] * 12
+    made = [int(name.rpartition("_")[2]) for name in test if not name.startswith("demo")]
+    assert all(number in KEPT_BACK for number in made)
+    few = config.data.train_scenes[:4]
+    assert sorted(name.split("/")[1].split("_")[0] for name in few) == ["objects"] * 2 + ["tables"] * 2
