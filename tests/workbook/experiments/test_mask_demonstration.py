@@ -38,7 +38,7 @@ def test_the_mask_follows_from_the_seed():
 
 def test_every_strategy_masks_the_same_ray_in_its_way():
     rays = masks_of_strategies(load_config("pretrain", "demo", {"masking.mask_ratio": 0.7}))
-    assert list(rays) == ["ray_and_view", "ray", "view", "block"]
+    assert list(rays) == ["ray_and_view", "ray", "view", "block", "near_surfaces"]
     assert all(has_its_share(ray, strategy) for strategy, ray in rays.items())
     assert all(np.array_equal(ray.depths, rays["ray"].depths) for ray in rays.values())
     assert rays["view"].mask.any(axis=1).sum() == 2  # of 3

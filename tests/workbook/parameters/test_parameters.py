@@ -34,7 +34,7 @@ def test_each_fault_has_its_line():
     assert sorted(lines) == [
         "mask_ratio=1.5: must be ≥ 0 and < 1",
         "mask_ration: unknown parameter; did you mean mask_ratio?",
-        "preset='dem': must be one of 'demo', 'paper' or 'weights'; did you mean 'demo'?",
+        "preset='dem': must be one of 'demo', 'paper', 'weights' or 'study'; did you mean 'demo'?",
         "steps='many': must be a whole number",
         "working_views=0: must be ≥ 1 and ≤ 64",
     ]
@@ -66,7 +66,7 @@ def test_each_fault_has_its_line():
         (
             AblationParameters,
             {"strategies": "ray, bloc"},
-            "ray_and_view, ray, view, block or module:function, separated by commas; did you mean 'block'?",
+            "ray_and_view, ray, view, block, near_surfaces or module:function, separated by commas; did you mean 'block'?",
         ),
         (AblationParameters, {"strategies": "ray, ray"}, "strategies='ray, ray': must be different ones of"),
         (AblationParameters, {"overrides": "masking.strategy=ray"}, "has a parameter of its own; set strategies"),
