@@ -66,7 +66,7 @@ def test_each_fault_has_its_line():
         (
             AblationParameters,
             {"strategies": "ray, bloc"},
-            "ray_and_view, ray, view, block, near_surfaces or module:function, separated by commas; did you mean 'block'?",
+            "block, near_surfaces or module:function, separated by commas; did you mean 'block'?",
         ),
         (AblationParameters, {"strategies": "ray, ray"}, "strategies='ray, ray': must be different ones of"),
         (AblationParameters, {"overrides": "masking.strategy=ray"}, "has a parameter of its own; set strategies"),
