@@ -78,7 +78,7 @@ def test_the_notebook_finetunes_on_one_scene(one_scene, finetuned):
     assert config.training.initial_weights == str(finetuned[1].weights)
     assert list(run.metrics().query("phase == 'test'")["step"]) == [0, 3]
     recorded = json.loads((run.folder / "results.json").read_text(encoding="utf-8"))["04_finetune"]
-    assert recorded["total_steps"] == 5
+    assert recorded["total_steps"] == 6 + 2 + 3  # of pretraining, finetuning, and on this scene
     assert recorded["psnr"] == pytest.approx(run.metrics()["fine_psnr"].iloc[-1])
     assert recorded["before"]["psnr"] > 5
     assert {path.name for path in (run.folder / "figures").iterdir()} == {"test.png", "losses.png", "renders.png"}
