@@ -70,8 +70,8 @@ def test_free_maps_are_not_asked_for():
     ("name", "value", "message"),
     [
         ("masking.mask_ration", 0.5, "masking.mask_ration: unknown setting; did you mean masking.mask_ratio?"),
-        ("masking.target", "colours", "masking.target='colours': must be one of 'scene_feature', 'colour', 'raw' or 'normalised'; did you "
-         "mean 'colour'?"),
+        ("masking.target", "colours", "masking.target='colours': must be one of 'scene_feature', 'colour', 'raw' or "
+         "'normalised'; did you mean 'colour'?"),
         ("data.view_choice", "nearest_loking", "data.view_choice='nearest_loking': must be one of 'nearest' or "
          "'nearest_looking'; did you mean 'nearest_looking'?"),
         ("masking.largest_mask_ratio", 1, "masking.largest_mask_ratio=1: must be ≥ 0 and < 1"),
