@@ -208,7 +208,10 @@ def _read_video_cameras(path: Path, wanted: set[str]) -> dict[str, tuple[np.ndar
             numbers = parse_numbers(words, where)
             fx, fy, cx, cy, k1, k2 = numbers[:6]
             if k1 or k2:
-                raise DatasetError(f"{where}: has the lens distortion {k1:g}, {k2:g}, which this layout has undone.")
+                raise DatasetError(
+                    f"{where}: has the lens distortion {k1:g}, {k2:g}, which is not used here. Undo it in the "
+                    "frames, and write 0 0."
+                )
             K, w2c = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), numbers[6:].reshape(3, 4)
             check_intrinsics(K, where)
             check_w2c(w2c, where)
