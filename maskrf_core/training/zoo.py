@@ -1,7 +1,8 @@
 """Train the weights that ship further, by the clock: `python -m maskrf_core.training.zoo --minutes 10`.
 
 Masked pretraining first, then finetuning, both across made scenes (`python -m maskrf_core.datasets.procedural` makes
-them). Each call goes on where the last one ended, on whatever device there is; on a GPU a step takes more rays. It
+them). Each call goes on where the last one ended, on whatever device there is; a run that
+begins on a GPU takes more rays a step. It
 needs nothing but this folder and the scenes, and ends with the table of test scenes that it finds.
 """
 
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from maskrf_core.runs import Run
@@ -24,8 +27,12 @@ STAGES: dict[str, Stage] = {"maskrf-pretrained": "pretrain", "maskrf": "finetune
 ON_GPU = {"data.rays": 2048, "hardware.compile": True, "hardware.precision": "bf16-mixed"}
 
 
-def train(folder: Path, minutes: float, overrides: dict[str, Any]) -> dict[str, Run]:
+def train(
+    folder: Path, minutes: float, overrides: dict[str, Any], of_device: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Run]:
     """Train stage after stage until the time is over; returns those that have weights, by the names they ship under.
+
+    A run that was begun elsewhere keeps its settings; one that begins here also has those `of_device`.
 
     Raises:
         RunError: a training failed; its log says why. What it saved stays.
@@ -38,7 +45,9 @@ def train(folder: Path, minutes: float, overrides: dict[str, Any]) -> dict[str, 
         try:
             begun_from = {}
             for name, stage in STAGES.items():
-                run = Run.start(folder / stage, load_config(stage, "weights", overrides | begun_from))
+                begun = Run(folder / stage).config_path.is_file()
+                asked = overrides | begun_from | ({} if begun else dict(of_device))
+                run = Run.start(folder / stage, load_config(stage, "weights", asked))
                 told = training_environment() | {STOP_VARIABLE: str(stop_file)}
                 code = subprocess.run(training_command([run.folder]), env=told, check=False).returncode
                 if code not in (ExitCode.FINISHED, ExitCode.STOP_FILE):
@@ -56,7 +65,7 @@ def train(folder: Path, minutes: float, overrides: dict[str, Any]) -> dict[str, 
 def main(arguments: list[str] | None = None) -> int:
     """Train for the minutes that the command line names, write the weights that ship, and show the table."""
     parser = argparse.ArgumentParser(prog="python -m maskrf_core.training.zoo", description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10.0, help="of training (10); 0: only the table")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of training (10)")
     parser.add_argument("--folder", type=Path, default=RUNS / "weights", help="of the two runs (runs/weights)")
     parser.add_argument("--data-root", default="data", help="with the made scenes in its folder `procedural` (data)")
     parser.add_argument("--ship", action="store_true", help="put the weights into the package")
@@ -64,8 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--overrides", default="", help="of settings: section.name=value, …")
     asked = parser.parse_args(arguments)
     try:
-        given = {"data.data_root": asked.data_root} | _of_device() | parse_overrides(asked.overrides)
-        trained = train(asked.folder, asked.minutes, given)
+        given = {"data.data_root": asked.data_root} | parse_overrides(asked.overrides)
+        of_device = {name: value for name, value in _of_device().items() if name not in given}
+        trained = train(asked.folder, asked.minutes, given, of_device)
         for name, run in trained.items():
             print(f"{name}: {display_path(run.last_checkpoint)}", flush=True)
         _judge(trained, asked.data_root, asked.views, ship_them=asked.ship)

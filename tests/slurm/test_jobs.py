@@ -97,10 +97,11 @@ def saving(step):
 def test_a_job_goes_on_while_it_saves_new_steps(training, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
     job, run = training(DEAF)
-    for step in (10, 20, 30):
+    for number, step in enumerate((10, 20, 30), start=1):
         training(saving(step))
         _, again = interrupted(job, run)
         job = pickle.loads(pickle.dumps(again.function))
+        assert job.saved == number, "checkpoints that it was queued again with"
         run.log_path.write_text("")
 
 

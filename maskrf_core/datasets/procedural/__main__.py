@@ -1,7 +1,7 @@
 """Make scenes: `python -m maskrf_core.datasets.procedural [objects tables rooms rooms_0012 …] --count 60`.
 
 Everything follows from a scene's name, so a second run with the same version of mitsuba gives the same scenes. Those
-that are there are passed over. `demo` makes the scenes that come with the package again.
+that are there and whole are passed over. `demo` makes the scenes that come with the package, into `demo_scenes` there.
 """
 
 import argparse
@@ -11,10 +11,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from maskrf_core.datasets.demo import DATA_FOLDER
 from maskrf_core.datasets.files.sheets import LOSSLESS
 from maskrf_core.datasets.procedural.demo_recipes import RECIPES, compose_demo_scene
-from maskrf_core.datasets.procedural.kinds import KINDS, NUMBERS, compose
+from maskrf_core.datasets.procedural.kinds import KINDS, compose
 from maskrf_core.datasets.procedural.making import make_scene, make_scenes, write_contact_sheet
 from maskrf_core.support.errors import DatasetError, MaskrfError
 
@@ -31,11 +30,11 @@ def scene_folder_names(asked: list[str], first: int, count: int) -> list[str]:
     kinds, singles = [word for word in asked if word in KINDS], [word for word in asked if word not in KINDS]
     names = [f"{kind}_{number:04d}" for number in range(first, first + count) for kind in kinds] + singles
     for name in names:
-        match = re.fullmatch(rf"({'|'.join(KINDS)})_(\d{{4,9}})", name)
-        if match is None or int(match[2]) not in NUMBERS:
+        match = re.fullmatch(rf"({'|'.join(KINDS)})_\d{{4}}", name)
+        if match is None:
             raise DatasetError(
                 f"{name}: is neither a kind ({', '.join(KINDS)}) nor the name of a scene, such as rooms_0012; numbers "
-                f"go from {NUMBERS[0]:04d} to {NUMBERS[-1]}."
+                "go from 0000 to 9999."
             )
     return names
 
@@ -52,15 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         if asked.scenes == ["demo"]:
-            names, output, set_name, recipe = list(RECIPES), DATA_FOLDER, "demo", compose_demo_scene
+            names, output, set_name, recipe = list(RECIPES), asked.data_root / "demo_scenes", "demo", compose_demo_scene
         else:
             names = scene_folder_names(asked.scenes, asked.first, asked.count)
             output, set_name, recipe = asked.data_root / "procedural", "procedural", compose
         make = partial(make_scene, compose=recipe, samples=SAMPLES[set_name], quality=QUALITY[set_name])
         made = make_scenes(names, output, make, asked.workers)
         for kind in KINDS if asked.contact_sheets else ():
-            of_kind = [output / name for name in names if name.startswith(kind)]
-            write_contact_sheet(asked.contact_sheets / f"procedural_{kind}.webp", of_kind)
+            if of_kind := [output / name for name in names if name.startswith(kind)]:
+                write_contact_sheet(asked.contact_sheets / f"procedural_{kind}.webp", of_kind)
     except MaskrfError as error:
         print(error, file=sys.stderr)
         return 1

@@ -29,7 +29,6 @@ from maskrf_core.datasets.procedural.textures import make_texture
 
 IMAGE_SIZE = 128
 VIEW_COUNT = 24
-NUMBERS = range(10_000)
 TEST_SHAPES = ("goblet", "pebble", "star", "trefoil", "cinquefoil")  # which only the demo's test scenes show
 SHAPES = [kind for kind in ALL_SHAPES if kind not in TEST_SHAPES]
 _PATTERNS = "checker stripes dots bricks plaid cells confetti marble speckle clouds camouflage contours"

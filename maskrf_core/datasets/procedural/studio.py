@@ -89,7 +89,7 @@ def photograph(staged: StagedScene, view: int, samples: int) -> Photograph:
 def load_mitsuba() -> Any:
     """Import mitsuba and set its fastest variant that runs here, on one thread; `MaskrfError` if it is not installed.
 
-    Without LLVM (16 or later) pictures take several times as long; they differ by their noise alone.
+    Without LLVM (16 or later) pictures take many times as long; they differ by their noise alone.
     """
     try:
         import mitsuba

@@ -17,7 +17,7 @@ from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
 from maskrf_core.support.paths import display_path
 from maskrf_core.training.saved_states import random_renderer
-from maskrf_core.workbook.experiments.preparation import opened
+from maskrf_core.workbook.experiments.preparation import CAPTURE, opened
 from maskrf_core.workbook.experiments.trainings import finetuned_runs
 from maskrf_core.workbook.figures import show
 from maskrf_core.workbook.figures.panels import frame_strip
@@ -48,8 +48,9 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
     config = parameters.config("finetune")
     data = config.data
     tested, choice = config.evaluation.test_scenes, data.view_choice
-    for name in expand_scene_names(tested):
-        opened(name, Path(data.data_root))  # photographs of one's own may have to be made into a scene
+    for name in tested:
+        if name.split("/")[0] == CAPTURE:
+            opened(name, Path(data.data_root))  # photographs of one's own may have to be made into a scene
     open_for_evaluation(tested, data.data_root, "test", data.working_views, view_choice=choice)
     if parameters.checkpoint is None:
         runs = finetuned_runs(parameters)

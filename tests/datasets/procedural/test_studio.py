@@ -61,6 +61,8 @@ def test_mitsubas_own_camera_meets_surfaces_where_K_w2c_and_depth_say(mitsuba, s
 def test_what_is_written_is_what_is_read(mitsuba, tmp_path, monkeypatch):
     first = compose_demo_scene("train_06")
     few = first._replace(K=first.K[:6], w2c=first.w2c[:6])
+    (tmp_path / "train_06").mkdir()
+    (tmp_path / "train_06" / "images.webp").write_bytes(b"broken: it is replaced")
     make_scene(tmp_path / "train_06", lambda name: few, samples=4, quality=LOSSLESS)
     monkeypatch.setattr(demo, "DATA_FOLDER", tmp_path)
     scene, staged = open_scene("demo/train_06"), stage(few)
