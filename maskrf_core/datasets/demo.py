@@ -1,6 +1,7 @@
-"""The demo scenes that come with the package: `demo/train_00` and so on; no data root and no download needed.
+"""The scenes that come with the package: `demo/train_00` and so on, and `photographs/tankard`; no data root and no
+download needed.
 
-One folder of sheets a scene; `python -m maskrf_core.datasets.procedural demo` made them.
+One folder of sheets a scene; `python -m maskrf_core.datasets.procedural demo` made those of the demo.
 """
 
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ from maskrf_core.datasets.files.sheets import read_sheets
 from maskrf_core.support.errors import DatasetError
 
 DATA_FOLDER = Path(__file__).parent / "demo_scenes"
+REMEDY = "it is part of the package. Reinstall it (in a checkout: git checkout -- maskrf_core/datasets/demo_scenes)."
 SCENE_COUNTS: dict[SplitKind, int] = {"train": 18, "validation": 2, "test": 4}
 
 
@@ -22,6 +24,21 @@ def demo_scene_names(split: SplitKind) -> list[str]:
 def all_demo_scene_names(folders: list[Path]) -> list[str]:
     """List names of all demo scenes; they come with the package, so no folders below the data root matter."""
     return [scene for split in SCENE_COUNTS for scene in demo_scene_names(split)]
+
+
+def photographed_scene_names(folders: list[Path]) -> list[str]:
+    """List names of the scenes of photographs that come with the package."""
+    return ["photographs/tankard"]
+
+
+def read_photographs(asked: NamedScene) -> list[Frame]:
+    """Read the eight shipped photographs of a wooden tankard, 216×216, with the cameras that came with them.
+
+    Scene units: the nearest bound of the capture is at 4/3.
+    """
+    if asked.name not in photographed_scene_names([]):
+        raise DatasetError(f"{asked.name}: no such scene. There is {photographed_scene_names([])[0]}.")
+    return read_sheets(asked.name, DATA_FOLDER / asked.name.removeprefix("photographs/"), REMEDY, photographs=True)
 
 
 def read_demo_scene(asked: NamedScene) -> list[Frame]:
@@ -36,7 +53,4 @@ def read_demo_scene(asked: NamedScene) -> list[Frame]:
         hint = f" Did you mean {nearest[0]!r}?" if (nearest := get_close_matches(asked.name, known, n=1)) else ""
         ranges = ", ".join(f"demo/{split}_00 to _{count - 1:02d}" for split, count in SCENE_COUNTS.items())
         raise DatasetError(f"{asked.name}: no such demo scene.{hint} There are {ranges}.")
-    remedy = (
-        "it is part of the package. Reinstall it (in a checkout: git checkout -- maskrf_core/datasets/demo_scenes)."
-    )
-    return read_sheets(asked.name, DATA_FOLDER / asked.name.removeprefix("demo/"), remedy)
+    return read_sheets(asked.name, DATA_FOLDER / asked.name.removeprefix("demo/"), REMEDY)

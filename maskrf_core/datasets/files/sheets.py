@@ -1,5 +1,5 @@
-"""Scenes in sheets: `cameras.json` (ids, K, w2c, depth ranges), `images.webp` and `depths.png` (16 bit), both with all
-views tiled row by row. The demo scenes come so, and procedural ones are made so."""
+"""Scenes in sheets: `cameras.json` (ids, K, w2c, depth ranges), `images.webp` and, of what is rendered, `depths.png`
+(16 bit), both with all views tiled row by row. The demo scenes come so, and procedural ones are made so."""
 
 import json
 from collections.abc import Mapping
@@ -42,8 +42,10 @@ def decode_depth(
     return np.where(levels > 0, 1 / inverse, 0).astype(np.float32)
 
 
-def read_sheets(name: str, folder: Path, remedy: str, *, step: int = 1) -> list[Frame]:
+def read_sheets(name: str, folder: Path, remedy: str, *, step: int = 1, photographs: bool = False) -> list[Frame]:
     """Return the frames of a scene in sheets; depth is exact to 1e-4, and the mask is where there is any.
+
+    Photographs have neither.
 
     Of pictures every `step`-th pixel counts in x and y, from the first one on: no pixel is a mixture of others, so
     that depth stays exact.
@@ -66,6 +68,7 @@ def read_sheets(name: str, folder: Path, remedy: str, *, step: int = 1) -> list[
         def tile(sheet: np.ndarray) -> np.ndarray:
             return _tile(sheet, number)[::step, ::step]
 
+        of_depth = {"mask": lambda: tile(depths()) > 0, "depth": lambda: decode_depth(tile(depths()), depth_range)}
         return Frame(
             image_id,
             lambda: tile(images())[..., ::-1].copy(),
@@ -73,8 +76,7 @@ def read_sheets(name: str, folder: Path, remedy: str, *, step: int = 1) -> list[
             camera["w2c"],
             depth_range,
             (size, size),
-            mask=lambda: tile(depths()) > 0,
-            depth=lambda: decode_depth(tile(depths()), depth_range),
+            **({} if photographs else of_depth),
         )
 
     try:
@@ -90,7 +92,8 @@ def write_sheets(
     depths: list[UInt16[np.ndarray, "height width"]],
     quality: int,
 ) -> None:
-    """Write a scene: BGR images at a WebP quality (or `LOSSLESS`), encoded depths; the cameras last, when all is there.
+    """Write a scene: BGR images at a WebP quality (or `LOSSLESS`), encoded depths (photographs have none); the cameras
+    last, when all is there.
 
     Raises:
         OSError: the disk is full, for example; what was there before is whole.
@@ -99,7 +102,7 @@ def write_sheets(
     smallest = [cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
     contents = {
         IMAGES: cv2.imencode(".webp", _tiled(images), [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes(),
-        DEPTHS: cv2.imencode(".png", _tiled(depths), smallest)[1].tobytes(),
+        **({DEPTHS: cv2.imencode(".png", _tiled(depths), smallest)[1].tobytes()} if depths else {}),
         CAMERAS: f"{{\n{lines}\n}}\n".encode(),
     }
     for name, content in contents.items():
