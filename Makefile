@@ -39,8 +39,8 @@ MINUTES ?= 10
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-quickstart: $(STAMP)  ## run notebooks 01 to 06 at demo size and print what came out
-	$(IN_VENV) -m maskrf_core.workbook.execution
+quickstart: $(STAMP)  ## the notebooks in five minutes, and one page of what they show
+	$(IN_VENV) -m maskrf_core.workbook.quickstart
 
 test: $(STAMP)  ## the tests of every change, in minutes
 	$(IN_VENV) $(PYTEST) -m "not long" $(TEST_ARGS)

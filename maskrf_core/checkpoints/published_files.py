@@ -15,6 +15,11 @@ MODEL_FOLDER = "model"  # below the data root, as the published README has it
 PUBLISHED_ENDING = ".pth"
 
 
+def is_shipped(path: str | Path) -> bool:
+    """Tell whether a file is one of the weights that come with the package."""
+    return Path(path).resolve() in SHIPPED.values()
+
+
 def published_candidates(given: str, data_root: Path) -> list[Path]:
     """List where below the data root a checkpoint may be that is meant by `given`: a path in whole or in part, with or
     without its ending. `data/model/generalization/depth.pth` is found wherever the data root is."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from maskrf_core.checkpoints.published_files import is_shipped
+from maskrf_core.checkpoints.shipped_weights import data_of_card
 from maskrf_core.datasets.batches.batch import ModelInputs
 from maskrf_core.datasets.batches.evaluation_batches import warn_of_blind_references
 from maskrf_core.datasets.batches.held_out import held_out_scenes
@@ -19,7 +21,7 @@ from maskrf_core.model.masking.strategies import draw_mask, find_strategy, maske
 from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
-from maskrf_core.settings.sections import HardwareSettings
+from maskrf_core.settings.sections import DataSettings, HardwareSettings
 from maskrf_core.support.errors import DatasetError, SettingsError, in_short
 from maskrf_core.support.machine import available_cores
 from maskrf_core.support.paths import cache_folder
@@ -158,7 +160,7 @@ def check_origin(scene: str, config: Config) -> None:
             "training.initial_weights: a per-scene training begins from a checkpoint across scenes; name one"
         )
     for file, origin in _origins(config):
-        if is_among(place_of(scene), _places(origin.data.train_scenes)):
+        if is_among(place_of(scene), _places(origin.train_scenes)):
             raise DatasetError(
                 f"{scene}: {file}, from which its per-scene training is to begin, comes from a training that may "
                 "have seen its test views. Begin from another checkpoint, or take another scene."
@@ -174,7 +176,7 @@ def check_choice(views: SceneViews, config: Config) -> None:
     for file, origin in _origins(config):
         if Path(file) != Run(Path(file).parent.parent).best_checkpoint:
             continue  # the last weights, which nothing chose
-        validated = place_of(scene.name) in _places(origin.data.validation_scenes)
+        validated = place_of(scene.name) in _places(origin.validation_scenes)
         if validated and set(scene.split("validation")[1]) & set(scene.split("test")[1]):
             raise DatasetError(
                 f"{scene.name}: {file}, from which its per-scene training is to begin, was chosen as the best by "
@@ -182,14 +184,17 @@ def check_choice(views: SceneViews, config: Config) -> None:
             )
 
 
-def _origins(config: Config) -> Iterator[tuple[str, Config]]:
-    """Follow the weights that a training begins from, with the config of the run that made them, back to the first."""
+def _origins(config: Config) -> Iterator[tuple[str, DataSettings]]:
+    """Follow the weights that a training begins from, with the data of the run that made them, back to the first."""
     while (weights := config.training.initial_weights) is not None:
+        if is_shipped(weights):
+            yield weights, data_of_card(Path(weights))
+            return
         run = Run(Path(weights).parent.parent)
         if not run.config_path.is_file():
             return
         config = run.config
-        yield weights, config
+        yield weights, config.data
 
 
 def _places(scene_names: Iterable[str]) -> set[str]:

@@ -12,6 +12,7 @@ from maskrf_core.rendering.zero_shot import markdown
 from maskrf_core.runs import Run
 from maskrf_core.runs.provenance import now, read_provenance
 from maskrf_core.support.atomic_files import write_json, write_text
+from maskrf_core.support.paths import ROOT
 
 NOT_FOR = (
     "Trained on made scenes of 96 and 128 pixels alone. Not for scenes whose depth is not known or cannot be estimated "
@@ -20,13 +21,15 @@ NOT_FOR = (
 )
 
 
-def ship(name: str, run: Run, numbers: pd.DataFrame, command: str, folder: Path = WEIGHTS) -> Path:
-    """Write the last weights of a run under the name that they ship under, with a card as JSON and as Markdown."""
+def ship(
+    name: str, run: Run, numbers: pd.DataFrame, command: str, folder: Path = WEIGHTS, docs: Path = ROOT / "docs"
+) -> Path:
+    """Write the last weights of a run under the name that they ship under, their card beside them, and a page of it."""
     path = folder / SHIPPED[name].name
     write_weights(path, load_renderer(run.last_checkpoint), steps_of(run.last_checkpoint))
     card = card_of(name, run, numbers, command)
     write_json(path.with_suffix(".json"), card)
-    write_text(path.with_suffix(".md"), markdown_of(card))
+    write_text(docs / f"weights-{name}.md", markdown_of(card))
     return path
 
 

@@ -26,13 +26,13 @@ TINY = {
 
 def _check_shipped(run, folder):
     numbers = pd.DataFrame([{"scene": "demo/test_00", "working views": 3, "method": "m", "psnr": 20.0, "ssim": 0.5}])
-    path = ship("maskrf", run, numbers, "a command", folder)
+    path = ship("maskrf", run, numbers, "a command", folder, folder)
     assert steps_of(path) == steps_of(run.last_checkpoint)
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["settings"]["data"]["train_scenes"] == ["demo/train_00"]
     assert card["numbers"][0]["psnr"] == 20
     assert card["settings"]["training"]["initial_weights"] == "maskrf-pretrained", "no machine's path"
-    assert "| demo/test_00 | 20.00 / 0.500 |" in path.with_suffix(".md").read_text()
+    assert "| demo/test_00 | 20.00 / 0.500 |" in (folder / "weights-maskrf.md").read_text()
 
 
 @pytest.mark.long

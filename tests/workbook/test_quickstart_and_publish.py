@@ -8,17 +8,17 @@ import nbformat
 import pytest
 from ipykernel.ipkernel import IPythonKernel
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from maskrf_core.runs import Run
 from maskrf_core.runs.status import owned
 from maskrf_core.settings.config import load_config
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import ROOT
-from maskrf_core.workbook import execution, publish
+from maskrf_core.workbook import execution, publish, quickstart
 from maskrf_core.workbook.execution import Indented, execute
 from maskrf_core.workbook.experiments import trainings
 from maskrf_core.workbook.parameters import PretrainParameters
-from maskrf_core.workbook.parameters.notebook_parameters import NotebookParameters
 
 
 def write_notebook(path, *sources):
@@ -44,47 +44,44 @@ def test_indented_keeps_lines_whole():
 
 
 @pytest.fixture
-def two_notebooks(tmp_path, monkeypatch):
-    paths = [tmp_path / "01_a.ipynb", tmp_path / "02_b.ipynb"]
-    monkeypatch.setattr(execution, "notebooks", lambda: paths)
+def no_runs(tmp_path, monkeypatch):
     monkeypatch.delenv("MASKRF_SMOKE", raising=False)
     monkeypatch.setenv("MASKRF_RUNS", str(tmp_path / "runs"))
-    return paths
+    return tmp_path / "runs"
 
 
-def test_quickstart_stops_at_a_failing_notebook_and_says_which(two_notebooks, monkeypatch, capsys):
+def test_quickstart_stops_at_a_failing_notebook_and_says_which(no_runs, monkeypatch, capsys):
     asked = []
 
-    def fails(notebook, output):
-        asked.append(notebook)
+    def fails(notebook, output, *, parameters):
+        asked.append(notebook.stem)
         return "ValueError: no"
 
-    monkeypatch.setattr(execution, "execute", fails)
-    assert execution.main() == 1
-    assert asked == two_notebooks[:1]
-    said = capsys.readouterr()
-    assert "notebook 1 of 2: 01_a" in said.out
-    assert "01_a failed: ValueError: no" in said.err
-    assert "runs/quickstart/01_a.ipynb" in said.err
+    monkeypatch.setattr(quickstart, "execute", fails)
+    assert quickstart.main() == 1
+    assert asked == [quickstart.STEPS[0].notebook]
+    assert "05_evaluate failed: ValueError: no" in capsys.readouterr().err
 
 
-def test_quickstart_ends_with_table_and_paths(two_notebooks, monkeypatch, capsys):
-    results = NotebookParameters().runs / "demo" / "05_evaluate"
-    (results.parent / "pretrain" / "figures").mkdir(parents=True)
-    (results.parent / "pretrain" / "figures" / "losses.png").touch()
-    results.mkdir()
+def test_quickstart_ends_with_a_page_of_pictures_and_numbers(no_runs, monkeypatch, capsys):
     methods = {"nearest-view copy": {"psnr": 12.345, "ssim": 0.5}, "ours": {"psnr": 20.0, "ssim": None}}
-    (results / "results.json").write_text(json.dumps({"results": {"views": 8, "methods": methods}}))
-    monkeypatch.setattr(execution, "execute", lambda notebook, output: None)
-    assert execution.main() == 0
+
+    def execute(notebook, output, *, parameters):
+        folder = no_runs / "demo" / f"{notebook.stem}{len(parameters)}"
+        (folder / "figures").mkdir(parents=True)
+        (folder / f"{notebook.stem}.html").write_text("page")
+        (folder / "results.json").write_text(json.dumps({"results": {"methods": methods}}))
+        Image.new("RGB", (4, 4)).save(folder / "figures" / "losses.png")
+
+    monkeypatch.setattr(quickstart, "execute", execute)
+    assert quickstart.main() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "Mean over 8 views of test scenes:" in lines
-    assert [line.split()[-2:] for line in lines if line.startswith(("nearest", "ours"))] == [
-        ["12.35", "0.500"],
-        ["20.00", "n/a"],
-    ]
-    assert any(line.endswith("runs/quickstart/02_b.ipynb") for line in lines)
-    assert any(line.endswith("demo/pretrain/figures/losses.png") for line in lines)
+    numbers = [line.split()[-2:] for line in lines if line.startswith(("nearest", "ours"))]
+    assert numbers == 2 * [["12.35", "0.500"], ["20.00", "n/a"]]
+    page = (no_runs / "quickstart.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(quickstart.STEPS)
+    assert "20.00" in page
+    assert 'href="demo/03_pretrain3/03_pretrain.html"' in page
 
 
 def page(*outputs):

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 import pandas as pd
 from IPython.display import Image, Markdown, Video
 
+from maskrf_core.checkpoints.published_files import SHIPPED, is_shipped
+from maskrf_core.checkpoints.shipped_weights import data_of_card
 from maskrf_core.datasets.batches.scene_views import expand_scene_names
 from maskrf_core.datasets.records import is_among, place_of
 from maskrf_core.model.renderer import Renderer
@@ -23,7 +25,7 @@ from maskrf_core.workbook.figures import show
 from maskrf_core.workbook.figures.panels import frame_strip
 from maskrf_core.workbook.parameters import EvaluateParameters
 
-NEAREST, UNTRAINED = "nearest-view copy", "untrained"
+NEAREST, UNTRAINED, FROM_THE_PACKAGE = "nearest-view copy", "untrained", "maskrf"
 LARGEST_EMBEDDED = 60_000  # bytes of a video on a page; larger ones are named only
 NO_PATH = 'No path is asked for: `path = "none"`, or the preset\'s.'
 
@@ -37,13 +39,13 @@ class Method(NamedTuple):
 
 
 def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
-    """Load the laziest method, and either random weights and the runs of 03 and 04, or the checkpoint asked for.
+    """Load the laziest method, and either the weights that ship and what 04 has trained, or the checkpoint asked for.
 
-    Random weights stand beside a run of ours that renders any scene: at the published sizes they are slow to render,
-    and free maps of one scene have none.
+    Random weights stand beside them where they are ours and render any scene: at the published sizes they are slow to
+    render, and free maps of one scene have none.
 
     Raises:
-        DatasetError: a test scene cannot be evaluated; before anything is trained.
+        DatasetError: a test scene cannot be evaluated.
     """
     config = parameters.config("finetune")
     data = config.data
@@ -56,11 +58,12 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
         runs = finetuned_runs(parameters)
         # Their last weights: the longer one validated more often, and would have more to choose from.
         trained = [Method(name, load(run.last_checkpoint), run) for name, run in runs.items()]
+        trained.append(Method(FROM_THE_PACKAGE, load(SHIPPED[FROM_THE_PACKAGE])))
     else:
         path = parameters.weights_path(parameters.checkpoint)
         run = Run.open(path) if path.is_dir() else None
         trained = [Method(parameters.checkpoint, load(run or path), run)]
-        if run is None or trained[0].renderer.settings.free_maps:
+        if (run is None and not is_shipped(path)) or trained[0].renderer.settings.free_maps:
             return [Method(NEAREST, None), *trained]
     untrained = untrained_like(trained[-1].renderer, config)
     return [Method(NEAREST, None), Method(UNTRAINED, untrained), *trained]
@@ -127,8 +130,8 @@ def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> M
     tested = expand_scene_names(test_scenes)
     seen = {}
     for method in methods:
-        if method.run is not None:
-            data = method.run.config.data
+        if method.name in SHIPPED or method.run is not None:
+            data = data_of_card(SHIPPED[method.name]) if method.run is None else method.run.config.data
             places = {place_of(name) for name in expand_scene_names([*data.train_scenes, *data.validation_scenes])}
             both = {name for name in tested if is_among(place_of(name), places)}
             if both:

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from maskrf_core.checkpoints.published_checkpoints import check_mvsnet_is_there, steps_of
+from maskrf_core.checkpoints.published_files import is_shipped
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
 from maskrf_core.runs.run import hold_to_weights
@@ -33,13 +34,18 @@ BEFORE, AFTER = "before: trained across scenes", "after: finetuned on the scene"
 
 def pretraining(parameters: PretrainParameters) -> Run:
     """Make the run folder that the parameters of 03 ask for; nothing is trained yet."""
-    return checked_start(_folder(parameters, "pretrain"), parameters.config("pretrain"))
+    asked = {}
+    if parameters.pretrained is not None:
+        path = parameters.weights_path(parameters.pretrained)
+        asked["training.initial_weights"] = str(path if path.is_file() else Run.open(path).last_checkpoint)
+    return checked_start(_folder(parameters, "pretrain"), parameters.config("pretrain", asked))
 
 
 def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
     """Make the run folder of finetuning from `weights`, across scenes or on one; nothing is trained yet.
 
-    Where it is to be compared with training from scratch, it goes on by one schedule; else it restarts, as published.
+    Where it is to be compared with training from scratch, it goes on by one schedule; else it restarts, as published,
+    and as weights that ship do: whoever compares them trains from scratch for the same minutes, not for their hours.
     Weights that come without the state of their optimiser, as published ones do, begin with a fresh one.
 
     Raises:
@@ -49,7 +55,7 @@ def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
     if parameters.setting == "per_scene":
         stage = "per_scene"
         asked["data.train_scenes"] = parameters.scene and [parameters.scene]
-    elif parameters.from_scratch_too:
+    elif parameters.from_scratch_too and not is_shipped(weights):
         if (before := _existing(weights.parent.parent)) is not None:
             _check_it_compares(before)
         asked |= ONE_SCHEDULE | ({} if hands_on_optimiser(weights) else {"training.optimiser": "fresh"})
@@ -86,13 +92,13 @@ def weights_to_finetune(parameters: FinetuneParameters) -> Path:
 
 
 def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
-    """Return the two runs of 04 at their defaults, by name of the method; what is missing is trained first."""
+    """Return the two runs of 04 at their defaults, by name of the method, as far as they are trained to the end."""
     asked = handed_on(parameters, FinetuneParameters, COMMON)
-    run = _finetuned(asked)
-    scratch = _existing(_folder(asked, "from_scratch")) or from_scratch(asked, total_steps(run))
-    for each in (run, scratch):
-        _check_it_compares(each)
-    return {f"finetuned {SCRATCH}": trained(scratch), FINETUNED: trained(run)}
+    folders = {f"finetuned {SCRATCH}": _folder(asked, "from_scratch"), FINETUNED: _folder(asked, "finetune")}
+    existing = {name: run for name, folder in folders.items() if (run := _existing(folder)) and is_done(run)}
+    for run in existing.values():
+        _check_it_compares(run)
+    return existing
 
 
 def checked_start(folder: Path, config: Config) -> Run:
@@ -119,9 +125,12 @@ def trained(run: Run) -> Run:
 
 
 def total_steps(run: Run) -> int:
-    """Count the steps of a run and of the run that made its initial weights, as far as that is known."""
+    """Count the steps of a run and of the run that made its initial weights, as far as that is known.
+
+    Those of weights that ship are not counted: they were trained at another time, by another recipe.
+    """
     weights = run.config.training.initial_weights
-    return (steps_of(weights) if weights else 0) + run.config.training.steps
+    return (steps_of(weights) if weights and not is_shipped(weights) else 0) + run.config.training.steps
 
 
 def histories(runs: Mapping[str, Run]) -> dict[str, tuple[pd.DataFrame, int]]:

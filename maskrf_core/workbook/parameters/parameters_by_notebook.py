@@ -150,6 +150,7 @@ class PretrainParameters(NotebookParameters):
     """The parameters of `03_pretrain`."""
 
     mask_ratio: MaskRatio = 0.5
+    pretrained: str | None = Field(None, min_length=1, description="weights to go on from; none: random ones")
     steps: Steps | None = None
     working_views: WorkingViews | None = None
     train_scenes: SceneList | None = None
@@ -160,6 +161,7 @@ class PretrainParameters(NotebookParameters):
 
     stages = ("pretrain",)
     not_in_names = ("run",)
+    names_weights = "pretrained"
 
 
 class FinetuneParameters(NotebookParameters):
@@ -167,7 +169,9 @@ class FinetuneParameters(NotebookParameters):
 
     setting: Literal["cross_scene", "per_scene"] = "cross_scene"
     scene: str | None = Field(None, min_length=1, description="the scene of per_scene; none: the preset's")
-    pretrained: str | None = Field(None, min_length=1, description="run folder or checkpoint; none: the run before")
+    pretrained: str | None = Field(
+        None, min_length=1, description="weights to start from; none: those of the run before"
+    )
     steps: Steps | None = None
     working_views: WorkingViews | None = None
     train_scenes: SceneList | None = None
@@ -194,7 +198,9 @@ class FinetuneParameters(NotebookParameters):
 class EvaluateParameters(NotebookParameters):
     """The parameters of `05_evaluate`."""
 
-    checkpoint: str | None = Field(None, min_length=1, description="run folder or checkpoint; none: the runs of 03, 04")
+    checkpoint: str | None = Field(
+        None, min_length=1, description="run folder or checkpoint; none: the weights that ship, and finished runs of 04"
+    )
     scene: SceneList | None = Field(None, description="test scenes, separated by commas; none: the preset's")
     working_views: WorkingViews | None = None
     views_per_scene: int | None = Field(None, ge=1, description="test views of each scene; none: the preset's")

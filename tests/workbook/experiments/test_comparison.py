@@ -25,6 +25,16 @@ def test_a_named_checkpoint_stands_beside_the_lazy_and_the_untrained(finetuned):
     assert methods[1].renderer.settings == methods[2].renderer.settings
 
 
+def test_the_weights_that_ship_are_taken_where_no_others_are_named(finetuned):
+    parameters, run = finetuned
+    asked = EvaluateParameters(runs_root=parameters.runs_root, working_views=2, overrides="data.rays=20")
+    methods = comparison.methods_to_compare(asked)
+    assert [method.name for method in methods] == [NEAREST, UNTRAINED, "masked-pretrained, then finetuned", "maskrf"]
+    assert methods[2].run == run
+    seen = comparison.seen_in_training(methods, ["demo/train_05", "demo/test_00", "procedural/rooms_0001"])
+    assert seen["maskrf"] == ["demo/train_05", "procedural/rooms_0001"]
+
+
 def test_the_untrained_renderer_is_random_and_follows_from_the_seed():
     config = load_config("finetune", "demo", {"training.initial_weights": "nowhere.pt"})
     first, again = (comparison.untrained_like(Renderer(config.model), config) for _ in range(2))

@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from maskrf_core.checkpoints.published_checkpoints import steps_of
+from maskrf_core.checkpoints.published_files import SHIPPED
 from maskrf_core.runs import Run
 from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.workbook.experiments import trainings
@@ -77,13 +79,16 @@ def test_a_run_that_cannot_be_compiled_leaves_no_folder(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.long
-def test_evaluation_finds_the_runs_of_04_and_trains_the_missing_one(finetuned, capsys):
+def test_evaluation_finds_the_runs_of_04_that_are_done(finetuned):
     parameters, run = finetuned
     asked = EvaluateParameters(runs_root=parameters.runs_root, working_views=2, overrides="data.rays=20")
-    runs = trainings.finetuned_runs(asked)
-    assert runs["masked-pretrained, then finetuned"] == run
-    scratch = runs["finetuned from scratch"]
-    assert scratch.config.training.steps == trainings.total_steps(run) == 8
-    assert scratch.config.training.initial_weights is None
-    assert capsys.readouterr().out.startswith(f"{scratch.folder} is needed here: training its 8 steps first")
+    assert trainings.finetuned_runs(asked) == {"masked-pretrained, then finetuned": run}  # none from scratch
+
+
+def test_weights_that_ship_are_compared_by_the_steps_of_the_notebook_alone(tmp_path):
+    asked = FinetuneParameters(runs_root=str(tmp_path), pretrained="maskrf-pretrained", steps=3)
+    chosen = trainings.Finetuning(asked)
+    assert trainings.total_steps(chosen.run) == 3 < steps_of(chosen.weights)
+    assert chosen.run.config.training.schedule == "restart"
+    pretraining = trainings.pretraining(PretrainParameters(runs_root=str(tmp_path), pretrained="maskrf-pretrained"))
+    assert pretraining.config.training.initial_weights == str(SHIPPED["maskrf-pretrained"])
