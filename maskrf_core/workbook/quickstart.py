@@ -18,7 +18,13 @@ from maskrf_core.workbook.parameters import RUNS_VARIABLE, NotebookParameters
 from maskrf_core.workbook.reports.summary import Section, write_summary
 
 RUNS = "runs/quickstart"
-SHORT = {"pretrained": "maskrf-pretrained", "steps": 20, "overrides": "training.learning_rate=0.0002"}
+ONE_SCENE = {"validation_scenes": "demo/validation_00"}
+FEW_VIEWS = "training.validation_views=1"
+SHORT = {
+    "pretrained": "maskrf-pretrained",
+    "steps": 12,
+    "overrides": f"training.learning_rate=0.0002, {FEW_VIEWS}",
+} | ONE_SCENE
 
 
 class Step(NamedTuple):
@@ -39,7 +45,7 @@ STEPS = (
     Step("03_pretrain", "what is masked and predicted: pretraining goes on for a few steps", 40, SHORT),
     Step("04_finetune", "a few steps without masks, from pretrained and from random weights", 40, SHORT),
     Step("02_mask_ratio_ablation", "a grid of trainings, far too short to say anything", 40,
-         {"mask_ratios": "0, 0.5", "pretrain_steps": 5, "finetune_steps": 5}),
+         {"mask_ratios": "0, 0.5", "pretrain_steps": 5, "finetune_steps": 5, "overrides": FEW_VIEWS} | ONE_SCENE),
 )  # fmt: skip
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from maskrf_core.checkpoints.published_checkpoints import check_mvsnet_is_there, steps_of
-from maskrf_core.checkpoints.published_files import is_shipped
+from maskrf_core.checkpoints.published_files import SHIPPED, is_shipped
+from maskrf_core.checkpoints.shipped_weights import read_weights
 from maskrf_core.rendering.evaluation import resolve_device
 from maskrf_core.runs import Run
 from maskrf_core.runs.run import hold_to_weights
@@ -37,7 +38,7 @@ def pretraining(parameters: PretrainParameters) -> Run:
     asked = {}
     if parameters.pretrained is not None:
         path = parameters.weights_path(parameters.pretrained)
-        asked["training.initial_weights"] = str(path if path.is_file() else Run.open(path).last_checkpoint)
+        asked = _begun_from(path if path.is_file() else Run.open(path).last_checkpoint)
     return checked_start(_folder(parameters, "pretrain"), parameters.config("pretrain", asked))
 
 
@@ -51,7 +52,7 @@ def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
     Raises:
         RunError: the folder holds a run that began from other weights.
     """
-    stage, asked = "finetune", {"training.initial_weights": str(weights)}
+    stage, asked = "finetune", _begun_from(weights)
     if parameters.setting == "per_scene":
         stage = "per_scene"
         asked["data.train_scenes"] = parameters.scene and [parameters.scene]
@@ -66,7 +67,8 @@ def finetuning(parameters: FinetuneParameters, weights: Path) -> Run:
 
 def from_scratch(parameters: FinetuneParameters, steps: int) -> Run:
     """Make the run folder of training without pretraining for `steps` in all; nothing is trained yet."""
-    config = parameters.config("finetune", {"training.steps": steps})
+    like = SHIPPED.get(parameters.pretrained or "")
+    config = parameters.config("finetune", {"training.steps": steps} | (_model_of(like) if like else {}))
     return checked_start(_folder(parameters, "from_scratch"), config)
 
 
@@ -224,6 +226,16 @@ def _check_it_compares(run: Run) -> None:
             f"{display_path(run.folder)}: was trained when batches were drawn otherwise, and does not compare with "
             "what is trained now. Train it anew in another runs_root, or set from_scratch_too = False in 04."
         )
+
+
+def _begun_from(weights: Path) -> dict[str, Any]:
+    """Return the settings of a training from these weights: those that ship bring the model's, whatever the preset."""
+    return {"training.initial_weights": str(weights)} | (_model_of(weights) if is_shipped(weights) else {})
+
+
+def _model_of(weights: Path) -> dict[str, Any]:
+    """Return the settings of the model that weights which ship are of, by dotted name."""
+    return {f"model.{name}": value for name, value in read_weights(weights)["model_settings"].items()}
 
 
 def _existing(folder: Path) -> Run | None:
