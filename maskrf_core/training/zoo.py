@@ -19,12 +19,14 @@ from typing import Any
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config, parse_overrides
 from maskrf_core.settings.sections import Stage
-from maskrf_core.support.errors import MaskrfError, RunError
+from maskrf_core.support.errors import MaskrfError, RunError, SettingsError
 from maskrf_core.support.paths import RUNS, display_path
 from maskrf_core.training.process.protocol import STOP_VARIABLE, ExitCode, training_command, training_environment
 
 STAGES: dict[str, Stage] = {"maskrf-pretrained": "pretrain", "maskrf": "finetune"}
-ON_GPU = {"data.rays": 2048, "hardware.compile": True, "hardware.precision": "bf16-mixed"}
+COMPILED = {"hardware.compile": True, "hardware.precision": "bf16-mixed"}
+"""Two thirds of the time of a step, on a CPU that multiplies in bfloat16 (0.39 of 0.60 s)."""
+ON_GPU = {"data.rays": 2048} | COMPILED
 
 
 def train(
@@ -102,7 +104,15 @@ def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bo
 def _of_device() -> dict[str, Any]:
     import torch
 
-    return ON_GPU if torch.cuda.is_available() else {}
+    from maskrf_core.model.fast.pass_variants import check_compiler
+
+    if torch.cuda.is_available():
+        return ON_GPU
+    try:
+        check_compiler(torch.device("cpu"), "hardware.compile")
+    except SettingsError:
+        return {}
+    return COMPILED if torch.cpu.get_capabilities().get("avx512_bf16") else {}
 
 
 if __name__ == "__main__":
