@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -18,8 +19,8 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import load, nearest_view_copy, open_for_evaluation, resolve_device, view_metrics
 from maskrf_core.rendering.render_cache import RenderCache, renders_folder
 from maskrf_core.rendering.rendered_views import RenderedView, rendered_views, write_pictures
-from maskrf_core.settings.sections import ModelSettings
-from maskrf_core.support.atomic_files import write_text
+from maskrf_core.settings.sections import EXACT, ModelSettings, RenderingSettings
+from maskrf_core.support.atomic_files import write_atomically, write_text
 from maskrf_core.support.errors import DatasetError, MaskrfError
 from maskrf_core.support.paths import cache_folder
 
@@ -49,10 +50,12 @@ def zero_shot(
     views_per_scene: int = 2,
     rays_per_chunk: int = 1024,
     device: str = "auto",
+    rendering: RenderingSettings = EXACT,
     pictures: Path | None = None,
 ) -> pd.DataFrame:
     """Return a row a scene, number of working views and method: mean PSNR [dB], SSIM and, where depth is exact, the
     median error of depth as a share of it. Pictures of `source` go below `pictures`, a folder a number of views.
+    Photographs of one's own are to have been made into scenes.
 
     Raises:
         CheckpointError, DatasetError: weights or scenes cannot be read.
@@ -71,7 +74,7 @@ def zero_shot(
             ):
                 asked = ("test", count, views_per_scene, rays_per_chunk, renders)
                 scores = []
-                for view in rendered_views(renderer, opened, *asked):
+                for view in rendered_views(renderer, opened, *asked, rendering=rendering):
                     scores.append(view_scores(view, opened[0]))
                     if renderer is trained and pictures is not None:
                         write_pictures(view, pictures / f"{count}_views")
@@ -118,6 +121,22 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def write_strip(path: Path, folder: Path, scenes: Iterable[str], height: int = 200) -> Path:
+    """Write truth, render, error and depth of the first view of each scene, from the pictures in a folder, as one."""
+    rows = []
+    for scene in scenes:
+        first = sorted((folder / scene.replace("/", "_")).glob("*_truth.png"))[0]
+        files = [str(first).replace("_truth.png", f"_{kind}.png") for kind in ("truth", "fine", "error", "depth")]
+        tiles = [cv2.imread(file) for file in files]
+        width = round(height * tiles[0].shape[1] / tiles[0].shape[0])
+        rows.append(np.hstack([cv2.resize(tile, (width, height), interpolation=cv2.INTER_AREA) for tile in tiles]))
+    width = max(row.shape[1] for row in rows)
+    wide = [cv2.copyMakeBorder(row, 0, 0, 0, width - row.shape[1], cv2.BORDER_CONSTANT) for row in rows]
+    encoded = cv2.imencode(".webp", np.vstack(wide), [cv2.IMWRITE_WEBP_QUALITY, 85])[1].tobytes()
+    write_atomically(path, lambda file: file.write(encoded))
+    return path
+
+
 def those_there(scenes: Iterable[str], data_root: str | Path) -> list[str]:
     """Return the scenes that are below the data root."""
     found = []
@@ -141,21 +160,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scenes", nargs="+", default=SCENES, help="default: the list, as far as it is there")
     parser.add_argument("--working-views", nargs="+", type=int, default=WORKING_VIEWS, help="numbers of them (8 3)")
     parser.add_argument("--views", type=int, default=2, help="test views of each scene (2)")
+    parser.add_argument("--compile", action="store_true", help="faster after minutes; equal but for rounding")
     parser.add_argument("--output", type=Path, default=Path("runs/zero_shot"), help="folder for table and pictures")
     asked = parser.parse_args(arguments)
     try:
+        scenes = those_there(asked.scenes, asked.data_root)
         table = zero_shot(
             asked.checkpoint,
-            those_there(asked.scenes, asked.data_root),
+            scenes,
             asked.data_root,
             working_views=asked.working_views,
             views_per_scene=asked.views,
+            rendering=RenderingSettings(compile=asked.compile),
             pictures=asked.output,
         )
     except MaskrfError as error:
         print(error, file=sys.stderr)
         return 1
     write_text(asked.output / "table.csv", table.to_csv(index=False))
+    write_strip(asked.output / "strip.webp", asked.output / f"{asked.working_views[0]}_views", scenes)
     print(f"PSNR [dB] / SSIM / median error of depth, method and working views:\n\n{markdown(table)}")
     return 0
 

@@ -1,10 +1,11 @@
 """The zero-shot table: its rows, its numbers, and scenes that are not there."""
 
+import cv2
 import pytest
 import torch
 
 from maskrf_core.rendering.evaluation import evaluate, nearest_view_copy
-from maskrf_core.rendering.zero_shot import NEAREST, UNTRAINED, markdown, those_there, untrained, zero_shot
+from maskrf_core.rendering.zero_shot import NEAREST, UNTRAINED, markdown, those_there, untrained, write_strip, zero_shot
 from maskrf_core.settings.sections import ModelSettings
 
 SCENE = "demo/test_00"
@@ -40,6 +41,14 @@ def test_pictures_of_the_weights_are_kept_and_the_table_is_written_whole(table):
     lines = markdown(rows).splitlines()
     assert len(lines) == 3
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_the_strip_has_a_row_a_scene_and_truth_render_error_and_depth_in_it(table, tmp_path):
+    _, root, _ = table
+    strip = cv2.imread(str(write_strip(tmp_path / "strip.webp", root / "pictures" / "3_views", [SCENE], height=96)))
+    assert strip.shape == (96, 4 * 96, 3)
+    (truth,) = (root / "pictures" / "3_views").rglob("*_truth.png")
+    assert abs(strip[:, :96].astype(int) - cv2.imread(str(truth))).mean() < 5  # WebP loses a little
 
 
 def test_scenes_that_are_not_there_are_named_and_left_out(tmp_path, capsys):
