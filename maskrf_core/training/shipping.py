@@ -8,11 +8,11 @@ import pandas as pd
 from maskrf_core.checkpoints.published_checkpoints import load_renderer, steps_of
 from maskrf_core.checkpoints.published_files import SHIPPED, WEIGHTS
 from maskrf_core.checkpoints.shipped_weights import write_weights
-from maskrf_core.rendering.zero_shot import markdown
 from maskrf_core.runs import Run
 from maskrf_core.runs.provenance import now, read_provenance
 from maskrf_core.support.atomic_files import write_json, write_text
 from maskrf_core.support.paths import ROOT
+from maskrf_core.training.zero_shot import markdown
 
 NOT_FOR = (
     "Trained on made scenes of 96 and 128 pixels alone. Not for scenes whose depth is not known or cannot be estimated "

@@ -89,15 +89,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bool) -> None:
     """Show the zero-shot table of what was trained, and put the weights into the package if asked to."""
-    from maskrf_core.rendering.zero_shot import SCENES, markdown, those_there, zero_shot
     from maskrf_core.training.shipping import ship
+    from maskrf_core.training.zero_shot import SCENES, markdown, those_there, zero_shot
 
     scenes = those_there(SCENES, data_root)
     for name, run in trained.items():
         table = zero_shot(run.last_checkpoint, scenes, data_root, views_per_scene=views)
         print(f"{name}:\n{markdown(table)}", flush=True)
         if ship_them:
-            command = f"python -m maskrf_core.rendering.zero_shot --checkpoint {name} --views {views}"
+            command = f"python -m maskrf_core.training.zero_shot --checkpoint {name} --views {views}"
             print(f"written: {display_path(ship(name, run, table, command))}")
 
 

@@ -10,12 +10,12 @@ import pandas as pd
 from maskrf_core.datasets.demo import demo_scene_names
 from maskrf_core.rendering.evaluation import load, open_for_evaluation, resolve_device
 from maskrf_core.rendering.rendered_views import rendered_views
-from maskrf_core.rendering.zero_shot import those_there, view_scores
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import latest
 from maskrf_core.runs.provenance import code_state, cost, now
 from maskrf_core.settings.config import Config
 from maskrf_core.support.errors import MaskrfError
+from maskrf_core.training.zero_shot import those_there, view_scores
 from maskrf_core.workbook.experiments.study.rows import SCORES, add_row, score_column
 
 WORKING_VIEWS = (8, 3)

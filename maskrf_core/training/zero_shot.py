@@ -1,10 +1,11 @@
 """The zero-shot table: how weights render scenes that nothing was trained or chosen on, beside the simplest methods.
 
-`python -m maskrf_core.rendering.zero_shot --data-root ../scenes` takes of the list those scenes that are there.
+`python -m maskrf_core.training.zero_shot --data-root ../scenes` takes of the list those scenes that are there.
 """
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,16 +14,20 @@ import numpy as np
 import pandas as pd
 import torch
 
+from maskrf_core.checkpoints.published_files import SHIPPED
 from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
 from maskrf_core.datasets.records import record_of
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import load, nearest_view_copy, open_for_evaluation, resolve_device, view_metrics
 from maskrf_core.rendering.render_cache import RenderCache, renders_folder
 from maskrf_core.rendering.rendered_views import RenderedView, rendered_views, write_pictures
+from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import EXACT, ModelSettings, RenderingSettings
 from maskrf_core.support.atomic_files import write_atomically, write_text
 from maskrf_core.support.errors import DatasetError, MaskrfError
 from maskrf_core.support.paths import cache_folder
+from maskrf_core.training.trainer import fit
 
 SCENES = (
     "demo/test_00",
@@ -37,6 +42,7 @@ SCENES = (
     "capture/desk/raw",
     "capture/fox/raw",
 )
+ON_SCENES = ("nerf_synthetic/lego/black_400", "nerf_llff/fern/8")  # trained on alone, where that is asked for
 WORKING_VIEWS = (8, 3)
 NEAREST, UNTRAINED = "nearest view", "untrained"
 
@@ -84,6 +90,33 @@ def zero_shot(
     return pd.DataFrame(rows)
 
 
+def steps_on_scene(
+    source: str | Path, scenes: Iterable[str], data_root: str | Path, steps: int, views: int, pictures: Path
+) -> pd.DataFrame:
+    """Return a row as `zero_shot` does for each scene, by weights that went on learning for `steps` on it alone.
+
+    Raises:
+        CheckpointError, DatasetError, RunError: as a training.
+    """
+    weights = SHIPPED.get(str(source), Path(source))
+    model = {f"model.{name}": value for name, value in load(weights).settings.model_dump().items()}
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for scene in scenes:
+            asked = {"data.train_scenes": [scene], "data.data_root": str(data_root), "evaluation.test_scenes": [scene]}
+            asked |= {"training.steps": steps, "training.initial_weights": str(weights), "training.validation_views": 1}
+            run = Run.start(Path(folder) / scene.replace("/", "_"), load_config("per_scene", "weights", asked | model))
+            renderer, count = fit(run), run.config.data.working_views
+            opened = open_for_evaluation([scene], data_root, "test", count)
+            scores = []
+            for view in rendered_views(renderer, opened, "test", count, views, 1024):
+                scores.append(view_scores(view, opened[0]))
+                write_pictures(view, pictures / f"{steps}_steps")
+            mean = pd.DataFrame(scores).mean()
+            rows.append({"scene": scene, "working views": count, "method": f"{steps} steps on it", **mean})
+    return pd.DataFrame(rows)
+
+
 def untrained(settings: ModelSettings) -> Renderer:
     """Make a renderer of the random weights of seed 0: about the average of the views."""
     with torch.random.fork_rng(devices=[]):
@@ -112,7 +145,11 @@ def markdown(table: pd.DataFrame) -> str:
     for scene, of_scene in table.groupby("scene", sort=False):
         cells = []
         for method, count in columns:
-            row = of_scene[(of_scene["method"] == method) & (of_scene["working views"] == count)].iloc[0]
+            found = of_scene[(of_scene["method"] == method) & (of_scene["working views"] == count)]
+            if found.empty:
+                cells.append("")
+                continue
+            row = found.iloc[0]
             depth = row.get("depth error", np.nan)
             cells.append(
                 f"{row['psnr']:.2f} / {row['ssim']:.3f}" + (f" / {100 * depth:.1f} %" if depth == depth else "")
@@ -153,13 +190,14 @@ def those_there(scenes: Iterable[str], data_root: str | Path) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Print the table and write it with the pictures."""
     parser = argparse.ArgumentParser(
-        prog="python -m maskrf_core.rendering.zero_shot", description=__doc__.splitlines()[0]
+        prog="python -m maskrf_core.training.zero_shot", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--checkpoint", default="maskrf", help="weights: a shipped name or a file (maskrf)")
     parser.add_argument("--data-root", default="data", help="folder of the data sets (data)")
     parser.add_argument("--scenes", nargs="+", default=SCENES, help="default: the list, as far as it is there")
     parser.add_argument("--working-views", nargs="+", type=int, default=WORKING_VIEWS, help="numbers of them (8 3)")
     parser.add_argument("--views", type=int, default=2, help="test views of each scene (2)")
+    parser.add_argument("--steps-on-scene", type=int, default=0, help="of training on lego, fern alone, too (0: none)")
     parser.add_argument("--compile", action="store_true", help="faster after minutes; equal but for rounding")
     parser.add_argument("--output", type=Path, default=Path("runs/zero_shot"), help="folder for table and pictures")
     asked = parser.parse_args(arguments)
@@ -174,6 +212,10 @@ def main(arguments: list[str] | None = None) -> int:
             rendering=RenderingSettings(compile=asked.compile),
             pictures=asked.output,
         )
+        if asked.steps_on_scene:
+            alone = [scene for scene in ON_SCENES if scene in scenes]
+            of_alone = (asked.data_root, asked.steps_on_scene, asked.views, asked.output)
+            table = pd.concat([table, steps_on_scene(asked.checkpoint, alone, *of_alone)])
     except MaskrfError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,9 +4,19 @@ import cv2
 import pytest
 import torch
 
+from maskrf_core.checkpoints.shipped_weights import write_weights
 from maskrf_core.rendering.evaluation import evaluate, nearest_view_copy
-from maskrf_core.rendering.zero_shot import NEAREST, UNTRAINED, markdown, those_there, untrained, write_strip, zero_shot
 from maskrf_core.settings.sections import ModelSettings
+from maskrf_core.training.zero_shot import (
+    NEAREST,
+    UNTRAINED,
+    markdown,
+    steps_on_scene,
+    those_there,
+    untrained,
+    write_strip,
+    zero_shot,
+)
 
 SCENE = "demo/test_00"
 
@@ -49,6 +59,17 @@ def test_the_strip_has_a_row_a_scene_and_truth_render_error_and_depth_in_it(tabl
     assert strip.shape == (96, 4 * 96, 3)
     (truth,) = (root / "pictures" / "3_views").rglob("*_truth.png")
     assert abs(strip[:, :96].astype(int) - cv2.imread(str(truth))).mean() < 5  # WebP loses a little
+
+
+@pytest.mark.long
+def test_steps_on_a_scene_are_another_row(tmp_path):
+    torch.manual_seed(1)
+    settings = ModelSettings(coarse_samples=12, fine_samples=4)
+    write_weights(tmp_path / "some.safetensors", untrained(settings), 5)
+    rows = steps_on_scene(tmp_path / "some.safetensors", [SCENE], "data", 2, 1, tmp_path)
+    assert list(rows["method"]) == ["2 steps on it"]
+    assert rows["psnr"].between(3, 40).all()
+    assert len(list((tmp_path / "2_steps").rglob("*_fine.png"))) == 1
 
 
 def test_scenes_that_are_not_there_are_named_and_left_out(tmp_path, capsys):
