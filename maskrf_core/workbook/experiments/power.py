@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import optimize, stats
 
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.workbook.experiments.grid_statistics import CONFIDENCE
@@ -40,6 +40,12 @@ def seeds_needed(difference: float, variance: float, wanted: float = POWER) -> i
         middle = (low + high) // 2
         low, high = (low, middle) if power(difference, variance, middle) >= wanted else (middle + 1, high)
     return low
+
+
+def detectable(variance: float, seeds: int, wanted: float = POWER) -> float:
+    """Return the smallest difference that so many seeds tell with the wanted probability; arguments as `power`."""
+    deviation = np.sqrt(variance)
+    return float(optimize.brentq(lambda times: power(times * deviation, variance, seeds) - wanted, 0, 1000) * deviation)
 
 
 class Interval(NamedTuple):

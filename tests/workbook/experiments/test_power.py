@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskrf_core.support.errors import SettingsError
-from maskrf_core.workbook.experiments.power import paired_interval, power, seeds_needed
+from maskrf_core.workbook.experiments.power import detectable, paired_interval, power, seeds_needed
 
 
 @pytest.mark.parametrize(("effect", "seeds"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)])
@@ -18,6 +18,10 @@ def test_power_is_the_share_of_simulated_studies_that_tell_the_difference():
     t = drawn.mean(axis=1) / (drawn.std(axis=1, ddof=1) / np.sqrt(8))
     assert power(0.2, 0.25**2, 8) == pytest.approx(np.mean(t > 2.3646), abs=0.012)  # t of 7 degrees, 97.5 %
     assert power(0.0, 1.0, 8) == pytest.approx(0.025, abs=1e-6)
+
+
+def test_the_detectable_difference_has_the_wanted_power():
+    assert power(detectable(0.25**2, 8), 0.25**2, 8) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(("difference", "variance"), [(0.0, 1.0), (0.2, 0.0)])

@@ -24,6 +24,7 @@ EQUAL_TIME = 1.04
 goes on for as many steps more as the masked pretraining takes longer."""
 NO_MASKS = "maskrf_core.model.masking.strategies:nothing"
 LIKE_TRAINING = ("procedural_half/objects_", "procedural_half/tables_")
+MADE = ("procedural_half/", "demo/")
 
 
 @dataclass(frozen=True)
@@ -120,9 +121,11 @@ def planned_steps(points: Sequence[Point]) -> int:
     return total
 
 
-def likeness(scene: str) -> Literal["like", "unlike"]:
-    """Say whether a test scene is of a kind that is trained on."""
-    return "like" if scene.startswith(LIKE_TRAINING) else "unlike"
+def likeness(scene: str) -> Literal["like", "unlike", "real"]:
+    """Say whether a test scene is of a kind that is trained on, of another made kind, or of another making."""
+    if scene.startswith(LIKE_TRAINING):
+        return "like"
+    return "unlike" if scene.startswith(MADE) else "real"
 
 
 def _point(arm: Arm, seed: int, folder: Path, overrides: Mapping[str, Any]) -> Point:

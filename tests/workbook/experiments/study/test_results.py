@@ -1,0 +1,74 @@
+"""What the rows say: differences of the same seed and scene, found again in rows that were made with known ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from maskrf_core.workbook.experiments.study import results
+from maskrf_core.workbook.experiments.study.plan import PAPER, UNMASKED, plan
+from maskrf_core.workbook.experiments.study.rows import read_rows, score_column
+
+SCENES = ["procedural_half/objects_9100", "procedural_half/tables_9100", "demo/test_00", "demo/test_01"]
+EFFECT = {PAPER: 0.4, "ratio 0.75": -0.3, "target raw": 0.4}  # dB to no masks
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    """Rows of all parts of the plan: effects of scene, seed and arm, and noise that each row has alone."""
+    generator, rows = np.random.default_rng(0), []
+    of_seed, of_scene = generator.normal(20, 1, 8), generator.normal(0, 3, len(SCENES))
+    for point in plan(Path("runs"), None, {}):
+        for part in point.parts:
+            mean = of_seed[point.seed] + of_scene + EFFECT.get(point.arm.name, 0) + generator.normal(0, 0.02, 4)
+            scored = {score_column("psnr", 8, scene): value for scene, value in zip(SCENES, mean, strict=True)}
+            cost = {"pretrain seconds": 100.0, "memory mib": 500}
+            rows.append(dict(part.about) | cost | scored)
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def found(table) -> pd.DataFrame:
+    return results.compared(table, draws=2000)
+
+
+def test_differences_are_of_the_same_seed_and_scene(found):
+    ratios = found[(found["question"] == results.MAIN) & (found["steps"] == found["steps"].max())]
+    means = ratios.groupby("arm")["difference"].mean()
+    assert means["ratio 0.25"] == pytest.approx(0, abs=0.03)
+    assert means[PAPER] == pytest.approx(0.4, abs=0.03)
+    assert means["ratio 0.75"] == pytest.approx(-0.3, abs=0.03)
+    assert set(ratios["seeds"]) == {8}
+    assert set(zip(ratios["group"], ratios["scenes"], strict=True)) == {("like", 2), ("unlike", 2)}
+    factors = found[found["question"] == results.FACTORS].set_index("arm")["difference"]
+    assert factors["target raw"].mean() == pytest.approx(0, abs=0.03), "factors are held against the paper's setting"
+    assert factors["no EMA"].mean() == pytest.approx(-0.4, abs=0.03)
+
+
+def test_every_question_of_the_plan_is_answered(found):
+    assert list(found["question"].unique()) == [results.MAIN, results.TIME, results.FEW, results.FACTORS]
+    assert sorted(found.loc[found["question"] == results.FEW, "train scenes"].unique()) == [4, 12]
+    assert found.loc[found["question"] == results.MAIN, "steps"].nunique() == 3
+
+
+def test_a_seed_that_one_arm_lacks_is_left_out_of_their_difference(table):
+    kept = table[~((table["arm"] == PAPER) & (table["seed"] == 3))]
+    main = results.compared(kept, draws=100).query(f"question == '{results.MAIN}' and arm == '{PAPER}'")
+    assert set(main["seeds"]) == {7}
+
+
+def test_the_page_is_written_from_the_table_alone(table, tmp_path):
+    path = tmp_path / "rows.csv"
+    table.to_csv(path, index=False)
+    assert results.main(["--table", str(path), "--docs", str(tmp_path)]) == 0
+    page = (tmp_path / "study-results.md").read_text(encoding="utf-8")
+    assert f"| {PAPER}, 2000 steps – {UNMASKED} | like | 8 | PSNR [dB] | " in page
+    assert "| no masks | 0.100 | 500 |" in page
+    assert {file.name for file in (tmp_path / "study").iterdir()} == {"forest.png", "ratios.png"}
+
+
+def test_no_rows_are_said(tmp_path, capsys):
+    assert read_rows(tmp_path / "rows.csv").empty
+    assert results.main(["--table", str(tmp_path / "rows.csv"), "--docs", str(tmp_path)]) == 1
+    assert "make study" in capsys.readouterr().err
