@@ -13,6 +13,7 @@ from maskrf_core.datasets.demo import demo_scene_names
 from maskrf_core.datasets.files.sheets import decode_depth, encode_depth
 from maskrf_core.datasets.procedural.arrangements import temple
 from maskrf_core.datasets.procedural.demo_recipes import RECIPES
+from maskrf_core.datasets.records import place_of
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.support.errors import DatasetError
 
@@ -42,7 +43,7 @@ def test_test_scenes_have_shapes_textures_and_an_arrangement_of_their_own():
 def test_all_data_is_at_most_8_megabytes():
     files = [path for path in demo.DATA_FOLDER.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 8e6
-    assert len(files) == 3 * len(ALL_NAMES), "a stray or missing file in the data folder"
+    assert len(files) == 3 * len(ALL_NAMES) + 2, "a stray or missing file in the data folder; photographs have no depth"
 
 
 @pytest.mark.parametrize("name", ALL_NAMES)
@@ -192,3 +193,19 @@ def test_missing_or_broken_file_is_named_with_the_remedy(file_name, tmp_path, mo
         with pytest.raises(DatasetError, match=f"{re.escape(str(path))} {state}.*[Rr]einstall"):
             [(scene := open_scene("demo/test_00")).image("view_00"), scene.depth("view_00")]
         path.unlink(missing_ok=True)
+
+
+def test_photographs_come_with_cameras_and_without_depth():
+    scene = open_scene("photographs/tankard")
+    references, queries = scene.split("test")
+    assert (len(references), len(queries)) == (7, 1)
+    assert scene.image(queries[0]).shape == (216, 216, 3)
+    assert scene.K(queries[0])[0, 2] == 107.75  # 216 of 432, at half the size and the first pixel's centre at (0, 0)
+    assert scene.depth(queries[0]) is None
+    assert scene.mask(queries[0]).all()
+    with pytest.raises(DatasetError, match="photographs/tankard"):
+        open_scene("photographs/jug")
+
+
+def test_photographs_of_a_place_that_is_tested_are_that_place():
+    assert place_of("photographs/tankard") == place_of("nerf_llff/tankard/8")
