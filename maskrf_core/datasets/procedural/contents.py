@@ -27,13 +27,17 @@ class Item(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """A whole scene, z up. Without an environment (linear RGB, latitude rows) it is closed all around."""
+    """A whole scene, z up. Without an environment (linear RGB, latitude rows) it is closed all around.
+
+    The environment is not seen: where there is nothing, pictures show the background (linear RGB; none: black).
+    """
 
     items: list[Item]
     environment: Float[np.ndarray, "height width 3"] | None
     K: Float[np.ndarray, "view 3 3"]
     w2c: Float[np.ndarray, "view 3 4"]
     image_size: int
+    background: Float[np.ndarray, "3"] | None = None
 
 
 def paint(meshes: list[Mesh], textures: list[str], *, rng: np.random.Generator) -> list[Item]:

@@ -1,4 +1,4 @@
-"""The kinds of procedural scenes: objects on black, tables in rooms, whole rooms; all follows from the number."""
+"""The kinds of procedural scenes: objects on black or a plain colour, tables, rooms; all follows from the number."""
 
 from collections.abc import Callable
 
@@ -57,6 +57,12 @@ def objects(rng: np.random.Generator) -> Contents:
     return Contents(items, light, *cameras, IMAGE_SIZE)
 
 
+def cutouts(rng: np.random.Generator) -> Contents:
+    """Put objects together as `objects` does, on white or another plain colour, as products are photographed."""
+    colour = np.ones(3) if rng.random() < 0.6 else rng.uniform(0.05, 1.0, 3)
+    return objects(rng)._replace(background=colour)
+
+
 def tables(rng: np.random.Generator) -> Contents:
     """Set objects on a table in a room, cameras on an arc around it."""
     field_of_view = np.radians(rng.uniform(35, 75))
@@ -106,7 +112,12 @@ def rooms(rng: np.random.Generator) -> Contents:
     return Contents(items, None, *cameras, IMAGE_SIZE)
 
 
-KINDS: dict[str, Callable[[np.random.Generator], Contents]] = {"objects": objects, "tables": tables, "rooms": rooms}
+KINDS: dict[str, Callable[[np.random.Generator], Contents]] = {
+    "objects": objects,
+    "tables": tables,
+    "rooms": rooms,
+    "cutouts": cutouts,
+}
 
 
 def compose(name: str) -> Contents:

@@ -73,7 +73,9 @@ def photograph(staged: StagedScene, view: int, samples: int) -> Photograph:
         colours = _rendered(staged, view, {"type": "aov", "aovs": "colours:albedo"}, samples)
         linear = staged.exposure * _rendered(staged, view, LAMPS, samples) + AMBIENT * colours
     else:
-        linear = _rendered(staged, view, SKY, samples)
+        seen = _rendered(staged, view, SKY, samples, pixel_format="rgba")
+        behind = np.zeros(3) if staged.contents.background is None else staged.contents.background
+        linear = seen[..., :3] + (1 - seen[..., 3:]) * behind
     linear = np.clip(linear, 0, 1)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     if staged.contents.environment is None:
@@ -111,7 +113,9 @@ def load_mitsuba() -> Any:
     return mitsuba
 
 
-def make_sensor(K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], image_size: int) -> Any:
+def make_sensor(
+    K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], image_size: int, pixel_format: str = "rgb"
+) -> Any:
     """Make the mitsuba sensor of one of our cameras, whose principal point must be the image's centre.
 
     Mitsuba's camera looks along z with x to the left and y up, and its first pixel's centre is (0.5, 0.5).
@@ -119,7 +123,7 @@ def make_sensor(K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], imag
     mi = load_mitsuba()
     c2w = np.eye(4)
     c2w[:3, :3], c2w[:3, 3] = w2c[:, :3].T, -w2c[:, :3].T @ w2c[:, 3]
-    film = {"width": image_size, "height": image_size, "pixel_format": "rgb", "rfilter": {"type": "box"}}
+    film = {"width": image_size, "height": image_size, "pixel_format": pixel_format, "rfilter": {"type": "box"}}
     return mi.load_dict(
         {
             "type": "perspective",
@@ -133,10 +137,10 @@ def make_sensor(K: Float[np.ndarray, "3 3"], w2c: Float[np.ndarray, "3 4"], imag
 
 
 def _rendered(
-    staged: StagedScene, view: int, integrator: dict[str, Any], samples: int
-) -> Float[np.ndarray, "height width 3"]:
+    staged: StagedScene, view: int, integrator: dict[str, Any], samples: int, pixel_format: str = "rgb"
+) -> Float[np.ndarray, "height width channel"]:
     mi = load_mitsuba()
-    sensor = make_sensor(staged.K[view], staged.w2c[view], staged.contents.image_size)
+    sensor = make_sensor(staged.K[view], staged.w2c[view], staged.contents.image_size, pixel_format)
     integrator = mi.load_dict({**integrator, "block_size": BLOCK})
     rendered = mi.render(staged.mitsuba_scene, sensor=sensor, integrator=integrator, spp=samples, seed=view)
     return np.asarray(rendered, dtype=np.float64)
