@@ -48,7 +48,7 @@ _RECORDS = (
     ),
     DataSet(
         name="procedural",
-        title="Procedural scenes: objects, tables, rooms",
+        title="Procedural scenes: objects, cutouts, tables, rooms",
         folders=("procedural",),
         pattern="procedural/<scene>",
         example="procedural/rooms_0000",

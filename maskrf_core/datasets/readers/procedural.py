@@ -14,9 +14,9 @@ HALF = "procedural_half"  # data set that reads the same files at half the size
 def read_procedural_scene(asked: NamedScene) -> list[Frame]:
     """Read a made scene: 24 views of 128×128, z up, in metres; exact depth at the pixels' centres.
 
-    Objects stand on black, and their depth ranges enclose all surfaces with 3 % to spare; tables and rooms fill the
-    picture, and their ranges enclose what each view sees with as much to spare. Of `procedural_half` every second
-    pixel counts: 64×64.
+    Objects stand on black, cutouts on a plain colour, and their depth ranges enclose all surfaces with 3 % to spare;
+    tables and rooms fill the picture, and their ranges enclose what each view sees with as much to spare. Of
+    `procedural_half` every second pixel counts: 64×64.
     """
     scene = asked.folder.name
     remedy = f"make it again: python -m maskrf_core.datasets.procedural {scene}"
