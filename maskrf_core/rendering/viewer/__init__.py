@@ -1,0 +1,4 @@
+"""A window to walk through a scene, in a browser: `python -m maskrf_core.rendering.viewer demo/test_00`.
+
+Door: `window.open_window`. `live_rendering` makes pictures for someone who moves, `walking` knows where they stand.
+"""
