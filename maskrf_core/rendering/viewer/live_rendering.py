@@ -46,7 +46,7 @@ class LivePicture(NamedTuple):
 
 
 class LiveScene:
-    """A scene and a renderer; each reference view is encoded once, as far as memory allows.
+    """A scene and a renderer; what reference views are encoded to is kept, of each or of those that go together.
 
     Several threads may render: bands of their pictures take turns. `DatasetError` if the renderer is that of another
     scene, or there are no reference views.
@@ -59,8 +59,10 @@ class LiveScene:
         self.rig = rig_of(views.scene, self.references)
         if renderer.inputs.depths:
             views.prepare_depths(self.references)
-        sizes = {views.load([image_id]).image_size for image_id in self.references}
-        self._of_one_size = len(sizes) == 1  # else each is filled up to the largest of those that it goes with
+        self.sizes = [views.load([image_id]).image_size for image_id in self.references]
+        # Depths are compared from view to view, and images filled up to the largest that they go with: else what a view
+        # is encoded to depends on no other reference.
+        self._one_by_one = len(set(self.sizes)) == 1 and not renderer.inputs.depths
         self.device = next(renderer.parameters()).device
         self._encoded: LRUCache = LRUCache(ENCODED_BYTES, getsizeof=lambda features: features.maps.nbytes)
         self._chunk_renderers: dict[Quality, ChunkRenderer] = {}
@@ -108,8 +110,8 @@ class LiveScene:
 
     def _features(self, image_ids: Sequence[str]) -> ReferenceFeatures:
         """Return these views with their maps."""
-        if not self._of_one_size:
-            return self._encode(tuple(image_ids))
+        if not self._one_by_one:
+            return self._encode(tuple(sorted(image_ids)))
         each = [self._encode((image_id,)) for image_id in image_ids]
         parts = (torch.cat([getattr(one.views, part) for one in each]) for part in ("K", "w2c", "depth_range"))
         images, maps = (

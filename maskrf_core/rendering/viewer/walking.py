@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.rendering.camera_paths.rig import CameraRig, depth_range_at, up_axis
 from maskrf_core.rendering.camera_paths.trajectories import PathCamera
 
@@ -42,14 +41,14 @@ class Walk:
     pyramid_size: float  # in the window's unit
 
     @classmethod
-    def through(cls, rig: CameraRig, views: SceneViews) -> "Walk":
-        """Make the walk among these reference views."""
+    def through(cls, rig: CameraRig, heights: Sequence[int]) -> "Walk":
+        """Make the walk among these reference views, whose images have these heights in pixels."""
         near, far = rig.depth_range.T
         looked_at = 2 / (1 / near + 1 / far)
         unit, up = float(np.median(looked_at)), up_axis(rig)
         poses = {
-            image_id: _pose(rig, index, looked_at[index], unit, up, views.load([image_id]).image_size[0])
-            for index, image_id in enumerate(rig.image_ids)
+            image_id: _pose(rig, index, looked_at[index], unit, up, height)
+            for index, (image_id, height) in enumerate(zip(rig.image_ids, heights, strict=True))
         }
         between = np.linalg.norm(rig.centres[:, None] - rig.centres[None], axis=-1) / unit
         np.fill_diagonal(between, np.inf)
