@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import viser
 
 MOVING = {
-    "cpu": Quality(RenderingSettings(mode="adaptive"), saving=(4, 16), most_views=4),
+    "cpu": Quality(RenderingSettings(mode="adaptive"), saving=(4, 12), most_views=4),
     "cuda": Quality(RenderingSettings(mode="adaptive", precision="bf16-mixed")),
 }
 RESTING = (Quality(RenderingSettings(mode="adaptive")), Quality())
@@ -30,7 +30,7 @@ SECONDS_A_PICTURE = 0.5  # while moving: what decides how many pixels it has
 FEWEST_PIXELS = 48 * 36
 RAYS_A_SECOND = 5000.0  # until the first picture was timed
 MOST_PHOTOGRAPHS = 100
-BESIDE = 2.0  # times a pyramid's size: nearer than that, it would hide what is rendered
+BESIDE = 6.0  # times a pyramid's size: nearer than that, it would hide what is rendered
 LEAST_HEIGHT, MOST_HEIGHT = 32, 1080  # of pictures at rest, in pixels
 WORKING_VIEWS, MOST_VIEWS = 8, 16
 

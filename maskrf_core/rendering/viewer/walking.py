@@ -16,7 +16,7 @@ from maskrf_core.rendering.camera_paths.rig import CameraRig, depth_range_at, up
 from maskrf_core.rendering.camera_paths.trajectories import PathCamera
 
 UPRIGHT = 0.05  # cosine between a camera's own up and the scene's, below which it does not orbit around the latter
-PYRAMID_SIZES = 0.02, 0.1  # in the window's unit
+PYRAMID_SIZES = 0.01, 0.06  # in the window's unit
 
 
 class Pose(NamedTuple):
@@ -52,7 +52,7 @@ class Walk:
         }
         between = np.linalg.norm(rig.centres[:, None] - rig.centres[None], axis=-1) / unit
         np.fill_diagonal(between, np.inf)
-        size = float(np.clip(np.median(between.min(axis=1)) / 3, *PYRAMID_SIZES))
+        size = float(np.clip(np.median(between.min(axis=1)) / 6, *PYRAMID_SIZES))
         return cls(rig, poses, unit, up, (float(near.min()), float(far.max())), size)
 
     def camera_at(
