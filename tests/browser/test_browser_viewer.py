@@ -47,7 +47,7 @@ def page(browser, window):
     page.close()
 
 
-def wait_for(page, pattern, seconds=60):
+def wait_for(page, pattern, seconds=180):
     """Wait until the panel's text matches."""
     end = time.monotonic() + seconds
     while not (found := re.search(pattern, page.inner_text("body"))):
