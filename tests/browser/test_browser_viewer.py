@@ -34,15 +34,15 @@ def window():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=4)).eval()
-    server = open_window(renderer, SCENE, "untrained", port=port)
-    yield server
-    server.stop()
+    window = open_window(renderer, SCENE, "untrained", port=port)
+    yield window
+    window.stop()
 
 
 @pytest.fixture
 def page(browser, window):
     page = browser.new_page(viewport=SIZE)
-    page.goto(f"http://127.0.0.1:{window.get_port()}")
+    page.goto(window.address)
     yield page
     page.close()
 
@@ -94,7 +94,7 @@ def test_a_person_walks_through_a_scene(window, page):
     wait_for(page, SCENE)
     wait_for(page, "untrained")
     wait_for(page, AT_REST)
-    (client,) = window.get_clients().values()
+    (client,) = window.server.get_clients().values()
     assert picture_of(page, "viewer_at_rest").std() > 10
     first = min(poses().poses.values(), key=lambda pose: np.linalg.norm(pose.position - client.camera.position))
     np.testing.assert_allclose(client.camera.position, first.position, atol=1e-4)  # it begins where a photograph is
@@ -114,10 +114,21 @@ def test_a_person_walks_through_a_scene(window, page):
         assert time.monotonic() < end, "a click on a photograph did not go there"
         time.sleep(0.1)
     assert abs(np.dot(client.camera.wxyz, pose.wxyz)) == pytest.approx(1, abs=1e-5)
+    wait_for(page, "adaptive")
     wait_for(page, AT_REST)
     colour = picture_of(page, "viewer_at_a_photograph")
 
     page.get_by_role("textbox", name="Show").or_(page.locator("input[value='colour']")).first.click()
     page.get_by_role("option", name="depth").click()
+    wait_for(page, "adaptive")
     wait_for(page, AT_REST)
     assert np.abs(picture_of(page, "viewer_depth") - colour).mean() > 5
+
+    page.mouse.move(300, 250)
+    page.mouse.wheel(0, 3000)
+    wait_for(page, "adaptive")
+    page.get_by_role("button", name="To the nearest photograph").click()
+    end = time.monotonic() + 20
+    while min(np.linalg.norm(client.camera.position - pose.position) for pose in poses().poses.values()) > 1e-3:
+        assert time.monotonic() < end, "the button did not go to a photograph"
+        time.sleep(0.1)

@@ -40,14 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     asked = vars(parser.parse_args(arguments))
     scene, checkpoint, data_root = (asked.pop(name) for name in ("scene", "checkpoint", "data_root"))
     try:
-        server = open_window(source_of(checkpoint), scene, checkpoint, data_root=resolve(data_root), **asked)
+        window = open_window(source_of(checkpoint), scene, checkpoint, data_root=resolve(data_root), **asked)
     except MaskrfError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{scene}: open http://{server.get_host()}:{server.get_port()} (Ctrl+C ends it)", flush=True)
+    print(f"{scene}: open {window.address} (Ctrl+C ends it)", flush=True)
     with suppress(KeyboardInterrupt):
-        server.sleep_forever()
-    server.stop()
+        window.server.sleep_forever()
+    window.stop()
     return 0
 
 

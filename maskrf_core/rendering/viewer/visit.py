@@ -14,7 +14,7 @@ from maskrf_core.datasets.inventory import spread
 from maskrf_core.rendering.path_rendering import depth_colours
 from maskrf_core.rendering.rendered_views import as_bytes
 from maskrf_core.rendering.viewer.live_rendering import LivePicture, LiveScene, Quality
-from maskrf_core.rendering.viewer.walking import Walk
+from maskrf_core.rendering.viewer.walking import Pose, Walk
 from maskrf_core.settings.sections import RenderingSettings
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Visit:
         most = max(height, min(4 * scene.rig.size[0], MOST_HEIGHT))
         self.height = gui.add_slider("Height at rest [pixels]", LEAST_HEIGHT, most, 1, height)
         self.photographs = gui.add_checkbox("Photographs", initial_value=True)
+        gui.add_button("To the nearest photograph").on_click(lambda _: self._go_back())
         self.status = gui.add_markdown("")
         for control in (self.shown, self.views, self.height, self.photographs):
             control.on_update(lambda _: self.moved.set())
@@ -76,15 +77,20 @@ class Visit:
             position=pose.position,
         )
 
-        @pyramid.on_click
-        def _(_) -> None:
-            camera = self.client.camera
-            with self.client.atomic():
-                camera.position, camera.up_direction = pose.position, pose.up
-                camera.look_at, camera.fov = pose.look_at, pose.fov
-            self.moved.set()
-
+        pyramid.on_click(lambda _: self._go_to(pose))
         return pyramid
+
+    def _go_to(self, pose: Pose) -> None:
+        camera = self.client.camera
+        with self.client.atomic():
+            camera.position, camera.up_direction = pose.position, pose.up
+            camera.look_at, camera.fov = pose.look_at, pose.fov
+        self.moved.set()
+
+    def _go_back(self) -> None:
+        """Go to the photograph that was taken nearest to here: where no view sees anything, all is black."""
+        here = self.client.camera.position
+        self._go_to(min(self.walk.poses.values(), key=lambda pose: np.linalg.norm(pose.position - here)))
 
     def end(self) -> None:
         """Give up what is being rendered, and render nothing more."""
@@ -97,6 +103,8 @@ class Visit:
             try:
                 self._render_until_moved()
             except Exception as error:  # without a word the picture would only stand still
+                if self.ended.is_set():
+                    return
                 traceback.print_exc()
                 self.status.content = f"**{type(error).__name__}:** {error}"
 

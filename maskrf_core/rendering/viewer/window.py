@@ -1,6 +1,7 @@
 """The window's server, which all browser tabs come to."""
 
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,25 @@ if TYPE_CHECKING:
     import viser
 
 
+@dataclass(frozen=True)
+class Window:
+    """A server that runs, and the visits to it by the numbers of their browser tabs."""
+
+    server: "viser.ViserServer"
+    visits: dict[int, Visit]
+
+    @property
+    def address(self) -> str:
+        """Return what a browser opens."""
+        return f"http://{self.server.get_host()}:{self.server.get_port()}"
+
+    def stop(self) -> None:
+        """End all visits, and the server."""
+        for visit in list(self.visits.values()):
+            visit.end()
+        self.server.stop()
+
+
 def open_window(
     source: Run | str | Path | Renderer,
     scene: str,
@@ -28,8 +48,8 @@ def open_window(
     host: str = "127.0.0.1",
     port: int = 8080,
     device: str = "auto",
-) -> "viser.ViserServer":
-    """Start the window's server, and return it; `stop()` ends it. `name` is shown as that of the weights.
+) -> Window:
+    """Start the window's server. `name` is shown as that of the weights.
 
     Where the port is taken, it listens at the next free one.
 
@@ -44,7 +64,8 @@ def open_window(
     renderer = load(source).to(resolve_device(device)).eval()
     views = SceneViews(open_scene(scene, data_root), cache_folder(data_root), device=device)
     live = LiveScene(renderer, views)
-    walk, visits = Walk.through(live.rig, [height for height, _ in live.sizes]), {}
+    walk = Walk.through(live.rig, [height for height, _ in live.sizes])
+    visits: dict[int, Visit] = {}
     server = viser.ViserServer(host, port, label="maskrf", verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False)  # sharing would leave this machine
     server.scene.set_up_direction(walk.up)
@@ -57,9 +78,10 @@ def open_window(
 
     @server.on_client_disconnect
     def _(client: "viser.ClientHandle") -> None:
-        visits.pop(client.client_id).end()
+        if (visit := visits.pop(client.client_id, None)) is not None:
+            visit.end()
 
-    return server
+    return Window(server, visits)
 
 
 def _check_address(host: str, port: int) -> None:

@@ -33,10 +33,10 @@ def test_it_listens_on_this_machine_alone_and_beside_another_one(renderer):
     first = open_window(renderer, "demo/test_00", "untrained", port=port)
     second = open_window(renderer, "demo/test_00", "untrained", port=port)
     try:
-        assert first.get_host() == "127.0.0.1"
-        assert first.get_port() == port != second.get_port()
-        for server in (first, second):
-            with urllib.request.urlopen(f"http://127.0.0.1:{server.get_port()}", timeout=10) as page:
+        assert first.server.get_host() == "127.0.0.1"
+        assert first.server.get_port() == port != second.server.get_port()
+        for window in (first, second):
+            with urllib.request.urlopen(window.address, timeout=10) as page:
                 assert page.status == 200
     finally:
         first.stop()
