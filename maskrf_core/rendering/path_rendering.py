@@ -127,10 +127,14 @@ def path_batch(
     views: SceneViews, camera: PathCamera, references: Sequence[str], working_views: int, inputs: ModelInputs
 ) -> SceneBatch:
     """Make a batch of all pixels of a camera that took no photograph, from the reference views nearest to it."""
-    own, nothing, unseen = query_camera(camera), torch.zeros(1, 3, *camera.size), torch.tensor([-1])
-    query = Views(nothing, *(part[None] for part in own), training_index=unseen)
-    nearest = views.nearest_to(own, references, working_views, "a camera path")
-    return batch_of(views, query, nearest, references, inputs)
+    nearest = views.nearest_to(query_camera(camera), references, working_views, "a camera path")
+    return batch_of(views, query_view(camera), nearest, references, inputs)
+
+
+def query_view(camera: PathCamera) -> Views:
+    """Return a camera that took no photograph as a view: its image is black."""
+    nothing, unseen = torch.zeros(1, 3, *camera.size), torch.tensor([-1])
+    return Views(nothing, *(part[None] for part in query_camera(camera)), training_index=unseen)
 
 
 def query_camera(camera: PathCamera) -> Camera:

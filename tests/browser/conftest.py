@@ -24,6 +24,7 @@ from maskrf_core.support.paths import ROOT
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = "MASKRF_SCREENSHOTS"
 OFFLINE = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+OFFLINE += ["--enable-unsafe-swiftshader"]  # WebGL without a GPU
 
 
 class Notebook:
