@@ -1,6 +1,6 @@
 """A small picture of a query, rendered with a share of its features masked, for several renderers and shares."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,11 +50,11 @@ def masked_pictures(
     pixels_xy = ((all_pixels(rows, columns) + 0.5) * scale - 0.5).to(query.images.device)
     truth = query_colours(query, pixels_xy).view(rows, columns, 3).cpu().numpy()
     found: dict[str, dict[float, list[np.ndarray]]] = {name: {ratio: [] for ratio in ratios} for name in names}
-    chunks = [(name, pixels) for name in names for pixels in pixels_xy.split(RAYS)]
-    for number, (name, pixels) in enumerate(tracked(chunks, total=len(chunks), title="rendering under masks")):
-        features = inspection.encoded(name)[1]
-        rendered = _under_masks(inspection.renderers[name], (features, rays_of(query, pixels)), ratios, strategy,
-                                seed + number)  # fmt: skip
+    chunks = [(name, number, part) for name in names for number, part in enumerate(pixels_xy.split(RAYS))]
+    for name, number, part in tracked(chunks, total=len(chunks), title="rendering under masks"):
+        features_and_rays = inspection.encoded(name)[1], rays_of(query, part)
+        masks = (strategy, seed + number)  # the same ones for every renderer
+        rendered = _under_masks(inspection.renderers[name], features_and_rays, ratios, *masks)
         for ratio, colours in zip(ratios, rendered, strict=True):
             found[name][ratio].append(colours)
     pictures = {
@@ -67,10 +67,12 @@ def masked_pictures(
 @torch.inference_mode()
 def _under_masks(
     renderer: Renderer, features_and_rays: tuple, ratios: Sequence[float], strategy: str, seed: int
-) -> Iterator[Float[np.ndarray, "ray 3"]]:
+) -> list[Float[np.ndarray, "ray 3"]]:
     """Render rays at each ratio; what no mask changes is computed once."""
     fine = fine_samples(renderer, *features_and_rays)
+    samples, rendered = fine.merged.samples, []
     for ratio in ratios:
         mask = draw_mask_on(fine, strategy, ratio, seed) if ratio else None
-        points = renderer.fine.aggregation(fine.views, fine.visibility, fine.merged.samples, mask=mask)
-        yield volume_render(points, fine.merged.samples.depths, fine.coarse.ray_mask).rgb.cpu().numpy()
+        points = renderer.fine.aggregation(fine.views, fine.visibility, samples, mask=mask)
+        rendered.append(volume_render(points, samples.depths, fine.coarse.ray_mask).rgb.cpu().numpy())
+    return rendered

@@ -1,7 +1,7 @@
 """One ray of a query, step by step: where its samples are seen, which views made its colour, what a mask changes."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -10,7 +10,7 @@ from torch import Tensor
 from maskrf_core.cameras import project
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
-from maskrf_core.datasets.batches.scene_views import SceneViews
+from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes
 from maskrf_core.losses import feature_distance
 from maskrf_core.model.aggregators.neuray import blending_weights
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples, query_colours, rays_of
@@ -19,6 +19,8 @@ from maskrf_core.model.renderer import Renderer, RenderPass, hits_at, volume_ren
 from maskrf_core.model.rendering import PassRendering, PointPrediction
 from maskrf_core.model.sampling import MergedSamples, RaySamples, draw_fine_depths, merge_depths
 from maskrf_core.model.visibility import PointVisibility
+from maskrf_core.settings.config import Config
+from maskrf_core.support.paths import cache_folder
 
 
 class FineSamples(NamedTuple):
@@ -128,11 +130,19 @@ def _blended(
 
 
 class Inspection:
-    """A test view of a scene under several renderers; each encodes its reference views once, when first asked."""
+    """A query view of a scene under several renderers; each encodes its reference views once, when first asked."""
 
-    def __init__(self, views: SceneViews, query_id: str, renderers: Mapping[str, Renderer], working_views: int):
-        self.query_id, self.renderers = query_id, dict(renderers)
-        self._views, self._count = views, working_views
+    def __init__(
+        self,
+        views: SceneViews,
+        renderers: Mapping[str, Renderer],
+        working_views: int,
+        split: Literal["validation", "test"] = "test",
+    ):
+        self.renderers, self._views, self._count = dict(renderers), views, working_views
+        self._references, queries = views.scene.split(split)
+        views.check_enough(queries[0], self._references, working_views)
+        self.query_id = queries[0]
         self._encoded: dict[str, tuple[SceneBatch, ReferenceFeatures]] = {}
 
     @torch.inference_mode()
@@ -140,8 +150,7 @@ class Inspection:
         """Return the query with its nearest reference views, and their features."""
         if name not in self._encoded:
             renderer = self.renderers[name].eval()
-            references = self._views.scene.split("test")[0]
-            batch = evaluation_batch(self._views, self.query_id, references, self._count, renderer.inputs)
+            batch = evaluation_batch(self._views, self.query_id, self._references, self._count, renderer.inputs)
             batch = batch.to(next(renderer.parameters()).device)
             self._encoded[name] = batch, renderer.encode(batch.references, batch.sources)
         return self._encoded[name]
@@ -149,17 +158,28 @@ class Inspection:
     def look(self, name: str, xy: tuple[float, float], **masking: float | int | str) -> RayLook:
         """Look along the ray through a pixel with a renderer; `masking` as in `look_along`."""
         batch, features = self.encoded(name)
-        pixel = torch.tensor([xy], dtype=torch.float32, device=batch.pixels_xy.device)
-        return look_along(self.renderers[name], features, rays_of(batch.query, pixel), **masking)
+        return look_along(self.renderers[name], features, rays_of(batch.query, _pixel(batch, xy)), **masking)
 
     def truth(self, name: str, xy: tuple[float, float]) -> Float[Tensor, "3"]:
         """Return the true colour of the pixel."""
         batch, _ = self.encoded(name)
-        return query_colours(batch.query, torch.tensor([xy], dtype=torch.float32, device=batch.pixels_xy.device))[0]
+        return query_colours(batch.query, _pixel(batch, xy))[0]
 
 
-def inspection_of(views: SceneViews, renderers: Mapping[str, Renderer], working_views: int) -> Inspection:
-    """Inspect the first test view of a scene, the one that evaluations begin with."""
-    references, queries = views.scene.split("test")
-    views.check_enough(queries[0], references, working_views)
-    return Inspection(views, queries[0], renderers, working_views)
+def inspection_of(
+    config: Config, renderers: Mapping[str, Renderer], scene: str, split: Literal["validation", "test"] = "test"
+) -> Inspection:
+    """Inspect the first query of a scene, or of the first one of a data set, from as many views as the config says.
+
+    Raises:
+        DatasetError: the scene is missing or broken, or has too few views.
+    """
+    data = config.data
+    name = expand_scene_names([scene])[0]
+    cache = cache_folder(data.data_root)
+    (views,) = open_scenes([name], data.data_root, cache, device=config.hardware.device, view_choice=data.view_choice)
+    return Inspection(views, renderers, data.working_views, split)
+
+
+def _pixel(batch: SceneBatch, xy: tuple[float, float]) -> Float[Tensor, "1 2"]:
+    return torch.tensor([xy], dtype=torch.float32, device=batch.pixels_xy.device)

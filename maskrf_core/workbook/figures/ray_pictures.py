@@ -108,7 +108,9 @@ def _draw_samples(
 ) -> None:
     width, height = _size_of_pictures(batch)
     largest = max(float(view_hits.max()), 1e-3)
-    everything = _place(figure, 0, 0, WIDTH - BESIDE, _height_of_pictures(batch))  # one for all: drawn in half the time
+    everything = _place(
+        figure, 0.0, 0.0, WIDTH - BESIDE, _height_of_pictures(batch)
+    )  # one for all: drawn in half the time
     everything.set_axis_off()
     everything.set(xlim=(0, WIDTH - BESIDE), ylim=(_height_of_pictures(batch), 0))
     shown, hits = [], []
@@ -176,7 +178,7 @@ def _draw_rows(
     axes = row("visibility of each sample in each view (dark: 1)", len(visibility))
     _draw_by_view(axes, visibility.cpu().numpy(), SEEN)
     peak = int(hits.argmax())
-    axes = row(f"rendered hit probability: {hits.sum():.0%} of the ray, most at z = {depths[peak]:.2f}", None)
+    axes = row(f"rendered hit probability: {hits.sum():.2f} in all, most at z = {depths[peak]:.2f}", None)
     edges = np.arange(len(depths) + 1) - 0.5
     axes.stairs(hits.cpu(), edges, fill=True, color=UNMASKED, label="as it is")
     if masked_hits is not None:

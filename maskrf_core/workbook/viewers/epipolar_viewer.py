@@ -76,7 +76,9 @@ def _sliders(
 
     def draw(_change=None) -> None:
         y.max, x.max = np.subtract(scene.image(view.value).shape[:2], 1).tolist()
-        page.value = quick_png_of(_epipolar_picture(scene, candidates, view.value, (float(x.value), float(y.value)), depths))
+        page.value = quick_png_of(
+            _epipolar_picture(scene, candidates, view.value, (float(x.value), float(y.value)), depths)
+        )
 
     for knob in (view, x, y):
         knob.observe(draw, names="value")

@@ -19,13 +19,15 @@ FIRST_RATIO = 0.5
 def masked_unmasked_truth(
     inspection: Inspection, names: Sequence[str], path: Path, *, strategy: str = "ray_and_view", seed: int = 0
 ) -> Image | HTML:
-    """Show a small picture of the query, as each of these renderers makes it while features are masked, truth and error.
+    """Show a small picture of the query, as these renderers make it while features are masked, with truth and error.
 
     If a person watches, a slider goes from nothing to 0.9; a page has a strip of five ratios.
     """
     ratios = RATIOS if in_watched_notebook() else FEW_RATIOS
     found = masked_pictures(inspection, names, ratios, strategy=strategy, seed=seed)
-    few = found._replace(pictures={name: {ratio: of[ratio] for ratio in FEW_RATIOS} for name, of in found.pictures.items()})
+    few = found._replace(
+        pictures={name: {ratio: of[ratio] for ratio in FEW_RATIOS} for name, of in found.pictures.items()}
+    )
     return live_or_still(lambda: _slider(found), masked_strip(few), path)
 
 

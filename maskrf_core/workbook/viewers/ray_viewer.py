@@ -103,7 +103,9 @@ class RayInspector:
     def _draw(self, _change=None) -> None:
         xy = (float(self.x.value), float(self.y.value))
         marked = self.photograph.copy()
-        cv2.drawMarker(marked, (self.x.value, self.y.value), CROSS, cv2.MARKER_CROSS, max(5, min(marked.shape[:2]) // 16))
+        cv2.drawMarker(
+            marked, (self.x.value, self.y.value), CROSS, cv2.MARKER_CROSS, max(5, min(marked.shape[:2]) // 16)
+        )
         self.query.value = cv2.imencode(".png", marked[..., ::-1])[1].tobytes()
         masking = {"mask_ratio": self.ratio.value, "strategy": self.strategy.value, "seed": self.seed.value}
         try:
