@@ -61,10 +61,9 @@ def test_a_slider_moves_the_epipolar_line(lab):
 
 @pytest.mark.long
 def test_a_click_follows_another_ray(lab):
-    notebook = lab.open("rays", INSPECTION, RAYS)
+    notebook = lab.open("rays", INSPECTION + RAYS)
     notebook.run(0)
-    notebook.run(1)
-    output = notebook.output(1)
+    output = notebook.output(0)
     before = picture(output, 1)
     box = output.locator("img.widget-image").first.bounding_box()
     output.locator("img.widget-image").first.click(position={"x": 0.25 * box["width"], "y": 0.75 * box["height"]})
@@ -84,10 +83,9 @@ def test_a_click_follows_another_ray(lab):
 
 @pytest.mark.long
 def test_a_slider_masks_more(lab):
-    notebook = lab.open("masks", INSPECTION, MASKS)
-    notebook.run(0)
-    notebook.run(1, seconds=300)
-    output = notebook.output(1)
+    notebook = lab.open("masks", INSPECTION + MASKS)
+    notebook.run(0, seconds=300)
+    output = notebook.output(0)
     before = picture(output, 0)
     output.locator(".noUi-handle").first.focus()
     for _ in range(4):
