@@ -14,7 +14,7 @@ from maskrf_core.workbook.experiments.epipolar_geometry import epipolar_segment,
 from maskrf_core.workbook.experiments.preparation import nearest_views
 from maskrf_core.workbook.figures import draw_picture, new_figure
 from maskrf_core.workbook.figures.camera_pictures import draw_epipolar_line
-from maskrf_core.workbook.viewers.moving_pictures import live_or_still, quick_png_of
+from maskrf_core.workbook.viewers.moving_pictures import live_or_still, moving_picture, quick_png_of
 
 SAMPLES, TICKS, NEIGHBOURS, POINT = 200, 5, 3, "red"
 DepthMaps = Mapping[str, Float[np.ndarray, "height width"]]  # by view; 0 = unknown
@@ -72,7 +72,7 @@ def _sliders(
         ipywidgets.IntSlider(round(value), 0, size - 1, description=name, continuous_update=False)
         for name, value, size in zip("xy", xy, scene.image(here).shape[1::-1], strict=True)
     )
-    page = ipywidgets.Image(format="png")  # a picture that is sent to the page would be kept in its report each time
+    page = moving_picture()
 
     def draw(_change=None) -> None:
         y.max, x.max = np.subtract(scene.image(view.value).shape[:2], 1).tolist()

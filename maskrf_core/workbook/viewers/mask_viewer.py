@@ -11,7 +11,7 @@ from maskrf_core.support.progress import in_watched_notebook
 from maskrf_core.workbook.experiments.masked_pictures import FEW_RATIOS, RATIOS, MaskedPictures, masked_pictures
 from maskrf_core.workbook.experiments.ray_inspection import Inspection
 from maskrf_core.workbook.figures.masked_views import masked_at, masked_strip
-from maskrf_core.workbook.viewers.moving_pictures import live_or_still, quick_png_of
+from maskrf_core.workbook.viewers.moving_pictures import live_or_still, moving_picture, quick_png_of
 
 FIRST_RATIO = 0.5
 
@@ -34,7 +34,7 @@ def masked_unmasked_truth(
 def _slider(found: MaskedPictures) -> ipywidgets.Widget:
     options = [(f"{ratio:.1f}", ratio) for ratio in RATIOS]
     ratio = ipywidgets.SelectionSlider(options=options, value=FIRST_RATIO, description="mask ratio")
-    page = ipywidgets.Image(format="png")
+    page = moving_picture()
     drawn = lru_cache(None)(lambda ratio: quick_png_of(masked_at(found, ratio)))
 
     def draw(_change=None) -> None:

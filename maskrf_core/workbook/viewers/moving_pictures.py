@@ -30,6 +30,14 @@ def live_or_still(widget: Callable[[], ipywidgets.Widget], figure: Figure, path:
     return HTML(f"<details><summary>The picture that the notebook keeps</summary>{picture}</details>")
 
 
+def moving_picture() -> ipywidgets.Image:
+    """Return a place for a picture, as large as that is, or as the page is wide.
+
+    A picture that is displayed anew each time would be kept in the notebook each time.
+    """
+    return ipywidgets.Image(format="png", layout={"align_self": "flex-start", "max_width": "100%"})
+
+
 def quick_png_of(figure: Figure) -> bytes:
     """Draw a figure for the screen, in a quarter of the time that a small file takes."""
     drawn = io.BytesIO()

@@ -15,7 +15,7 @@ from maskrf_core.support.errors import DatasetError, MaskrfError
 from maskrf_core.workbook.experiments.epipolar_geometry import strong_corner
 from maskrf_core.workbook.experiments.ray_inspection import Inspection
 from maskrf_core.workbook.figures.ray_pictures import ray_picture
-from maskrf_core.workbook.viewers.moving_pictures import live_or_still, quick_png_of
+from maskrf_core.workbook.viewers.moving_pictures import live_or_still, moving_picture, quick_png_of
 
 SHOWN_SIDE = 260  # pixels on the screen of the picture to click
 CROSS = (255, 0, 0)
@@ -79,7 +79,7 @@ class RayInspector:
         self.clicks = ipyevents.Event(source=self.query, watched_events=["click"])
         self.clicks.on_dom_event(self._clicked)
         self.fault = ipywidgets.HTML()
-        self.ray = ipywidgets.Image(format="png")
+        self.ray = moving_picture()
         self.knobs = [self.x, self.y, self.renderer, self.ratio, self.strategy, self.seed]
         for knob in self.knobs:
             knob.observe(self._draw, names="value")
