@@ -74,7 +74,12 @@ def feature_alignment_loss(masked: MaskedPrediction | None) -> Loss | None:
     """Average 2 - 2 cos(target, prediction) over all coarse samples: 0 if aligned, 4 if opposed."""
     if masked is None or masked.of != "scene_feature":
         return None
-    return (2 - 2 * functional.cosine_similarity(masked.prediction, masked.target, dim=-1)).mean()
+    return feature_distance(masked).mean()
+
+
+def feature_distance(masked: MaskedPrediction) -> Float[Tensor, "ray coarse_sample"]:
+    """Return 2 - 2 cos(target, prediction) of each coarse sample: 0 if aligned, 4 if opposed."""
+    return 2 - 2 * functional.cosine_similarity(masked.prediction, masked.target, dim=-1)
 
 
 def chance_alignment(masked: MaskedPrediction | None) -> Loss | None:

@@ -16,6 +16,7 @@ from maskrf_core.workbook.execution import NOTEBOOKS, notebooks
 from maskrf_core.workbook.publish import LARGEST, machine_paths, output_text, page_faults
 
 MODELS = {
+    "00_method": models.MethodParameters,
     "01_data_prep": models.DataParameters,
     "02_mask_ratio_ablation": models.AblationParameters,
     "03_pretrain": models.PretrainParameters,

@@ -74,9 +74,9 @@ class AggregationNetwork(nn.Module):
         density = self.density(scene_features)[..., 0] * views.valid.any(dim=0)
         if samples.weight is not None:
             density = density * samples.weight
-        logits = self.blending(torch.cat([x, visible, views.direction_difference], dim=-1))
-        least = torch.finfo(logits.dtype).min  # finite in 16 bits too, and 0 after the softmax
-        weights = torch.softmax(logits.masked_fill(~views.valid[..., None], least), dim=0)
+        weights = blending_weights(
+            self.blending(torch.cat([x, visible, views.direction_difference], dim=-1)), views.valid
+        )
         # Written out: a compiled sum over few views of three channels starts a CPU's threads anew at every sample.
         colours = sum(weight * colours for weight, colours in zip(weights, views.colours, strict=True))
         return PointPrediction(scene_features, density, colours)
@@ -102,6 +102,14 @@ class AggregationNetwork(nn.Module):
         residual, logit = self.residual_and_visibility(x * weight).split([32, 1], dim=-1)
         x = x + residual
         return x, self.visibility(x * (torch.sigmoid(logit) * valid)) * valid
+
+
+def blending_weights(
+    logits: Float[Tensor, "view ray sample 1"], valid: Bool[Tensor, "view ray sample"]
+) -> Float[Tensor, "view ray sample 1"]:
+    """Return the share of each view's colour in that of a sample: they sum to 1 over views; 0 where it is not valid."""
+    least = torch.finfo(logits.dtype).min  # finite in 16 bits too, and 0 after the softmax
+    return torch.softmax(logits.masked_fill(~valid[..., None], least), dim=0)
 
 
 class RayAttention(nn.Module):

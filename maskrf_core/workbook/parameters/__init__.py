@@ -14,6 +14,7 @@ from maskrf_core.workbook.parameters.parameters_by_notebook import (
     DataParameters,
     EvaluateParameters,
     FinetuneParameters,
+    MethodParameters,
     PerformanceParameters,
     PretrainParameters,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "DataParameters",
     "EvaluateParameters",
     "FinetuneParameters",
+    "MethodParameters",
     "NotebookParameters",
     "PerformanceParameters",
     "PretrainParameters",

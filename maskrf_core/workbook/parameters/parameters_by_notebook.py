@@ -49,6 +49,18 @@ def _pixel(text: Any) -> Any:
 PixelText = Annotated[str, BeforeValidator(_pixel)]
 
 
+class MethodParameters(NotebookParameters):
+    """The parameters of `00_method`."""
+
+    scene: str = Field("demo/test_00", min_length=1, description="the scene whose pixel is followed")
+    point: PixelText | None = Field(None, description="x, y in pixels of the query; none: a corner")
+    mask_ratio: MaskRatio = 0.5
+    steps: Steps = 20
+
+    stages = ("pretrain",)
+    not_in_names = ("point",)
+
+
 class DataParameters(NotebookParameters):
     """The parameters of `01_data_prep`."""
 

@@ -2,6 +2,7 @@
 
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.workbook import viewers
+from maskrf_core.workbook.viewers import epipolar_viewer, moving_pictures
 
 
 def test_a_page_shows_the_fixed_point(tmp_path):
@@ -16,11 +17,12 @@ def test_a_page_shows_the_fixed_point(tmp_path):
 def test_sliders_draw_again_and_stay_in_the_image(tmp_path, monkeypatch):
     scene = open_scene("demo/train_04")
     displayed, drawn = [], []
-    monkeypatch.setattr(viewers, "display", displayed.append)
-    monkeypatch.setattr(viewers, "png_of", lambda figure: drawn.append(figure) or b"%d" % len(drawn))
-    monkeypatch.setattr(viewers, "in_watched_notebook", lambda: True)
-    viewers.epipolar_check(scene, scene.image_ids, "43, 55", {}, tmp_path / "e.png")
+    monkeypatch.setattr(moving_pictures, "display", displayed.append)
+    monkeypatch.setattr(epipolar_viewer, "quick_png_of", lambda figure: drawn.append(figure) or b"%d" % len(drawn))
+    monkeypatch.setattr(moving_pictures, "in_watched_notebook", lambda: True)
+    kept = viewers.epipolar_check(scene, scene.image_ids, "43, 55", {}, tmp_path / "e.png")
     (box,) = displayed
+    assert "data:image/png;base64," in kept.data
     assert "(43, 55)" in drawn[0].get_suptitle()
     assert "of 3 neighbours; depth unknown" in drawn[0].get_suptitle()
     assert drawn[0].axes[0].lines[0].get_xydata().tolist() == [[43, 55]]

@@ -1,26 +1,28 @@
-"""Show pictures with knobs that a person can turn; on a page that nobody watches, the picture alone."""
+"""A point of one view and its epipolar lines in others, which sliders move."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import ipywidgets
 import numpy as np
-from IPython.display import Image, display
+from IPython.display import HTML, Image
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from maskrf_core.datasets.scene import Scene
-from maskrf_core.support.progress import in_watched_notebook
 from maskrf_core.workbook.experiments.epipolar_geometry import epipolar_segment, point_of
 from maskrf_core.workbook.experiments.preparation import nearest_views
-from maskrf_core.workbook.figures import draw_picture, new_figure, png_of, show
+from maskrf_core.workbook.figures import draw_picture, new_figure
 from maskrf_core.workbook.figures.camera_pictures import draw_epipolar_line
+from maskrf_core.workbook.viewers.moving_pictures import live_or_still, moving_picture, quick_png_of
 
 SAMPLES, TICKS, NEIGHBOURS, POINT = 200, 5, 3, "red"
 DepthMaps = Mapping[str, Float[np.ndarray, "height width"]]  # by view; 0 = unknown
 
 
-def epipolar_check(scene: Scene, candidates: Sequence[str], point: str | None, depths: DepthMaps, path: Path) -> Image:
+def epipolar_check(
+    scene: Scene, candidates: Sequence[str], point: str | None, depths: DepthMaps, path: Path
+) -> Image | HTML:
     """Show the picture at `point` ("x, y", or a strong corner) of the middle view; sliders move it if a person watches.
 
     Raises:
@@ -28,9 +30,8 @@ def epipolar_check(scene: Scene, candidates: Sequence[str], point: str | None, d
     """
     here = candidates[len(candidates) // 2]
     xy = point_of(point, scene, here)
-    if in_watched_notebook():
-        display(_sliders(scene, candidates, here, xy, depths))
-    return show(_epipolar_picture(scene, candidates, here, xy, depths), path)
+    asked = (scene, candidates, here, xy, depths)
+    return live_or_still(lambda: _sliders(*asked), _epipolar_picture(*asked), path)
 
 
 def _epipolar_picture(
@@ -71,11 +72,13 @@ def _sliders(
         ipywidgets.IntSlider(round(value), 0, size - 1, description=name, continuous_update=False)
         for name, value, size in zip("xy", xy, scene.image(here).shape[1::-1], strict=True)
     )
-    page = ipywidgets.Image(format="png")  # a picture that is sent to the page would be kept in its report each time
+    page = moving_picture()
 
     def draw(_change=None) -> None:
         y.max, x.max = np.subtract(scene.image(view.value).shape[:2], 1).tolist()
-        page.value = png_of(_epipolar_picture(scene, candidates, view.value, (float(x.value), float(y.value)), depths))
+        page.value = quick_png_of(
+            _epipolar_picture(scene, candidates, view.value, (float(x.value), float(y.value)), depths)
+        )
 
     for knob in (view, x, y):
         knob.observe(draw, names="value")
