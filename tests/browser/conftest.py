@@ -23,6 +23,7 @@ from maskrf_core.support.paths import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = "MASKRF_SCREENSHOTS"
+EMPTY = "[ ]:"  # the prompt of a cell that has not run
 OFFLINE = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 
 
@@ -44,25 +45,26 @@ class Notebook:
         """Run a cell by Ctrl+Enter; the first press before the kernel listens is lost, so it is pressed again."""
         prompt = self.cell(number).locator(".jp-InputPrompt").first
         before = prompt.inner_text()
-        for _ in range(10):
-            self.cell(number).locator(".cm-content").first.click()
-            self.page.keyboard.press("Control+Enter")
-            end = time.monotonic() + 4
-            while time.monotonic() < end:
-                if prompt.inner_text() != before:
-                    break
-                time.sleep(0.1)
-            else:
-                continue
-            break
+        self._press(number)
+        end = time.monotonic() + 15
+        while wait is False and time.monotonic() < end and prompt.inner_text() in (before, EMPTY):
+            self._press(number)
         if wait:
-            self.wait(number, seconds)
+            self.wait(number, seconds, before)
 
-    def wait(self, number: int, seconds: float = 120) -> None:
-        """Wait until a cell has run to its end."""
+    def _press(self, number: int) -> None:
+        """Press Ctrl+Enter in a cell, and look for a moment whether that was heard."""
+        self.cell(number).locator(".cm-content").first.click()
+        self.page.keyboard.press("Control+Enter")
+        self.page.wait_for_timeout(2000)
+
+    def wait(self, number: int, seconds: float = 120, before: str = EMPTY) -> None:
+        """Wait until a cell has run to its end. One whose press was lost shows [*] for a while, and then none again."""
         prompt, end = self.cell(number).locator(".jp-InputPrompt").first, time.monotonic() + seconds
-        while not re.search(r"\[\d+\]", prompt.inner_text()):
+        while (now := prompt.inner_text()) == before or not re.search(r"\[\d+\]", now):
             assert time.monotonic() < end, f"cell {number} still runs: {self.output(number).inner_text()[-2000:]}"
+            if now in (before, EMPTY):
+                self._press(number)
             time.sleep(0.2)
 
     def screenshot(self, name: str) -> Path:
