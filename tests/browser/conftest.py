@@ -79,7 +79,7 @@ class Lab:
     """A JupyterLab server that serves a folder, and a browser that opens its notebooks."""
 
     def __init__(self, folder: Path, address: str, browser):
-        self.folder, self.address, self.browser = folder, address, browser
+        self.folder, self.address, self.browser, self.opened = folder, address, browser, 0
 
     def open(self, name: str, *sources: str) -> Notebook:
         """Open a notebook in a new tab: one of these cells or, without any, a copy of the committed one."""
@@ -95,7 +95,8 @@ class Lab:
     def reopen(self, name: str) -> Notebook:
         """Open a notebook that is there in a new tab, as after closing the first one; its kernel is the same."""
         page = self.browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(f"{self.address}/lab/tree/{name}.ipynb")
+        self.opened += 1  # a workspace of its own, or the tabs of notebooks before it were opened too
+        page.goto(f"{self.address}/lab/workspaces/{self.opened}/tree/{name}.ipynb")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=90_000)
         return Notebook(page, self.folder, name)

@@ -35,7 +35,7 @@ def test_two_rows_give_their_difference(lab, tmp_path):
     notebook = lab.open("runs", SOURCE.format(root=str(tmp_path)))
     notebook.run(0)
     shown = notebook.output(0)
-    rows = shown.locator("tbody tr:visible")
+    rows = shown.locator("table.dataTable tbody tr:visible")
     rows.filter(has_text="ratio=0.75").click()
     rows.filter(has_text="ratio=0.25").click()
     difference = shown.locator("table.dataframe")
@@ -44,8 +44,10 @@ def test_two_rows_give_their_difference(lab, tmp_path):
     assert shown.locator("figcaption").all_inner_texts() == ["truth", "ratio=0.25", "ratio=0.75"]
     assert shown.locator("img[alt*='loss']").count() == 1
     shown.locator("figcaption").last.scroll_into_view_if_needed()
+    notebook.screenshot("runs_renders")
+    shown.get_by_placeholder("masking.mask_ratio").scroll_into_view_if_needed()
     notebook.screenshot("runs")
-    ratio_filter = shown.locator("tfoot input:visible").nth(1)
+    ratio_filter = shown.get_by_placeholder("masking.mask_ratio")
     ratio_filter.press_sequentially("0.5")
     rows.filter(has_text="ratio=0.75").wait_for(state="hidden")
     assert rows.count() == 1

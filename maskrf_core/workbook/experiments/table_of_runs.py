@@ -21,6 +21,7 @@ HINT = "Click two rows to compare these runs."
 KINDS = ("truth", "fine")  # of the pictures that an evaluation leaves as <scene>/<image>_<kind>.png
 RENDERS = "side_by_side"  # folder in a run's renders, for what is rendered here
 STYLE = "width: 240px; max-width: 100%; image-rendering: pixelated"
+FILTERS = ".dataTable tfoot input {width: 100%; min-width: 4em; box-sizing: border-box}"  # as wide as their columns
 TELL = """function(settings) {{
   const table = this.api();
   table.off('.chosen').on('select.chosen deselect.chosen', () => {{
@@ -147,7 +148,7 @@ def _show_table(table: pd.DataFrame, chosen: str) -> None:
     settings_first = sorted(shown.columns, key=lambda name: (name != "run", "." not in name))
     tell = JavascriptFunction(TELL.format(name=chosen))
     page = to_html_datatable(
-        shown[settings_first], connected=False, maxBytes=0, showIndex=False, scrollX=True, column_filters="footer",
-        select={"style": "multi"}, drawCallback=tell,
+        shown[settings_first], connected=False, maxBytes=0, showIndex=False, column_filters="footer",
+        select={"style": "multi"}, drawCallback=tell, css=FILTERS,
     )  # fmt: skip
     display(HTML(page))
