@@ -31,8 +31,7 @@ def difference_curves(differences: pd.DataFrame, summary: pd.DataFrame, title: s
             axes.errorbar(
                 ratios, means, yerr=halves, fmt="_", markersize=9, capsize=4, color=colour, label=f"{line}: mean, 95 %"
             )
-    axes.set(xlabel="mask ratio in pretraining", ylabel="PSNR against no mask [dB]")
-    axes.margins(x=0.1)
+    axes.set(xlabel="mask ratio in pretraining", ylabel="PSNR against no mask [dB]", xlim=(0, 1))
     axes.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
     figure.suptitle(title, fontsize=10)
     return figure
