@@ -1,8 +1,12 @@
 """Two runs are compared by their settings, losses and renders; where nobody watches, the table is all."""
 
+import shutil
+from pathlib import Path
+
 import pandas as pd
 
 from maskrf_core import runs
+from maskrf_core.runs import Run
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.workbook.experiments import table_of_runs
 from tests.runs.test_table import made
@@ -45,3 +49,13 @@ def test_runs_without_a_view_in_common(tmp_path):
     pair = [made(tmp_path / name) for name in "ab"]
     rendered(pair[0], "validation/s/v_1")
     assert table_of_runs.common_view(*pair) is None
+
+
+def test_a_view_is_rendered_of_runs_that_kept_none(finetuned, tmp_path):
+    folders = [Path(shutil.copytree(finetuned[1].folder, tmp_path / name)) for name in "ab"]
+    comparison = table_of_runs.Comparison(folders)
+    shown = comparison.page.children[1]
+    comparison.chosen.value = "[0, 1]"
+    shown.children[-1].click()
+    assert shown.children[-1].value.count("<img") == 3
+    assert table_of_runs.common_view(*map(Run, folders)).startswith("side_by_side/demo_validation_00/")
