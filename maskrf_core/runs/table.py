@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SCORES = ("fine_psnr", "fine_ssim", "best_fine_psnr", "best_fine_ssim")
 COLUMNS = ("stage", "state", "step", "steps", *SCORES, *COSTS, "reason")
 MAY_BE_UNKNOWN = ("gpu_peak_memory_mib", "reason")
+PRETRAINING = "pretraining.mask_ratio"  # a column: of the run whose weights a run began from
 PATHS = ("data.data_root", "data.mvsnet_weights", "training.initial_weights")  # filtered by, but not shown
 UNREADABLE = "unreadable"
 OF_ONE_START = ("started", "command", "sessions", "seed", "config")  # differ between any two runs, or are settings
@@ -43,7 +44,7 @@ def table(root: str | Path, where: Mapping[str, Any] | None = None, sort: str | 
     root = Path(root)
     rows = {str(folder.relative_to(root)): _row(folder) for folder in run_folders(root)}
     frame = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
-    known = settings_by_name(Config(stage="pretrain"))
+    known = (PRETRAINING, *settings_by_name(Config(stage="pretrain")))
     settings = [name for name in dict.fromkeys([*known, *frame.columns]) if name not in COLUMNS]
     frame = frame.reindex(columns=[*COLUMNS, *settings]).rename_axis("run")
     by = (sort or "").removeprefix("-")
@@ -77,34 +78,11 @@ def diff(first: Run | str | Path, second: Run | str | Path) -> "pd.DataFrame":
     return pd.DataFrame(list(rows.values()), index=index, columns=names, dtype=object)
 
 
-def _facts(run: Run) -> dict[tuple[str, str], Any]:
-    """Return the settings of a run and what made it, each under its kind and dotted name."""
-    made_by = {name: value for name, value in read_provenance(run.folder).items() if name not in OF_ONE_START}
-    kinds = {"setting": settings_by_name(run.config), "provenance": flat(made_by)}
-    return {(kind, name): value for kind, facts in kinds.items() for name, value in facts.items()}
+def state_of(run: Run, steps: int, metrics: "pd.DataFrame") -> tuple[str, int, str | None]:
+    """Return state, steps done of `steps`, and the reason for the state, of a run that may not be there yet.
 
-
-def _row(folder: Path) -> dict[str, Any]:
-    """Return the row of one run, with all its settings; of a run that cannot be read, the reason."""
-    try:
-        run = Run(folder)
-        config = run.config
-        metrics = run.metrics()
-        state, step, reason = _state(run, config.training.steps, metrics)
-        row = {"state": state, "step": int(np.int64(step)), "steps": config.training.steps, "reason": reason}
-        judged = metrics[metrics["phase"] == ("test" if config.stage == "per_scene" else "validation")]
-        judged = judged.dropna(subset=["fine_psnr"])
-        if not judged.empty:
-            best, last = judged.loc[judged["fine_psnr"].idxmax()], judged.iloc[-1]
-            row |= {name: float(last[name]) for name in SCORES[:2]}
-            row |= {name: float(best[name.removeprefix("best_")]) for name in SCORES[2:]}
-        return row | cost(folder) | settings_by_name(config)  # the stage among them
-    except Exception as error:  # a file that others damaged or made up can raise any: the other runs are shown
-        return {"state": UNREADABLE, "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
-
-
-def _state(run: Run, steps: int, metrics: "pd.DataFrame") -> tuple[str, int, str | None]:
-    """Return state, steps done and the reason for the state. Of a training that was killed, only its lock tells."""
+    Of a training that was killed, only its lock tells.
+    """
     status, training = run.status, is_owned(run.folder)
     logged = 0 if metrics["step"].dropna().empty else int(metrics["step"].max())
     if status is None:  # trained by a version that wrote none, or not at all
@@ -118,6 +96,51 @@ def _state(run: Run, steps: int, metrics: "pd.DataFrame") -> tuple[str, int, str
     if status.state == "finished" and status.step < steps:
         return "stopped", status.step, "more steps were asked for since"
     return status.state, status.step, status.reason
+
+
+def pretraining_mask_ratio(run: Run) -> float | None:
+    """Return the mask ratio of the pretraining that a run began from, 0 where that masked nothing.
+
+    None for a pretraining itself, and where the weights that began it are no run's that is there.
+    """
+    config, seen = run.config, set()
+    if config.stage == "pretrain":
+        return None
+    while config.stage != "pretrain":
+        weights = config.training.initial_weights
+        before = Run(Path(weights).parent.parent) if weights else None
+        if before is None or before.folder in seen or not before.config_path.is_file():
+            return None
+        seen.add(before.folder)
+        config = before.config
+    return float(config.masking.mask_ratio) if config.masking.masks else 0.0
+
+
+def _facts(run: Run) -> dict[tuple[str, str], Any]:
+    """Return the settings of a run and what made it, each under its kind and dotted name."""
+    made_by = {name: value for name, value in read_provenance(run.folder).items() if name not in OF_ONE_START}
+    kinds = {"setting": settings_by_name(run.config), "provenance": flat(made_by)}
+    return {(kind, name): value for kind, facts in kinds.items() for name, value in facts.items()}
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    """Return the row of one run, with all its settings; of a run that cannot be read, the reason."""
+    try:
+        run = Run(folder)
+        config = run.config
+        metrics = run.metrics()
+        state, step, reason = state_of(run, config.training.steps, metrics)
+        row = {"state": state, "step": int(np.int64(step)), "steps": config.training.steps, "reason": reason}
+        judged = metrics[metrics["phase"] == ("test" if config.stage == "per_scene" else "validation")]
+        judged = judged.dropna(subset=["fine_psnr"])
+        if not judged.empty:
+            best, last = judged.loc[judged["fine_psnr"].idxmax()], judged.iloc[-1]
+            row |= {name: float(last[name]) for name in SCORES[:2]}
+            row |= {name: float(best[name.removeprefix("best_")]) for name in SCORES[2:]}
+        row[PRETRAINING] = pretraining_mask_ratio(run)
+        return row | cost(folder) | settings_by_name(config)  # the stage among them
+    except Exception as error:  # a file that others damaged or made up can raise any: the other runs are shown
+        return {"state": UNREADABLE, "reason": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
 def _shown(frame: "pd.DataFrame", settings: Sequence[str]) -> "pd.DataFrame":

@@ -23,6 +23,7 @@ from maskrf_core.support.paths import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = "MASKRF_SCREENSHOTS"
+EMPTY = "[ ]:"  # the prompt of a cell that has not run
 OFFLINE = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 OFFLINE += ["--enable-unsafe-swiftshader"]  # WebGL without a GPU
 
@@ -45,25 +46,26 @@ class Notebook:
         """Run a cell by Ctrl+Enter; the first press before the kernel listens is lost, so it is pressed again."""
         prompt = self.cell(number).locator(".jp-InputPrompt").first
         before = prompt.inner_text()
-        for _ in range(10):
-            self.cell(number).locator(".cm-content").first.click()
-            self.page.keyboard.press("Control+Enter")
-            end = time.monotonic() + 4
-            while time.monotonic() < end:
-                if prompt.inner_text() != before:
-                    break
-                time.sleep(0.1)
-            else:
-                continue
-            break
+        self._press(number)
+        end = time.monotonic() + 15
+        while wait is False and time.monotonic() < end and prompt.inner_text() in (before, EMPTY):
+            self._press(number)
         if wait:
-            self.wait(number, seconds)
+            self.wait(number, seconds, before)
 
-    def wait(self, number: int, seconds: float = 120) -> None:
-        """Wait until a cell has run to its end."""
+    def _press(self, number: int) -> None:
+        """Press Ctrl+Enter in a cell, and look for a moment whether that was heard."""
+        self.cell(number).locator(".cm-content").first.click()
+        self.page.keyboard.press("Control+Enter")
+        self.page.wait_for_timeout(2000)
+
+    def wait(self, number: int, seconds: float = 120, before: str = EMPTY) -> None:
+        """Wait until a cell has run to its end. One whose press was lost shows [*] for a while, and then none again."""
         prompt, end = self.cell(number).locator(".jp-InputPrompt").first, time.monotonic() + seconds
-        while not re.search(r"\[\d+\]", prompt.inner_text()):
+        while (now := prompt.inner_text()) == before or not re.search(r"\[\d+\]", now):
             assert time.monotonic() < end, f"cell {number} still runs: {self.output(number).inner_text()[-2000:]}"
+            if now in (before, EMPTY):
+                self._press(number)
             time.sleep(0.2)
 
     def screenshot(self, name: str) -> Path:
@@ -78,7 +80,7 @@ class Lab:
     """A JupyterLab server that serves a folder, and a browser that opens its notebooks."""
 
     def __init__(self, folder: Path, address: str, browser):
-        self.folder, self.address, self.browser = folder, address, browser
+        self.folder, self.address, self.browser, self.opened = folder, address, browser, 0
 
     def open(self, name: str, *sources: str) -> Notebook:
         """Open a notebook in a new tab: one of these cells or, without any, a copy of the committed one."""
@@ -94,7 +96,8 @@ class Lab:
     def reopen(self, name: str) -> Notebook:
         """Open a notebook that is there in a new tab, as after closing the first one; its kernel is the same."""
         page = self.browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(f"{self.address}/lab/tree/{name}.ipynb")
+        self.opened += 1  # a workspace of its own, or the tabs of notebooks before it were opened too
+        page.goto(f"{self.address}/lab/workspaces/{self.opened}/tree/{name}.ipynb")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=90_000)
         return Notebook(page, self.folder, name)

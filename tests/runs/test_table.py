@@ -178,3 +178,21 @@ def test_diff_of_a_run_with_itself_and_with_what_is_none(root):
     (root / "c" / "provenance.json").write_text("{", encoding="utf-8")
     with pytest.raises(RunError, match=r"c/provenance\.json: is damaged"):
         runs.diff(root / "d", root / "c")
+
+
+def test_runs_show_the_mask_ratio_of_the_pretraining_that_they_began_from(tmp_path):
+    for ratio in (0.0, 0.75):
+        before = made(tmp_path / f"ratio={ratio}" / "pretrain", masking__mask_ratio=ratio)
+        begun = {"training__initial_weights": str(before.last_checkpoint)}
+        after = made(tmp_path / f"ratio={ratio}" / "finetune", stage="finetune", **begun)
+        begun = {"training__initial_weights": str(after.last_checkpoint)}
+        made(tmp_path / f"ratio={ratio}" / "scene", stage="per_scene", **begun)
+    made(tmp_path / "scratch", stage="finetune")
+    ratios = runs.table(tmp_path, sort="-pretraining.mask_ratio")["pretraining.mask_ratio"]
+    assert ratios.dropna().to_dict() == {
+        "ratio=0.75/finetune": 0.75, "ratio=0.75/scene": 0.75, "ratio=0.0/finetune": 0, "ratio=0.0/scene": 0,
+    }  # fmt: skip
+    assert set(ratios[ratios.isna()].index) == {"ratio=0.0/pretrain", "ratio=0.75/pretrain", "scratch"}
+    assert list(runs.table(tmp_path, where={"pretraining.mask_ratio": 0.75, "stage": "finetune"}).index) == [
+        "ratio=0.75/finetune"
+    ]

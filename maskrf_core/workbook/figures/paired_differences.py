@@ -1,0 +1,42 @@
+"""Draw what masking gains over no mask: a dot a seed, and means with their intervals."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from maskrf_core.workbook.figures import new_figure
+
+
+def difference_curves(differences: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
+    """Draw PSNR minus that of no mask with the same seed [dB] over the mask ratio of the masked points.
+
+    A dot is a seed: `differences` has `mask_ratio`, `strategy`, other settings and `difference`. `summary` has the
+    `Estimate` of each mean, which is drawn with its 95 % interval where there is one. Means are joined by no line.
+    """
+    figure, [[axes]] = new_figure(7, 3.2)
+    axes.axhline(0, color="gray", linestyle=":", label="no mask, same seed")
+    estimates = {}
+    for row in summary.to_dict("records"):
+        if row["difference"].n:
+            estimates.setdefault(_line_of(row), []).append((row["mask_ratio"], row["difference"]))
+    dots = differences.dropna(subset=["difference"])
+    lines = dots.apply(_line_of, axis=1) if len(dots) else pd.Series(dtype=str)
+    for number, (line, found) in enumerate(estimates.items()):
+        colour, rows = f"C{number}", dots[lines == line]
+        beside = 0.008 * (number - (len(estimates) - 1) / 2)  # lines at the same ratio do not hide each other
+        axes.plot(rows["mask_ratio"] + beside, rows["difference"], ".", color=colour, label=f"{line}: one seed")
+        several = [(ratio, each) for ratio, each in found if each.n > 1]
+        if several:
+            ratios, means = [ratio + beside for ratio, _ in several], [each.mean for _, each in several]
+            halves = [each.half for _, each in several]
+            axes.errorbar(
+                ratios, means, yerr=halves, fmt="_", markersize=9, capsize=4, color=colour, label=f"{line}: mean, 95 %"
+            )
+    axes.set(xlabel="mask ratio in pretraining", ylabel="PSNR against no mask [dB]", xlim=(0, 1))
+    axes.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def _line_of(row: pd.Series | dict) -> str:
+    """Spell the strategy of a row and the values of what is varied, whose names have a dot."""
+    return ", ".join([str(row["strategy"]), *(f"{name}={row[name]}" for name in dict(row) if "." in name)])
