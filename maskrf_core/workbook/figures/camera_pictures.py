@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.spatial import KDTree
 
-from maskrf_core.workbook.figures import draw_picture, new_figure
+from maskrf_core.workbook.figures import TEXT, TITLE, draw_picture, legend_beside, new_figure
 
 REFERENCE, QUERY, SHOWN, CHOSEN = "tab:blue", "tab:orange", "tab:red", "tab:green"
 MOST_FRUSTA = 40  # more cameras than these are drawn as points, between frusta
@@ -81,9 +81,9 @@ def camera_positions(
             _draw_solid(axes, *planes, colour, ":")
             labels = ["near", "far" if end == depth_ranges[index][1] else "cut off"]
             for plane, label in zip(planes, labels if index == 0 else [], strict=False):
-                axes.text(*plane[0], label, fontsize=7, color=colour)
+                axes.text(*plane[0], label, fontsize=TEXT, color=colour)
     _label(axes, kinds)
-    axes.set_title(_title(len(queries), depth_ranges, reach), fontsize=11)
+    axes.set_title(_title(len(queries), depth_ranges, reach), fontsize=TITLE)
     return figure
 
 
@@ -99,7 +99,7 @@ def _label(axes: Axes, kinds: Mapping[str, str]) -> None:
     """Write the axes, and the kinds of cameras with their colours."""
     for kind, colour in kinds.items():
         axes.plot([], [], [], color=colour, label=kind)
-    axes.legend(title="views", loc="upper left")
+    legend_beside(axes, title="views")
     axes.set(xlabel="x [scene units]", ylabel="y [scene units]", zlabel="z [scene units]", aspect="equal")
 
 
@@ -148,7 +148,7 @@ def draw_epipolar_line(
         if ((low <= at) & (at <= high)).all():
             axes.plot(*at, ".", color=LINE, markersize=5)
             if not np.abs(at - written).max() < apart:
-                axes.annotate(f"{depth:.3g}", at, (3, 3), textcoords="offset points", fontsize=7, color=LINE)
+                axes.annotate(f"{depth:.3g}", at, (3, 3), textcoords="offset points", fontsize=TEXT, color=LINE)
                 written = at
     if is_short:
         x, y = seen.mean(axis=0)
