@@ -81,7 +81,7 @@ def _whole(table: pd.DataFrame) -> HTML:
 
 
 def _wrapping(table: str) -> HTML:
-    """Have the cells of a table of HTML break their lines. Styles are on the tags: pages may drop those of their own."""
+    """Have the cells of a table of HTML break their lines. Styles are on the tags: a page may drop its own."""
     for tag in ("th", "td"):
         table = table.replace(f"<{tag}>", f'<{tag} style="text-align: left">')
     return HTML(table.replace("<table", '<table style="overflow-wrap: anywhere"').replace("<code>", CODE))

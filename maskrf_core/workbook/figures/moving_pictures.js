@@ -32,8 +32,8 @@
         if (picture) layer.src = `data:image/webp;base64,${picture}`;
       });
       layers[1].hidden ||= sides.length < 2;
-      const said = sides.map(([source, picture]) => (picture ? source : `${source} (not known)`)).reverse();
-      caption.textContent = `${name}: ${said.join(" | ")}`;
+      const unknown = sides.filter(([, picture]) => !picture).map(([source]) => source);
+      caption.textContent = name + (unknown.length ? ` (not known: ${unknown[0]})` : "");
       ends.replaceChildren();
       marks.forEach((mark) => make("span", ends, { textContent: mark }));
     };
@@ -75,7 +75,7 @@
     draw();
   };
 
-  const scrub = (box, { frames, panels, size, marks, rate, source }) => {
+  const scrub = (box, { frames, panels, size, marks, rate }) => {
     const row = make("div", box, { className: "row" });
     const play = make("button", row, { textContent: "play", type: "button" });
     const frame = slider(row, "frame", frames.length - 1, 0);
@@ -85,7 +85,7 @@
     let timer = null;
     const draw = () => {
       number.textContent = `${frame.value} of ${frames.length}`;
-      for (const { name, draw } of shown) draw([[source, frames[frame.value][name]]], size, marks[name]);
+      for (const { name, draw } of shown) draw([[`frame ${frame.value}`, frames[frame.value][name]]], size, marks[name]);
     };
     const stop = () => {
       clearInterval(timer);

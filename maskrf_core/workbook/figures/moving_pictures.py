@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 SCRIPT, STYLE = ((HERE / f"moving_pictures.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
 STILL = "This moves in a notebook that was run here and in its report; the figure beside it stands still."
 TRUTH = "truth"
-QUALITY, LONGEST_SIDE = 60, 256  # of WebP; pixels of a picture
+QUALITY, LONGEST_SIDE = 70, 256  # of WebP; pixels of a picture
 LARGEST = 2_000_000  # bytes of all pictures: a report's page holds 5 MB
 SMALLEST_SCALE = 0.05  # of the error, so that tiny ones are not blown up
 ERROR_COLOURS, DEPTH_COLOURS = cv2.COLORMAP_MAGMA, cv2.COLORMAP_VIRIDIS
@@ -88,8 +88,7 @@ def scrub(filmed: RenderedPath, frames_per_second: int) -> HTML:
     far = max(camera.depth_range[1] for camera in filmed.cameras)
     frames = [{kind: _webp(each[index]) for kind, each in pictures.items()} for index in range(len(filmed.cameras))]
     shown = {"frames": frames, "panels": [{"name": "colour"}, _depth_panel()], "rate": frames_per_second}
-    shown |= {"size": filmed.cameras[0].size[::-1], "marks": {"depth": _depth_marks(near, far)}}
-    return _page(shown | {"source": f"{filmed.kind} through {filmed.scene}"})
+    return _page(shown | {"size": filmed.cameras[0].size[::-1], "marks": {"depth": _depth_marks(near, far)}})
 
 
 def _shown(view: ComparedView, most: float) -> dict[str, Any]:
@@ -137,7 +136,7 @@ def _webp(picture: RGBImage) -> str:
     """Return a picture as small WebP in base64."""
     image, encoded = Image.fromarray(picture), io.BytesIO()
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    image.save(encoded, "webp", quality=QUALITY, method=6)
+    image.save(encoded, "webp", quality=QUALITY, method=6, use_sharp_yuv=True)
     return base64.b64encode(encoded.getvalue()).decode()
 
 

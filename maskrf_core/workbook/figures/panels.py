@@ -17,7 +17,7 @@ from maskrf_core.workbook.figures import TEXT, TITLE, draw_picture, new_figure, 
 DEPTH_COLOURS = "viridis_r"  # near is bright
 KINDS = {"truth": "truth", "fine": "render", "error": "|error|", "depth": "depth (near: bright)"}  # pictures of a view
 FRAMES = 8  # of a camera path
-THUMBNAIL, LONGEST_NAME = 48, 15  # longest side of a small picture in pixels; letters that fit above it
+THUMBNAIL, LONGEST_NAME = 40, 15  # longest side of a small picture in pixels; letters that fit above it
 RGBImage = UInt8[np.ndarray, "_ _ 3"]
 
 

@@ -1,4 +1,4 @@
-"""Pictures that move without a kernel: what the script is told, that names stay text, and which script a page allows."""
+"""Pictures that move without a kernel: what the script is told, that names are text, and which script is allowed."""
 
 import base64
 import hashlib

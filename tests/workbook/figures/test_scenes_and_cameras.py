@@ -119,7 +119,7 @@ def test_camera_positions_count_cameras_and_queries():
     w2c[:, 0, 3] = [0, -1, -2]  # centres at x = 0, 1, 2
     figure = cameras.camera_positions(K, w2c, np.array([[1.0, 4.0]] * 3), (8, 10), {2})
     axes = figure.axes[0]
-    assert axes.get_title() == "3 cameras, 1 of them queries; depth ranges within 1.00 to 4.00"
+    assert figure.get_suptitle() == "3 cameras, 1 of them queries; depth ranges within 1.00 to 4.00"
     assert axes.get_xlabel() == "x [scene units]"
     assert apexes(axes) == {0.0, 1.0, 2.0}
 
@@ -130,7 +130,7 @@ def test_camera_positions_show_which_views_are_chosen_and_by_which_rule():
     w2c[:, 0, 3] = -np.arange(200)
     choice = cameras.ShownChoice(11, {12, 13}, "nearest_looking")
     axes = cameras.camera_positions(K, w2c, np.array([[1.0, 4.0]] * 200), (8, 10), {11, 30}, choice).axes[0]
-    labels = [text.get_text().replace("\n", " ") for text in axes.get_legend().get_texts()]
+    labels = [text.get_text().replace("\n", " ") for text in axes.figure.legends[0].get_texts()]
     assert labels == ["reference", "query", "one query", "its references, by nearest_looking"]
     frusta = [line for line in axes.lines if len(line.get_data_3d()[0]) == 12 and line.get_linestyle() == "-"]
     of_colour = {
@@ -162,9 +162,9 @@ def deepest(axes):
 
 def test_a_far_plane_that_would_dwarf_the_cameras_is_cut_off_and_said_to_be():
     assert deepest(near_one := many_cameras(5, 4.5)) == pytest.approx(4.5)
-    assert "far planes drawn at" not in near_one.get_title()
+    assert "far planes drawn at" not in near_one.figure.get_suptitle()
     assert deepest(far_one := many_cameras(5, 100.0)) == pytest.approx(5.0)
-    assert "depth ranges within 1.00 to 100.00\n(far planes drawn at 5:" in far_one.get_title()
+    assert "depth ranges within 1.00 to 100.00\n(far planes drawn at 5:" in far_one.figure.get_suptitle()
     assert [text.get_text() for text in far_one.texts] == ["near", "cut off"]
 
 
