@@ -64,6 +64,8 @@ class Notebook:
         while not re.search(r"\[\d+\]", prompt.inner_text()):
             assert time.monotonic() < end, f"cell {number} still runs: {self.output(number).inner_text()[-2000:]}"
             time.sleep(0.2)
+            if "[ ]" in prompt.inner_text():  # a kernel that was only starting took the press, and lost it
+                self.run(number, wait=False)
 
     def screenshot(self, name: str) -> Path:
         """Keep what the page looks like."""

@@ -112,9 +112,9 @@ def test_tables_are_whole_and_no_wider_than_the_page(lab):
     width = output.bounding_box()["width"]
     for table in output.locator("table").all():
         assert table.bounding_box()["width"] <= width
+    notebook.screenshot("tables")
     links = output.locator("table a")
     assert links.count() > 5
     for link in links.all():
         place = link.bounding_box()
         assert place["x"] + place["width"] <= output.bounding_box()["x"] + width
-    notebook.screenshot("tables")
