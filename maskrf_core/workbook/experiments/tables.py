@@ -1,5 +1,6 @@
 """Tables for people: data sets, scenes, settings, and the metrics of methods."""
 
+import re
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
@@ -81,10 +82,15 @@ def _whole(table: pd.DataFrame) -> HTML:
 
 
 def _wrapping(table: str) -> HTML:
-    """Have the cells of a table of HTML break their lines. Styles are on the tags: a page may drop its own."""
+    """Let names and paths in a table of HTML break after / _ and |, and no word within.
+
+    Styles are on the tags: a page may drop its own.
+    """
+    texts = re.compile(r"(?<=>)[^<]+")
+    table = texts.sub(lambda text: re.sub(r"([/_|])(?=.)", r"\1<wbr>", text[0]), table)
     for tag in ("th", "td"):
         table = table.replace(f"<{tag}>", f'<{tag} style="text-align: left">')
-    return HTML(table.replace("<table", '<table style="overflow-wrap: anywhere"').replace("<code>", CODE))
+    return HTML(table.replace("<code>", CODE))
 
 
 def settings_shown(config: Config, names: Sequence[str]) -> HTML:

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 SCRIPT, STYLE = ((HERE / f"moving_pictures.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
 STILL = "This moves in a notebook that was run here and in its report; the figure beside it stands still."
 TRUTH = "truth"
-QUALITY, LONGEST_SIDE = 70, 256  # of WebP; pixels of a picture
+QUALITY, LONGEST_SIDE = 55, 256  # of WebP; pixels of a picture
 LARGEST = 2_000_000  # bytes of all pictures: a report's page holds 5 MB
 SMALLEST_SCALE = 0.05  # of the error, so that tiny ones are not blown up
 ERROR_COLOURS, DEPTH_COLOURS = cv2.COLORMAP_MAGMA, cv2.COLORMAP_VIRIDIS

@@ -16,7 +16,7 @@ from maskrf_core.workbook.figures import TEXT, TITLE, draw_picture, new_figure, 
 
 DEPTH_COLOURS = "viridis_r"  # near is bright
 KINDS = {"truth": "truth", "fine": "render", "error": "|error|", "depth": "depth (near: bright)"}  # pictures of a view
-FRAMES = 8  # of a camera path
+FRAMES = 5  # of a camera path
 THUMBNAIL, LONGEST_NAME = 40, 15  # longest side of a small picture in pixels; letters that fit above it
 RGBImage = UInt8[np.ndarray, "_ _ 3"]
 
@@ -108,7 +108,7 @@ def read_pictures(folder: Path, scene: str, image_id: str) -> dict[str, RGBImage
 
 
 def render_rows(rows: Mapping[str, Mapping[str, RGBImage]], title: str) -> Figure:
-    """Draw truth, render, error and depth, one row a view or method."""
+    """Draw truth, render, error and depth, one row a view or method; a truth that several rows share is drawn once."""
     shapes = [next(iter(row.values())).shape for row in rows.values()]
     width = 1.9 if shapes[0][1] <= 128 else 2.6
     height = max(shape[0] / shape[1] for shape in shapes)
@@ -118,7 +118,7 @@ def render_rows(rows: Mapping[str, Mapping[str, RGBImage]], title: str) -> Figur
 
 
 def frame_strip(filmed: RenderedPath) -> Figure:
-    """Draw up to 8 frames evenly spread over a path, colour over depth."""
+    """Draw up to 5 frames evenly spread over a path, colour over depth."""
     count = len(filmed.cameras)
     indices = [number * count // min(FRAMES, count) for number in range(min(FRAMES, count))]
     height, width = filmed.cameras[0].size
@@ -161,9 +161,14 @@ def masks_beside_each_other(masks: Mapping[str, Bool[np.ndarray, "view sample"]]
 def _headed_rows(rows: Mapping[str, Mapping[str, RGBImage]], size: tuple[float, float], title: str) -> Figure:
     """Draw named rows of pictures, with their headings above the first row."""
     figure, grid = new_figure(*size, len(rows), len(next(iter(rows.values()))), title)
+    above = None
     for row, (name, pictures) in enumerate(rows.items()):
         for axes, (heading, picture) in zip(grid[row], pictures.items(), strict=True):
-            draw_picture(axes, picture, "" if row else heading)
+            if axes is grid[row, 0] and above is not None and np.array_equal(picture, above):
+                axes.set(xticks=[], yticks=[], frame_on=False)
+            else:
+                draw_picture(axes, picture, "" if row else heading)
+        above = next(iter(pictures.values()))
         grid[row, 0].set_ylabel(fill(name, 20), fontsize=TEXT)
     return figure
 

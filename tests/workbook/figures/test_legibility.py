@@ -1,5 +1,7 @@
 """Figures can be read: no letter below 9 points, nothing cut off, legends beside what is drawn."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,5 +103,5 @@ def test_everything_can_be_read(draw):
     drawn = [axes.get_window_extent() for axes in figure.axes]
     for legend in legends:
         assert not any(legend.get_window_extent().padded(-3).overlaps(box) for box in drawn), "a legend hides curves"
-    for one, other in zip(boxes, boxes[1:], strict=False):
+    for one, other in pairwise(boxes):
         assert not one.overlaps(other), "titles overlap"
