@@ -60,7 +60,7 @@ def test_true_and_rendered_depth_share_one_scale_and_an_unknown_one_is_told_as_s
     true[:, 5:] = 0
     (known,) = told(moving.compare([view(true_depth=true)]))["scenes"]["demo/a"].values()
     rendered, truth = (picture(known["sources"][name]["depth"]) for name in ("exact", "truth"))
-    np.testing.assert_allclose(truth[2:6, :3], rendered[2:6, :3], atol=8)
+    np.testing.assert_allclose(truth[2:6, :3], rendered[2:6, :3], atol=24)  # WebP
     assert truth[:, 8:].max() < 30, "nothing is there"
     assert known["marks"]["depth"] == ["1", "1.6", "4"]
     (unknown,) = told(moving.compare([view()]))["scenes"]["demo/a"].values()
