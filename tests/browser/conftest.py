@@ -67,6 +67,8 @@ class Notebook:
             if now in (before, EMPTY):
                 self._press(number)
             time.sleep(0.2)
+            if "[ ]" in prompt.inner_text():  # a kernel that was only starting took the press, and lost it
+                self.run(number, wait=False)
 
     def screenshot(self, name: str) -> Path:
         """Keep what the page looks like."""

@@ -1,12 +1,11 @@
 """Methods beside each other on test scenes: their metrics, their pictures, and a camera path of the last one."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pandas as pd
-from IPython.display import Image, Markdown, Video
+from IPython.display import HTML, Image, Markdown
 
 from maskrf_core.checkpoints.published_files import SHIPPED, is_shipped
 from maskrf_core.checkpoints.shipped_weights import data_of_card
@@ -17,16 +16,14 @@ from maskrf_core.rendering.evaluation import evaluate, load, nearest_view_copy, 
 from maskrf_core.rendering.path_rendering import RenderedPath, render_path
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
-from maskrf_core.support.paths import display_path
 from maskrf_core.training.saved_states import random_renderer
 from maskrf_core.workbook.experiments.preparation import CAPTURE, opened
 from maskrf_core.workbook.experiments.trainings import finetuned_runs
-from maskrf_core.workbook.figures import show
+from maskrf_core.workbook.figures import moving_pictures, show
 from maskrf_core.workbook.figures.panels import frame_strip
 from maskrf_core.workbook.parameters import EvaluateParameters
 
 NEAREST, UNTRAINED, FROM_THE_PACKAGE = "nearest-view copy", "untrained", "maskrf"
-LARGEST_EMBEDDED = 60_000  # bytes of a video on a page; larger ones are named only
 NO_PATH = 'No path is asked for: `path = "none"`, or the preset\'s.'
 
 
@@ -163,12 +160,6 @@ def strip(filmed: RenderedPath | None, path: Path) -> Image | Markdown:
     return Markdown(NO_PATH) if filmed is None else show(frame_strip(filmed), path)
 
 
-def video(filmed: RenderedPath | None) -> Video | Markdown:
-    """Embed the colour video where it is small, else say where it is."""
-    if filmed is None:
-        return Markdown(NO_PATH)
-    file = filmed.video("colour")
-    if file.stat().st_size >= LARGEST_EMBEDDED:
-        return Markdown(f"Too large for this page: `{display_path(file)}`")
-    attributes = f'controls loop title="{escape(filmed.kind)} through {escape(filmed.scene)}"'
-    return Video(data=file.read_bytes(), embed=True, mimetype="video/mp4", width=256, html_attributes=attributes)
+def scrubber(filmed: RenderedPath | None, frames_per_second: int) -> HTML | Markdown:
+    """Put the frames under a slider, colour beside depth; a sentence where nothing was filmed."""
+    return Markdown(NO_PATH) if filmed is None else moving_pictures.scrub(filmed, frames_per_second)

@@ -1,5 +1,6 @@
 """Tables for people: data sets, scenes, settings, and the metrics of methods."""
 
+import re
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
@@ -15,6 +16,7 @@ from maskrf_core.settings.config import Config
 from maskrf_core.support.errors import in_short
 
 DECIMALS = {"psnr": 2, "ssim": 3, "lpips": 3}
+CODE = '<code style="white-space: normal">'
 HEADINGS = {"psnr": "PSNR [dB] ↑", "ssim": "SSIM ↑", "lpips": "LPIPS ↓"}
 
 
@@ -50,10 +52,14 @@ def remarks(reports: Sequence[DataSetReport]) -> str:
     return "\n".join(lines) or "Nothing is broken in what is there."
 
 
-def where_to_get(reports: Sequence[DataSetReport]) -> Markdown:
+def where_to_get(reports: Sequence[DataSetReport]) -> HTML | Markdown:
     """Say of what is absent, incomplete or broken what is needed and where it comes from."""
     missing = [report.data_set for report in reports if report.state not in ("complete", "to prepare")]
-    return Markdown(markdown_table(missing) if missing else "Everything is there.")
+    if not missing:
+        return Markdown("Everything is there.")
+    from nbconvert.filters import markdown2html
+
+    return _wrapping(markdown2html(markdown_table(missing)).replace(r"\|", "|"))
 
 
 def scenes(reports: Sequence[SceneReport]) -> pd.DataFrame:
@@ -64,12 +70,30 @@ def scenes(reports: Sequence[SceneReport]) -> pd.DataFrame:
 
 
 def or_text(table: pd.DataFrame, otherwise: str) -> HTML | Markdown:
-    """Show a table, or a text where it has no rows; long texts in it are not cut."""
+    """Show a table, or a text where it has no rows."""
+    return _whole(table) if len(table) else Markdown(otherwise)
+
+
+def _whole(table: pd.DataFrame) -> HTML:
+    """Show a table whose long texts are not cut, and which is no wider than the page."""
+    named = table.index.name is not None
     with pd.option_context("display.max_colwidth", None):
-        return HTML(table.to_html()) if len(table) else Markdown(otherwise)
+        return _wrapping((table.reset_index() if named else table).to_html(index=not named))
 
 
-def settings_shown(config: Config, names: Sequence[str]) -> pd.DataFrame:
+def _wrapping(table: str) -> HTML:
+    """Let names and paths in a table of HTML break after / _ and |, and no word within.
+
+    Styles are on the tags: a page may drop its own.
+    """
+    texts = re.compile(r"(?<=>)[^<]+")
+    table = texts.sub(lambda text: re.sub(r"([/_|])(?=.)", r"\1<wbr>", text[0]), table)
+    for tag in ("th", "td"):
+        table = table.replace(f"<{tag}>", f'<{tag} style="text-align: left">')
+    return HTML(table.replace("<code>", CODE))
+
+
+def settings_shown(config: Config, names: Sequence[str]) -> HTML:
     """Tabulate some settings of a config, by dotted name, with what they mean."""
     rows = []
     for name in names:
@@ -77,7 +101,7 @@ def settings_shown(config: Config, names: Sequence[str]) -> pd.DataFrame:
         settings = getattr(config, section)
         description = type(settings).model_fields[field].description or ""
         rows.append({"setting": name, "value": str(getattr(settings, field)), "meaning": description})
-    return pd.DataFrame(rows).set_index("setting")
+    return _whole(pd.DataFrame(rows).set_index("setting"))
 
 
 def summary_of(scores: pd.DataFrame) -> pd.DataFrame:

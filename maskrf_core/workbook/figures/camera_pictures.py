@@ -1,6 +1,6 @@
 """Draw where cameras stand, and where a point of one view lies in others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.spatial import KDTree
 
-from maskrf_core.workbook.figures import draw_picture, new_figure
+from maskrf_core.workbook.figures import TEXT, draw_picture, new_figure
 
 REFERENCE, QUERY, SHOWN, CHOSEN = "tab:blue", "tab:orange", "tab:red", "tab:green"
 MOST_FRUSTA = 40  # more cameras than these are drawn as points, between frusta
@@ -64,7 +64,8 @@ def camera_positions(
     with_range = with_frustum[:: -(-len(with_frustum) // SHOWN_RANGES)]
     with_line = {index for index, colour in colours.items() if colour in (SHOWN, CHOSEN)}
     with_frustum = with_line | {*with_frustum}
-    figure, [[axes]] = new_figure(5.6, 4.8, subplot_kw={"projection": "3d"})
+    title = _title(len(queries), depth_ranges, reach)
+    figure, [[axes]] = new_figure(6.4, 3.7, title=title, subplot_kw={"projection": "3d"})
     for index, centre in enumerate(centres):
         colour = colours[index]
         if index not in with_frustum:
@@ -81,9 +82,11 @@ def camera_positions(
             _draw_solid(axes, *planes, colour, ":")
             labels = ["near", "far" if end == depth_ranges[index][1] else "cut off"]
             for plane, label in zip(planes, labels if index == 0 else [], strict=False):
-                axes.text(*plane[0], label, fontsize=7, color=colour)
-    _label(axes, kinds)
-    axes.set_title(_title(len(queries), depth_ranges, reach), fontsize=11)
+                axes.text(*plane[0], label, fontsize=TEXT, color=colour)
+    for kind, colour in kinds.items():
+        axes.plot([], [], [], color=colour, label=kind)
+    figure.legend(title="views", loc="outside right center", fontsize=TEXT)
+    axes.set(xlabel="x [scene units]", ylabel="y [scene units]", zlabel="z [scene units]", aspect="equal")
     return figure
 
 
@@ -93,14 +96,6 @@ def _title(queries: int, depth_ranges: Float[np.ndarray, "view 2"], reach: float
     cut_off = f"\n(far planes drawn at {reach:.3g}: the true ones would dwarf the cameras)" if far > reach else ""
     counted = f"{len(depth_ranges)} cameras, {queries} of them queries"
     return f"{counted}; depth ranges within {near:.2f} to {far:.2f}{cut_off}"
-
-
-def _label(axes: Axes, kinds: Mapping[str, str]) -> None:
-    """Write the axes, and the kinds of cameras with their colours."""
-    for kind, colour in kinds.items():
-        axes.plot([], [], [], color=colour, label=kind)
-    axes.legend(title="views", loc="upper left")
-    axes.set(xlabel="x [scene units]", ylabel="y [scene units]", zlabel="z [scene units]", aspect="equal")
 
 
 def _colours(count: int, queries: set[int], choice: ShownChoice | None) -> tuple[dict[int, str], dict[str, str]]:
@@ -148,7 +143,7 @@ def draw_epipolar_line(
         if ((low <= at) & (at <= high)).all():
             axes.plot(*at, ".", color=LINE, markersize=5)
             if not np.abs(at - written).max() < apart:
-                axes.annotate(f"{depth:.3g}", at, (3, 3), textcoords="offset points", fontsize=7, color=LINE)
+                axes.annotate(f"{depth:.3g}", at, (3, 3), textcoords="offset points", fontsize=TEXT, color=LINE)
                 written = at
     if is_short:
         x, y = seen.mean(axis=0)

@@ -12,22 +12,23 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from maskrf_core.rendering.path_rendering import RenderedPath
-from maskrf_core.workbook.figures import draw_picture, new_figure
+from maskrf_core.workbook.figures import TEXT, TITLE, draw_picture, new_figure, wrapped
 
 DEPTH_COLOURS = "viridis_r"  # near is bright
 KINDS = {"truth": "truth", "fine": "render", "error": "|error|", "depth": "depth (near: bright)"}  # pictures of a view
-FRAMES = 8  # of a camera path
+FRAMES = 5  # of a camera path
+THUMBNAIL, LONGEST_NAME = 40, 15  # longest side of a small picture in pixels; letters that fit above it
 RGBImage = UInt8[np.ndarray, "_ _ 3"]
 
 
 def contact_sheet(images: Mapping[str, RGBImage], title: str, columns: int = 8) -> Figure:
     """Draw small pictures with their names."""
     rows = -(-len(images) // columns)
-    figure, grid = new_figure(0.9 * columns, 1.15 * rows + 0.4, rows, columns, title)
+    figure, grid = new_figure(1.1 * columns, 1.3 * rows + 0.4, rows, columns, title)
     for axes in grid.flat:
         axes.axis("off")
     for axes, (name, image) in zip(grid.flat, images.items(), strict=False):
-        draw_picture(axes, image, name, 6)
+        draw_picture(axes, _thumbnail(image), name if len(name) <= LONGEST_NAME else name.replace("/", "/\n", 1))
     return figure
 
 
@@ -52,7 +53,7 @@ def overlays(
         draw_picture(bottom, image.mean(axis=2), cmap="gray", vmin=0, vmax=255)
         picture = _draw_depth(bottom, depths[name], near, far, alpha=0.65)
     for axes, label in zip(grid[:, 0], ["mask's outline", "depth"], strict=True):
-        axes.set_ylabel(label, fontsize=9)
+        axes.set_ylabel(label, fontsize=TEXT)
     figure.colorbar(picture, ax=grid.ravel().tolist(), label="z-depth [scene units]")
     return figure
 
@@ -107,7 +108,7 @@ def read_pictures(folder: Path, scene: str, image_id: str) -> dict[str, RGBImage
 
 
 def render_rows(rows: Mapping[str, Mapping[str, RGBImage]], title: str) -> Figure:
-    """Draw truth, render, error and depth, one row a view or method."""
+    """Draw truth, render, error and depth, one row a view or method; a truth that several rows share is drawn once."""
     shapes = [next(iter(row.values())).shape for row in rows.values()]
     width = 1.9 if shapes[0][1] <= 128 else 2.6
     height = max(shape[0] / shape[1] for shape in shapes)
@@ -117,7 +118,7 @@ def render_rows(rows: Mapping[str, Mapping[str, RGBImage]], title: str) -> Figur
 
 
 def frame_strip(filmed: RenderedPath) -> Figure:
-    """Draw up to 8 frames evenly spread over a path, colour over depth."""
+    """Draw up to 5 frames evenly spread over a path, colour over depth."""
     count = len(filmed.cameras)
     indices = [number * count // min(FRAMES, count) for number in range(min(FRAMES, count))]
     height, width = filmed.cameras[0].size
@@ -133,9 +134,9 @@ def mask_on_ray(mask: Bool[np.ndarray, "view sample"], depths: Float[np.ndarray,
     figure, [[axes]] = new_figure(9, 0.32 * views + 1.5)
     _draw_mask(axes, mask)
     shown = np.linspace(0, samples - 1, min(samples, 8)).round().astype(int)
-    axes.set_xticks(shown, [f"{index}\nz={depths[index]:.2f}" for index in shown], fontsize=8)
+    axes.set_xticks(shown, [f"{index}\nz={depths[index]:.2f}" for index in shown], fontsize=TEXT)
     axes.set(xlabel="fine sample on the ray, and its z-depth [scene units]", ylabel="reference view")
-    axes.set_title(_what_is_masked(mask))
+    axes.set_title(_what_is_masked(mask), fontsize=TITLE)
     return figure
 
 
@@ -145,26 +146,36 @@ def masks_beside_each_other(masks: Mapping[str, Bool[np.ndarray, "view sample"]]
     shares = " to ".join(dict.fromkeys([shares[0], shares[-1]]))
     columns, views = min(2, len(masks)), max(len(mask) for mask in masks.values())
     rows = -(-len(masks) // columns)
-    size = 5.5 * columns, rows * (0.2 * views + 1.1)
+    size = 5.5 * columns, rows * (0.2 * views + 1.3)
     figure, grid = new_figure(*size, rows, columns, f"Masked on this ray: {shares} of its features")
     for axes, (name, mask) in zip(grid.flat, masks.items(), strict=False):
         _draw_mask(axes, mask)
-        axes.set_title(f"{name}: {_what_is_masked(mask)}", fontsize=8)
+        axes.set_title(wrapped(f"{name}: {_what_is_masked(mask)}", 5), fontsize=TEXT)
     for axes in grid.flat[len(masks) :]:
         axes.axis("off")
-    figure.supxlabel("fine sample on the ray, near to far", fontsize=9)
-    figure.supylabel("reference view", fontsize=9)
+    figure.supxlabel("fine sample on the ray, near to far", fontsize=TEXT)
+    figure.supylabel("reference view", fontsize=TEXT)
     return figure
 
 
 def _headed_rows(rows: Mapping[str, Mapping[str, RGBImage]], size: tuple[float, float], title: str) -> Figure:
     """Draw named rows of pictures, with their headings above the first row."""
     figure, grid = new_figure(*size, len(rows), len(next(iter(rows.values()))), title)
+    above = None
     for row, (name, pictures) in enumerate(rows.items()):
         for axes, (heading, picture) in zip(grid[row], pictures.items(), strict=True):
-            draw_picture(axes, picture, "" if row else heading)
-        grid[row, 0].set_ylabel(fill(name, 20), fontsize=8)
+            if axes is grid[row, 0] and above is not None and np.array_equal(picture, above):
+                axes.set(xticks=[], yticks=[], frame_on=False)
+            else:
+                draw_picture(axes, picture, "" if row else heading)
+        above = next(iter(pictures.values()))
+        grid[row, 0].set_ylabel(fill(name, 20), fontsize=TEXT)
     return figure
+
+
+def _thumbnail(image: RGBImage) -> RGBImage:
+    scale = THUMBNAIL / max(image.shape[:2])
+    return image if scale >= 1 else cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def _read(file: Path) -> RGBImage:

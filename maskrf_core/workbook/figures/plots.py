@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from maskrf_core.runs.log import AFTER_TERMS, BEFORE_TERMS
-from maskrf_core.workbook.figures import new_figure
+from maskrf_core.workbook.figures import TEXT, TITLE, legend_beside, new_figure
 
 LEGEND_ENTRIES, LABEL_WIDTH = 12, 34
+CURVES = (8.5, 3.2)  # size in inches of one plot with its legend
 STEPS = "optimiser steps, pretraining included"
 Runs = Mapping[str, tuple[pd.DataFrame, int]]  # metrics of runs by name, and the steps before them
 
@@ -30,7 +31,7 @@ def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Fig
     if alignment_from is not None:
         axes.axvline(alignment_from, color="gray", linestyle=":", label="alignment counts from here")
     axes.set_yscale("log")
-    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axes)
     return figure
 
 
@@ -50,7 +51,7 @@ def agreement_curves(metrics: pd.DataFrame, begins: int) -> Figure:
     )
     figure = _curves(lines, "step", "mean cosine", title)
     figure.axes[0].axvline(begins, color="gray", linestyle=":", label="alignment counts from here")
-    figure.axes[0].legend(fontsize=8)
+    legend_beside(figure.axes[0])
     return figure
 
 
@@ -64,8 +65,9 @@ def validation_curves(runs: Runs) -> Figure:
 def colour_curves(runs: Runs) -> Figure:
     """Draw the fine colour loss of runs over all steps."""
     lines = _of_runs(runs, "train", "colour_fine")
-    loss, lowest = min((line.iloc[-1], name) for name, line in lines.items() if len(line))
-    figure = _curves(lines, STEPS, "fine colour loss", f"Lowest training loss at the end: {lowest} ({loss:.4f})")
+    last = sorted(line.iloc[-1] for line in lines.values() if len(line))
+    title = f"Last training losses: {last[0]:.4f} to {last[-1]:.4f}; one training of a kind has no interval"
+    figure = _curves(lines, STEPS, "fine colour loss", title)
     figure.axes[0].set_yscale("log")
     return figure
 
@@ -82,19 +84,20 @@ def test_curve(metrics: pd.DataFrame) -> Figure:
 def ratio_curves(scores: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
     """Draw the validation PSNR of a grid's points after finetuning over the mask ratio.
 
-    A dot is a seed; a line with 95 % intervals of the means is a strategy with a combination of settings, which are
-    the columns with a dot in their name. All strategies begin at the one without masks.
+    A dot is a seed; means with 95 % intervals are those of a strategy with a combination of settings, which are the
+    columns with a dot in their name. A line joins them only where every mean is one of several seeds: a line through
+    single seeds would show chance as a curve. All strategies begin at the one without masks.
     """
-    figure, [[axes]] = new_figure(7, 3.4)
+    figure, [[axes]] = new_figure(*CURVES, title=title)
     axes.set(xlabel="mask ratio in pretraining (0: none)", ylabel="PSNR on validation scenes [dB]")
-    axes.plot(scores["mask_ratio"], scores["psnr"], ".", color="tab:gray", label="one seed", zorder=3)
+    axes.plot(scores["mask_ratio"], scores["psnr"], ".", color="black", markersize=4, label="one seed", zorder=3)
     lines = _by_strategy(summary)
     for label, rows in lines.items():
         halves = [found.half for found in rows["psnr"]]  # nan, of one seed, draws none
-        axes.errorbar(rows["mask_ratio"], [found.mean for found in rows["psnr"]], yerr=halves, capsize=3, label=label)
+        means, line = [found.mean for found in rows["psnr"]], "o-" if np.isfinite(halves).all() else "o"
+        axes.errorbar(rows["mask_ratio"], means, yerr=halves, fmt=line, markersize=7, capsize=3, label=label)
     if len(lines) <= LEGEND_ENTRIES:
-        axes.legend(fontsize=8)
-    axes.set_title(title, fontsize=10)
+        legend_beside(axes)
     return figure
 
 
@@ -107,7 +110,7 @@ def method_bars(summary: pd.DataFrame) -> Figure:
     kinds = [("psnr", "PSNR [dB]", "%.2f"), ("ssim", "SSIM", "%.3f")]
     for axes, (column, unit, shown) in zip(panels, kinds, strict=True):
         bars = axes.barh(ordered.index, ordered[column], color="tab:blue")
-        axes.bar_label(bars, fmt=shown, padding=2, fontsize=8)
+        axes.bar_label(bars, fmt=shown, padding=2, fontsize=TEXT)
         axes.set_xlabel(f"{unit}, higher is better")
         axes.margins(x=0.18)
     return figure
@@ -145,7 +148,7 @@ def growth_curves(grown: Mapping[str, Mapping[str, Any]]) -> Figure:
     most = max(found, key=found.get, default=None)
     title = f"Largest exponent: {found[most]:.2f} ({most})" if most else "No growth was measured"
     columns = max(1, len(grown))
-    figure, (panels,) = new_figure(1 + 4.2 * columns, 3.6, 1, columns, title)
+    figure, (panels,) = new_figure(1 + 4.2 * columns, 4.4, 1, columns, title)
     for axes, (name, parts) in zip(panels, grown.items(), strict=False):
         factors = sorted({factor for part in parts.values() for factor in part.seconds})
         axes.plot(factors, factors, color="gray", linestyle="--", label="as the quantity: exponent 1")
@@ -158,19 +161,19 @@ def growth_curves(grown: Mapping[str, Mapping[str, Any]]) -> Figure:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda value, _: f"×{value:g}")
         axes.set(xlabel="quantity", ylabel="seconds")
-        axes.legend(fontsize=8)
-        axes.set_title(name, fontsize=10)
+        legend_beside(axes, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+        axes.set_title(name, fontsize=TITLE)
     return figure
 
 
 def _curves(lines: Mapping[str, pd.Series], xlabel: str, ylabel: str, title: str, marker: str = ".") -> Figure:
     """Draw lines by their labels: values over the steps in their index."""
-    figure, [[axes]] = new_figure(7, 3.4)
-    for label, line in lines.items():
-        axes.plot(line.index, line, label=label, marker=marker)
+    figure, [[axes]] = new_figure(*CURVES, title=title)
+    for number, (label, line) in enumerate(lines.items()):
+        style = ("-", "--", ":")[number // 10 % 3]  # there are ten colours
+        axes.plot(line.index, line, label=label, marker=marker, linestyle=style)
     axes.set(xlabel=xlabel, ylabel=ylabel)
-    axes.set_title(title, fontsize=10)
-    axes.legend(fontsize=8)
+    legend_beside(axes)
     return figure
 
 
@@ -191,7 +194,7 @@ def _bars(measured: Mapping[str, Sequence[float]], labels: Sequence[str], title:
     ends = np.array([[min(each), max(each)] for each in values]).reshape(-1, 2)
     names = [fill(name, LABEL_WIDTH) for name in measured][::-1]
     bars = axes.barh(names, medians, xerr=np.abs(ends.T - medians), color="tab:blue", capsize=3)
-    axes.bar_label(bars, labels[::-1], padding=6, fontsize=8)
+    axes.bar_label(bars, labels[::-1], padding=6, fontsize=TEXT)
     axes.margins(x=0.25)
     return figure, axes
 

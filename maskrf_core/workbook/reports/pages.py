@@ -33,11 +33,14 @@ LEAVING = re.compile(r"</?(meta|form|base)\b[^>]*>?", re.IGNORECASE)  # tags tha
 def report_page(notebook: NotebookNode, folder: Path, title: str) -> str:
     """Return the page as HTML: what `folder` tells of what made it, then the notebook with its code folded.
 
-    Pictures are in the page. Its content security policy forbids the browser to load, run or send anything; no policy
-    forbids a page to send its reader elsewhere, so what would do that is left out.
+    Pictures are in the page. Its content security policy forbids the browser to load or send anything, and to run any
+    script but the one of `moving_pictures`, known by its hash, which does neither; no policy forbids a page to send its
+    reader elsewhere, so what would do that is left out.
     """
+    from maskrf_core.workbook.figures.moving_pictures import script_source  # needs torch; the index does not
+
     style = (TEMPLATES / "report" / "style.css").read_text(encoding="utf-8")
-    resources = {"report": {"title": title, "facts": facts_of(folder), "style": style}}
+    resources = {"report": {"title": title, "facts": facts_of(folder), "style": style, "script": script_source()}}
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(TEMPLATES)], embed_images=True)
     ours, body, cells = exporter.from_notebook_node(notebook, resources=resources)[0].partition("<body>")
     return printable(f"{ours}{body}{LEAVING.sub('', cells)}")

@@ -124,7 +124,8 @@ def test_figure_has_a_line_a_strategy_with_intervals(three_seeds):
     more = points(*[(0.5, "block", seed, 19.0 + seed) for seed in range(3)])
     scores = pd.concat([three_seeds, more], ignore_index=True)
     summary = statistics.summary(scores)
-    axes = ratio_curves(scores, summary, statistics.finding(summary)).axes[0]
+    figure = ratio_curves(scores, summary, statistics.finding(summary))
+    (axes,) = figure.axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "one seed",
         "mean, ray_and_view",
@@ -135,4 +136,12 @@ def test_figure_has_a_line_a_strategy_with_intervals(three_seeds):
     np.testing.assert_allclose(second.lines[0].get_xydata(), [[0, 22], [0.5, 20]])
     (lower, upper) = first.lines[2][0].get_segments()[0][:, 1]
     assert (upper - lower) / 2 == pytest.approx(T_2 * np.sqrt(7) / np.sqrt(3))
-    assert axes.get_title() == statistics.finding(summary)
+    assert figure.get_suptitle() == statistics.finding(summary)
+
+
+def test_no_line_joins_single_seeds(three_seeds):
+    alone = three_seeds[three_seeds["seed"] == three_seeds["seed"][0]]
+    for scores, joined in ((three_seeds, True), (alone, False)):
+        summary = statistics.summary(scores)
+        (container,) = ratio_curves(scores, summary, "a title").axes[0].containers
+        assert (container.lines[0].get_linestyle() == "-") == joined

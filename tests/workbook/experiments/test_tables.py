@@ -63,8 +63,10 @@ def test_data_sets_are_counted_and_their_faults_named():
 
 def test_where_to_get_lists_what_is_not_complete():
     complete = DataSetReport("demo", 24, (SceneReport("demo/train_00", 20, 1, 1),))
-    page = tables.where_to_get([complete, *reports()]).data
+    page = tables.where_to_get([complete, *reports()]).data.replace("<wbr>", "")
     assert "google_scanned_objects" in page
+    assert '<a href="https://github.com/googleinterns/IBRNet#e-google-scanned-objects">' in page
+    assert "&lt;black|white&gt;" in page
     assert "demo/" not in page
     assert tables.where_to_get([complete]).data == "Everything is there."
 
@@ -80,9 +82,13 @@ def test_scenes_and_long_texts_are_shown_whole():
 
 def test_settings_are_shown_with_their_meaning():
     config = load_config("pretrain", "paper")
-    shown = tables.settings_shown(config, ["masking.mask_ratio", "data.rays"])
-    assert shown["value"].tolist() == ["0.5", str(config.data.rays)]
-    assert "masked" in shown.loc["masking.mask_ratio", "meaning"]
+    names = ["masking.target_memory", "data.rays"]
+    shown = tables.settings_shown(config, names).data.replace("<wbr>", "")
+    assert all(name in shown for name in names)
+    assert f">{config.data.rays}<" in shown
+    meaning = type(config.masking).model_fields["target_memory"].description
+    assert len(meaning) > 50, "which pandas cuts"
+    assert meaning in shown
 
 
 def test_lpips_note_gives_the_reason_in_short_lines(monkeypatch):

@@ -23,8 +23,20 @@ def test_show_saves_what_it_shows(tmp_path):
     axes.set_title("a finding")
     shown = show(figure, tmp_path / "figures" / "f.png")
     assert (tmp_path / "figures" / "f.png").read_bytes() == shown.data
-    assert Image.open(io.BytesIO(shown.data)).size == (144, 72)
+    assert Image.open(io.BytesIO(shown.data)).size == (288, 144), "144 dots per inch"
+    assert shown.width == 192, "96 per inch on the page"
     assert shown.alt == "a finding"
+
+
+def test_a_title_that_is_too_long_goes_on_below():
+    title = "a finding that needs more words than its small figure is wide"
+    figure, _ = new_figure(3, 1, title=title)
+    assert "\n" in figure.get_suptitle()
+    assert figure.get_suptitle().replace("\n", " ") == title
+    figure.draw_without_rendering()
+    box = figure._suptitle.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
 
 
 def test_contact_sheet_names_every_picture():
@@ -48,14 +60,17 @@ def test_overlays_lay_mask_and_depth_over_the_photograph():
     assert photo.get_array().shape == (8, 10)
     assert np.array_equal(np.isnan(np.ma.filled(shown.get_array(), np.nan)), depth == 0)
     assert 0 < shown.get_alpha() < 1
-    assert figure.get_suptitle() == "50% of the pixels are foreground, 50% of it has depth, from 2.00 to 2.00"
+    assert (
+        figure.get_suptitle().replace("\n", " ")
+        == "50% of the pixels are foreground, 50% of it has depth, from 2.00 to 2.00"
+    )
     assert "z-depth [scene units]" in [axes.get_ylabel() for axes in figure.axes]
 
 
 def test_overlays_without_depth_say_so():
     nothing = np.zeros((8, 10), np.float32)
     figure = panels.overlays({"a": photograph()}, {"a": nothing}, {"a": nothing == 0})
-    assert figure.get_suptitle() == "100% of the pixels are foreground, its depth is unknown"
+    assert figure.get_suptitle().replace("\n", " ") == "100% of the pixels are foreground, its depth is unknown"
 
 
 @pytest.mark.parametrize("with_truth", [True, False])
@@ -104,7 +119,7 @@ def test_camera_positions_count_cameras_and_queries():
     w2c[:, 0, 3] = [0, -1, -2]  # centres at x = 0, 1, 2
     figure = cameras.camera_positions(K, w2c, np.array([[1.0, 4.0]] * 3), (8, 10), {2})
     axes = figure.axes[0]
-    assert axes.get_title() == "3 cameras, 1 of them queries; depth ranges within 1.00 to 4.00"
+    assert figure.get_suptitle() == "3 cameras, 1 of them queries; depth ranges within 1.00 to 4.00"
     assert axes.get_xlabel() == "x [scene units]"
     assert apexes(axes) == {0.0, 1.0, 2.0}
 
@@ -115,7 +130,7 @@ def test_camera_positions_show_which_views_are_chosen_and_by_which_rule():
     w2c[:, 0, 3] = -np.arange(200)
     choice = cameras.ShownChoice(11, {12, 13}, "nearest_looking")
     axes = cameras.camera_positions(K, w2c, np.array([[1.0, 4.0]] * 200), (8, 10), {11, 30}, choice).axes[0]
-    labels = [text.get_text().replace("\n", " ") for text in axes.get_legend().get_texts()]
+    labels = [text.get_text().replace("\n", " ") for text in axes.figure.legends[0].get_texts()]
     assert labels == ["reference", "query", "one query", "its references, by nearest_looking"]
     frusta = [line for line in axes.lines if len(line.get_data_3d()[0]) == 12 and line.get_linestyle() == "-"]
     of_colour = {
@@ -147,9 +162,9 @@ def deepest(axes):
 
 def test_a_far_plane_that_would_dwarf_the_cameras_is_cut_off_and_said_to_be():
     assert deepest(near_one := many_cameras(5, 4.5)) == pytest.approx(4.5)
-    assert "far planes drawn at" not in near_one.get_title()
+    assert "far planes drawn at" not in near_one.figure.get_suptitle()
     assert deepest(far_one := many_cameras(5, 100.0)) == pytest.approx(5.0)
-    assert "depth ranges within 1.00 to 100.00\n(far planes drawn at 5:" in far_one.get_title()
+    assert "depth ranges within 1.00 to 100.00\n(far planes drawn at 5:" in far_one.figure.get_suptitle()
     assert [text.get_text() for text in far_one.texts] == ["near", "cut off"]
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.execution import execute
+from maskrf_core.workbook.figures.moving_pictures import script_source
 from maskrf_core.workbook.reports import LARGEST, keep, keep_this_notebook, write_index
 from maskrf_core.workbook.reports.pages import facts_of, report_page
 
@@ -79,10 +80,11 @@ def test_nothing_is_loaded_from_elsewhere_and_nothing_runs(tmp_path):
         "default-src 'none'",
         "img-src data:",
         "media-src data:",
+        f"script-src {script_source()}",
         "style-src 'unsafe-inline'",
         "form-action 'none'",
         "base-uri 'none'",
-    ], "no browser loads, runs or sends anything under it"
+    ], "no browser loads or sends anything under it, or runs another script"
     assert page.index("Content-Security-Policy") < min(page.index(word) for word in ("<title", "<style", "<body"))
     assert page.count("<script") == 1, "that of the cell: nbconvert adds none"
     assert "alert(1)" not in page

@@ -19,7 +19,7 @@ from maskrf_core.support.paths import ROOT, display_path
 from maskrf_core.workbook.experiments.power import detectable, paired_interval
 from maskrf_core.workbook.experiments.study.plan import ARMS, PAPER, UNMASKED
 from maskrf_core.workbook.experiments.study.rows import long_scores, read_rows
-from maskrf_core.workbook.figures import new_figure, show
+from maskrf_core.workbook.figures import TEXT, legend_beside, new_figure, show
 
 TABLE = ROOT / "docs" / "study" / "rows.csv"
 GROUPS = {
@@ -129,9 +129,9 @@ def forest(results: pd.DataFrame, metric: str = "psnr") -> Figure:
                 axes.plot([row["low"], row["high"]], [place, place], color="tab:blue", zorder=2)
             axes.plot(row["difference"], place, "o", color="tab:blue", markersize=5, zorder=3)
         axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_title(GROUPS[group], fontsize=9)
-        axes.set_xlabel(f"difference of {METRICS[metric]}", fontsize=9)
-    panels[0].set_yticks(range(len(labels)), labels, fontsize=8)
+        axes.set_title(GROUPS[group], fontsize=TEXT)
+        axes.set_xlabel(f"difference of {METRICS[metric]}", fontsize=TEXT)
+    panels[0].set_yticks(range(len(labels)), labels, fontsize=TEXT)
     panels[0].invert_yaxis()
     return figure
 
@@ -146,12 +146,13 @@ def ratio_curve(results: pd.DataFrame, metric: str = "psnr") -> Figure:
         for steps, rows in drawn[drawn["group"] == group].groupby("steps"):
             ratios = [RATIOS[arm] for arm in rows["arm"]]
             errors = [rows["difference"] - rows["low"], rows["high"] - rows["difference"]]
-            axes.errorbar(ratios, rows["difference"], yerr=errors, marker="o", capsize=3, label=f"{steps} steps")
+            line = "o-" if np.isfinite(errors).all() else "o"  # single seeds are no curve
+            axes.errorbar(ratios, rows["difference"], yerr=errors, fmt=line, capsize=3, label=f"{steps} steps")
         axes.axhline(0, color="black", linewidth=0.8)
-        axes.set_title(GROUPS[group], fontsize=9)
+        axes.set_title(GROUPS[group], fontsize=TEXT)
         axes.set_xlabel("mask ratio in pretraining")
-    panels[0].set_ylabel(f"{METRICS[metric]}: difference to no masks", fontsize=9)
-    panels[0].legend(title="finetuned for", fontsize=8)
+    panels[0].set_ylabel(f"{METRICS[metric]}: difference to no masks", fontsize=TEXT)
+    legend_beside(panels[-1], title="finetuned for")
     return figure
 
 
