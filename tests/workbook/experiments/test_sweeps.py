@@ -15,7 +15,8 @@ from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import RunError
 from maskrf_core.training.process import training_process as child
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
-from maskrf_core.workbook.experiments import following, grid, sweeps
+from maskrf_core.workbook.experiments import grid, sweeps
+from maskrf_core.workbook.experiments.following import WaitInterrupted
 from maskrf_core.workbook.parameters import AblationParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
@@ -164,7 +165,6 @@ def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypat
             monkeypatch.setattr(time, "sleep", sleep)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(following, "someone_watches", lambda: False)
     monkeypatch.setattr(time, "sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweeps.train_grid(points, parameters)
@@ -173,7 +173,7 @@ def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypat
     assert not points[0].pretrained.stop_path.exists()
 
 
-def test_an_interrupt_in_an_open_notebook_leaves_the_choice(pretended, monkeypatch, capsys):
+def test_an_interrupt_in_an_open_notebook_leaves_the_choice(pretended, monkeypatch):
     parameters = asked(pretended)
     points = grid.plan(parameters)
     monkeypatch.setenv("SECONDS_OF_TRAINING", "60")
@@ -185,12 +185,11 @@ def test_an_interrupt_in_an_open_notebook_leaves_the_choice(pretended, monkeypat
             monkeypatch.setattr(time, "sleep", sleep)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(following, "someone_watches", lambda: True)
-    monkeypatch.setattr(following, "display", shown.append)
+    monkeypatch.setattr(sweeps, "in_watched_notebook", lambda: True)
+    monkeypatch.setattr(sweeps, "display", shown.append)
     monkeypatch.setattr(time, "sleep", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(WaitInterrupted):
         sweeps.train_grid(points, parameters)
-    assert "goes on. Run this cell again" in capsys.readouterr().out
     time.sleep(0.5)
     assert len(events(points)) == 1  # it is not stopped
     (button,) = shown

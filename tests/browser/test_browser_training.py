@@ -1,0 +1,88 @@
+"""A training under one's eyes: it holds no cell, survives its tab, is waited for by name, and stops by its button."""
+
+import time
+
+import pytest
+
+RUN = """from maskrf_core.runs import Run
+from maskrf_core.settings.config import load_config
+from maskrf_core.workbook.experiments.following import train, wait_for, watch
+asked = {"training.steps": 40, "training.log_every": 4, "training.validate_every": 10}
+run = Run.start("NAME", load_config("pretrain", "demo", asked))"""
+
+
+def until(said, notebook, number, seconds=300):
+    """Wait until an output says something."""
+    end = time.monotonic() + seconds
+    while said not in notebook.output(number).inner_text():
+        assert time.monotonic() < end, notebook.output(number).inner_text()
+        time.sleep(0.3)
+
+
+@pytest.mark.long
+def test_a_tab_is_closed_and_reopened_during_a_training(lab):
+    cells = [RUN.replace("NAME", "reopened"), "train(run)", "wait_for(run)\nprint(len(run.metrics()), 'rows')"]
+    notebook = lab.open("reopened", *cells, "watch(run)")
+    notebook.run(0)
+    notebook.run(1, seconds=20)  # returns while it trains
+    until("starting", notebook, 1)
+    assert "drawn from the second line" in notebook.output(1).inner_text()
+    assert not notebook.output(1).locator("img").count()
+    until("training · step", notebook, 1)
+    notebook.screenshot("training_begun")
+    notebook.page.keyboard.press("Control+s")
+    notebook.page.close()
+
+    notebook = lab.reopen("reopened")
+    notebook.screenshot("training_reopened")
+    notebook.run(3, seconds=20)
+    until("left", notebook, 3)
+    until("validation at step 10", notebook, 3)
+    notebook.screenshot("training_watched")
+    assert "step      4  train" in notebook.output(3).inner_text()  # what was printed before
+    notebook.run(1, seconds=20)
+    until("training · step", notebook, 1)
+    notebook.run(2, seconds=400)
+    assert "rows" in notebook.output(2).inner_text()
+    until("done: all 40 steps", notebook, 1)
+    until("done: all 40 steps", notebook, 3)
+    pictures = notebook.output(3).locator("figure img")
+    assert pictures.count() == 5  # steps 10, 20, 30 and 40, and the truth
+    assert all(picture.evaluate("image => image.naturalWidth > 0") for picture in pictures.all())
+    notebook.screenshot("training_done")
+
+
+@pytest.mark.long
+def test_the_button_saves_and_stops_while_a_cell_waits(lab):
+    notebook = lab.open("stopped", RUN.replace("NAME", "stopped"), "train(run)", "wait_for(run)")
+    notebook.run(0)
+    notebook.run(1, seconds=20)
+    until("training · step", notebook, 1)
+    notebook.run(2, wait=False)
+    until("waiting for", notebook, 2)
+    notebook.page.locator("button", has_text="save and stop").click()
+    until("stopped: saved at step", notebook, 1)
+    notebook.wait(2)
+    notebook.screenshot("training_stopped")
+    assert "TrainingStopped" in notebook.output(2).inner_text()
+    assert "Traceback" not in notebook.output(2).inner_text()
+
+
+@pytest.mark.long
+def test_interrupted_waiting_is_one_line(lab):
+    notebook = lab.open("interrupted", RUN.replace("NAME", "interrupted"), "train(run)", "wait_for(run)")
+    notebook.run(0)
+    notebook.run(1, seconds=20)
+    until("training · step", notebook, 1)
+    notebook.run(2, wait=False)
+    until("waiting for", notebook, 2)
+    notebook.cell(2).locator(".jp-InputPrompt").first.click()
+    notebook.page.keyboard.press("Escape")
+    notebook.page.keyboard.press("i")
+    notebook.page.keyboard.press("i")
+    notebook.wait(2)
+    notebook.screenshot("training_interrupted")
+    _, interrupted = notebook.output(2).inner_text().strip().splitlines()
+    assert "saved at step" in interrupted
+    notebook.page.locator("button", has_text="save and stop").click()
+    until("stopped: saved at step", notebook, 1)
