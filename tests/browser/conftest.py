@@ -23,6 +23,7 @@ from maskrf_core.support.paths import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCREENSHOTS = "MASKRF_SCREENSHOTS"
+NOT_RUN = "[ ]:"  # prompt of a cell
 OFFLINE = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
 
 
@@ -49,8 +50,10 @@ class Notebook:
             self.page.keyboard.press("Control+Enter")
             end = time.monotonic() + 4
             while time.monotonic() < end:
-                if prompt.inner_text() != before:
-                    break
+                if prompt.inner_text() not in (before, NOT_RUN):
+                    time.sleep(0.5)  # what is lost shows [*] for a moment
+                    if prompt.inner_text() != NOT_RUN:
+                        break
                 time.sleep(0.1)
             else:
                 continue
@@ -93,7 +96,7 @@ class Lab:
     def reopen(self, name: str) -> Notebook:
         """Open a notebook that is there in a new tab, as after closing the first one; its kernel is the same."""
         page = self.browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.goto(f"{self.address}/lab/tree/{name}.ipynb")
+        page.goto(f"{self.address}/lab/tree/{name}.ipynb?reset")  # or it shows the tabs of other pages, too
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=90_000)
         page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=90_000)
         return Notebook(page, self.folder, name)

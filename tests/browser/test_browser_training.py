@@ -7,11 +7,12 @@ import pytest
 RUN = """from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.workbook.experiments.following import train, wait_for, watch
-asked = {"training.steps": 40, "training.log_every": 4, "training.validate_every": 10}
+asked = {"training.steps": 24, "training.log_every": 2, "training.validate_every": 6, "training.validation_views": 1}
+asked |= {"data.validation_scenes": ["demo/validation_00"], "model.coarse_samples": 16, "model.fine_samples": 8}
 run = Run.start("NAME", load_config("pretrain", "demo", asked))"""
 
 
-def until(said, notebook, number, seconds=300):
+def until(said, notebook, number, seconds=120):
     """Wait until an output says something."""
     end = time.monotonic() + seconds
     while said not in notebook.output(number).inner_text():
@@ -37,17 +38,17 @@ def test_a_tab_is_closed_and_reopened_during_a_training(lab):
     notebook.screenshot("training_reopened")
     notebook.run(3, seconds=20)
     until("left", notebook, 3)
-    until("validation at step 10", notebook, 3)
+    until("validation at step 6", notebook, 3)
     notebook.screenshot("training_watched")
-    assert "step      4  train" in notebook.output(3).inner_text()  # what was printed before
+    assert "step      2  train" in notebook.output(3).inner_text()  # what was printed before
     notebook.run(1, seconds=20)
     until("training · step", notebook, 1)
     notebook.run(2, seconds=400)
     assert "rows" in notebook.output(2).inner_text()
-    until("done: all 40 steps", notebook, 1)
-    until("done: all 40 steps", notebook, 3)
+    until("done: all 24 steps", notebook, 1)
+    until("done: all 24 steps", notebook, 3)
     pictures = notebook.output(3).locator("figure img")
-    assert pictures.count() == 5  # steps 10, 20, 30 and 40, and the truth
+    assert pictures.count() == 5  # steps 6, 12, 18 and 24, and the truth
     assert all(picture.evaluate("image => image.naturalWidth > 0") for picture in pictures.all())
     notebook.screenshot("training_done")
 
