@@ -77,7 +77,9 @@ def watch(run: Run) -> None:
 
 
 def wait_for(run: Run) -> None:
-    """Wait until all steps of a run are done, whoever trains it; that is shown where it was begun.
+    """Wait until all steps of a run are done, whoever trains it; how that goes is shown where it was begun.
+
+    A kernel that waits hears no button; what was pressed meanwhile is done when the cell has ended or is interrupted.
 
     Raises:
         WaitInterrupted: the cell was interrupted; the training goes on.
@@ -86,7 +88,7 @@ def wait_for(run: Run) -> None:
     while is_owned(run.folder) or not is_done(run):
         process, name = _process_of(run), display_path(run.folder)
         if process.runs():
-            print(f"waiting for {name}; watch(run) shows how it goes", flush=True)
+            print(f"waiting for {name}; interrupt this cell to use the notebook, and its button, meanwhile", flush=True)
         try:
             while process.runs():
                 time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -21,7 +21,8 @@ from maskrf_core.workbook.figures.plots import loss_curves
 SECONDS_BETWEEN_LOOKS = 0.5
 PICTURES = 5  # of the validations, spread evenly from the first to the newest
 LOG_LINES = 200
-LOG_STYLE = "max-height: 11em; overflow: auto; display: flex; flex-direction: column-reverse"  # it shows its end
+LOG_BOX = "max-height: 11em; overflow: auto; display: flex; flex-direction: column-reverse"  # it shows its end
+LOG_TEXT = "flex: none; margin: 0; white-space: pre"
 
 
 class LiveTraining:
@@ -57,9 +58,8 @@ class LiveTraining:
         self._bar.value = status.step if status is not None else 0
         if not goes_on:
             self._stop.layout.display = "none"
-        self._log.value = (
-            f"<div style='{LOG_STYLE}'><pre>{escape(last_lines(self._run.log_path, LOG_LINES))}</pre></div>"
-        )
+        log = escape(last_lines(self._run.log_path, LOG_LINES))
+        self._log.value = f"<div style='{LOG_BOX}'><pre style='{LOG_TEXT}'>{log}</pre></div>"
         if len(metrics) != self._rows:
             self._rows = len(metrics)
             self._pictures.value = "".join([*_drawn_losses(metrics), *_validation_strip(self._run)])
