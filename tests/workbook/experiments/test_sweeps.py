@@ -84,7 +84,9 @@ def test_every_point_is_trained_stage_after_stage(pretended, capsys):
     stages = [f"{point.folder.name}/{stage}" for point in points for stage in ("pretrain", "finetune")]
     assert [line for line in events(points) if line[0] == "+"] == [f"+{stage} None" for stage in stages]
     assert most_at_once(events(points)) == 1
-    assert capsys.readouterr().out.splitlines() == [f"{point.name}: 12.50 dB after 3 + 2 steps" for point in points]
+    said = capsys.readouterr().out.splitlines()
+    each = [[f"{point.name}: begins", f"{point.name}: 12.50 dB after 3 + 2 steps"] for point in points]
+    assert said == [line for lines in each for line in lines]
     assert set(grid.overview(points)["state"]) == {"finished"}
     sweeps.train_grid(points, parameters)
     assert len(events(points)) == 12
@@ -152,6 +154,16 @@ def test_a_stop_file_of_while_the_job_waited_begins_none(pretended, monkeypatch)
         sweeps.train_grid(points, parameters)
     monkeypatch.delenv("MASKRF_SUBMITTED")
     sweeps.train_grid(points, parameters)
+
+
+def test_who_watches_sees_what_runs(pretended, monkeypatch):
+    parameters, said = asked(pretended), []
+    points = grid.plan(parameters)
+    monkeypatch.setattr(sweeps.Progress, "say", lambda _, text: said.append(text))
+    monkeypatch.setenv("SECONDS_OF_TRAINING", "2")
+    sweeps.train_grid(points[:1], parameters)
+    assert f"{points[0].name}: pretrain" in said
+    assert f"{points[0].name}: finetune" in said
 
 
 def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypatch, capsys):
