@@ -181,13 +181,13 @@ def validate(
     rays_per_chunk: int,
     share: tuple[int, int] = (0, 1),
     gathered: Callable[[list[dict]], list[dict]] = list,
-    after_each: Callable[[], None] | None = None,
+    after_each: Callable[[RenderedView], None] | None = None,
 ) -> dict[str, float]:
     """Return mean PSNR and SSIM, coarse and fine, over a few validation (or test) views of each scene.
 
     As published, depth ranges of validation views are made consistent as in training, and those of test views are not.
     Of several processes each renders its `share` (number, count) of the views, and `gathered` puts the rows of all into
-    the order that they have in one. `after_each` is called after each view; what it raises ends the validation.
+    the order that they have in one. `after_each` is called with each view; what it raises ends the validation.
     """
     was_training = renderer.training
     renderer.eval()
@@ -197,7 +197,7 @@ def validate(
     for view in views:
         rows.append(view_metrics(view, ("psnr", "ssim")))
         if after_each is not None:
-            after_each()
+            after_each(view)
     renderer.train(was_training)
     rows = gathered(rows)
     return {name: float(np.mean([row[name] for row in rows])) for name in (rows[0] if rows else ())}

@@ -18,7 +18,9 @@ from maskrf_core.support.file_locks import acquired
 STATUS_FILE = "training.json"
 LOCK_FILE = "training.lock"
 PATIENCE = 2.0  # seconds for which a lock is tried again: those who only look at one hold it for an instant
-State = Literal["starting", "training", "finished", "stopped", "failed"]
+State = Literal["starting", "training", "validating", "saving", "finished", "stopped", "failed"]
+UNDER_WAY = ("starting", "training", "validating", "saving")
+"""States of a training that has not ended, or that was killed in one of them."""
 # Of this process, in which a lock never keeps anyone out, and closing any file of the same name would free it.
 _held: set[Path] = set()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from maskrf_core.runs.provenance import COSTS, cost, read_provenance
 from maskrf_core.runs.run import Run, flat, run_folders, settings_by_name
-from maskrf_core.runs.status import is_owned
+from maskrf_core.runs.status import UNDER_WAY, is_owned
 from maskrf_core.settings.config import Config
 from maskrf_core.support.errors import SettingsError
 
@@ -91,7 +91,7 @@ def state_of(run: Run, steps: int, metrics: "pd.DataFrame") -> tuple[str, int, s
         return state, done, None
     if training:
         return "training", status.step, None
-    if status.state in ("starting", "training"):
+    if status.state in UNDER_WAY:
         return "killed", max(status.step, logged), None
     if status.state == "finished" and status.step < steps:
         return "stopped", status.step, "more steps were asked for since"

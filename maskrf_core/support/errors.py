@@ -23,6 +23,12 @@ class MaskrfError(Exception):
     def __str__(self) -> str:
         return printable(super().__str__())
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows of the error in place of its trace, which a file keeps that is named."""
+        from maskrf_core.support.traces import keep_trace
+
+        return [f"{type(self).__name__}: {self} ({keep_trace(self)})"]
+
 
 class DatasetError(MaskrfError):
     """A scene on disk is missing, broken or unfit for what was asked of it."""

@@ -14,8 +14,13 @@ SECONDS_BETWEEN_LINES = 20
 
 
 def in_watched_notebook() -> bool:
-    """Tell whether a Jupyter server started this kernel for a person; papermill and nbval start theirs without one."""
-    return "ipykernel" in sys.modules and "JPY_SESSION_NAME" in os.environ
+    """Tell whether a person has this kernel's notebook open: in Jupyter, whose server names its session, or in VS Code.
+
+    VS Code puts the notebook's name among those of the cells. Its variables in the environment say less: papermill and
+    nbval inherit them.
+    """
+    in_vs_code = hasattr(sys.modules["__main__"], "__vsc_ipynb_file__")
+    return "ipykernel" in sys.modules and ("JPY_SESSION_NAME" in os.environ or in_vs_code)
 
 
 def someone_watches() -> bool:
@@ -38,6 +43,11 @@ class Progress:
         """Count so many steps more as done."""
         if self._bar is not None:
             self._bar.update(steps)
+
+    def say(self, text: str) -> None:
+        """Show what happens now, behind the bar where there is one."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
 
     def line(self, text: str) -> None:
         """Print a line, above the bar where there is one."""

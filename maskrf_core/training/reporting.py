@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -28,7 +28,8 @@ class StatusReport:
     """The status of a training, written to its run. A disk that is full or slow stops no training by this."""
 
     def __init__(self, run: Run):
-        self._run, self._started, self._written, self._state = run, now("milliseconds"), 0.0, ""
+        self._run, self._started, self._written = run, now("milliseconds"), 0.0
+        self._state: State | Literal[""] = ""
         self.step, self.steps, self.processes = 0, run.config.training.steps, run.config.hardware.processes
 
     def at(self, step: int) -> None:
@@ -36,6 +37,16 @@ class StatusReport:
         self.step = step
         if self._state != "training" or time.monotonic() - self._written >= SECONDS_BETWEEN:
             self.write("training")
+
+    @contextlib.contextmanager
+    def during(self, state: State) -> Iterator[None]:
+        """Write that it validates or saves meanwhile, and then what it did before; nothing where none is reported."""
+        before = self._state
+        if before:
+            self.write(state)
+        yield
+        if before:
+            self.write(before)
 
     def write(self, state: State, reason: str | None = None, code: ExitCode | None = None) -> None:
         """Write the status now."""

@@ -14,6 +14,7 @@ from maskrf_core.datasets.scene import SplitKind
 from maskrf_core.losses import weighted_sum
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import validate
+from maskrf_core.rendering.rendered_views import RenderedView
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import MetricAverager, RunLog
 from maskrf_core.runs.status import owned
@@ -29,6 +30,7 @@ from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop
 from maskrf_core.training.reporting import StatusReport, record_session, status_report
 from maskrf_core.training.saved_states import is_done, optimiser_of, read_newest, renderer_of_run, save, steps_before
 from maskrf_core.training.schedules import FIRST_STREAM, learning_rate, masking_schedule, stream_seed
+from maskrf_core.training.validation_pictures import ValidationPictures
 
 
 def fit(run: Run) -> Renderer:
@@ -84,6 +86,7 @@ class Trainer:
         self.steps_before = steps_before(self.config) if checkpoint is None else state.get("steps_before", 0)
         self.best = state.get("best", {"fine_psnr": float("-inf"), "step": -1})
         self.owes_validation = state.get("owes_validation", False)  # whether that of this step was interrupted
+        self.pictures = ValidationPictures(run)
         logged = state.get("logged", [{}] * self.together.count)
         self.interval = MetricAverager(**logged[self.together.rank])
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
@@ -97,13 +100,11 @@ class Trainer:
         self.report.step, total, first = self.step, self.config.training.steps, self.together.is_first
         done_before = self.step >= total and not self.owes_validation
         judged_by = in_short([views.scene.name for views in self.validation_scenes])
-        views_each = self.config.training.validation_views
-        notices = [*self.mixture.notices, *batch_of_several(self.config)]
-        notices.append(f"{self.judged} on {judged_by}: at most {views_each} views of each")
-        if done_before:
-            notices = [f"{self.run.folder.name}: all {self.step} steps were done before"]
-        for notice in notices if first else []:
-            print(notice, flush=True)
+        judged = f"{self.judged} on {judged_by}: at most {self.config.training.validation_views} views of each"
+        before = [f"{self.run.folder.name}: all {self.step} steps were done before"] if done_before else []
+        notices = before or [*self.mixture.notices, *batch_of_several(self.config), judged]
+        if first:
+            print("\n".join(notices), flush=True)
         if done_before:
             return
         data = fingerprints(self.mixture, self.validation_scenes) if first else {}
@@ -124,14 +125,10 @@ class Trainer:
     def batches(self) -> Iterator[TrainingDraw]:
         """Make this process's batches of the remaining steps, made ahead by the config's data workers."""
         return training_batches(
-            self.mixture,
-            seed=(self.config.training.seed, FIRST_STREAM),
-            first_step=self.steps_before + self.step,
-            steps=self.steps_before + self.config.training.steps,
-            workers=data_workers(self.config.hardware),
-            pinned=self.fabric.device.type == "cuda",
-            rank=self.together.rank,
-        )
+            self.mixture, seed=(self.config.training.seed, FIRST_STREAM), first_step=self.steps_before + self.step,
+            steps=self.steps_before + self.config.training.steps, workers=data_workers(self.config.hardware),
+            pinned=self.fabric.device.type == "cuda", rank=self.together.rank,
+        )  # fmt: skip
 
     def _fit(self, batches: Iterator[TrainingDraw], log: RunLog | None, progress: Progress) -> None:
         def write(phase: str, numbers: dict[str, float]) -> None:
@@ -174,8 +171,7 @@ class Trainer:
 
     def _train_step(self, draw: TrainingDraw) -> dict[str, float]:
         """Do one optimiser step and return the raw terms and their weighted sum."""
-        config = self.config
-        seed = stream_seed(config.training.seed, self.steps_before + self.step, self.together.rank)
+        seed = stream_seed(self.config.training.seed, self.steps_before + self.step, self.together.rank)
         generator = torch.Generator(self.fabric.device).manual_seed(seed)
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate(self.step)
@@ -194,7 +190,7 @@ class Trainer:
                 "this step was kept. Look at that batch, or lower training.learning_rate and start a new run."
             )
         self.optimiser.step()
-        if config.masking.target_follows and self.step >= self.schedule.start:
+        if self.config.masking.target_follows and self.step >= self.schedule.start:
             self.renderer.masked_modelling.update_target(self.schedule.decay)
         return values
 
@@ -207,22 +203,25 @@ class Trainer:
         By test views, which those of a per-scene training are, nothing is chosen: they are only logged.
         """
         self.owes_validation = True
-        numbers = validate(
-            self.renderer,
-            self.validation_scenes,
-            self.judged,
-            working_views=self.config.data.working_views,
-            views_per_scene=self.config.training.validation_views,
-            rays_per_chunk=self.config.hardware.rays_per_chunk,
-            share=(self.together.rank, self.together.count),
-            gathered=self.together.gathered,
-            after_each=self._stop_if_asked if self.together.count == 1 else None,
-        )
+        with self.report.during("validating"):
+            numbers = validate(
+                self.renderer, self.validation_scenes, self.judged, working_views=self.config.data.working_views,
+                views_per_scene=self.config.training.validation_views, after_each=self._after_view,
+                rays_per_chunk=self.config.hardware.rays_per_chunk, gathered=self.together.gathered,
+                share=(self.together.rank, self.together.count),
+            )  # fmt: skip
         if self.judged == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:
             self.best = {"fine_psnr": numbers["fine_psnr"], "step": self.step}
             self._save(best=True)
         self.owes_validation = False
         return numbers
+
+    def _after_view(self, view: RenderedView) -> None:
+        """Keep the picture of a validation's first view; stop if asked to, which several processes do not meanwhile."""
+        if self.together.is_first:
+            self.pictures.keep_first(self.step, view)
+        if self.together.count == 1:
+            self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:
         """Raise `TrainingStopped` if any of the processes was asked to stop, once everything is saved."""
@@ -247,4 +246,5 @@ class Trainer:
         state["steps_before"] = self.steps_before
         if self.together.is_first:
             state["optimiser"] = self.optimiser.state_dict()
-            save(self.run, self.renderer, self.step, state, best=best, needed=needed)
+            with self.report.during("saving"):
+                save(self.run, self.renderer, self.step, state, best=best, needed=needed)

@@ -1,10 +1,15 @@
 """Lines when nobody watches, a bar when somebody does."""
 
+import os
+import subprocess
 import sys
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from maskrf_core.support import progress
+from maskrf_core.support.paths import ROOT
 from maskrf_core.support.progress import CountedProgress, Progress, in_watched_notebook, someone_watches, tracked
 
 
@@ -55,6 +60,22 @@ def test_a_kernel_is_watched_only_in_a_session(monkeypatch):
     assert not someone_watches()
     monkeypatch.setenv("JPY_SESSION_NAME", "03_pretrain.ipynb")
     assert in_watched_notebook()
+
+
+def test_a_notebook_in_vs_code_is_watched(tmp_path):
+    """VS Code runs an assignment before the cells; a kernel of papermill has its variables at most."""
+    show = "from maskrf_core.support.progress import in_watched_notebook\nprint(in_watched_notebook())"
+    cells = [new_code_cell(source) for source in (show, "__vsc_ipynb_file__ = '03_pretrain.ipynb'", show)]
+    environment = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
+    path = tmp_path / "n.ipynb"
+    nbformat.write(new_notebook(cells=cells), path)
+    subprocess.run(
+        [sys.executable, "-m", "papermill", str(path), str(path), "-k", "python3", "--cwd", str(ROOT)],
+        env=environment | {"VSCODE_PID": "1", "VSCODE_CWD": "/", "PYTHONPATH": str(ROOT)}, check=True,
+        capture_output=True,
+    )  # fmt: skip
+    first, _, last = nbformat.read(path, 4).cells
+    assert [cell.outputs[0].text for cell in (first, last)] == ["False\n", "True\n"]
 
 
 def test_headless_iteration_says_how_far_it_is(nobody, monkeypatch, capsys):

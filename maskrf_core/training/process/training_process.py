@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from textwrap import indent
 
 from maskrf_core.runs import Run, TrainingStatus
-from maskrf_core.runs.status import is_owned
+from maskrf_core.runs.status import UNDER_WAY, is_owned
 from maskrf_core.support.errors import RunError
 from maskrf_core.training.process.protocol import (
     ExitCode,
@@ -32,18 +32,24 @@ class TrainingProcess:
     @classmethod
     def of(cls, run: Run, environment: Mapping[str, str] | None = None) -> "TrainingProcess":
         """Start to train a run, with the variables of `environment` added, or find the process that does."""
-        before = run.status
-        written = run.log_path.stat().st_size if run.log_path.is_file() else 0
+        found, before = cls.seen(run), run.status
         if is_owned(run.folder):
-            goes_on = before is not None and before.state in ("starting", "training")
-            return cls(run, None, None if goes_on else before, written)
+            return found
         with run.log_path.open("ab") as log:
             child = subprocess.Popen(
                 training_command([run.folder]), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
                 env=training_environment() | dict(environment or {}),
                 start_new_session=True,  # or it would end with the kernel of a notebook
             )  # fmt: skip
-        return cls(run, child, before, written)
+        return cls(run, child, before, found._read_from)
+
+    @classmethod
+    def seen(cls, run: Run) -> "TrainingProcess":
+        """Return the process that trains a run or, if none does, the one that did last; none is started."""
+        before = run.status
+        still_its_own = before is None or before.state in UNDER_WAY or not is_owned(run.folder)
+        written = run.log_path.stat().st_size if run.log_path.is_file() else 0
+        return cls(run, None, None if still_its_own else before, written)
 
     @property
     def was_found(self) -> bool:
@@ -84,6 +90,8 @@ class TrainingProcess:
         """
         self.run.stop_path.unlink(missing_ok=True)
         status = self.status
+        if status is None and self.was_found:
+            raise RunError(f"{self.run.folder}: nothing has trained it yet.")
         state = None if status is None else status.state
         code = -signal.SIGKILL if self._child is None else self._child.returncode
         if state == "finished":

@@ -1,36 +1,38 @@
-"""Training from a cell: in a process of its own, which the cell starts or finds, and follows."""
+"""Training from a cell: in a process of its own, which the cell starts or finds, and which outlives it."""
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-import ipywidgets
 from IPython.display import display
 
 from maskrf_core.model.masking.strategies import check_other_process_has
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
 from maskrf_core.runs.status import is_owned
+from maskrf_core.support.errors import MaskrfError
 from maskrf_core.support.paths import display_path
-from maskrf_core.support.progress import Progress, someone_watches
+from maskrf_core.support.progress import in_watched_notebook
 from maskrf_core.training.process.protocol import signals_heard
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done, steps_done
-from maskrf_core.workbook.figures import png_of
-from maskrf_core.workbook.figures.plots import loss_curves
+from maskrf_core.workbook.experiments.live_training import SECONDS_BETWEEN_LOOKS, LiveTraining
 
-SECONDS_BETWEEN_LOOKS = 0.5
-SECONDS_BETWEEN_PLOTS = 5.0
 SECONDS_TO_SAVE = 600.0
+_shown: dict[Path, LiveTraining] = {}  # by run folder: a cell that is run again shows the same one again
+
+
+class WaitInterrupted(MaskrfError):  # noqa: N818 - nothing went wrong
+    """A cell that waited for a training was interrupted, and the training goes on."""
 
 
 def train(run: Run, *, here: bool = False) -> Renderer | None:
-    """Train what is left of a run in a process of its own, and follow it to its end.
+    """Train what is left of a run in a process of its own, or find the process that does.
 
-    `here` trains in this process instead, and returns the renderer: for short experiments with what a notebook's own
-    cells define. Interrupting the cell then saves and stops; the training ends with the kernel.
-
-    A process that trains the run already is followed. Interrupting the cell leaves the process running in an open
-    notebook, with a button to stop it; where nobody watches, it is asked to save and stop.
+    In an open notebook this returns at once, and shows how it goes until it ends; `wait_for` waits for the end. Where
+    nobody watches, it is followed to its end; interrupting then has it save and stop. `here` trains in this process
+    instead, and returns the renderer: for short experiments with what a notebook's own cells define. Interrupting the
+    cell saves and stops; that training ends with the kernel.
 
     Raises:
         TrainingStopped: it was asked to stop, and has saved.
@@ -43,8 +45,14 @@ def train(run: Run, *, here: bool = False) -> Renderer | None:
         with signals_heard():
             return fit(run)
     check_other_process_has(run.config.masking)
-    if not is_owned(run.folder) and is_done(run):
+    done_before = not is_owned(run.folder) and is_done(run)
+    if done_before:
         print(f"{run.folder.name}: all {steps_done(run)} steps were done before", flush=True)
+    if in_watched_notebook():
+        if not done_before and not _process_of(run).runs():
+            _shown[run.folder.resolve()] = LiveTraining(TrainingProcess.of(run))
+        watch(run)
+        return None
     while is_owned(run.folder) or not is_done(run):  # one that is found may have begun when fewer steps were asked for
         process = TrainingProcess.of(run)
         if process.was_found:
@@ -52,73 +60,68 @@ def train(run: Run, *, here: bool = False) -> Renderer | None:
         try:
             _follow(process)
         except KeyboardInterrupt:
-            leave_the_choice(display_path(run.folder), process.ask_to_stop, process.runs)
+            save_and_stop(display_path(run.folder), process.ask_to_stop, process.runs)
+            process.check_end()
             raise
         process.check_end()
     return None
 
 
+def watch(run: Run) -> None:
+    """Show in an open notebook how the training of a run goes, whoever began it, or how it ended; return at once."""
+    place = run.folder.resolve()
+    process = _process_of(run)
+    if place not in _shown or _shown[place].process is not process:
+        _shown[place] = LiveTraining(process)
+    display(_shown[place].widget)
+
+
+def wait_for(run: Run) -> None:
+    """Wait until all steps of a run are done, whoever trains it; how that goes is shown where it was begun.
+
+    A kernel that waits hears no button; what was pressed meanwhile is done when the cell has ended or is interrupted.
+
+    Raises:
+        WaitInterrupted: the cell was interrupted; the training goes on.
+        TrainingStopped, RunError: the training ended before; or it was never begun.
+    """
+    while is_owned(run.folder) or not is_done(run):
+        process, name = _process_of(run), display_path(run.folder)
+        if process.runs():
+            print(f"waiting for {name}; interrupt this cell to use the notebook, and its button, meanwhile", flush=True)
+        try:
+            while process.runs():
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        except KeyboardInterrupt:
+            raise WaitInterrupted(
+                f"{name}: saved at step {steps_done(run)}, and its training goes on. Run the cell again to wait for "
+                "it; its button saves and stops it."
+            ) from None
+        process.check_end()
+        if not is_done(run):  # it may have begun when fewer steps were asked for
+            train(run)
+
+
+def _process_of(run: Run) -> TrainingProcess:
+    """Return the process that this kernel began or found, as long as no other trains the run since; else that one."""
+    live = _shown.get(run.folder.resolve())
+    if live is not None and (live.process.runs() or not is_owned(run.folder)):
+        return live.process
+    return TrainingProcess.seen(run)
+
+
 def _follow(process: TrainingProcess) -> None:
-    """Show the process until it ends: bar and plot if someone watches, else the lines that it prints."""
-    watched = _Watched(process.run) if someone_watches() else None
+    """Print the lines that the process prints, until it ends."""
     goes_on = True
-    try:
-        while goes_on:
-            goes_on = process.runs()
-            if watched is not None:
-                watched.update(process)
-            elif text := process.new_text():
-                print(text, end="" if text.endswith("\n") else "\n", flush=True)
-            time.sleep(SECONDS_BETWEEN_LOOKS if goes_on else 0)
-    finally:
-        if watched is not None:
-            watched.close()
+    while goes_on:
+        goes_on = process.runs()
+        if text := process.new_text():
+            print(text, end="" if text.endswith("\n") else "\n", flush=True)
+        time.sleep(SECONDS_BETWEEN_LOOKS if goes_on else 0)
 
 
-class _Watched:
-    """A bar of the steps, the newest line, and a plot of the losses that is drawn anew every few seconds."""
-
-    def __init__(self, run: Run):
-        self._run, self._done, self._plotted, self._rows = run, steps_done(run), 0.0, 0
-        self._bar = Progress(run.config.training.steps, self._done, run.folder.name)
-        self._plot = ipywidgets.Image(format="png")
-        display(self._plot)
-
-    def update(self, process: TrainingProcess) -> None:
-        status = process.status
-        if status is not None and process.runs() and status.step > self._done:
-            self._bar.advance(status.step - self._done)
-            self._done = status.step
-        for line in process.new_text().splitlines():
-            self._bar.line(line)
-        if time.monotonic() - self._plotted > SECONDS_BETWEEN_PLOTS:
-            self._draw()
-
-    def _draw(self) -> None:
-        self._plotted = time.monotonic()
-        metrics = self._run.metrics()
-        if (metrics["phase"] == "train").sum() > 1 and len(metrics) != self._rows:
-            self._rows = len(metrics)
-            self._plot.value = png_of(loss_curves(metrics))
-
-    def close(self) -> None:
-        self._draw()
-        self._bar.close()
-
-
-def leave_the_choice(what: str, ask_to_stop: Callable[[], None], saves: Callable[[], bool]) -> None:
-    """After an interrupt, offer a button to who watches; where nobody does, ask to stop and wait while it `saves`."""
-    if someone_watches():
-        button = ipywidgets.Button(description="save and stop", icon="stop")
-
-        def pressed(_) -> None:
-            ask_to_stop()
-            button.disabled, button.description = True, "asked to stop"
-
-        button.on_click(pressed)
-        print(f"{what}: training goes on. Run this cell again to follow it, or stop it:", flush=True)
-        display(button)
-        return
+def save_and_stop(what: str, ask_to_stop: Callable[[], None], saves: Callable[[], bool]) -> None:
+    """Ask trainings to save and stop, and wait as long as that takes."""
     ask_to_stop()
     print(f"{what}: asked to save and stop", flush=True)
     until = time.monotonic() + SECONDS_TO_SAVE

@@ -8,19 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import ipywidgets
+from IPython.display import display
+
 from maskrf_core.runs.log import latest
 from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import MaskrfError, RunError, in_short
 from maskrf_core.support.paths import display_path
-from maskrf_core.support.progress import Progress
+from maskrf_core.support.progress import Progress, in_watched_notebook
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, asked_to_stop, heed_stop
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done
-from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, leave_the_choice
+from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, WaitInterrupted, save_and_stop
 from maskrf_core.workbook.experiments.grid import GridPoint, begin
 from maskrf_core.workbook.parameters import AblationParameters
 
 THREADS = "OMP_NUM_THREADS"
+BAR = "{desc}: {n_fmt} of {total_fmt} points {bar} {elapsed}{postfix}"
 
 
 def train_grid(points: Sequence[GridPoint], parameters: AblationParameters) -> None:
@@ -88,6 +92,12 @@ class Chain:
             self.process = TrainingProcess.of(run, self.environment)
         return run is not None
 
+    def stands(self) -> str:
+        """Say what runs in it now, and how far that is."""
+        status = getattr(self.process, "status", None)  # what only scores has none
+        step = "" if status is None or status.state == "starting" else f" {status.step}/{status.steps}"
+        return f"{self.point.name}: {self.process.run.folder.name}{step}"
+
     def result(self) -> str:
         """Say how good it became, once all is done."""
         psnr = latest(self.point.finetuned.metrics(), "validation", "fine_psnr")
@@ -120,7 +130,7 @@ class Sweep:
         stop_file = self.left[0].folder.parent / "stop"
         folder = display_path(stop_file.parent)
         heed_stop(stop_file)
-        self._progress = Progress(self.points, self.points - len(self.left), stop_file.parent.name)
+        self._progress = Progress(self.points, self.points - len(self.left), stop_file.parent.name, bar_format=BAR)
         waiting, environment, asked = deque(self.left), shared_threads(self.processes), None
         try:
             while waiting or self.running:
@@ -128,11 +138,15 @@ class Sweep:
                     waiting.clear()
                     self.ask_to_stop()
                 while waiting and len(self.running) < self.processes:
+                    self._progress.line(f"{waiting[0].name}: begins")
                     self.running.append(self.chain(waiting.popleft(), environment))
                 self.running = [chain for chain in self.running if self._goes_on(chain, asked)]
+                self._progress.say("; ".join(chain.stands() for chain in self.running if chain.process is not None))
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:
-            leave_the_choice(folder, self.ask_to_stop, lambda: any(chain.still_saves() for chain in self.running))
+            if in_watched_notebook():
+                self._leave_the_choice(folder)
+            save_and_stop(folder, self.ask_to_stop, lambda: any(chain.still_saves() for chain in self.running))
             raise
         finally:
             self._progress.close()
@@ -157,6 +171,20 @@ class Sweep:
         self._progress.line(f"{chain.point.name}: {chain.result()}")
         self._progress.advance()
         return False
+
+    def _leave_the_choice(self, folder: str) -> None:
+        """Offer a button that stops what goes on, and raise what ends the cell."""
+        button = ipywidgets.Button(description="save and stop", icon="stop")
+
+        def pressed(_) -> None:
+            self.ask_to_stop()
+            button.disabled, button.description = True, "asked to stop"
+
+        button.on_click(pressed)
+        display(button)
+        raise WaitInterrupted(
+            f"{folder}: trainings go on. Run the cell again to follow them; the button saves and stops them."
+        ) from None
 
     def ask_to_stop(self) -> None:
         """Have all that runs save and end."""

@@ -19,7 +19,7 @@ from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.support.paths import display_path
 from maskrf_core.training.preflight import open_checked_scenes, with_validation
 from maskrf_core.training.saved_states import hands_on_optimiser, is_done, steps_done
-from maskrf_core.workbook.experiments.following import train
+from maskrf_core.workbook.experiments.following import train, wait_for
 from maskrf_core.workbook.figures import plots
 from maskrf_core.workbook.parameters import FinetuneParameters, NotebookParameters, PretrainParameters
 from maskrf_core.workbook.parameters.notebook_parameters import Parameters
@@ -123,6 +123,7 @@ def trained(run: Run) -> Run:
         left = run.config.training.steps - steps_done(run)
         print(f"{display_path(run.folder)} is needed here: training its {left} steps first", flush=True)
         train(run)
+        wait_for(run)
     return run
 
 
@@ -169,16 +170,18 @@ class Finetuning:
         self.runs = {AFTER if self.on_one_scene else FINETUNED: self.run}
 
     def compared(self) -> dict[str, tuple[Path, Path]]:
-        """Return weights and where their pictures go, by name, in their order; what is missing is trained now.
+        """Return weights and where their pictures go, by name, in order; what is missing is waited for or trained.
 
         Those of trainings are their last: a longer one, which validates more often, has no more to choose from.
         """
+        wait_for(self.run)
         before = {}
         if self.on_one_scene:
             before = {BEFORE: (self.weights, self.run.renders / "before")}
         elif self.parameters.from_scratch_too:
             self.runs[SCRATCH] = from_scratch(self.parameters, total_steps(self.run))
             train(self.runs[SCRATCH])
+            wait_for(self.runs[SCRATCH])
         return before | {name: (run.last_checkpoint, run.renders / self.split) for name, run in self.runs.items()}
 
     def psnr_curve(self) -> Figure:

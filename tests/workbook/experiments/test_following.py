@@ -4,18 +4,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import ipywidgets
 import pytest
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
-from maskrf_core.runs.status import AlreadyTrained, is_owned, owned
+from maskrf_core.runs.status import UNDER_WAY, AlreadyTrained, is_owned, owned
 from maskrf_core.support.errors import RunError
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 from maskrf_core.training.process.training_process import KILLED, TrainingProcess
+from maskrf_core.training.saved_states import steps_done
 from maskrf_core.workbook.experiments import following
-from maskrf_core.workbook.experiments.following import train
+from maskrf_core.workbook.experiments.following import WaitInterrupted, train, wait_for, watch
 from tests.training.processes import assert_same_bits, has_done, started_run, wait_until
 
 LONG = {"training__steps": 5000, "training__log_every": 1, "training__checkpoint_every": 5000,
@@ -94,51 +96,96 @@ def test_a_killed_process_is_told(tmp_path):
     wait_until(lambda: not process.runs(), "its end")
     with pytest.raises(RunError, match=KILLED):
         process.check_end()
-    assert run.status.state == "training"  # it had no time to say anything else
+    assert run.status.state in UNDER_WAY  # it had no time to say anything else
 
 
-class Interrupted(TrainingProcess):
-    """A process whose follower is interrupted at once."""
+def test_an_interrupt_that_nobody_watches_saves_and_stops(tmp_path, monkeypatch, capsys):
+    run, looks = started_run(tmp_path / "run", **LONG), []
 
-    def __init__(self, run):
-        super().__init__(run, None, None, 0)
-        self.asked = 0
+    def look(process, runs=TrainingProcess.runs):
+        looks.append(has_done(process.run, 1))
+        if looks[-1] and not any(looks[:-1]):
+            raise KeyboardInterrupt
+        return runs(process)
 
-    def runs(self):
+    monkeypatch.setattr(TrainingProcess, "runs", look)
+    with pytest.raises(TrainingStopped, match=r"after [0-9]+ of 5000 steps\. All is saved"):
+        train(run)
+    assert "asked to save and stop" in capsys.readouterr().out
+    assert not is_owned(run.folder)
+    assert steps_done(run) >= 1
+
+
+def test_what_was_never_begun_is_not_waited_for(tmp_path):
+    with pytest.raises(RunError, match="nothing has trained it yet"):
+        wait_for(started_run(tmp_path / "run"))
+
+
+class TestOpenNotebook:
+    """What is displayed is caught, and the widgets are looked at instead."""
+
+    @pytest.fixture
+    def shown(self, monkeypatch):
+        shown = []
+        monkeypatch.setattr(following, "display", shown.append)
+        monkeypatch.setattr(following, "in_watched_notebook", lambda: True)
+        return shown
+
+    def test_a_cell_returns_at_once_and_a_later_one_waits(self, smoke_run, tmp_path, shown):
+        run = started_run(tmp_path / "run")
+        begun = time.monotonic()
+        assert train(run) is None
+        assert time.monotonic() - begun < 5
+        assert "starting" in text_of(shown[0])
+        train(run)
+        watch(run)
+        assert shown[0] is shown[1] is shown[2]
+        wait_for(run)
+        assert_same_bits(run, smoke_run)
+        wait_until(lambda: "done: all 6 steps" in text_of(shown[0]), "the end in the view", 10)
+        assert "validation at step 6" in text_of(shown[0])
+        assert "step      6  validation" in text_of(shown[0])
+        assert text_of(shown[0]).count("data:image/png") == 1
+        assert text_of(shown[0]).count("data:image/jpeg") == 2
+
+    def test_interrupted_waiting_leaves_the_training_and_its_button(self, tmp_path, shown, monkeypatch):
+        run = started_run(tmp_path / "run", **LONG | {"training__checkpoint_every": 1})
+        train(run)
+        wait_until(lambda: has_done(run, 2), "the second step")
+        with monkeypatch.context() as patch:
+            patch.setattr(following.time, "sleep", interrupt)
+            with pytest.raises(WaitInterrupted, match=r"saved at step [1-9]") as interrupted:
+                wait_for(run)
+        assert len(str(interrupted.value).splitlines()) == 1
+        assert is_owned(run.folder)
+        (button,) = [each for each in parts(shown[0]) if isinstance(each, ipywidgets.Button)]
+        button.click()
+        wait_until(lambda: "stopped: saved at step" in text_of(shown[0]), "the stop in the view")
+        with pytest.raises(TrainingStopped):
+            wait_for(run)
+
+    def test_another_kernel_sees_how_it_ended(self, tmp_path, shown, monkeypatch):
+        run = started_run(tmp_path / "run", training__initial_weights=str(tmp_path / "nowhere.pt"))
+        train(run)
+        with pytest.raises(RunError, match="nowhere"):
+            wait_for(run)
+        monkeypatch.setattr(following, "_shown", {})
+        watch(run)
+        assert "failed" in text_of(shown[-1])
+        assert "nowhere.pt" in text_of(shown[-1])
+
+
+def interrupt(seconds, sleep=time.sleep):
+    """Sleep in a thread; in the main one, be interrupted."""
+    if threading.current_thread() is threading.main_thread():
         raise KeyboardInterrupt
-
-    def new_text(self):
-        return ""
-
-    def ask_to_stop(self):
-        self.asked += 1
+    sleep(seconds)
 
 
-@pytest.mark.parametrize(("watched", "asked"), [(False, 1), (True, 0)])
-def test_an_interrupt_leaves_the_choice_to_who_watches(tmp_path, monkeypatch, capsys, watched, asked):
-    process, shown = Interrupted(started_run(tmp_path / "run")), []
-    monkeypatch.setattr(following.TrainingProcess, "of", lambda run: process)
-    monkeypatch.setattr(following, "display", shown.append)
-    monkeypatch.setattr(following, "someone_watches", lambda: watched)
-    with pytest.raises(KeyboardInterrupt):
-        train(process.run)
-    assert process.asked == asked
-    said = capsys.readouterr().out
-    if watched:
-        assert "training goes on. Run this cell again" in said
-        assert isinstance(shown[-1], ipywidgets.Button)
-        shown[-1].click()
-        assert process.asked == 1
-        assert (shown[-1].disabled, shown[-1].description) == (True, "asked to stop")
-    else:
-        assert "asked to save and stop" in said
+def parts(widget):
+    """A widget and all that is in it."""
+    return [widget, *(part for child in getattr(widget, "children", ()) for part in parts(child))]
 
 
-def test_who_watches_sees_a_plot_and_a_bar(tmp_path, monkeypatch, capsys):
-    run = started_run(tmp_path / "run")
-    shown = []
-    monkeypatch.setattr(following, "display", shown.append)
-    monkeypatch.setattr(following, "someone_watches", lambda: True)
-    train(run)
-    assert bytes(shown[0].value).startswith(b"\x89PNG")
-    assert "step      6  validation" in capsys.readouterr().out
+def text_of(widget):
+    return "\n".join(part.value for part in parts(widget) if isinstance(part, ipywidgets.HTML))

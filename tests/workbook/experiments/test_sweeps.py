@@ -15,7 +15,8 @@ from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import RunError
 from maskrf_core.training.process import training_process as child
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
-from maskrf_core.workbook.experiments import following, grid, sweeps
+from maskrf_core.workbook.experiments import grid, sweeps
+from maskrf_core.workbook.experiments.following import WaitInterrupted
 from maskrf_core.workbook.parameters import AblationParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
@@ -83,7 +84,9 @@ def test_every_point_is_trained_stage_after_stage(pretended, capsys):
     stages = [f"{point.folder.name}/{stage}" for point in points for stage in ("pretrain", "finetune")]
     assert [line for line in events(points) if line[0] == "+"] == [f"+{stage} None" for stage in stages]
     assert most_at_once(events(points)) == 1
-    assert capsys.readouterr().out.splitlines() == [f"{point.name}: 12.50 dB after 3 + 2 steps" for point in points]
+    said = capsys.readouterr().out.splitlines()
+    each = [[f"{point.name}: begins", f"{point.name}: 12.50 dB after 3 + 2 steps"] for point in points]
+    assert said == [line for lines in each for line in lines]
     assert set(grid.overview(points)["state"]) == {"finished"}
     sweeps.train_grid(points, parameters)
     assert len(events(points)) == 12
@@ -153,6 +156,16 @@ def test_a_stop_file_of_while_the_job_waited_begins_none(pretended, monkeypatch)
     sweeps.train_grid(points, parameters)
 
 
+def test_who_watches_sees_what_runs(pretended, monkeypatch):
+    parameters, said = asked(pretended), []
+    points = grid.plan(parameters)
+    monkeypatch.setattr(sweeps.Progress, "say", lambda _, text: said.append(text))
+    monkeypatch.setenv("SECONDS_OF_TRAINING", "2")
+    sweeps.train_grid(points[:1], parameters)
+    assert f"{points[0].name}: pretrain" in said
+    assert f"{points[0].name}: finetune" in said
+
+
 def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypatch, capsys):
     parameters = asked(pretended)
     points = grid.plan(parameters)
@@ -164,7 +177,6 @@ def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypat
             monkeypatch.setattr(time, "sleep", sleep)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(following, "someone_watches", lambda: False)
     monkeypatch.setattr(time, "sleep", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweeps.train_grid(points, parameters)
@@ -173,7 +185,7 @@ def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypat
     assert not points[0].pretrained.stop_path.exists()
 
 
-def test_an_interrupt_in_an_open_notebook_leaves_the_choice(pretended, monkeypatch, capsys):
+def test_an_interrupt_in_an_open_notebook_leaves_the_choice(pretended, monkeypatch):
     parameters = asked(pretended)
     points = grid.plan(parameters)
     monkeypatch.setenv("SECONDS_OF_TRAINING", "60")
@@ -185,12 +197,11 @@ def test_an_interrupt_in_an_open_notebook_leaves_the_choice(pretended, monkeypat
             monkeypatch.setattr(time, "sleep", sleep)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(following, "someone_watches", lambda: True)
-    monkeypatch.setattr(following, "display", shown.append)
+    monkeypatch.setattr(sweeps, "in_watched_notebook", lambda: True)
+    monkeypatch.setattr(sweeps, "display", shown.append)
     monkeypatch.setattr(time, "sleep", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(WaitInterrupted):
         sweeps.train_grid(points, parameters)
-    assert "goes on. Run this cell again" in capsys.readouterr().out
     time.sleep(0.5)
     assert len(events(points)) == 1  # it is not stopped
     (button,) = shown
