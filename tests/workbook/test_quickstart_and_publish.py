@@ -67,7 +67,7 @@ def test_quickstart_ends_with_a_page_of_pictures_and_numbers(no_runs, monkeypatc
     methods = {"nearest-view copy": {"psnr": 12.345, "ssim": 0.5}, "ours": {"psnr": 20.0, "ssim": None}}
 
     def execute(notebook, output, *, parameters):
-        folder = no_runs / "demo" / f"{notebook.stem}{len(parameters)}"
+        folder = no_runs / "demo" / output.stem
         (folder / "figures").mkdir(parents=True)
         (folder / f"{notebook.stem}.html").write_text("page")
         (folder / "results.json").write_text(json.dumps({"results": {"methods": methods}}))
@@ -81,7 +81,7 @@ def test_quickstart_ends_with_a_page_of_pictures_and_numbers(no_runs, monkeypatc
     page = (no_runs / "quickstart.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == len(quickstart.STEPS)
     assert "20.00" in page
-    assert 'href="demo/03_pretrain3/03_pretrain.html"' in page
+    assert 'href="demo/4_03_pretrain/03_pretrain.html"' in page
 
 
 def page(*outputs):
@@ -169,7 +169,7 @@ def test_publishing_removes_nothing_that_is_being_trained(tmp_path, monkeypatch,
 def test_notebooks_come_in_order():
     names = [path.name for path in execution.notebooks()]
     assert names == sorted(names)
-    assert names[0].startswith("01_")
+    assert names[0].startswith("00_")
 
 
 @pytest.mark.parametrize("path", execution.notebooks(), ids=lambda path: path.stem)

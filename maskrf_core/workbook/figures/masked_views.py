@@ -39,12 +39,12 @@ def _grid(found: MaskedPictures, rows: int, columns: int, title: str) -> tuple[F
 
 
 def _draw_truth(axes: Axes, found: MaskedPictures, name: str) -> None:
-    draw_picture(axes, found.truth, "truth", TEXT)
+    draw_picture(axes, found.truth, "truth")
     axes.set_ylabel(name, fontsize=TEXT)
 
 
 def _draw_rendered(picture: Axes, error: Axes, found: MaskedPictures, name: str, ratio: float) -> None:
     rendered = found.pictures[name][ratio]
-    draw_picture(picture, rendered, f"{ratio:.0%}: {found.psnr(name, ratio):.1f} dB", TEXT)
+    draw_picture(picture, rendered, f"{ratio:.0%}: {found.psnr(name, ratio):.1f} dB")
     difference = np.abs(rendered - found.truth).mean(axis=2)
-    draw_picture(error, difference, f"|error| {difference.mean():.3f}", TEXT, cmap="magma", vmin=0, vmax=LARGEST_ERROR)
+    draw_picture(error, difference, f"|error| {difference.mean():.3f}", cmap="magma", vmin=0, vmax=LARGEST_ERROR)

@@ -14,7 +14,7 @@ from maskrf_core.workbook.experiments.epipolar_geometry import epipolar_segment,
 from maskrf_core.workbook.experiments.preparation import nearest_views
 from maskrf_core.workbook.figures import draw_picture, new_figure
 from maskrf_core.workbook.figures.camera_pictures import draw_epipolar_line
-from maskrf_core.workbook.viewers.moving_pictures import live_or_still, moving_picture, quick_png_of
+from maskrf_core.workbook.viewers.live_pictures import live_or_still, moving_picture, quick_png_of
 
 SAMPLES, TICKS, NEIGHBOURS, POINT = 200, 5, 3, "red"
 DepthMaps = Mapping[str, Float[np.ndarray, "height width"]]  # by view; 0 = unknown

@@ -11,7 +11,7 @@ from maskrf_core.support.progress import in_watched_notebook
 from maskrf_core.workbook.experiments.masked_pictures import FEW_RATIOS, RATIOS, MaskedPictures, masked_pictures
 from maskrf_core.workbook.experiments.ray_inspection import Inspection
 from maskrf_core.workbook.figures.masked_views import masked_at, masked_strip
-from maskrf_core.workbook.viewers.moving_pictures import live_or_still, moving_picture, quick_png_of
+from maskrf_core.workbook.viewers.live_pictures import live_or_still, moving_picture, quick_png_of
 
 FIRST_RATIO = 0.5
 

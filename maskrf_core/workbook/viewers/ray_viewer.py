@@ -15,7 +15,7 @@ from maskrf_core.support.errors import DatasetError, MaskrfError
 from maskrf_core.workbook.experiments.epipolar_geometry import strong_corner
 from maskrf_core.workbook.experiments.ray_inspection import Inspection
 from maskrf_core.workbook.figures.ray_pictures import ray_picture
-from maskrf_core.workbook.viewers.moving_pictures import live_or_still, moving_picture, quick_png_of
+from maskrf_core.workbook.viewers.live_pictures import live_or_still, moving_picture, quick_png_of
 
 SHOWN_SIDE = 260  # pixels on the screen of the picture to click
 CROSS = (255, 0, 0)

@@ -2,7 +2,7 @@
 
 from maskrf_core.datasets.scene import open_scene
 from maskrf_core.workbook import viewers
-from maskrf_core.workbook.viewers import epipolar_viewer, moving_pictures
+from maskrf_core.workbook.viewers import epipolar_viewer, live_pictures
 
 
 def test_a_page_shows_the_fixed_point(tmp_path):
@@ -17,9 +17,9 @@ def test_a_page_shows_the_fixed_point(tmp_path):
 def test_sliders_draw_again_and_stay_in_the_image(tmp_path, monkeypatch):
     scene = open_scene("demo/train_04")
     displayed, drawn = [], []
-    monkeypatch.setattr(moving_pictures, "display", displayed.append)
+    monkeypatch.setattr(live_pictures, "display", displayed.append)
     monkeypatch.setattr(epipolar_viewer, "quick_png_of", lambda figure: drawn.append(figure) or b"%d" % len(drawn))
-    monkeypatch.setattr(moving_pictures, "in_watched_notebook", lambda: True)
+    monkeypatch.setattr(live_pictures, "in_watched_notebook", lambda: True)
     kept = viewers.epipolar_check(scene, scene.image_ids, "43, 55", {}, tmp_path / "e.png")
     (box,) = displayed
     assert "data:image/png;base64," in kept.data

@@ -4,7 +4,7 @@ import pytest
 
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.workbook import viewers
-from maskrf_core.workbook.viewers import mask_viewer, moving_pictures
+from maskrf_core.workbook.viewers import live_pictures, mask_viewer
 from maskrf_core.workbook.viewers.ray_viewer import RayInspector
 from tests.workbook.small_inspection import small_inspection
 
@@ -13,8 +13,8 @@ from tests.workbook.small_inspection import small_inspection
 def displayed(monkeypatch):
     """Pretend that a person watches, and keep the widgets."""
     found = []
-    monkeypatch.setattr(moving_pictures, "display", found.append)
-    for module in (moving_pictures, mask_viewer):
+    monkeypatch.setattr(live_pictures, "display", found.append)
+    for module in (live_pictures, mask_viewer):
         monkeypatch.setattr(module, "in_watched_notebook", lambda: True)
     return found
 
