@@ -80,7 +80,7 @@ class Comparison:
         losses = "<i>Neither has logged losses.</i>"
         if curves:
             figure = plots.colour_curves(curves)
-            losses = html_of(figure, figure.axes[0].get_title())
+            losses = html_of(figure, figure.get_suptitle())
         return [
             _table_of(difference),
             ipywidgets.HTML(losses),
