@@ -110,7 +110,7 @@ def _drawn_losses(metrics: pd.DataFrame) -> Iterator[str]:
         yield "<p>The losses are drawn from the second line of the log on.</p>"
         return
     figure = loss_curves(metrics)
-    yield f"<div>{_image(png_of(figure), 'png', figure.axes[0].get_title())}</div>"
+    yield f"<div>{_image(png_of(figure), 'png', figure.get_suptitle())}</div>"
 
 
 def _validation_strip(run: Run) -> Iterator[str]:
