@@ -78,7 +78,9 @@ def main() -> int:
 def section_of(step: Step, runs: Path) -> Section:
     """Find what a notebook left last: the folder of its page, the figures there, and the table of methods of 05."""
     page = max(runs.rglob(f"{step.notebook}.html"), key=lambda path: path.stat().st_mtime)
-    figures = sorted([*page.parent.glob("*.png"), *page.parent.glob("figures/*.png")])
+    figures = sorted(
+        [*page.parent.glob("*.png"), *page.parent.glob("figures/*.png")], key=lambda path: path.name != "renders.png"
+    )
     numbers = methods_of(page.parent) if step.notebook == "05_evaluate" else None
     return Section(f"{step.notebook}: {step.shows}", figures, page, numbers)
 
