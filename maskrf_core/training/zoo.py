@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from maskrf_core.runs import Run
+from maskrf_core.runs.run import settings_by_name
 from maskrf_core.settings.config import load_config, parse_overrides
 from maskrf_core.settings.sections import Stage
 from maskrf_core.support.errors import MaskrfError, RunError, SettingsError
@@ -47,8 +48,7 @@ def train(
         try:
             begun_from = {}
             for name, stage in STAGES.items():
-                begun = Run(folder / stage).config_path.is_file()
-                asked = overrides | begun_from | ({} if begun else dict(of_device))
+                asked = _kept(Run(folder / stage), dict(of_device)) | overrides | begun_from
                 run = Run.start(folder / stage, load_config(stage, "weights", asked))
                 told = training_environment() | {STOP_VARIABLE: str(stop_file)}
                 code = subprocess.run(training_command([run.folder]), env=told, check=False).returncode
@@ -99,6 +99,14 @@ def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bo
         if ship_them:
             command = f"python -m maskrf_core.training.zero_shot --checkpoint {name} --views {views}"
             print(f"written: {display_path(ship(name, run, table, command))}")
+
+
+def _kept(run: Run, of_device: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run that was begun has of the settings that a device may choose; of another, those of this one."""
+    if not run.config_path.is_file():
+        return of_device
+    there = settings_by_name(run.config)
+    return {name: there[name] for name in ON_GPU}
 
 
 def _of_device() -> dict[str, Any]:

@@ -54,6 +54,14 @@ def test_a_clock_that_ends_at_once_saves_a_first_step_and_the_next_call_goes_on(
     assert steps_of(zoo.train(tmp_path, 5.0, TINY)["maskrf"].last_checkpoint) == 6
 
 
+@pytest.mark.long
+def test_a_run_that_a_device_gave_settings_goes_on_with_them_elsewhere(tmp_path):
+    of_device = {"hardware.precision": "bf16-mixed"}
+    begun = zoo.train(tmp_path, 0.001, TINY, of_device)
+    assert begun["maskrf-pretrained"].config.hardware.precision == "bf16-mixed"
+    assert zoo.train(tmp_path, 5.0, TINY)["maskrf-pretrained"].config.hardware.precision == "bf16-mixed"
+
+
 def test_what_cannot_be_trained_is_said(tmp_path, capsys):
     assert zoo.main(["--folder", str(tmp_path), "--data-root", str(tmp_path), "--overrides", "data.rayz=3"]) == 1
     assert "data.rayz" in capsys.readouterr().err
