@@ -58,10 +58,11 @@ def zero_shot(
     device: str = "auto",
     rendering: RenderingSettings = EXACT,
     pictures: Path | None = None,
+    called: str | None = None,
 ) -> pd.DataFrame:
     """Return a row a scene, number of working views and method: mean PSNR [dB], SSIM and, where depth is exact, the
     median error of depth as a share of it. Pictures of `source` go below `pictures`, a folder a number of views.
-    Photographs of one's own are to have been made into scenes.
+    Photographs of one's own are to have been made into scenes. `called` names the method; else its file does.
 
     Raises:
         CheckpointError, DatasetError: weights or scenes cannot be read.
@@ -76,7 +77,7 @@ def zero_shot(
             opened = open_for_evaluation([scene], data_root, "test", count, device)
             for method, renderer in (
                 (UNTRAINED, untrained(trained.settings).to(resolve_device(device))),
-                ("trained" if isinstance(source, Renderer) else Path(source).stem, trained),
+                (called or ("trained" if isinstance(source, Renderer) else Path(source).stem), trained),
             ):
                 asked = ("test", count, views_per_scene, rays_per_chunk, renders)
                 scores = []
@@ -202,7 +203,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("runs/zero_shot"), help="folder for table and pictures")
     asked = parser.parse_args(arguments)
     try:
-        scenes = those_there(asked.scenes, asked.data_root)
+        if not (scenes := those_there(asked.scenes, asked.data_root)):
+            raise DatasetError(f"{asked.data_root}: none of these scenes is there. Name others by --scenes.")
         table = zero_shot(
             asked.checkpoint,
             scenes,

@@ -1,9 +1,8 @@
 """Train the weights that ship further, by the clock: `python -m maskrf_core.training.zoo --minutes 10`.
 
 Masked pretraining first, then finetuning, both across made scenes (`python -m maskrf_core.datasets.procedural` makes
-them). Each call goes on where the last one ended, on whatever device there is; a run that
-begins on a GPU takes more rays a step. It
-needs nothing but this folder and the scenes, and ends with the table of test scenes that it finds.
+them). Each call goes on where the last one ended, on whatever device there is; a run that begins on a GPU takes more
+rays a step. It needs nothing but this folder and the scenes, and ends with the table of test scenes that it finds.
 """
 
 import argparse
@@ -94,7 +93,7 @@ def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bo
 
     scenes = those_there(SCENES, data_root)
     for name, run in trained.items():
-        table = zero_shot(run.last_checkpoint, scenes, data_root, views_per_scene=views)
+        table = zero_shot(run.last_checkpoint, scenes, data_root, views_per_scene=views, called=name)
         print(f"{name}:\n{markdown(table)}", flush=True)
         if ship_them:
             command = f"python -m maskrf_core.training.zero_shot --checkpoint {name} --views {views}"

@@ -10,6 +10,7 @@ from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.training.zero_shot import (
     NEAREST,
     UNTRAINED,
+    main,
     markdown,
     steps_on_scene,
     those_there,
@@ -75,3 +76,5 @@ def test_steps_on_a_scene_are_another_row(tmp_path):
 def test_scenes_that_are_not_there_are_named_and_left_out(tmp_path, capsys):
     assert those_there([SCENE, "nerf_llff/fern/8"], tmp_path) == [SCENE]
     assert "nerf_llff/fern/8" in capsys.readouterr().out
+    assert main(["--scenes", "nerf_llff/fern/8", "--data-root", str(tmp_path)]) == 1
+    assert "--scenes" in capsys.readouterr().err
