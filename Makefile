@@ -39,7 +39,7 @@ MINUTES ?= 10
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-quickstart: $(STAMP)  ## the notebooks in five minutes, and one page of what they show
+quickstart: $(STAMP)  ## notebooks 01 to 05 in five minutes, and one page of what they show
 	$(IN_VENV) -m maskrf_core.workbook.quickstart
 
 test: $(STAMP)  ## the tests of every change, in minutes

@@ -2,7 +2,8 @@
 
 Doors: `load_published(path)` makes the renderer of a published checkpoint, `published_checkpoints.load_renderer(path)`
 that of any checkpoint, ours or published; `checkpoint_files` reads and writes ours, `per_scene_renderer` begins one
-scene from a renderer of any, `published_files` finds published files below the data root.
+scene from a renderer of any, `published_files` finds published files below the data root, `shipped_weights` reads and
+writes those that come with the package.
 """
 
 __all__ = ["load_published"]

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from maskrf_core.checkpoints.checkpoint_contents import check_contents
-from maskrf_core.checkpoints.published_files import SHIPPED
+from maskrf_core.checkpoints.published_files import file_of
 from maskrf_core.checkpoints.shipped_weights import ENDING, read_weights
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import ModelSettings
@@ -89,7 +89,7 @@ def read_checkpoint(path: str | Path) -> object:
     Raises:
         CheckpointError: missing, cut short, not data, or more than the file has room for.
     """
-    path = SHIPPED.get(str(path), Path(path))
+    path = file_of(path)
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint file. Check the path, or train a model first.")
     if path.suffix == ENDING:

@@ -3,8 +3,10 @@
 `model/generalization/<kind>.pth` is for all scenes, `model/finetune/<set>/<scene>.pth` for one.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from maskrf_core.support.errors import CheckpointError, in_short
 
@@ -15,9 +17,27 @@ MODEL_FOLDER = "model"  # below the data root, as the published README has it
 PUBLISHED_ENDING = ".pth"
 
 
-def is_shipped(path: str | Path) -> bool:
-    """Tell whether a file is one of the weights that come with the package."""
-    return Path(path).resolve() in SHIPPED.values()
+def file_of(given: str | Path) -> Path:
+    """Return the file of weights that is meant: a name of those that come with the package, or a path."""
+    return SHIPPED.get(str(given), Path(given))
+
+
+def is_shipped(given: str | Path) -> bool:
+    """Tell whether these weights, a name or a file, are of those that come with the package."""
+    return file_of(given).resolve() in SHIPPED.values()
+
+
+def settings_of_card(given: str | Path) -> dict[str, Any]:
+    """Read from the card beside weights that ship the settings of their training, by section.
+
+    Raises:
+        CheckpointError: the card is missing or broken.
+    """
+    card = file_of(given).with_suffix(".json")
+    try:
+        return {**json.loads(card.read_text(encoding="utf-8"))["settings"]}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{card}: cannot be read ({error}). Install the package again.") from error
 
 
 def published_candidates(given: str, data_root: Path) -> list[Path]:

@@ -9,7 +9,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import CheckpointError
 
@@ -50,19 +49,6 @@ def read_weights(path: Path) -> dict[str, Any]:
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}). Use another copy.") from error
     return {"model_settings": settings, "weights": weights, "step": steps, "state": {}}
-
-
-def data_of_card(path: Path) -> DataSettings:
-    """Read from the card beside weights that ship what they were trained and validated on.
-
-    Raises:
-        CheckpointError: the card is missing or broken.
-    """
-    card = path.with_suffix(".json")
-    try:
-        return DataSettings.model_validate(json.loads(card.read_text(encoding="utf-8"))["settings"]["data"])
-    except (OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{card}: cannot be read ({error}). Install the package again.") from error
 
 
 def _halved(value: Tensor) -> Tensor:

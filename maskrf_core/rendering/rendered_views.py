@@ -144,10 +144,15 @@ def write_pictures(view: RenderedView, folder: Path) -> None:
         "error": np.abs(view.fine - view.truth),
         "depth": np.repeat(1 - inverse[..., None], 3, axis=-1) * (view.fine_depth > 0)[..., None],
     }
-    stem = folder / view.scene.replace("/", "_") / view.image_id.replace("/", "_")
     for kind, picture in pictures.items():
         data = cv2.imencode(".png", as_bytes(picture)[..., ::-1])[1].tobytes()
-        write_atomically(stem.with_name(f"{stem.name}_{kind}.png"), lambda file, data=data: file.write(data))
+        path = picture_path(folder, view.scene, view.image_id, kind)
+        write_atomically(path, lambda file, data=data: file.write(data))
+
+
+def picture_path(folder: Path, scene: str, image_id: str, kind: str) -> Path:
+    """Return where `write_pictures` puts a picture of a view."""
+    return folder / scene.replace("/", "_") / f"{image_id.replace('/', '_')}_{kind}.png"
 
 
 def as_picture(image: torch.Tensor) -> Float[np.ndarray, "height width 3"]:

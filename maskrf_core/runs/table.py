@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from maskrf_core.checkpoints.published_files import is_shipped, settings_of_card
 from maskrf_core.runs.provenance import COSTS, cost, read_provenance
 from maskrf_core.runs.run import Run, flat, run_folders, settings_by_name
 from maskrf_core.runs.status import UNDER_WAY, is_owned
 from maskrf_core.settings.config import Config
+from maskrf_core.settings.sections import MaskingSettings
 from maskrf_core.support.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -108,6 +110,9 @@ def pretraining_mask_ratio(run: Run) -> float | None:
         return None
     while config.stage != "pretrain":
         weights = config.training.initial_weights
+        if weights and is_shipped(weights):
+            masking = MaskingSettings.model_validate(settings_of_card(weights)["masking"])
+            return float(masking.mask_ratio) if masking.masks else 0.0
         before = Run(Path(weights).parent.parent) if weights else None
         if before is None or before.folder in seen or not before.config_path.is_file():
             return None

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import torch
 
-from maskrf_core.checkpoints.published_files import is_shipped
-from maskrf_core.checkpoints.shipped_weights import data_of_card
+from maskrf_core.checkpoints.published_files import is_shipped, settings_of_card
 from maskrf_core.datasets.batches.batch import ModelInputs
 from maskrf_core.datasets.batches.evaluation_batches import warn_of_blind_references
 from maskrf_core.datasets.batches.held_out import held_out_scenes
@@ -188,7 +187,7 @@ def _origins(config: Config) -> Iterator[tuple[str, DataSettings]]:
     """Follow the weights that a training begins from, with the data of the run that made them, back to the first."""
     while (weights := config.training.initial_weights) is not None:
         if is_shipped(weights):
-            yield weights, data_of_card(Path(weights))
+            yield weights, DataSettings.model_validate(settings_of_card(weights)["data"])
             return
         run = Run(Path(weights).parent.parent)
         if not run.config_path.is_file():

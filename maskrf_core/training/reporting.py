@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from maskrf_core.checkpoints.published_files import file_of
 from maskrf_core.runs import Run, TrainingStatus
 from maskrf_core.runs.provenance import COSTS, PROVENANCE_FILE, home_shortened, made_by, now, read_provenance
 from maskrf_core.runs.run import hold_to_weights
@@ -93,7 +94,7 @@ def record_session(run: Run, data: Mapping[str, str], done: Callable[[], int], d
     """
     weights = run.config.training.initial_weights
     if weights is not None and done() == 0:  # later, they are not needed any more
-        hold_to_weights(run, Path(weights))
+        hold_to_weights(run, file_of(weights))
     entry = begin_session(run, done(), data, device)
     since, before, cuda = time.monotonic(), children_peak_memory_mib(), device.type == "cuda"
     if cuda:

@@ -21,14 +21,20 @@ NOT_FOR = (
 )
 
 
-def ship(
-    name: str, run: Run, numbers: pd.DataFrame, command: str, folder: Path = WEIGHTS, docs: Path = ROOT / "docs"
-) -> Path:
-    """Write the last weights of a run under the name that they ship under, their card beside them, and a page of it."""
+def ship_weights(name: str, run: Run, folder: Path = WEIGHTS) -> Path:
+    """Write the last weights of a run under the name that they ship under."""
     path = folder / SHIPPED[name].name
     write_weights(path, load_renderer(run.last_checkpoint), steps_of(run.last_checkpoint))
+    return path
+
+
+def ship_card(
+    name: str, run: Run, numbers: pd.DataFrame, command: str, folder: Path = WEIGHTS, docs: Path = ROOT / "docs"
+) -> Path:
+    """Write the card of weights that ship beside them, and a page of it."""
     card = card_of(name, run, numbers, command)
-    write_json(path.with_suffix(".json"), card)
+    path = (folder / SHIPPED[name].name).with_suffix(".json")
+    write_json(path, card)
     write_text(docs / f"weights-{name}.md", markdown_of(card))
     return path
 

@@ -6,7 +6,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from maskrf_core.checkpoints.published_files import SHIPPED
+from maskrf_core.checkpoints.published_files import file_of
 from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
+from maskrf_core.datasets.inventory import spread
 from maskrf_core.datasets.records import record_of
+from maskrf_core.datasets.scene import open_scene
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import load, nearest_view_copy, open_for_evaluation, resolve_device, view_metrics
 from maskrf_core.rendering.render_cache import RenderCache, renders_folder
-from maskrf_core.rendering.rendered_views import RenderedView, rendered_views, write_pictures
+from maskrf_core.rendering.rendered_views import RenderedView, picture_path, rendered_views, write_pictures
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import EXACT, ModelSettings, RenderingSettings
@@ -68,6 +70,8 @@ def zero_shot(
         CheckpointError, DatasetError: weights or scenes cannot be read.
     """
     trained = load(source).to(resolve_device(device)).eval()
+    name = called or ("trained" if isinstance(source, Renderer) else Path(source).stem)
+    methods = {UNTRAINED: untrained(trained.settings).to(resolve_device(device)), name: trained}
     renders = RenderCache(renders_folder(cache_folder(data_root)), 2048)
     rows = []
     for scene in scenes:
@@ -75,46 +79,65 @@ def zero_shot(
         rows.append({"scene": scene, "working views": 1, "method": NEAREST, **copied[["psnr", "ssim"]].mean()})
         for count in working_views:
             opened = open_for_evaluation([scene], data_root, "test", count, device)
-            for method, renderer in (
-                (UNTRAINED, untrained(trained.settings).to(resolve_device(device))),
-                (called or ("trained" if isinstance(source, Renderer) else Path(source).stem), trained),
-            ):
-                asked = ("test", count, views_per_scene, rays_per_chunk, renders)
-                scores = []
-                for view in rendered_views(renderer, opened, *asked, rendering=rendering):
-                    scores.append(view_scores(view, opened[0]))
-                    if renderer is trained and pictures is not None:
-                        write_pictures(view, pictures / f"{count}_views")
-                mean = pd.DataFrame(scores).mean()
-                rows.append({"scene": scene, "working views": count, "method": method, **mean})
-                print(f"{scene}, {count} views, {method}: {mean['psnr']:.2f} dB", flush=True)
+            asked = ("test", count, views_per_scene, rays_per_chunk, renders)
+            for method, renderer in methods.items():
+                kept = pictures / f"{count}_views" if pictures and renderer is trained else None
+                rendered = rendered_views(renderer, opened, *asked, rendering=rendering)
+                rows.append(_row(method, count, opened[0], rendered, kept))
     return pd.DataFrame(rows)
 
 
+def _row(
+    method: str, count: int, views: SceneViews, rendered: Iterable[RenderedView], pictures: Path | None
+) -> dict[str, str | int | float]:
+    """Return the row of a method with so many working views of a scene; pictures are kept where a folder is given."""
+    scores = []
+    for view in rendered:
+        scores.append(view_scores(view, views))
+        if pictures is not None:
+            write_pictures(view, pictures)
+    mean = pd.DataFrame(scores).mean()
+    print(f"{views.scene.name}, {count} views, {method}: {mean['psnr']:.2f} dB", flush=True)
+    return {"scene": views.scene.name, "working views": count, "method": method, **mean}
+
+
 def steps_on_scene(
-    source: str | Path, scenes: Iterable[str], data_root: str | Path, steps: int, views: int, pictures: Path
+    source: str | Path,
+    scenes: Iterable[str],
+    data_root: str | Path,
+    steps: int,
+    *,
+    working_views: int = WORKING_VIEWS[0],
+    views_per_scene: int = 2,
+    rendering: RenderingSettings = EXACT,
+    pictures: Path | None = None,
 ) -> pd.DataFrame:
     """Return a row as `zero_shot` does for each scene, by weights that went on learning for `steps` on it alone.
 
     Raises:
         CheckpointError, DatasetError, RunError: as a training.
     """
-    weights = SHIPPED.get(str(source), Path(source))
-    model = {f"model.{name}": value for name, value in load(weights).settings.model_dump().items()}
+    of_model = {f"model.{name}": value for name, value in load(source).settings.model_dump().items()}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for scene in scenes:
-            asked = {"data.train_scenes": [scene], "data.data_root": str(data_root), "evaluation.test_scenes": [scene]}
-            asked |= {"training.steps": steps, "training.initial_weights": str(weights), "training.validation_views": 1}
-            run = Run.start(Path(folder) / scene.replace("/", "_"), load_config("per_scene", "weights", asked | model))
-            renderer, count = fit(run), run.config.data.working_views
-            opened = open_for_evaluation([scene], data_root, "test", count)
-            scores = []
-            for view in rendered_views(renderer, opened, "test", count, views, 1024):
-                scores.append(view_scores(view, opened[0]))
-                write_pictures(view, pictures / f"{steps}_steps")
-            mean = pd.DataFrame(scores).mean()
-            rows.append({"scene": scene, "working views": count, "method": f"{steps} steps on it", **mean})
+            asked = of_model | {
+                "data.train_scenes": [scene],
+                "data.data_root": str(data_root),
+                "data.working_views": working_views,
+                "evaluation.test_scenes": [scene],
+                "training.steps": steps,
+                "training.initial_weights": str(file_of(source)),
+                "training.validation_views": 1,
+            }
+            renderer = fit(
+                Run.start(Path(folder) / scene.replace("/", "_"), load_config("per_scene", "weights", asked))
+            )
+            opened = open_for_evaluation([scene], data_root, "test", working_views)
+            kept = pictures / f"{steps}_steps" if pictures else None
+            asked_of = ("test", working_views, views_per_scene, 1024)
+            rendered = rendered_views(renderer, opened, *asked_of, rendering=rendering)
+            rows.append(_row(f"{steps} steps on it", working_views, opened[0], rendered, kept))
     return pd.DataFrame(rows)
 
 
@@ -159,13 +182,12 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def write_strip(path: Path, folder: Path, scenes: Iterable[str], height: int = 200) -> Path:
-    """Write truth, render, error and depth of the first view of each scene, from the pictures in a folder, as one."""
+def write_strip(path: Path, folder: Path, views: Mapping[str, str], height: int = 200) -> Path:
+    """Write truth, render, error and depth of a view of each scene (its name → the id of an image), as one picture."""
     rows = []
-    for scene in scenes:
-        first = sorted((folder / scene.replace("/", "_")).glob("*_truth.png"))[0]
-        files = [str(first).replace("_truth.png", f"_{kind}.png") for kind in ("truth", "fine", "error", "depth")]
-        tiles = [cv2.imread(file) for file in files]
+    for scene, image_id in views.items():
+        files = [picture_path(folder, scene, image_id, kind) for kind in ("truth", "fine", "error", "depth")]
+        tiles = [cv2.imread(str(file)) for file in files]
         width = round(height * tiles[0].shape[1] / tiles[0].shape[0])
         rows.append(np.hstack([cv2.resize(tile, (width, height), interpolation=cv2.INTER_AREA) for tile in tiles]))
     width = max(row.shape[1] for row in rows)
@@ -202,6 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--compile", action="store_true", help="faster after minutes; equal but for rounding")
     parser.add_argument("--output", type=Path, default=Path("runs/zero_shot"), help="folder for table and pictures")
     asked = parser.parse_args(arguments)
+    rendering = RenderingSettings(compile=asked.compile)
     try:
         if not (scenes := those_there(asked.scenes, asked.data_root)):
             raise DatasetError(f"{asked.data_root}: none of these scenes is there. Name others by --scenes.")
@@ -211,18 +234,29 @@ def main(arguments: list[str] | None = None) -> int:
             asked.data_root,
             working_views=asked.working_views,
             views_per_scene=asked.views,
-            rendering=RenderingSettings(compile=asked.compile),
+            rendering=rendering,
             pictures=asked.output,
         )
         if asked.steps_on_scene:
-            alone = [scene for scene in ON_SCENES if scene in scenes]
-            of_alone = (asked.data_root, asked.steps_on_scene, asked.views, asked.output)
-            table = pd.concat([table, steps_on_scene(asked.checkpoint, alone, *of_alone)])
+            if not (alone := [scene for scene in ON_SCENES if scene in scenes]):
+                raise DatasetError(f"--steps-on-scene: none of {', '.join(ON_SCENES)} is among the scenes.")
+            more = steps_on_scene(
+                asked.checkpoint,
+                alone,
+                asked.data_root,
+                asked.steps_on_scene,
+                working_views=asked.working_views[0],
+                views_per_scene=asked.views,
+                rendering=rendering,
+                pictures=asked.output,
+            )
+            table = pd.concat([table, more])
     except MaskrfError as error:
         print(error, file=sys.stderr)
         return 1
     write_text(asked.output / "table.csv", table.to_csv(index=False))
-    write_strip(asked.output / "strip.webp", asked.output / f"{asked.working_views[0]}_views", scenes)
+    firsts = {scene: spread(open_scene(scene, asked.data_root).split("test")[1], asked.views)[0] for scene in scenes}
+    write_strip(asked.output / "strip.webp", asked.output / f"{asked.working_views[0]}_views", firsts)
     print(f"PSNR [dB] / SSIM / median error of depth, method and working views:\n\n{markdown(table)}")
     return 0
 

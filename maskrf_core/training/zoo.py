@@ -17,7 +17,7 @@ from typing import Any
 
 from maskrf_core.runs import Run
 from maskrf_core.runs.run import settings_by_name
-from maskrf_core.settings.config import load_config, parse_overrides
+from maskrf_core.settings.config import load_config, may_differ, parse_overrides
 from maskrf_core.settings.sections import Stage
 from maskrf_core.support.errors import MaskrfError, RunError, SettingsError
 from maskrf_core.support.paths import RUNS, display_path
@@ -75,8 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         given = {"data.data_root": asked.data_root} | parse_overrides(asked.overrides)
-        of_device = {name: value for name, value in _of_device().items() if name not in given}
-        trained = train(asked.folder, asked.minutes, given, of_device)
+        trained = train(asked.folder, asked.minutes, given, _of_device())
         for name, run in trained.items():
             print(f"{name}: {display_path(run.last_checkpoint)}", flush=True)
         _judge(trained, asked.data_root, asked.views, ship_them=asked.ship)
@@ -88,24 +87,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bool) -> None:
     """Show the zero-shot table of what was trained, and put the weights into the package if asked to."""
-    from maskrf_core.training.shipping import ship
+    from maskrf_core.training.shipping import ship_card, ship_weights
     from maskrf_core.training.zero_shot import SCENES, markdown, those_there, zero_shot
 
     scenes = those_there(SCENES, data_root)
     for name, run in trained.items():
-        table = zero_shot(run.last_checkpoint, scenes, data_root, views_per_scene=views, called=name)
+        judged = ship_weights(name, run) if ship_them else run.last_checkpoint  # what ships is rounded
+        table = zero_shot(judged, scenes, data_root, views_per_scene=views, called=name)
         print(f"{name}:\n{markdown(table)}", flush=True)
         if ship_them:
-            command = f"python -m maskrf_core.training.zero_shot --checkpoint {name} --views {views}"
-            print(f"written: {display_path(ship(name, run, table, command))}")
+            asked = f"--checkpoint {name} --views {views} --scenes {' '.join(scenes)}"
+            command = f"python -m maskrf_core.training.zero_shot {asked}"
+            print(f"written: {display_path(ship_card(name, run, table, command))}")
 
 
 def _kept(run: Run, of_device: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run that was begun has of the settings that a device may choose; of another, those of this one."""
+    """Return the settings that this device chooses; of a run that was begun, what makes it that run stays as it is."""
     if not run.config_path.is_file():
         return of_device
     there = settings_by_name(run.config)
-    return {name: there[name] for name in ON_GPU}
+    return of_device | {name: there[name] for name in ON_GPU if not may_differ(name)}
 
 
 def _of_device() -> dict[str, Any]:

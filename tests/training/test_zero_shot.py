@@ -56,7 +56,9 @@ def test_pictures_of_the_weights_are_kept_and_the_table_is_written_whole(table):
 
 def test_the_strip_has_a_row_a_scene_and_truth_render_error_and_depth_in_it(table, tmp_path):
     _, root, _ = table
-    strip = cv2.imread(str(write_strip(tmp_path / "strip.webp", root / "pictures" / "3_views", [SCENE], height=96)))
+    strip = cv2.imread(
+        str(write_strip(tmp_path / "strip.webp", root / "pictures" / "3_views", {SCENE: "view_02"}, height=96))
+    )
     assert strip.shape == (96, 4 * 96, 3)
     (truth,) = (root / "pictures" / "3_views").rglob("*_truth.png")
     assert abs(strip[:, :96].astype(int) - cv2.imread(str(truth))).mean() < 5  # WebP loses a little
@@ -67,7 +69,9 @@ def test_steps_on_a_scene_are_another_row(tmp_path):
     torch.manual_seed(1)
     settings = ModelSettings(coarse_samples=12, fine_samples=4)
     write_weights(tmp_path / "some.safetensors", untrained(settings), 5)
-    rows = steps_on_scene(tmp_path / "some.safetensors", [SCENE], "data", 2, 1, tmp_path)
+    rows = steps_on_scene(
+        tmp_path / "some.safetensors", [SCENE], "data", 2, working_views=4, views_per_scene=1, pictures=tmp_path
+    )
     assert list(rows["method"]) == ["2 steps on it"]
     assert rows["psnr"].between(3, 40).all()
     assert len(list((tmp_path / "2_steps").rglob("*_fine.png"))) == 1

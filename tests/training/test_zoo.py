@@ -7,7 +7,7 @@ import pytest
 
 from maskrf_core.checkpoints.published_checkpoints import steps_of
 from maskrf_core.training import zoo
-from maskrf_core.training.shipping import ship
+from maskrf_core.training.shipping import ship_card, ship_weights
 
 TINY = {
     "data.train_scenes": ["demo/train_00"],
@@ -26,9 +26,8 @@ TINY = {
 
 def _check_shipped(run, folder):
     numbers = pd.DataFrame([{"scene": "demo/test_00", "working views": 3, "method": "m", "psnr": 20.0, "ssim": 0.5}])
-    path = ship("maskrf", run, numbers, "a command", folder, folder)
-    assert steps_of(path) == steps_of(run.last_checkpoint)
-    card = json.loads(path.with_suffix(".json").read_text())
+    assert steps_of(ship_weights("maskrf", run, folder)) == steps_of(run.last_checkpoint)
+    card = json.loads(ship_card("maskrf", run, numbers, "a command", folder, folder).read_text())
     assert card["settings"]["data"]["train_scenes"] == ["demo/train_00"]
     assert card["numbers"][0]["psnr"] == 20
     assert card["settings"]["training"]["initial_weights"] == "maskrf-pretrained", "no machine's path"

@@ -92,8 +92,7 @@ def write_sheets(
     depths: list[UInt16[np.ndarray, "height width"]],
     quality: int,
 ) -> None:
-    """Write a scene: BGR images at a WebP quality (or `LOSSLESS`), encoded depths (photographs have none); the cameras
-    last, when all is there.
+    """Write a scene: BGR images at a WebP quality (or `LOSSLESS`), encoded depths; the cameras last, when all is there.
 
     Raises:
         OSError: the disk is full, for example; what was there before is whole.
@@ -102,7 +101,7 @@ def write_sheets(
     smallest = [cv2.IMWRITE_PNG_COMPRESSION, 9, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
     contents = {
         IMAGES: cv2.imencode(".webp", _tiled(images), [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes(),
-        **({DEPTHS: cv2.imencode(".png", _tiled(depths), smallest)[1].tobytes()} if depths else {}),
+        DEPTHS: cv2.imencode(".png", _tiled(depths), smallest)[1].tobytes(),
         CAMERAS: f"{{\n{lines}\n}}\n".encode(),
     }
     for name, content in contents.items():

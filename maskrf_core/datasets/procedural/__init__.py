@@ -1,1 +1,1 @@
-"""Making of the demo scenes: shapes, textures, arrangement, cameras, rendering. Needs the extra `demo`."""
+"""Making of scenes, the demo's and a training set: shapes, textures, light, cameras, rendering. Needs extra `demo`."""

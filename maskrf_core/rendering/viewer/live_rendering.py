@@ -88,18 +88,19 @@ class LiveScene:
         rgb, depth = _resized(before, height, width)
         pixels = all_pixels(height, width).to(self.device)
         rows = max(1, PIXELS_OF_A_BAND[self.device.type] // width)
+        with self._turn, tensor_float32(False):  # maps are kept for exact pictures, too
+            features, render = self._features(nearest), self._chunk_renderer(quality)
         for first in range(0, height, rows):
             begin, end = first * width, min(first + rows, height) * width
-            with self._turn, tensor_float32(rounded):
-                features, render = self._features(nearest), self._chunk_renderer(quality)
-                with closing(render.render(features, query, pixels[begin:end])) as chunks:
-                    for chunk in chunks:
-                        if given_up():
-                            return
-                        stop = begin + len(chunk.fine.rgb)
-                        rgb.reshape(-1, 3)[begin:stop] = chunk.fine.rgb.float().cpu().numpy()
-                        depth.reshape(-1)[begin:stop] = chunk.fine.depth.float().cpu().numpy()
-                        begin = stop
+            chunks = closing(render.render(features, query, pixels[begin:end]))
+            with self._turn, tensor_float32(rounded), chunks as rendered:
+                for chunk in rendered:
+                    if given_up():
+                        return
+                    stop = begin + len(chunk.fine.rgb)
+                    rgb.reshape(-1, 3)[begin:stop] = chunk.fine.rgb.float().cpu().numpy()
+                    depth.reshape(-1)[begin:stop] = chunk.fine.depth.float().cpu().numpy()
+                    begin = stop
             yield LivePicture(rgb.copy(), depth.copy(), end / (height * width))
 
     def _chunk_renderer(self, quality: Quality) -> ChunkRenderer:

@@ -98,8 +98,10 @@ class Visit:
         self.moved.set()
 
     def _render_until_the_end(self) -> None:
-        while self.moved.wait() and not self.ended.is_set():
+        while self.moved.wait():
             self.moved.clear()
+            if self.ended.is_set():  # set before `moved`, so that none waits for ever
+                return
             try:
                 self._render_until_moved()
             except Exception as error:  # without a word the picture would only stand still

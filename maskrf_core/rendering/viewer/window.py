@@ -75,9 +75,11 @@ def open_window(
     @server.on_client_connect
     def _(client: "viser.ClientHandle") -> None:
         visits[client.client_id] = Visit(client, live, walk, f"Scene **{scene}**  \nWeights **{name}**")
+        if client.client_id not in server.get_clients():  # gone while the photographs were sent
+            leave(client)
 
     @server.on_client_disconnect
-    def _(client: "viser.ClientHandle") -> None:
+    def leave(client: "viser.ClientHandle") -> None:
         if (visit := visits.pop(client.client_id, None)) is not None:
             visit.end()
 

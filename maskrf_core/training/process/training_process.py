@@ -88,7 +88,11 @@ class TrainingProcess:
             TrainingStopped: it was asked to stop, and has saved.
             RunError: it failed or was killed, with its reason and its last lines.
         """
-        self.run.stop_path.unlink(missing_ok=True)
+        self.run.stop_path.unlink(missing_ok=True)  # it may have ended by itself before it saw that
+        self.raise_unless_done()
+
+    def raise_unless_done(self) -> None:
+        """Raise as `check_end`; nothing is changed, so that whoever only looks may call it."""
         status = self.status
         if status is None and self.was_found:
             raise RunError(f"{self.run.folder}: nothing has trained it yet.")

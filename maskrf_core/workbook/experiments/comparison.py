@@ -7,8 +7,7 @@ from typing import Literal, NamedTuple
 import pandas as pd
 from IPython.display import HTML, Image, Markdown
 
-from maskrf_core.checkpoints.published_files import SHIPPED, is_shipped
-from maskrf_core.checkpoints.shipped_weights import data_of_card
+from maskrf_core.checkpoints.published_files import SHIPPED, is_shipped, settings_of_card
 from maskrf_core.datasets.batches.scene_views import expand_scene_names
 from maskrf_core.datasets.records import is_among, place_of
 from maskrf_core.model.renderer import Renderer
@@ -128,8 +127,9 @@ def seen_in_training(methods: Sequence[Method], test_scenes: Sequence[str]) -> M
     seen = {}
     for method in methods:
         if method.name in SHIPPED or method.run is not None:
-            data = data_of_card(SHIPPED[method.name]) if method.run is None else method.run.config.data
-            places = {place_of(name) for name in expand_scene_names([*data.train_scenes, *data.validation_scenes])}
+            data = settings_of_card(method.name)["data"] if method.run is None else method.run.config.data.model_dump()
+            names = [*data["train_scenes"], *data["validation_scenes"]]
+            places = {place_of(name) for name in expand_scene_names(names)}
             both = {name for name in tested if is_among(place_of(name), places)}
             if both:
                 seen[method.name] = sorted(both)

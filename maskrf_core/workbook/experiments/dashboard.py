@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from threading import Thread
+from pathlib import Path
+from threading import Lock, Thread
 
 import ipywidgets
 import numpy as np
@@ -28,6 +29,7 @@ ROW = (
     '<div style="display: grid; align-items: center; column-gap: 1em; line-height: 28px; '
     'grid-template-columns: minmax(9em, 2fr) minmax(14em, 2fr) 6em 120px 6em">{}</div>'
 )
+_shown: dict[tuple[Path, ...], "Dashboard"] = {}
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,12 @@ def dashboard(points: Sequence[GridPoint]) -> ipywidgets.Widget | pd.DataFrame:
 
     Where nobody watches, return the table of `grid.overview`.
     """
-    return Dashboard(points).page if in_watched_notebook() else overview(points)
+    if not in_watched_notebook():
+        return overview(points)
+    place = tuple(point.folder for point in points)
+    if place not in _shown:  # a cell that is run again shows the same one: each has a thread
+        _shown[place] = Dashboard(points)
+    return _shown[place].page
 
 
 def progress_of(point: GridPoint) -> PointProgress:
@@ -87,7 +94,7 @@ class Dashboard:
 
     def __init__(self, points: Sequence[GridPoint]):
         self._points, self._stop_all = points, points[0].folder.parent / "stop"
-        self._seen, self._progress, self._drawn = {}, {}, None
+        self._seen, self._progress, self._drawn, self._turn = {}, {}, None, Lock()
         self._head, self._curve = ipywidgets.HTML(layout={"flex": "1"}), ipywidgets.HTML()
         self._rows = {point.folder: ipywidgets.HTML(layout={"flex": "1"}) for point in points}
         self._stops = {point.folder: _button("stop") for point in points}
@@ -104,6 +111,10 @@ class Dashboard:
 
     def update(self) -> bool:
         """Read what has changed and show it; return whether something is left to do."""
+        with self._turn:  # the thread's, or that of a button
+            return self._update()
+
+    def _update(self) -> bool:
         for point in self._points:
             seen = _state_of_files(point)
             if self._seen.get(point.folder) != seen:
@@ -137,21 +148,22 @@ class Dashboard:
         """Draw the differences to no mask anew, where more points are finished than were."""
         if len(finished) == self._drawn:
             return
-        self._drawn = len(finished)
         rows = scores(finished)
         gained = rows.assign(difference=statistics.differences(rows)) if len(rows) else pd.DataFrame()
         if not len(gained) or gained["difference"].isna().all():
             self._curve.value = "<i>What masking gains is drawn here, once a point and that without masks are done.</i>"
-            return
-        summary = statistics.summary(rows)
-        title = statistics.finding(summary)
-        self._curve.value = html_of(difference_curves(gained, summary, title), title)
+        else:
+            summary = statistics.summary(rows)
+            title = statistics.finding(summary)
+            self._curve.value = html_of(difference_curves(gained, summary, title), title)
+        self._drawn = len(finished)  # not before: what cannot be read yet is tried again
 
     def _stop(self, point: GridPoint | None) -> None:
-        """Have a point, or the whole grid, save and end; whoever trains it sees the file."""
-        runs = [] if point is None else [run for run in point.runs if is_owned(run.folder)]
-        for path in [self._stop_all] if point is None else [run.stop_path for run in runs]:
-            path.touch()
+        """Have a point, or the whole grid, save and end; whoever trains it sees the files."""
+        if point is None:
+            self._stop_all.touch()  # first: nothing more begins
+        for run in [run for each in ([point] if point else self._points) for run in each.runs if is_owned(run.folder)]:
+            run.stop_path.touch()
         self.update()
 
     def _follow(self) -> None:

@@ -5,6 +5,7 @@ from contextvars import copy_context
 from threading import Thread
 
 from maskrf_core.support.progress import in_watched_notebook
+from maskrf_core.workbook.experiments.following import WaitInterrupted
 from maskrf_core.workbook.experiments.grid import GridPoint, begin
 from maskrf_core.workbook.experiments.sweeps import train_grid
 from maskrf_core.workbook.parameters import AblationParameters
@@ -32,14 +33,13 @@ class GridTraining:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait for the end, and raise what went wrong. Interrupted, it leaves the grid as it is: that goes on."""
+        """Wait for the end, and raise what went wrong; `WaitInterrupted` if interrupted: the grid goes on."""
         if self._thread is None:
             return
         try:
             self._thread.join()
         except KeyboardInterrupt:
-            print("the grid goes on; its dashboard has buttons to stop it", flush=True)
-            raise
+            raise WaitInterrupted("the grid goes on; its dashboard has buttons to stop it.") from None
         if self._failure is not None:
             raise self._failure
 

@@ -1,6 +1,5 @@
 """A training as an open notebook shows it: its phase, losses, validation and log, fed by a thread until it ends."""
 
-import base64
 import time
 from collections.abc import Iterator
 from html import escape
@@ -15,7 +14,7 @@ from maskrf_core.training.process.protocol import TrainingStopped, last_lines
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import steps_done
 from maskrf_core.training.validation_pictures import kept_pictures
-from maskrf_core.workbook.figures import png_of
+from maskrf_core.workbook.figures.parts_of_pages import duration, html_of, picture
 from maskrf_core.workbook.figures.plots import loss_curves
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -30,7 +29,8 @@ class LiveTraining:
 
     def __init__(self, process: TrainingProcess):
         self.process = process
-        self._run, self._rows = process.run, -1
+        self._run, self._rows, self._seen = process.run, -1, None
+        self._metrics = pd.DataFrame()
         self._said, self._pictures, self._log = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         self._bar = ipywidgets.IntProgress(max=self._run.config.training.steps, layout={"width": "100%"})
         self._stop = ipywidgets.Button(description="save and stop", icon="stop")
@@ -45,21 +45,24 @@ class LiveTraining:
             while self._look():
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         except Exception as error:  # the training itself is not touched by that
-            self._said.value = f"<b>This view broke off</b> ({escape(str(error))}); watch(run) makes another."
+            self._said.value = f"<b>This view broke off</b> ({escape(str(error))}); train(run) makes another."
             raise
 
     def _look(self) -> bool:
         """Show how it stands now, and return whether it goes on."""
         goes_on = self.process.runs()  # first: what is read afterwards is then the end of what has ended
-        metrics = self._run.metrics()
+        if changed := self._seen != (seen := _state_of_files(self._run)):
+            self._seen, self._metrics = seen, self._run.metrics()
+        metrics = self._metrics
         said = _how_it_goes(self.process, metrics) if goes_on else self._how_it_ended()
         self._said.value = f"<b>{escape(self._run.folder.name)}</b> · {said}{_last_validation(metrics)}"
         status = self.process.status
         self._bar.value = status.step if status is not None else 0
         if not goes_on:
             self._stop.layout.display = "none"
-        log = escape(last_lines(self._run.log_path, LOG_LINES))
-        self._log.value = f"<div style='{LOG_BOX}'><pre style='{LOG_TEXT}'>{log}</pre></div>"
+        if changed:
+            log = escape(last_lines(self._run.log_path, LOG_LINES))
+            self._log.value = f"<div style='{LOG_BOX}'><pre style='{LOG_TEXT}'>{log}</pre></div>"
         if len(metrics) != self._rows:
             self._rows = len(metrics)
             self._pictures.value = "".join([*_drawn_losses(metrics), *_validation_strip(self._run)])
@@ -70,7 +73,7 @@ class LiveTraining:
         if status is None and self.process.was_found:
             return f"step {steps_done(self._run)} of {self._bar.max}, and nothing trains it: train(run) does"
         try:
-            self.process.check_end()
+            self.process.raise_unless_done()
         except TrainingStopped:
             return f"stopped: saved at step {steps_done(self._run)} of {self._bar.max}. train(run) goes on from there"
         except MaskrfError as error:
@@ -93,8 +96,7 @@ def _how_it_goes(process: TrainingProcess, metrics: pd.DataFrame) -> str:
     seconds = metrics.get("seconds_per_step", pd.Series(dtype=float)).dropna()
     if seconds.empty:
         return said
-    minutes, rest = divmod(round(seconds.iloc[-1] * (status.steps - status.step)), 60)
-    return f"{said} · {f'{minutes} min ' if minutes else ''}{rest} s of training left"
+    return f"{said} · {duration(seconds.iloc[-1] * (status.steps - status.step))} of training left"
 
 
 def _last_validation(metrics: pd.DataFrame) -> str:
@@ -110,7 +112,7 @@ def _drawn_losses(metrics: pd.DataFrame) -> Iterator[str]:
         yield "<p>The losses are drawn from the second line of the log on.</p>"
         return
     figure = loss_curves(metrics)
-    yield f"<div>{_image(png_of(figure), 'png', figure.get_suptitle())}</div>"
+    yield f"<div>{html_of(figure, figure.get_suptitle())}</div>"
 
 
 def _validation_strip(run: Run) -> Iterator[str]:
@@ -118,10 +120,11 @@ def _validation_strip(run: Run) -> Iterator[str]:
     *steps, truth = kept_pictures(run).items() or [()]
     places = sorted({round(i * (len(steps) - 1) / (PICTURES - 1)) for i in range(PICTURES)}) if steps else []
     for name, path in [*(steps[place] for place in places), *([truth] if steps else [])]:
-        picture = _image(path.read_bytes(), "jpeg", f"validation view, {name}", "width: 128px")
-        yield f"<figure style='display: inline-block; margin: 4px'>{picture}<figcaption>{name}</figcaption></figure>"
+        shown = picture(path.read_bytes(), f"validation view, {name}", "width: 128px", "jpeg")
+        yield f"<figure style='display: inline-block; margin: 4px'>{shown}<figcaption>{name}</figcaption></figure>"
 
 
-def _image(data: bytes, kind: str, alt: str, style: str = "max-width: 100%") -> str:
-    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return f"<img src='{source}' alt='{escape(alt, quote=True)}' style='{style}'>"
+def _state_of_files(run: Run) -> list[tuple[int, int]]:
+    """Return what changes as soon as there is something new to read; much cheaper than to read it."""
+    files = [path.stat() for path in (run.metrics_path, run.log_path) if path.is_file()]
+    return [(file.st_mtime_ns, file.st_size) for file in files]

@@ -8,18 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import ipywidgets
-from IPython.display import display
-
 from maskrf_core.runs.log import latest
 from maskrf_core.runs.status import is_owned
 from maskrf_core.support.errors import MaskrfError, RunError, in_short
 from maskrf_core.support.paths import display_path
-from maskrf_core.support.progress import Progress, in_watched_notebook
+from maskrf_core.support.progress import Progress
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped, asked_to_stop, heed_stop
 from maskrf_core.training.process.training_process import TrainingProcess
 from maskrf_core.training.saved_states import is_done
-from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, WaitInterrupted, save_and_stop
+from maskrf_core.workbook.experiments.following import SECONDS_BETWEEN_LOOKS, save_and_stop
 from maskrf_core.workbook.experiments.grid import GridPoint, begin
 from maskrf_core.workbook.parameters import AblationParameters
 
@@ -30,8 +27,7 @@ BAR = "{desc}: {n_fmt} of {total_fmt} points {bar} {elapsed}{postfix}"
 def train_grid(points: Sequence[GridPoint], parameters: AblationParameters) -> None:
     """Train what is left of a grid; a point that fails does not stop the others.
 
-    A file `stop` in the folder of the grid's points has all of them save and end; so has interrupting, where nobody
-    watches. In an open notebook an interrupted grid's trainings go on, with a button to stop them.
+    A file `stop` in the folder of the grid's points has all of them save and end, and so has interrupting.
 
     Raises:
         RunError: points failed; they are listed with their reasons once all others are finished.
@@ -144,8 +140,6 @@ class Sweep:
                 self._progress.say("; ".join(chain.stands() for chain in self.running if chain.process is not None))
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         except KeyboardInterrupt:
-            if in_watched_notebook():
-                self._leave_the_choice(folder)
             save_and_stop(folder, self.ask_to_stop, lambda: any(chain.still_saves() for chain in self.running))
             raise
         finally:
@@ -171,20 +165,6 @@ class Sweep:
         self._progress.line(f"{chain.point.name}: {chain.result()}")
         self._progress.advance()
         return False
-
-    def _leave_the_choice(self, folder: str) -> None:
-        """Offer a button that stops what goes on, and raise what ends the cell."""
-        button = ipywidgets.Button(description="save and stop", icon="stop")
-
-        def pressed(_) -> None:
-            self.ask_to_stop()
-            button.disabled, button.description = True, "asked to stop"
-
-        button.on_click(pressed)
-        display(button)
-        raise WaitInterrupted(
-            f"{folder}: trainings go on. Run the cell again to follow them; the button saves and stops them."
-        ) from None
 
     def ask_to_stop(self) -> None:
         """Have all that runs save and end."""

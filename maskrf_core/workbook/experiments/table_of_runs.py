@@ -105,9 +105,12 @@ class Comparison:
 
         def pressed(_) -> None:
             button.disabled, button.description = True, "rendering …"
-            for run in pair:
-                render_one(run, pair[0].config.data.validation_scenes[0])
-            self._shown.children = self._compared(pair)
+            try:
+                for run in pair:
+                    render_one(run, pair[0].config.data.validation_scenes[0])
+                self._shown.children = self._compared(pair)
+            except (MaskrfError, ValueError, KeyError, OSError) as error:  # nobody would see it raised from here
+                self._shown.children = [ipywidgets.HTML(f"cannot be rendered: {escape(str(error))}")]
 
         button.on_click(pressed)
         return [button]
@@ -134,7 +137,8 @@ def render_one(run: Run, scene: str) -> None:
     evaluate(
         run, [scene], data_root=data.data_root, split="validation", working_views=data.working_views,
         view_choice=data.view_choice, views_per_scene=1, rays_per_chunk=hardware.rays_per_chunk,
-        pictures=run.renders / RENDERS,
+        rendering=run.config.rendering, device=hardware.device, pictures=run.renders / RENDERS,
+        render_cache_mib=hardware.render_cache_mib,
     )  # fmt: skip
 
 

@@ -50,10 +50,10 @@ def legend_beside(axes: Axes, **options: Any) -> None:
 
 
 def show(figure: Figure, path: Path) -> Image:
-    """Save the figure as PNG at `path` and return it for the page, with its title for those who cannot see it."""
+    """Save the figure as PNG at `path` and return it for the page, with its title or label for who cannot see it."""
     data = png_of(figure)
     write_atomically(path, lambda file: file.write(data))
-    titles = [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)]
+    titles = [figure.get_suptitle(), figure.get_label(), *(axes.get_title() for axes in figure.axes)]
     title = next(filter(None, titles), "").replace("\n", " ")
     return Image(data=data, format="png", alt=title, width=round(96 * figure.get_figwidth()))
 

@@ -83,11 +83,15 @@ def camera_positions(
             labels = ["near", "far" if end == depth_ranges[index][1] else "cut off"]
             for plane, label in zip(planes, labels if index == 0 else [], strict=False):
                 axes.text(*plane[0], label, fontsize=TEXT, color=colour)
+    _label(figure, axes, kinds)
+    return figure
+
+
+def _label(figure: Figure, axes: Axes, kinds: dict[str, str]) -> None:
     for kind, colour in kinds.items():
         axes.plot([], [], [], color=colour, label=kind)
     figure.legend(title="views", loc="outside right center", fontsize=TEXT)
     axes.set(xlabel="x [scene units]", ylabel="y [scene units]", zlabel="z [scene units]", aspect="equal")
-    return figure
 
 
 def _title(queries: int, depth_ranges: Float[np.ndarray, "view 2"], reach: float) -> str:

@@ -1,19 +1,21 @@
 """Draw a query as it is rendered under masks, beside the truth and the error."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from maskrf_core.workbook.experiments.masked_pictures import MaskedPictures
-from maskrf_core.workbook.figures import draw_picture, new_figure
+from maskrf_core.workbook.figures import TEXT, draw_picture, new_figure
 
-WIDTH, TEXT = 1.45, 9  # inches of a picture, and points
+WIDTH = 1.45  # inches of a picture
 LARGEST_ERROR = 0.5  # mean over RGB that is drawn white
 
 
-def masked_strip(found: MaskedPictures) -> Figure:
-    """Draw the picture at every ratio, and its error below: two rows for each renderer, the truth on the left."""
-    names, ratios = list(found.pictures), list(next(iter(found.pictures.values())))
+def masked_strip(found: MaskedPictures, ratios: Sequence[float]) -> Figure:
+    """Draw the picture at these ratios, and its error below: two rows for each renderer, the truth on the left."""
+    names = list(found.pictures)
     title = f"{found.query_id}, rendered with a share of the fine samples masked"
     figure, grid = _grid(found, 2 * len(names), 1 + len(ratios), title)
     for row, name in enumerate(names):

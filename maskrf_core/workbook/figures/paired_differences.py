@@ -3,7 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from maskrf_core.workbook.figures import new_figure
+from maskrf_core.workbook.figures import legend_beside, new_figure
+from maskrf_core.workbook.figures.plots import CURVES, LEGEND_ENTRIES
 
 
 def difference_curves(differences: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
@@ -12,7 +13,7 @@ def difference_curves(differences: pd.DataFrame, summary: pd.DataFrame, title: s
     A dot is a seed: `differences` has `mask_ratio`, `strategy`, other settings and `difference`. `summary` has the
     `Estimate` of each mean, which is drawn with its 95 % interval where there is one. Means are joined by no line.
     """
-    figure, [[axes]] = new_figure(7, 3.2)
+    figure, [[axes]] = new_figure(*CURVES, title=title)
     axes.axhline(0, color="gray", linestyle=":", label="no mask, same seed")
     estimates = {}
     for row in summary.to_dict("records"):
@@ -32,8 +33,8 @@ def difference_curves(differences: pd.DataFrame, summary: pd.DataFrame, title: s
                 ratios, means, yerr=halves, fmt="_", markersize=9, capsize=4, color=colour, label=f"{line}: mean, 95 %"
             )
     axes.set(xlabel="mask ratio in pretraining", ylabel="PSNR against no mask [dB]", xlim=(0, 1))
-    axes.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
-    figure.suptitle(title, fontsize=10)
+    if len(estimates) <= LEGEND_ENTRIES:
+        legend_beside(axes)
     return figure
 
 

@@ -33,10 +33,10 @@ def html_of(figure: Figure, said: str) -> str:
     return picture(png_of(figure), said, f"width: 100%; max-width: {figure.get_figwidth() * 100:.0f}px")
 
 
-def picture(png: bytes, said: str, style: str) -> str:
-    """Return a PNG as an element of a page."""
-    data = base64.b64encode(png).decode()
-    return f'<img alt="{escape(said)}" style="{style}" src="data:image/png;base64,{data}">'
+def picture(data: bytes, said: str, style: str = "max-width: 100%", kind: str = "png") -> str:
+    """Return a picture as an element of a page."""
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return f'<img alt="{escape(said)}" style="{style}" src="{source}">'
 
 
 def duration(seconds: float) -> str:

@@ -66,7 +66,7 @@ def colour_curves(runs: Runs) -> Figure:
     """Draw the fine colour loss of runs over all steps."""
     lines = _of_runs(runs, "train", "colour_fine")
     last = sorted(line.iloc[-1] for line in lines.values() if len(line))
-    title = f"Last training losses: {last[0]:.4f} to {last[-1]:.4f}; one training of a kind has no interval"
+    title = f"Last training losses: {last[0]:.4f} to {last[-1]:.4f}" if last else "No training losses yet"
     figure = _curves(lines, STEPS, "fine colour loss", title)
     figure.axes[0].set_yscale("log")
     return figure
@@ -79,26 +79,6 @@ def test_curve(metrics: pd.DataFrame) -> Figure:
     first, last = lines["fine"].iloc[[0, -1]]
     title = f"From {first:.2f} dB to {last:.2f} dB in {rows.index[-1]} steps"
     return _curves(lines, "optimiser steps on the scene", "PSNR on its test views [dB]", title, "o")
-
-
-def ratio_curves(scores: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
-    """Draw the validation PSNR of a grid's points after finetuning over the mask ratio.
-
-    A dot is a seed; means with 95 % intervals are those of a strategy with a combination of settings, which are the
-    columns with a dot in their name. A line joins them only where every mean is one of several seeds: a line through
-    single seeds would show chance as a curve. All strategies begin at the one without masks.
-    """
-    figure, [[axes]] = new_figure(*CURVES, title=title)
-    axes.set(xlabel="mask ratio in pretraining (0: none)", ylabel="PSNR on validation scenes [dB]")
-    axes.plot(scores["mask_ratio"], scores["psnr"], ".", color="black", markersize=4, label="one seed", zorder=3)
-    lines = _by_strategy(summary)
-    for label, rows in lines.items():
-        halves = [found.half for found in rows["psnr"]]  # nan, of one seed, draws none
-        means, line = [found.mean for found in rows["psnr"]], "o-" if np.isfinite(halves).all() else "o"
-        axes.errorbar(rows["mask_ratio"], means, yerr=halves, fmt=line, markersize=7, capsize=3, label=label)
-    if len(lines) <= LEGEND_ENTRIES:
-        legend_beside(axes)
-    return figure
 
 
 def method_bars(summary: pd.DataFrame) -> Figure:
@@ -197,17 +177,3 @@ def _bars(measured: Mapping[str, Sequence[float]], labels: Sequence[str], title:
     axes.bar_label(bars, labels[::-1], padding=6, fontsize=TEXT)
     axes.margins(x=0.25)
     return figure, axes
-
-
-def _by_strategy(summary: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the rows of each line by its name, the unmasked with the same settings among them."""
-    varied = [name for name in summary.columns if "." in name]
-    shared = [name for name in varied if not name.startswith("masking.")]
-    unmasked, values = summary["strategy"] == "none", summary[["strategy", *varied]].astype(str)
-    lines = {}
-    for _, rows in values[~unmasked].groupby(["strategy", *varied], sort=False):
-        first = rows.iloc[0]
-        same = (values[shared] == first[shared]).all(axis=1)
-        label = ", ".join([f"mean, {first['strategy']}", *(f"{name}={first[name]}" for name in varied)])
-        lines[label] = summary[(unmasked & same) | summary.index.isin(rows.index)].sort_values("mask_ratio")
-    return lines or {"mean": summary}

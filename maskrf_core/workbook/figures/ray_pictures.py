@@ -13,9 +13,9 @@ from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.workbook.experiments.ray_inspection import RayLook
-from maskrf_core.workbook.figures import DOTS_PER_INCH
+from maskrf_core.workbook.figures import DOTS_PER_INCH, TEXT
 
-WIDTH, TEXT = 9.0, 9  # inches, and points
+WIDTH = 9.0  # inches
 COLUMNS, BESIDE, HEADING, BELOW = 6, 0.85, 0.3, 0.3  # of the pictures; inches right of, above, and below each row
 LEFT, ROW, ABOVE_ROW, TICKS = 0.75, 0.8, 0.32, 0.62  # inches: left of and of a row along the ray; its last one's ticks
 POINT, HITS, SEEN, HIDDEN, UNMASKED, MASKED = "red", "autumn_r", "Blues", "Greys", "tab:blue", "tab:red"
@@ -29,7 +29,7 @@ def samples_in_views(
     view_hits: Float[Tensor, "view sample"],
 ) -> Figure:
     """Draw a pixel of the query, and its samples in each reference view, coloured by that view's hit probability."""
-    figure = _figure(_height_of_pictures(batch))
+    figure = _figure(_height_of_pictures(batch), f"samples of pixel ({xy[0]:.0f}, {xy[1]:.0f}) in each reference view")
     _draw_samples(figure, batch, xy, pixels_xy, view_hits)
     return figure
 
@@ -46,7 +46,7 @@ def along_ray(
     """Draw visibility by view and hit probability along a ray, near to far; and below, in line with it, a mask, and
     the distance of prediction and target at the coarse samples."""
     rows = [len(visibility), None, *([] if mask is None else [len(mask)]), *([] if distances is None else [None])]
-    figure = _figure(_height_of_rows(rows))
+    figure = _figure(_height_of_rows(rows), "along a ray: visibility, hit probability, and what a mask changes")
     _draw_rows(figure, 0.0, depths, visibility, hits, mask, masked_hits, coarse_positions, distances)
     return figure
 
@@ -57,7 +57,8 @@ def ray_picture(batch: SceneBatch, xy: tuple[float, float], truth: Float[Tensor,
     views = len(look.visibility)
     rows = [views, None, *([] if mask is None else [views]), *([] if look.distances is None else [None])]
     pictures = _height_of_pictures(batch)
-    figure = _figure(pictures + _height_of_rows(rows))
+    said = f"the ray of pixel ({xy[0]:.0f}, {xy[1]:.0f}): its samples in the views, visibility, hit probability, mask"
+    figure = _figure(pictures + _height_of_rows(rows), said)
     colours = {"true": truth, "rendered": look.rgb} | ({} if mask is None else {"masked": look.masked_rgb})
     _draw_samples(figure, batch, xy, look.pixels_xy, look.view_hits, look.shares, colours)
     masked = (None, None) if mask is None else (mask, look.masked_hits)
@@ -66,8 +67,11 @@ def ray_picture(batch: SceneBatch, xy: tuple[float, float], truth: Float[Tensor,
     return figure
 
 
-def _figure(height: float) -> Figure:
-    return Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH)
+def _figure(height: float, said: str) -> Figure:
+    """Return an empty figure with words for those who cannot see it: its titles belong to its parts."""
+    figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH)
+    figure.set_label(said)
+    return figure
 
 
 def _place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -193,14 +197,23 @@ def _draw_rows(
         _draw_by_view(axes, mask.cpu().numpy(), HIDDEN)
     if distances is not None:
         axes = row(f"distance of prediction and target: {distances.mean():.2f} on average (dark: masked there)", None)
-        hidden = mask.any(dim=0)[coarse_positions].cpu().numpy()
-        places, values = coarse_positions.cpu().numpy(), distances.cpu().numpy()
-        for chosen, colour in ((~hidden, DISTANCE), (hidden, DISTANCE_MASKED)):
-            axes.vlines(places[chosen], 0, values[chosen], colors=colour, linewidth=8)
-        axes.set(ylim=(0, max(0.1, 1.05 * float(values.max()))))
+        _draw_distances(axes, mask, coarse_positions, distances)
     shown = np.linspace(0, len(depths) - 1, min(len(depths), 8)).round().astype(int)
     axes.set_xticks(shown, [f"{number}\nz={depths[number]:.2f}" for number in shown])
     axes.set_xlabel("sample of the fine pass, and its z-depth [scene units]", fontsize=TEXT)
+
+
+def _draw_distances(
+    axes: Axes,
+    mask: Bool[Tensor, "view sample"],
+    coarse_positions: Int64[Tensor, "coarse_sample"],
+    distances: Float[Tensor, "coarse_sample"],
+) -> None:
+    hidden = mask.any(dim=0)[coarse_positions].cpu().numpy()
+    places, values = coarse_positions.cpu().numpy(), distances.cpu().numpy()
+    for chosen, colour in ((~hidden, DISTANCE), (hidden, DISTANCE_MASKED)):
+        axes.vlines(places[chosen], 0, values[chosen], colors=colour, linewidth=8)
+    axes.set(ylim=(0, max(0.1, 1.05 * float(values.max()))))
 
 
 def _draw_by_view(axes: Axes, values: np.ndarray, colours: str) -> None:

@@ -69,6 +69,15 @@ def _strategies(text: Any) -> Any:
     return text
 
 
+def _pixel(text: Any) -> Any:
+    """Let pass two numbers ≥ 0."""
+    number = r"\s*\d+(\.\d+)?\s*"
+    if not (isinstance(text, str) and re.fullmatch(f"{number},{number}", text)):
+        raise PydanticCustomError("pixel", "two numbers ≥ 0, x and y, separated by a comma")
+    return text
+
+
+PixelText = Annotated[str, BeforeValidator(_pixel)]
 StrategyList = Annotated[str, BeforeValidator(_strategies)]
 SceneList = Annotated[str, Field(pattern=r"\S", description="names of scenes, separated by commas")]
 

@@ -1,14 +1,12 @@
 """The parameters of each notebook besides those that all take."""
 
 import os
-import re
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from maskrf_core.checkpoints.published_files import PUBLISHED_ENDING
 from maskrf_core.settings.config import SMOKE, Config, as_number, parse_overrides
@@ -28,6 +26,7 @@ from maskrf_core.support.paths import RUNS, display_path, resolve
 from maskrf_core.workbook.parameters.notebook_parameters import (
     USUAL_STRATEGY,
     NotebookParameters,
+    PixelText,
     SceneList,
     StrategyList,
     list_of,
@@ -38,23 +37,12 @@ OF_MASKING = "masking."
 RUN = "run folder below runs_root; none: named by what differs"
 
 
-def _pixel(text: Any) -> Any:
-    """Let pass two numbers ≥ 0."""
-    number = r"\s*\d+(\.\d+)?\s*"
-    if not (isinstance(text, str) and re.fullmatch(f"{number},{number}", text)):
-        raise PydanticCustomError("pixel", "two numbers ≥ 0, x and y, separated by a comma")
-    return text
-
-
-PixelText = Annotated[str, BeforeValidator(_pixel)]
-
-
 class MethodParameters(NotebookParameters):
     """The parameters of `00_method`."""
 
     scene: str = Field("demo/test_00", min_length=1, description="the scene whose pixel is followed")
     point: PixelText | None = Field(None, description="x, y in pixels of the query; none: a corner")
-    mask_ratio: MaskRatio = 0.5
+    mask_ratio: MaskRatio = Field(0.5, gt=0)
     steps: Steps = 20
 
     stages = ("pretrain",)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from maskrf_core.datasets.scene import Scene
 from maskrf_core.workbook.experiments.epipolar_geometry import epipolar_segment, point_of
 from maskrf_core.workbook.experiments.preparation import nearest_views
-from maskrf_core.workbook.figures import draw_picture, new_figure
+from maskrf_core.workbook.figures import TEXT, TITLE, draw_picture, new_figure, wrapped
 from maskrf_core.workbook.figures.camera_pictures import draw_epipolar_line
 from maskrf_core.workbook.viewers.live_pictures import live_or_still, moving_picture, quick_png_of
 
@@ -59,8 +59,9 @@ def _epipolar_picture(
         axes.plot(*point.T, "o", color=POINT, markersize=8, markerfacecolor="none", markeredgewidth=1.5)
     depth = f"at its depth {known[0]:.3g} in the rings" if len(known) else "depth unknown"
     line = f"The line of ({xy[0]:.0f}, {xy[1]:.0f}) from near to far"
-    figure.suptitle(f"{line}: in {crossed} of {len(others)} neighbours; {depth}", fontsize=10)
-    figure.supxlabel(f"numbers on the lines: z-depth in {here} [scene units]", fontsize=8)
+    title = wrapped(f"{line}: in {crossed} of {len(others)} neighbours; {depth}", figure.get_figwidth())
+    figure.suptitle(title, fontsize=TITLE)
+    figure.supxlabel(f"numbers on the lines: z-depth in {here} [scene units]", fontsize=TEXT)
     return figure
 
 

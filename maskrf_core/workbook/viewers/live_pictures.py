@@ -1,9 +1,7 @@
 """What all viewers share: a widget where a person watches, and the picture as it is kept in the notebook."""
 
-import base64
 import io
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 
 import ipywidgets
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 
 from maskrf_core.support.progress import in_watched_notebook
 from maskrf_core.workbook.figures import show
+from maskrf_core.workbook.figures.parts_of_pages import picture
 
 SCREEN_DOTS = 100  # per inch of a picture that moves: more would take longer to draw and send
 
@@ -25,9 +24,8 @@ def live_or_still(widget: Callable[[], ipywidgets.Widget], figure: Figure, path:
     if not in_watched_notebook():
         return still
     display(widget())
-    data = base64.b64encode(still.data).decode()
-    picture = f'<img alt="{escape(still.alt)}" src="data:image/png;base64,{data}">'
-    return HTML(f"<details><summary>The picture that the notebook keeps</summary>{picture}</details>")
+    kept = picture(still.data, still.alt)
+    return HTML(f"<details><summary>The picture that the notebook keeps</summary>{kept}</details>")
 
 
 def moving_picture() -> ipywidgets.Image:

@@ -25,10 +25,7 @@ def masked_unmasked_truth(
     """
     ratios = RATIOS if in_watched_notebook() else FEW_RATIOS
     found = masked_pictures(inspection, names, ratios, strategy=strategy, seed=seed)
-    few = found._replace(
-        pictures={name: {ratio: of[ratio] for ratio in FEW_RATIOS} for name, of in found.pictures.items()}
-    )
-    return live_or_still(lambda: _slider(found), masked_strip(few), path)
+    return live_or_still(lambda: _slider(found), masked_strip(found, FEW_RATIOS), path)
 
 
 def _slider(found: MaskedPictures) -> ipywidgets.Widget:

@@ -22,7 +22,12 @@ CROSS = (255, 0, 0)
 
 
 def inspect_rays(
-    inspection: Inspection, path: Path, *, xy: tuple[float, float] | None = None, mask_ratio: float = 0.5
+    inspection: Inspection,
+    path: Path,
+    *,
+    xy: tuple[float, float] | None = None,
+    mask_ratio: float = 0.5,
+    strategy: str = "ray_and_view",
 ) -> Image | HTML:
     """Show the ray of a pixel (x, y), or of a corner in the picture, by the last of the renderers.
 
@@ -33,8 +38,8 @@ def inspect_rays(
     """
     name = list(inspection.renderers)[-1]
     xy = pixel_of(inspection, name, xy)
-    still = _picture(inspection, name, xy, mask_ratio=mask_ratio)
-    return live_or_still(lambda: RayInspector(inspection, name, xy, mask_ratio).widget, still, path)
+    still = _picture(inspection, name, xy, mask_ratio=mask_ratio, strategy=strategy)
+    return live_or_still(lambda: RayInspector(inspection, name, xy, mask_ratio, strategy).widget, still, path)
 
 
 def pixel_of(inspection: Inspection, name: str, xy: tuple[float, float] | None) -> tuple[float, float]:
@@ -43,7 +48,7 @@ def pixel_of(inspection: Inspection, name: str, xy: tuple[float, float] | None) 
     height, width = query.image_size
     if xy is None:
         return strong_corner(_bytes(query.images[0]), query.masks[0].cpu().numpy())
-    if not (0 <= xy[0] <= width - 1 and 0 <= xy[1] <= height - 1):
+    if not (-0.5 <= xy[0] <= width - 0.5 and -0.5 <= xy[1] <= height - 0.5):
         raise DatasetError(f"pixel {xy}: {inspection.query_id} is {width}×{height} pixels. Give x, y inside.")
     return xy
 
@@ -60,18 +65,19 @@ def _bytes(image) -> np.ndarray:
 class RayInspector:
     """The widget: the query to click, knobs beside it, and the ray below."""
 
-    def __init__(self, inspection: Inspection, name: str, xy: tuple[float, float], mask_ratio: float):
+    def __init__(self, inspection: Inspection, name: str, xy: tuple[float, float], mask_ratio: float, strategy: str):
         self.inspection = inspection
         self.photograph = _bytes(inspection.encoded(name)[0].query.images[0])
         height, width = self.photograph.shape[:2]
         slider = {"continuous_update": False}
         self.x, self.y = (
-            ipywidgets.IntSlider(round(value), 0, size - 1, description=axis, **slider)
+            ipywidgets.IntSlider(min(max(round(value), 0), size - 1), 0, size - 1, description=axis, **slider)
             for axis, value, size in zip("xy", xy, (width, height), strict=True)
         )
         self.renderer = ipywidgets.Dropdown(options=list(inspection.renderers), value=name, description="renderer")
         self.ratio = ipywidgets.FloatSlider(mask_ratio, min=0, max=0.95, step=0.05, description="mask ratio", **slider)
-        self.strategy = ipywidgets.Dropdown(options=list(STRATEGIES), description="strategy")
+        strategies = list(dict.fromkeys([*STRATEGIES, strategy]))  # or a function of one's own
+        self.strategy = ipywidgets.Dropdown(options=strategies, value=strategy, description="strategy")
         self.seed = ipywidgets.BoundedIntText(0, min=0, max=9999, description="seed")
         scale = SHOWN_SIDE / max(height, width)
         self.query = ipywidgets.Image(format="png", width=round(width * scale), height=round(height * scale))

@@ -89,3 +89,18 @@ def test_photographing_without_mitsuba_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "mitsuba", None)
     with pytest.raises(MaskrfError, match=r"maskrf-core\[demo\]"):
         load_mitsuba.__wrapped__()
+
+
+def test_a_cutout_stands_on_its_colour_and_nothing_else_of_it_differs(mitsuba):
+    objects = kinds.compose("objects_0000")._replace(image_size=24)
+    scaled = objects.K * [[24 / kinds.IMAGE_SIZE], [24 / kinds.IMAGE_SIZE], [1]]
+    scaled[:, :2, 2] = 11.5
+    on_black, on_white = (
+        photograph(stage(objects._replace(K=scaled, background=colour)), 0, 9) for colour in (None, np.ones(3))
+    )
+    np.testing.assert_array_equal(on_black.depth, on_white.depth)
+    alone = ~on_white.mask
+    assert (on_white.image[alone] == 255).all(axis=-1).mean() > 0.7  # but for edges, which are blended
+    assert (on_black.image[alone] == 0).all(axis=-1).mean() > 0.7
+    inside = on_white.mask & (on_black.image.max(-1) > 0)
+    assert (on_white.image >= on_black.image)[inside].all()

@@ -6,7 +6,6 @@ import pytest
 
 from maskrf_core.support.errors import RunError
 from maskrf_core.workbook.experiments import grid_statistics as statistics
-from maskrf_core.workbook.figures.plots import ratio_curves
 
 T_2, T_1 = 4.302652729911275, 12.706204736432095  # 97.5 % of Student's t with 2 and 1 degrees of freedom
 
@@ -118,30 +117,3 @@ def test_nothing_is_claimed_that_the_seeds_leave_open(three_seeds):
     )
     three_seeds.loc[3:, "psnr"] = [19.0, 20.0, 23.9]
     assert "loses 1.03" in statistics.finding(statistics.summary(three_seeds))
-
-
-def test_figure_has_a_line_a_strategy_with_intervals(three_seeds):
-    more = points(*[(0.5, "block", seed, 19.0 + seed) for seed in range(3)])
-    scores = pd.concat([three_seeds, more], ignore_index=True)
-    summary = statistics.summary(scores)
-    figure = ratio_curves(scores, summary, statistics.finding(summary))
-    (axes,) = figure.axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "one seed",
-        "mean, ray_and_view",
-        "mean, block",
-    ]
-    (first, second) = axes.containers
-    np.testing.assert_allclose(first.lines[0].get_xydata(), [[0, 22], [0.5, 71 / 3]])
-    np.testing.assert_allclose(second.lines[0].get_xydata(), [[0, 22], [0.5, 20]])
-    (lower, upper) = first.lines[2][0].get_segments()[0][:, 1]
-    assert (upper - lower) / 2 == pytest.approx(T_2 * np.sqrt(7) / np.sqrt(3))
-    assert figure.get_suptitle() == statistics.finding(summary)
-
-
-def test_no_line_joins_single_seeds(three_seeds):
-    alone = three_seeds[three_seeds["seed"] == three_seeds["seed"][0]]
-    for scores, joined in ((three_seeds, True), (alone, False)):
-        summary = statistics.summary(scores)
-        (container,) = ratio_curves(scores, summary, "a title").axes[0].containers
-        assert (container.lines[0].get_linestyle() == "-") == joined

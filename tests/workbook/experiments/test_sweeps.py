@@ -16,7 +16,6 @@ from maskrf_core.support.errors import RunError
 from maskrf_core.training.process import training_process as child
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 from maskrf_core.workbook.experiments import grid, sweeps
-from maskrf_core.workbook.experiments.following import WaitInterrupted
 from maskrf_core.workbook.parameters import AblationParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
@@ -183,33 +182,6 @@ def test_an_interrupt_that_nobody_watches_stops_them_gently(pretended, monkeypat
     assert ": asked to save and stop" in capsys.readouterr().out
     assert json.loads((points[0].pretrained.folder / "training.json").read_text(encoding="utf-8"))["state"] == "stopped"
     assert not points[0].pretrained.stop_path.exists()
-
-
-def test_an_interrupt_in_an_open_notebook_leaves_the_choice(pretended, monkeypatch):
-    parameters = asked(pretended)
-    points = grid.plan(parameters)
-    monkeypatch.setenv("SECONDS_OF_TRAINING", "60")
-    shown = []
-
-    def interrupted(seconds, sleep=time.sleep):
-        sleep(seconds)
-        if (points[0].folder.parent / "events").is_file():
-            monkeypatch.setattr(time, "sleep", sleep)
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(sweeps, "in_watched_notebook", lambda: True)
-    monkeypatch.setattr(sweeps, "display", shown.append)
-    monkeypatch.setattr(time, "sleep", interrupted)
-    with pytest.raises(WaitInterrupted):
-        sweeps.train_grid(points, parameters)
-    time.sleep(0.5)
-    assert len(events(points)) == 1  # it is not stopped
-    (button,) = shown
-    button.click()
-    until = time.monotonic() + 20
-    while len(events(points)) == 1 and time.monotonic() < until:
-        time.sleep(0.05)
-    assert events(points)[1].startswith("-")
 
 
 def test_a_pretraining_that_changed_since_is_found_before_anything_is_trained(pretended):

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from maskrf_core.workbook.experiments.grid_statistics import finding, summary
+from maskrf_core.workbook.experiments.grid_statistics import differences, finding, summary
 from maskrf_core.workbook.experiments.measurements import Comparison, Growth
 from maskrf_core.workbook.figures import camera_pictures, panels, plots
+from maskrf_core.workbook.figures.paired_differences import difference_curves
 
 LONG = "masked-pretrained, then finetuned on many scenes"
 PHOTOGRAPH = np.full((96, 96, 3), 100, np.uint8)
@@ -43,7 +44,7 @@ def ratios():
         psnr=20.0, ssim=0.5, steps=9, wall_seconds=1.0, peak_memory_mib=1.0, gpu_peak_memory_mib=None
     )
     means = summary(scores)
-    return plots.ratio_curves(scores, means, finding(means))
+    return difference_curves(scores.assign(difference=differences(scores)), means, finding(means))
 
 
 def methods():

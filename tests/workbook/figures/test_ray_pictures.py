@@ -41,7 +41,7 @@ def test_samples_stand_on_the_pixels_that_they_are_seen_at():
 
 def test_a_strip_has_every_ratio_and_the_truth():
     found = masked_pictures(small_inspection(0, 1), ["seed 0", "seed 1"], [0.0, 0.9], side=4)
-    strip = masked_strip(found)
+    strip = masked_strip(found, list(next(iter(found.pictures.values()))))
     drawn = [axes.images[0].get_array() for axes in strip.axes if axes.images]
     assert any(np.array_equal(picture, found.pictures["seed 1"][0.9]) for picture in drawn)
     assert sum(np.array_equal(picture, found.truth) for picture in drawn) == 2

@@ -27,7 +27,7 @@ def test_a_page_has_the_picture(tmp_path):
 
 
 def test_a_click_and_every_knob_draw_again():
-    inspector = RayInspector(small_inspection(0, 1), "seed 1", (40.0, 50.0), 0.5)
+    inspector = RayInspector(small_inspection(0, 1), "seed 1", (40.0, 50.0), 0.5, "ray_and_view")
     drawn = [inspector.ray.value]
     inspector._clicked({"relativeX": 130, "relativeY": 26, "boundingRectWidth": 260, "boundingRectHeight": 260})
     assert (inspector.x.value, inspector.y.value) == (48, 9)

@@ -117,8 +117,7 @@ def forest(results: pd.DataFrame, metric: str = "psnr") -> Figure:
     drawn = results[(results["metric"] == metric) & (results["working views"] == WORKING_VIEWS)]
     groups = [group for group in GROUPS if group in set(drawn["group"])]
     labels = list(dict.fromkeys(label_of(row) for _, row in drawn.iterrows()))
-    apart = drawn[(drawn["low"] > 0) | (drawn["high"] < 0)]
-    title = f"{len(apart)} of {len(drawn)} intervals of 95 % leave out 0; one in twenty would by chance"
+    title = _finding(drawn)
     size = 2.6 + 3.2 * len(groups), 0.26 * len(labels) + 1.4
     figure, (panels,) = new_figure(*size, 1, max(1, len(groups)), title, sharey=True)
     for axes, group in zip(panels, groups, strict=False):
@@ -165,11 +164,11 @@ def label_of(row: pd.Series) -> str:
 
 
 def _finding(drawn: pd.DataFrame) -> str:
-    """Claim no more than the intervals do."""
-    up, down = int((drawn["low"] > 0).sum()), int((drawn["high"] < 0).sum())
-    if not up and not down:
-        return "No mask ratio differs from none by more than its 95 % interval"
-    return f"Against none: {up} of {len(drawn)} intervals are above 0, {down} below"
+    """Claim no more than the intervals do; one seed has none."""
+    count, up, down = (int(rows.sum()) for rows in (drawn["low"].notna(), drawn["low"] > 0, drawn["high"] < 0))
+    if not count:
+        return "One seed or scene has no interval"
+    return f"Of {count} intervals of 95 %, {up} are above 0 and {down} below; one in twenty leaves out 0 by chance"
 
 
 def markdown(results: pd.DataFrame) -> str:
@@ -183,7 +182,8 @@ def markdown(results: pd.DataFrame) -> str:
         ]
         for _, row in part.iterrows():
             digits = 2 if row["metric"] == "psnr" else 4
-            mean, low, high, tells = (f"{row[name]:+.{digits}f}" for name in ("difference", "low", "high", "tells"))
+            numbers = (row[name] for name in ("difference", "low", "high", "tells"))
+            mean, low, high, tells = (f"{number:+.{digits}f}" if np.isfinite(number) else "n/a" for number in numbers)
             mean = f"**{mean}**" if row["low"] > 0 or row["high"] < 0 else mean
             cells = [label_of(row), row["group"], row["working views"], METRICS[row["metric"]], mean]
             cells += [f"{low} to {high}", f"{row['seeds']} × {row['scenes']}", tells.lstrip("+")]
@@ -192,7 +192,7 @@ def markdown(results: pd.DataFrame) -> str:
 
 
 def cost_of(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean seconds of a step of pretraining and of the whole training, and the peak memory, of each arm."""
+    """Return the mean seconds of a step of pretraining and the mean peak memory [MiB] of each arm."""
     per_step = table["pretrain seconds"] / table["pretrain steps"]
     means = table.assign(**{"seconds a step": per_step}).groupby("arm", sort=False)
     return means[["seconds a step", "memory mib"]].mean()
