@@ -34,7 +34,7 @@ unexport JUPYTER_PATH
 # Minutes of training for `make weights`.
 MINUTES ?= 10
 
-.PHONY: help quickstart test test-long lab lint notebooks index bench weights study lock clean
+.PHONY: help quickstart test test-long lab lint notebooks twins index bench weights study lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ lint: $(STAMP)  ## format and lint rules, in code and notebooks
 
 notebooks: $(STAMP)  ## execute the committed notebooks in place, at demo size
 	$(IN_VENV) -m maskrf_core.workbook.publish
+
+twins: $(STAMP)  ## write each notebook as a file of Python beside it, which is easier to review
+	$(IN_VENV) -m jupytext --quiet --to py:percent --opt notebook_metadata_filter=-all notebooks/[0-9]*.ipynb
 
 index: $(STAMP)  ## write runs/index.html, a page of all run folders, again
 	$(IN_VENV) -m maskrf_core.workbook.reports

@@ -182,25 +182,32 @@ def validate(
     share: tuple[int, int] = (0, 1),
     gathered: Callable[[list[dict]], list[dict]] = list,
     after_each: Callable[[RenderedView], None] | None = None,
-) -> dict[str, float]:
-    """Return mean PSNR and SSIM, coarse and fine, over a few validation (or test) views of each scene.
+) -> dict[str, float | dict[str, float]]:
+    """Return mean PSNR and SSIM, coarse and fine, over a few validation (or test) views of each scene; and the fine
+    PSNR of each scene as `fine_psnr_by_scene`.
 
     As published, depth ranges of validation views are made consistent as in training, and those of test views are not.
     Of several processes each renders its `share` (number, count) of the views, and `gathered` puts the rows of all into
     the order that they have in one. `after_each` is called with each view; what it raises ends the validation.
     """
+    import pandas as pd
+
     was_training = renderer.training
     renderer.eval()
     asked = (split, working_views, views_per_scene, rays_per_chunk)
     views = rendered_views(renderer, scenes, *asked, share=share, consistent_ranges=split == "validation")
     rows = []
     for view in views:
-        rows.append(view_metrics(view, ("psnr", "ssim")))
+        rows.append({"scene": view.scene, **view_metrics(view, ("psnr", "ssim"))})
         if after_each is not None:
             after_each(view)
     renderer.train(was_training)
     rows = gathered(rows)
-    return {name: float(np.mean([row[name] for row in rows])) for name in (rows[0] if rows else ())}
+    if not rows:
+        return {}
+    table = pd.DataFrame(rows).set_index("scene")
+    by_scene = table["fine_psnr"].groupby(level="scene", sort=False).mean()
+    return {name: float(np.mean(table[name])) for name in table.columns} | {"fine_psnr_by_scene": by_scene.to_dict()}
 
 
 def nearest_view_copy(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ SHOWN = (
 BEFORE_TERMS = ["step", "phase", "total"]
 AFTER_TERMS = [
     "learning_rate", "seconds_per_step", "coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim", "direct_psnr",
-    "direct_ssim",
+    "direct_ssim", "fine_psnr_by_scene",
 ]  # fmt: skip
 
 
@@ -41,9 +42,10 @@ class RunLog:
         write_text(self._path, self._as_csv([header, *({name: row.get(name) for name in header} for row in kept)]))
         self._events = SummaryWriter(run.folder / "tensorboard", purge_step=step + 1)
 
-    def write(self, step: int, phase: str, numbers: dict[str, float]) -> str:
-        """Log one row and return its line for people."""
-        row = self._as_csv([{"step": step, "phase": phase, **numbers}])
+    def write(self, step: int, phase: str, numbers: Mapping[str, float | dict[str, float]]) -> str:
+        """Log one row and return its line for people; numbers by scene are written as JSON."""
+        written = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in numbers.items()}
+        row = self._as_csv([{"step": step, "phase": phase, **written}])
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(row)
@@ -52,7 +54,8 @@ class RunLog:
                 f"{self._path}: could not be written ({error.strerror}). Make room and start the run again: it goes on."
             ) from error
         for name, value in numbers.items():
-            self._events.add_scalar(f"{phase}/{name}", value, step)
+            if not isinstance(value, dict):
+                self._events.add_scalar(f"{phase}/{name}", value, step)
         shown = "  ".join(f"{name} {numbers[name]:.4g}" for name in SHOWN if name in numbers)
         return f"step {step:>6}  {phase:<10}  {shown}"
 
@@ -106,3 +109,9 @@ def latest(metrics: "pd.DataFrame", phase: str, name: str) -> float:
     if rows.empty:
         raise KeyError(f"no {name} was logged in phase {phase}")
     return float(rows[name].iloc[-1])
+
+
+def latest_by_scene(metrics: "pd.DataFrame") -> dict[str, float]:
+    """Return the fine PSNR [dB] of each scene in the newest validation; nothing where the log does not have it."""
+    written = metrics.reindex(columns=["fine_psnr_by_scene"])["fine_psnr_by_scene"].dropna()
+    return json.loads(written.iloc[-1]) if len(written) else {}

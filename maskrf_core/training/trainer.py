@@ -131,7 +131,7 @@ class Trainer:
         )  # fmt: skip
 
     def _fit(self, batches: Iterator[TrainingDraw], log: RunLog | None, progress: Progress) -> None:
-        def write(phase: str, numbers: dict[str, float]) -> None:
+        def write(phase: str, numbers: dict[str, float | dict[str, float]]) -> None:
             if log is not None:
                 progress.line(log.write(self.step, phase, numbers))
 
@@ -197,7 +197,7 @@ class Trainer:
     def _learning_rate(self, step: int) -> float:
         return learning_rate(step, self.config.training, self.steps_before)
 
-    def _judge(self) -> dict[str, float]:
+    def _judge(self) -> dict[str, float | dict[str, float]]:
         """Average metrics over the validation views, later if asked to stop meanwhile; keep weights that are the best.
 
         By test views, which those of a per-scene training are, nothing is chosen: they are only logged.

@@ -102,6 +102,8 @@ def test_a_rig_is_evaluated_from_lenses_that_look_the_same_way_and_a_warning_tel
 def test_validation_is_the_mean_over_views(renderer, views):
     one = validate(renderer, [views], working_views=3, views_per_scene=1, rays_per_chunk=4096)
     both = validate(renderer, [views, views], working_views=3, views_per_scene=1, rays_per_chunk=4096)
+    assert both.pop("fine_psnr_by_scene") == {views.scene.name: pytest.approx(one["fine_psnr"])}
+    assert one.pop("fine_psnr_by_scene").keys() == {views.scene.name}
     assert both == pytest.approx(one)
 
 

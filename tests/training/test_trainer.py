@@ -222,7 +222,7 @@ def test_validation_keeps_the_mode_of_the_renderer(tmp_path):
         trainer.renderer, trainer.validation_scenes, working_views=3, views_per_scene=1, rays_per_chunk=4096
     )
     assert trainer.renderer.training
-    assert set(numbers) == {"coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim"}
+    assert set(numbers) == {"coarse_psnr", "coarse_ssim", "fine_psnr", "fine_ssim", "fine_psnr_by_scene"}
     assert 0 < numbers["fine_psnr"] < 40
 
 

@@ -149,7 +149,7 @@ class Dashboard:
         if len(finished) == self._drawn:
             return
         rows = scores(finished)
-        gained = rows.assign(difference=statistics.differences(rows)) if len(rows) else pd.DataFrame()
+        gained = statistics.differences_by_scene(rows) if len(rows) else pd.DataFrame()
         if not len(gained) or gained["difference"].isna().all():
             self._curve.value = "<i>What masking gains is drawn here, once a point and that without masks are done.</i>"
         else:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from maskrf_core.runs import Run
-from maskrf_core.runs.log import latest
+from maskrf_core.runs.log import latest, latest_by_scene
 from maskrf_core.runs.provenance import MERGED, cost
 from maskrf_core.runs.run import hold_to_weights
 from maskrf_core.settings.config import Config
@@ -119,13 +119,14 @@ def overview(points: Sequence[GridPoint]) -> pd.DataFrame:
 
 
 def scores(points: Sequence[GridPoint]) -> pd.DataFrame:
-    """Tabulate fine PSNR and SSIM of every point at its end on its VALIDATION scenes (test scenes choose nothing), its
-    steps of both stages, and the cost of both; unknown where that of one stage is."""
+    """Tabulate fine PSNR and SSIM of every point at its end on its VALIDATION scenes (test scenes choose nothing), PSNR
+    also by scene, its steps of both stages, and the cost of both; unknown where that of one stage is."""
     rows = []
     for point in points:
         metrics = point.finetuned.metrics()
         row = point.described | {"steps": sum(run.config.training.steps for run in point.runs)}
         row |= {name: latest(metrics, "validation", f"fine_{name}") for name in ("psnr", "ssim")}
+        row["psnr_by_scene"] = latest_by_scene(metrics)
         costs = [cost(run.folder) for run in point.runs]
         for name, merge in MERGED.items():
             known = [one[name] for one in costs]

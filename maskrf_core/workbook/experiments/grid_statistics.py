@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 NOT_AVAILABLE = "n/a"
 NONE = "none"  # strategy of a point that masks nothing
 OF_POINT = ("mask_ratio", "strategy")
-OF_SEED = ("seed", "steps", "psnr", "ssim", *COSTS)
+OF_SEED = ("seed", "scene", "steps", "psnr", "ssim", "psnr_by_scene", *COSTS)
 HEADINGS = {  # of a cost, and by what its values are multiplied
     "wall_seconds": ("time [min]", 1 / 60),
     "peak_memory_mib": ("memory [GiB]", 1 / 1024),
@@ -52,13 +52,14 @@ def varied_columns(scores: pd.DataFrame) -> list[str]:
 
 def differences(scores: pd.DataFrame) -> pd.Series:
     """Subtract from PSNR that of the unmasked point of the same seed and settings [dB]; nan where there is none, and
-    for the unmasked themselves.
+    for the unmasked themselves. Where there is a row a scene, the scene is the same, too.
 
     Raises:
         RunError: the two had different numbers of steps.
     """
     shared = [name for name in varied_columns(scores) if not name.startswith(OF_MASKING)]
-    keys, unmasked = _keys(scores, ["seed", *shared]), scores["strategy"] == NONE
+    same = [name for name in ("seed", "scene") if name in scores]
+    keys, unmasked = _keys(scores, [*same, *shared]), scores["strategy"] == NONE
     partners = scores[["psnr", "steps"]][unmasked].set_axis(keys[unmasked]).reindex(keys).set_axis(scores.index)
     unequal = ~unmasked & partners["steps"].notna() & (partners["steps"] != scores["steps"])
     for index, row in scores[unequal].iterrows():
@@ -67,6 +68,19 @@ def differences(scores: pd.DataFrame) -> pd.Series:
             f"were {partners['steps'][index]:.0f}. Only equal steps can be compared; train both for as many."
         )
     return (scores["psnr"] - partners["psnr"]).where(~unmasked).astype(float)
+
+
+def differences_by_scene(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores with a row a scene and its `difference`; a row a point if not all logs tell scenes apart.
+
+    Raises:
+        RunError: as `differences`.
+    """
+    if len(scores) and scores["psnr_by_scene"].map(bool).all():
+        scores = scores.assign(scene=scores["psnr_by_scene"].map(list)).explode("scene", ignore_index=True)
+        psnr = [by_scene[scene] for by_scene, scene in zip(scores["psnr_by_scene"], scores["scene"], strict=True)]
+        scores = scores.assign(psnr=psnr)
+    return scores.assign(difference=differences(scores))
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:

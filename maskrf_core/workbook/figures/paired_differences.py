@@ -1,4 +1,4 @@
-"""Draw what masking gains over no mask: a dot a seed, and means with their intervals."""
+"""Draw what masking gains over no mask: a dot a scene and seed, and means with their intervals."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,12 +10,13 @@ from maskrf_core.workbook.figures.plots import CURVES, LEGEND_ENTRIES
 def difference_curves(differences: pd.DataFrame, summary: pd.DataFrame, title: str) -> Figure:
     """Draw PSNR minus that of no mask with the same seed [dB] over the mask ratio of the masked points.
 
-    A dot is a seed: `differences` has `mask_ratio`, `strategy`, other settings and `difference`. `summary` has the
-    `Estimate` of each mean, which is drawn with its 95 % interval where there is one. Means are joined by no line.
+    A dot is a scene of a seed, or a seed where there is no `scene`: `differences` has `mask_ratio`, `strategy`, other
+    settings and `difference`. `summary` has the `Estimate` of each mean over seeds, which is drawn with its 95 %
+    interval where there is one. Means are joined by no line.
     """
     figure, [[axes]] = new_figure(*CURVES, title=title)
     axes.axhline(0, color="gray", linestyle=":", label="no mask, same seed")
-    estimates = {}
+    dot, estimates = "scene and seed" if "scene" in differences else "seed", {}
     for row in summary.to_dict("records"):
         if row["difference"].n:
             estimates.setdefault(_line_of(row), []).append((row["mask_ratio"], row["difference"]))
@@ -24,7 +25,7 @@ def difference_curves(differences: pd.DataFrame, summary: pd.DataFrame, title: s
     for number, (line, found) in enumerate(estimates.items()):
         colour, rows = f"C{number}", dots[lines == line]
         beside = 0.008 * (number - (len(estimates) - 1) / 2)  # lines at the same ratio do not hide each other
-        axes.plot(rows["mask_ratio"] + beside, rows["difference"], ".", color=colour, label=f"{line}: one seed")
+        axes.plot(rows["mask_ratio"] + beside, rows["difference"], ".", color=colour, label=f"{line}: one {dot}")
         several = [(ratio, each) for ratio, each in found if each.n > 1]
         if several:
             ratios, means = [ratio + beside for ratio, _ in several], [each.mean for _, each in several]

@@ -62,6 +62,21 @@ def test_a_seed_without_its_unmasked_run_has_no_part_in_the_difference(three_see
     assert table["psnr"][1].n == 3
 
 
+def test_a_scene_is_paired_with_the_same_scene_of_the_same_seed():
+    by_scene = [{"a": 10.0, "b": 30.0}, {"a": 12.0, "b": 30.5}, {"b": 41.0, "a": 21.0}, {"a": 20.0, "b": 40.0}]
+    rows = (0.0, "none", 0, 20.0), (0.5, "ray", 0, 21.25), (0.0, "none", 1, 31.0), (0.5, "ray", 1, 30.0)
+    found = statistics.differences_by_scene(points(*rows, psnr_by_scene=by_scene)).dropna(subset="difference")
+    assert found[["seed", "scene", "difference"]].to_numpy().tolist() == [
+        [0, "a", 2], [0, "b", 0.5], [1, "a", -1], [1, "b", -1],
+    ]  # fmt: skip
+
+
+def test_where_one_log_does_not_tell_scenes_apart_a_row_is_a_point():
+    rows = (0.0, "none", 0, 20.0), (0.5, "ray", 0, 21.0)
+    found = statistics.differences_by_scene(points(*rows, psnr_by_scene=[{"a": 20.0}, {}]))
+    assert found["difference"].to_list()[1:] == [1]
+
+
 def test_unequal_steps_are_refused(three_seeds):
     three_seeds.loc[4, "steps"] = 90
     with pytest.raises(RunError, match=r"ratio 0\.5, seed 1: had 90 steps in all, without masks it were 60"):

@@ -28,6 +28,14 @@ def test_dots_are_differences_of_the_same_seed_and_intervals_are_of_their_mean()
     assert axes.lines[0].get_ydata() == [0, 0]
 
 
+def test_where_scenes_are_told_apart_a_dot_is_one_of_them():
+    table = pd.DataFrame({"mask_ratio": 0.5, "strategy": "ray", "scene": ["a", "b"], "difference": [1.0, 2.0]})
+    means = pd.DataFrame([{"mask_ratio": 0.5, "strategy": "ray", "difference": statistics.estimate([1.5])}])
+    (axes,) = difference_curves(table, means, "title").axes
+    drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    assert drawn["ray: one scene and seed"] == [1, 2]
+
+
 def test_one_seed_has_a_dot_and_no_interval():
     _, drawn = figure_of({(0.0, "none", 0): 10.0, (0.5, "ray", 0): 11.0, (0.9, "view", 0): 9.0})
     assert set(drawn) == {"no mask, same seed", "ray: one seed", "view: one seed"}
