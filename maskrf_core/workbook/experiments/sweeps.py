@@ -30,7 +30,8 @@ def train_grid(points: Sequence[GridPoint], parameters: AblationParameters) -> N
     A file `stop` in the folder of the grid's points has all of them save and end, and so has interrupting.
 
     Raises:
-        RunError: points failed; they are listed with their reasons once all others are finished.
+        RunError: points failed or were stopped one by one; they are listed with their reasons once all others are
+            finished.
         TrainingStopped: it was asked to stop, and all has been saved.
     """
     begin(points)
@@ -149,7 +150,7 @@ class Sweep:
             raise TrainingStopped(f"{folder}: stopped by {asked.said}; all has been saved.", asked)
         if self.failures:
             listed = "\n".join(f"  {name}: {reason}" for name, reason in self.failures.items())
-            raise RunError(f"{len(self.failures)} of {self.points} points failed; the others are done.\n{listed}")
+            raise RunError(f"{len(self.failures)} of {self.points} points are not done; the others are.\n{listed}")
 
     def _goes_on(self, chain: Chain, asked: ExitCode | None) -> bool:
         """Say whether a chain does; where it has ended, print how."""

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,14 +82,20 @@ def compare(views: Sequence[ComparedView]) -> HTML:
 
 
 def scrub(filmed: RenderedPath, frames_per_second: int) -> HTML:
-    """Show the frames of a camera path under a slider, colour beside depth; a button plays them."""
+    """Show the frames of a camera path under a slider, colour beside depth; a button plays them.
+
+    Beyond 2 MB only some of the frames are shown, evenly in time, which is said.
+    """
     kinds = {"colour": filmed.frames("colour"), "depth": filmed.frames("depth")}
     pictures = {kind: [np.array(Image.open(file).convert("RGB")) for file in files] for kind, files in kinds.items()}
     near = min(camera.depth_range[0] for camera in filmed.cameras)
     far = max(camera.depth_range[1] for camera in filmed.cameras)
     frames = [{kind: _webp(each[index]) for kind, each in pictures.items()} for index in range(len(filmed.cameras))]
-    shown = {"frames": frames, "panels": [{"name": "colour"}, _depth_panel()], "rate": frames_per_second}
-    return _page(shown | {"size": filmed.cameras[0].size[::-1], "marks": {"depth": _depth_marks(near, far)}})
+    every = math.ceil(sum(len(part) for frame in frames for part in frame.values()) / LARGEST)
+    note = "" if every == 1 else f"One of {every} frames: more would be too large."
+    shown = {"frames": frames[::every], "panels": [{"name": "colour"}, _depth_panel()]}
+    shown |= {"rate": frames_per_second / every, "size": filmed.cameras[0].size[::-1]}
+    return _page(shown | {"marks": {"depth": _depth_marks(near, far)}}, note)
 
 
 def _shown(view: ComparedView, most: float) -> dict[str, Any]:

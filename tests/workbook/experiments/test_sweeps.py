@@ -118,7 +118,7 @@ def test_one_that_fails_does_not_stop_the_others(pretended, monkeypatch):
     parameters = asked(pretended)
     points = grid.plan(parameters)
     monkeypatch.setenv("FAILS", f"{points[0].folder.name}/pretrain")
-    with pytest.raises(RunError, match=r"1 of 3 points failed(.|\n)*ratio 0, seed 0: .*the lamp broke"):
+    with pytest.raises(RunError, match=r"1 of 3 points are not done(.|\n)*ratio 0, seed 0: .*the lamp broke"):
         sweeps.train_grid(points, parameters)
     assert [point.is_finished() for point in points] == [False, True, True]
     assert not [line for line in events(points) if line.startswith(f"+{points[0].folder.name}/finetune")]

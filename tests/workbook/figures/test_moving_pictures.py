@@ -5,11 +5,13 @@ import hashlib
 import io
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from maskrf_core.rendering.path_rendering import RenderedPath
 from maskrf_core.workbook.figures import moving_pictures as moving
 from maskrf_core.workbook.figures.moving_pictures import ComparedView, Render
 
@@ -43,6 +45,20 @@ def test_every_scene_view_and_method_can_be_chosen_beside_the_truth():
     assert list(first["sources"]) == ["truth", "exact", "<b>worse"]
     assert first["size"] == [10, 8]
     assert "<b>" not in page.data, "names are text"
+
+
+def test_a_path_that_is_too_large_is_shown_in_fewer_frames_and_no_slower(tmp_path, monkeypatch):
+    cameras = [SimpleNamespace(depth_range=(NEAR, FAR), size=(8, 10))] * 5
+    filmed = RenderedPath("demo/a", "orbit", cameras, tmp_path)
+    for number, file in enumerate([*filmed.frames("colour"), *filmed.frames("depth")]):
+        Image.new("RGB", (10, 8), (50 * (number % 5),) * 3).save(file)
+    whole = told(moving.scrub(filmed, 10))
+    assert (len(whole["frames"]), whole["rate"], whole["size"]) == (5, 10, [10, 8])
+    size = sum(len(part) for frame in whole["frames"] for part in frame.values())
+    monkeypatch.setattr(moving, "LARGEST", size - 1)
+    page = moving.scrub(filmed, 10)
+    assert (told(page)["frames"], told(page)["rate"]) == (whole["frames"][::2], 5)
+    assert "One of 2 frames" in page.data
 
 
 def test_errors_of_all_methods_share_one_scale():

@@ -26,7 +26,7 @@ def run_study(points: Sequence[Point], table: Path, processes: int) -> None:
     A file `stop` beside the points' folders has all of them save and end; so has interrupting.
 
     Raises:
-        RunError: points failed; they are listed with their reasons once all others are finished.
+        RunError: points failed or were stopped; they are listed with their reasons once all others are finished.
         TrainingStopped: it was asked to stop, and all has been saved.
     """
     unfinished = left(points, read_rows(table))
