@@ -5,12 +5,12 @@ import hashlib
 import io
 import json
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from maskrf_core.rendering.camera_paths.trajectories import PathCamera
 from maskrf_core.rendering.path_rendering import RenderedPath
 from maskrf_core.workbook.figures import moving_pictures as moving
 from maskrf_core.workbook.figures.moving_pictures import ComparedView, Render
@@ -48,7 +48,7 @@ def test_every_scene_view_and_method_can_be_chosen_beside_the_truth():
 
 
 def test_a_path_that_is_too_large_is_shown_in_fewer_frames_and_no_slower(tmp_path, monkeypatch):
-    cameras = [SimpleNamespace(depth_range=(NEAR, FAR), size=(8, 10))] * 5
+    cameras = [PathCamera(np.eye(3), np.eye(4)[:3], (NEAR, FAR), (8, 10))] * 5
     filmed = RenderedPath("demo/a", "orbit", cameras, tmp_path)
     for number, file in enumerate([*filmed.frames("colour"), *filmed.frames("depth")]):
         Image.new("RGB", (10, 8), (50 * (number % 5),) * 3).save(file)
