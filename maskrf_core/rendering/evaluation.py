@@ -190,8 +190,6 @@ def validate(
     Of several processes each renders its `share` (number, count) of the views, and `gathered` puts the rows of all into
     the order that they have in one. `after_each` is called with each view; what it raises ends the validation.
     """
-    import pandas as pd
-
     was_training = renderer.training
     renderer.eval()
     asked = (split, working_views, views_per_scene, rays_per_chunk)
@@ -205,9 +203,11 @@ def validate(
     rows = gathered(rows)
     if not rows:
         return {}
-    table = pd.DataFrame(rows).set_index("scene")
-    by_scene = table["fine_psnr"].groupby(level="scene", sort=False).mean()
-    return {name: float(np.mean(table[name])) for name in table.columns} | {"fine_psnr_by_scene": by_scene.to_dict()}
+    of_scenes: dict[str, list[float]] = {}
+    for row in rows:
+        of_scenes.setdefault(row["scene"], []).append(row["fine_psnr"])
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0] if name != "scene"}
+    return means | {"fine_psnr_by_scene": {scene: float(np.mean(psnrs)) for scene, psnrs in of_scenes.items()}}
 
 
 def nearest_view_copy(

@@ -82,7 +82,9 @@ def test_each_process_draws_batches_of_its_own(together):
 
 def test_validation_is_shared_out_and_merged(together, alone):
     numbers = alone._judge()
-    assert together["validation"].keys() == numbers.keys()
+    for name in list(numbers):
+        if isinstance(numbers[name], dict):  # by scene
+            assert together["validation"].pop(name) == pytest.approx(numbers.pop(name), abs=1e-4)
     assert together["validation"] == pytest.approx(numbers, abs=1e-4)
 
 
