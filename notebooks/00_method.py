@@ -121,10 +121,9 @@ alpha = 1 - torch.exp(-aggregated.density)
 passes = torch.cat([torch.ones(1, 1), (1 - alpha + 1e-10).cumprod(dim=1)[:, :-1]], dim=1)
 hits = alpha * passes
 rgb = (hits[..., None] * aggregated.colours).sum(dim=1)
+true = query_colours(batch.query, torch.tensor([[x, y]]))
 print("scene features", list(aggregated.scene_features.shape), "density", list(aggregated.density.shape))
-print(
-    "rendered", rgb[0].numpy().round(3), "true", query_colours(batch.query, torch.tensor([[x, y]]))[0].numpy().round(3)
-)
+print("rendered", rgb[0].numpy().round(3), "true", true[0].numpy().round(3))
 
 # %%
 from maskrf_core.model.renderer import volume_render
@@ -146,12 +145,8 @@ from maskrf_core.model.masking.strategies import draw_mask
 generator = torch.Generator().manual_seed(parameters.seed)
 shape = visibility.visibility.shape
 mask = draw_mask(config.masking.strategy, *shape, config.masking.mask_ratio, generator=generator)
-print(
-    "mask",
-    list(mask.shape),
-    "[view ray sample], True where masked; the token:",
-    list(renderer.fine.aggregation.mask_token.shape),
-)
+token = renderer.fine.aggregation.mask_token
+print("mask", list(mask.shape), "[view ray sample], True where masked; the token:", list(token.shape))
 
 # %% [markdown]
 # ## What is predicted
