@@ -76,10 +76,10 @@ def check_scrubber(box):
     frame, picture = box.locator("input[type=range]"), box.locator("img.right").nth(0)
     before = picture.get_attribute("src")
     frame.fill("3")
-    assert box.locator("output").inner_text() == "3 of 5"
+    assert box.locator("output").inner_text() == "4 of 5"
     assert picture.get_attribute("src") != before
     box.locator("button").click()
-    box.page.wait_for_function("box => box.querySelector('output').textContent != '3 of 5'", arg=box.element_handle())
+    box.page.wait_for_function("box => box.querySelector('output').textContent != '4 of 5'", arg=box.element_handle())
     box.locator("button").click()
 
 

@@ -8,7 +8,7 @@ from maskrf_core.workbook.execution import notebooks
 
 BROKEN = ("Loading widget", "<Figure size", "Error displaying widget", "Traceback")
 FAULTS = """output => {
-  const pictures = [...output.querySelectorAll('img')].filter(one => one.complete && !one.naturalWidth);
+  const pictures = [...output.querySelectorAll('img:not([hidden])')].filter(one => one.complete && !one.naturalWidth);
   const box = output.getBoundingClientRect();
   const shown = [...output.querySelectorAll('img, table')].filter(one => !one.closest('.dt-container'));
   const wide = shown.filter(one => one.getBoundingClientRect().right > box.right + 2);

@@ -84,8 +84,8 @@
     const shown = panels.map((each) => panel(pictures, each));
     let timer = null;
     const draw = () => {
-      number.textContent = `${frame.value} of ${frames.length}`;
-      for (const { name, draw } of shown) draw([[`frame ${frame.value}`, frames[frame.value][name]]], size, marks[name]);
+      number.textContent = `${Number(frame.value) + 1} of ${frames.length}`;
+      for (const { name, draw } of shown) draw([[`frame ${Number(frame.value) + 1}`, frames[frame.value][name]]], size, marks[name]);
     };
     const stop = () => {
       clearInterval(timer);
