@@ -33,6 +33,8 @@ unexport JUPYTER_PATH
 
 # Minutes of training for `make weights`.
 MINUTES ?= 10
+# Scenes beside those that are trained on.
+VALIDATED_ON := $(foreach kind,objects tables rooms,$(kind)_9000 $(kind)_9001)
 
 .PHONY: help quickstart test test-long lab lint notebooks twins index bench weights study lock clean
 
@@ -73,7 +75,7 @@ bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, dat
 	$(IN_VENV) -m tests.benchmarks.growth
 
 weights: $(STAMP)  ## train the weights that ship for MINUTES more, on whatever device there is
-	$(IN_VENV) -m maskrf_core.datasets.procedural
+	$(IN_VENV) -m maskrf_core.datasets.procedural objects tables rooms cutouts $(VALIDATED_ON)
 	$(IN_VENV) -m maskrf_core.training.zoo --minutes $(MINUTES)
 
 study: $(STAMP)  ## run what is left of the study of docs/study.md; STUDY_ARGS=--plan says what that is

@@ -1,4 +1,4 @@
-"""Make scenes: `python -m maskrf_core.datasets.procedural [objects tables rooms rooms_0012 …] --count 45`.
+"""Make scenes: `python -m maskrf_core.datasets.procedural [objects tables rooms rooms_0012 …] --count 40`.
 
 Everything follows from a scene's name, so a second run with the same version of mitsuba gives the same scenes. Those
 that are there and whole are passed over. `demo` makes the scenes that come with the package, into `demo_scenes` there.
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Make the scenes that the command line names."""
     parser = argparse.ArgumentParser(description="Make scenes with mitsuba (extra `demo`).")
     parser.add_argument("scenes", nargs="*", default=list(KINDS), help="kinds or single scenes; default: all kinds")
-    parser.add_argument("--count", type=int, default=45, help="scenes of each kind (45)")
+    parser.add_argument("--count", type=int, default=40, help="scenes of each kind (40)")
     parser.add_argument("--first", type=int, default=0, help="number of each kind's first scene (0)")
     parser.add_argument("--data-root", type=Path, default=Path("data"), help="they go to its folder `procedural`")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="scenes made at once; default: cores")
