@@ -173,13 +173,15 @@ def markdown(table: pd.DataFrame) -> str:
             if found.empty:
                 cells.append("")
                 continue
-            row = found.iloc[0]
-            depth = row.get("depth error", np.nan)
-            cells.append(
-                f"{row['psnr']:.2f} / {row['ssim']:.3f}" + (f" / {100 * depth:.1f} %" if depth == depth else "")
-            )
+            cells.append(written_scores(found.iloc[0]))
         lines.append(f"| {scene} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def written_scores(row: pd.Series) -> str:
+    """Write PSNR / SSIM, and the error of depth where there is one."""
+    depth = row.get("depth error", np.nan)
+    return f"{row['psnr']:.2f} / {row['ssim']:.3f}" + (f" / {100 * depth:.1f} %" if pd.notna(depth) else "")
 
 
 def write_strip(path: Path, folder: Path, views: Mapping[str, str], height: int = 200) -> Path:

@@ -24,6 +24,7 @@ from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.paths import ROOT, display_path
 from maskrf_core.workbook.execution import KERNEL, execute, notebooks
 from maskrf_core.workbook.parameters import RUNS_VARIABLE
+from maskrf_core.workbook.reports.cards import keep_numbers
 
 RUNS = "runs/.published"  # hidden: no parameter `run` leads there, as it is made anew each time
 LARGEST = 300_000  # bytes of a notebook with its pictures
@@ -52,6 +53,7 @@ def main() -> int:
     for notebook, text in pages.items():
         write_text(notebook, text)
         print(f"{notebook.relative_to(ROOT)}: {len(text) / 1000:.0f} kB")
+    keep_numbers(ROOT / RUNS)
     return 0
 
 
