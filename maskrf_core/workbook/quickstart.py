@@ -37,10 +37,10 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("05_evaluate", "a view of photographs that no network was trained on, by the weights that ship", 50,
-         {"scene": "photographs/tankard", "path": "none"}),
-    Step("05_evaluate", "views of a demo scene that is new to them, with known depth, and a flight through it", 40,
+    Step("05_evaluate", "a scene that no network was trained on, by the weights that ship, and a flight through it", 45,
          {"scene": "demo/test_00"}),
+    Step("05_evaluate", "a view of photographs that are new to them, with depth estimated from the photographs", 65,
+         {"scene": "photographs/tankard", "path": "none"}),
     Step("01_data_prep", "whether photographs, cameras, masks and depth of a scene fit together", 20, {}),
     Step("03_pretrain", "what is masked and predicted: pretraining goes on for a few steps", 40, SHORT),
     Step("04_finetune", "a few steps without masks, from pretrained and from random weights", 40, SHORT),
