@@ -2,14 +2,22 @@
 
 import argparse
 import json
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import torch
 
+from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
+from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.datasets.demo import demo_scene_names
-from maskrf_core.rendering.evaluation import load, open_for_evaluation, resolve_device
-from maskrf_core.rendering.rendered_views import rendered_views
+from maskrf_core.datasets.inventory import spread
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
+from maskrf_core.rendering.evaluation import load, open_for_evaluation, psnr, resolve_device, ssim
+from maskrf_core.rendering.rendered_views import as_picture, rendered_views
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import latest
 from maskrf_core.runs.provenance import code_state, cost, now
@@ -19,6 +27,7 @@ from maskrf_core.training.zero_shot import those_there, view_scores
 from maskrf_core.workbook.experiments.study.rows import SCORES, add_row, score_column
 
 WORKING_VIEWS = (8, 3)
+MOST_PIXELS = 2500
 ZERO_SHOT = (
     "nerf_synthetic/lego/black_100",
     "nerf_llff/fern/8",
@@ -29,21 +38,45 @@ ZERO_SHOT = (
 """Scenes of other makings, scored where they are there and a training is whole."""
 
 
-def scores(run: Run, scenes: list[str]) -> dict[str, float]:
+def scores(run: Run, scenes: list[str], others: Sequence[str] = ()) -> dict[str, float]:
     """Return the mean of each score over the test views of each scene, with 8 and 3 working views, by column.
 
-    The last weights count: no validation chooses among them.
+    Of the `others` one view is scored, thinned. The last weights count: no validation chooses among them.
     """
-    config = run.config
-    renderer = load(run.last_checkpoint).to(resolve_device(config.hardware.device)).eval()
+    config, hardware = run.config, run.config.hardware
+    renderer = load(run.last_checkpoint).to(resolve_device(hardware.device)).eval()
     found = {}
     for count in WORKING_VIEWS:
-        for views in open_for_evaluation(scenes, config.data.data_root, "test", count, config.hardware.device):
-            asked = ("test", count, config.evaluation.views_per_scene, config.hardware.rays_per_chunk)
-            mean = pd.DataFrame([view_scores(view, views) for view in rendered_views(renderer, [views], *asked)]).mean()
-            of_scene = {score_column(name, count, views.scene.name): mean[name] for name in SCORES if name in mean}
-            found |= {name: float(value) for name, value in of_scene.items()}
+        for views in open_for_evaluation([*scenes, *others], config.data.data_root, "test", count, hardware.device):
+            name = views.scene.name
+            if name in others:
+                mean = thinned_scores(renderer, views, count, hardware.rays_per_chunk)
+            else:
+                asked = ("test", count, config.evaluation.views_per_scene, hardware.rays_per_chunk)
+                rendered = rendered_views(renderer, [views], *asked)
+                mean = pd.DataFrame([view_scores(view, views) for view in rendered]).mean()
+            found |= {score_column(score, count, name): float(mean[score]) for score in SCORES if score in mean}
     return found
+
+
+def thinned_scores(
+    renderer: Renderer, views: SceneViews, working_views: int, rays_per_chunk: int, most_pixels: int = MOST_PIXELS
+) -> dict[str, float]:
+    """Return PSNR [dB] and SSIM of the first test view of a scene, of every n-th pixel of every n-th row.
+
+    n is the smallest with which they are at most `most_pixels`. Their colours are those of the whole picture.
+    """
+    references, queries = views.scene.split("test")
+    if renderer.inputs.depths:
+        views.prepare_depths(references)
+    batch = evaluation_batch(views, spread(queries, 1)[0], references, working_views, renderer.inputs)
+    every = math.ceil(math.sqrt(len(batch.pixels_xy) / most_pixels))
+    pixels_xy = batch.pixels_xy.view(*batch.query.image_size, 2)[::every, ::every]
+    asked = batch.replace(pixels_xy=pixels_xy.reshape(-1, 2)).to(next(renderer.parameters()).device)
+    chunks = ChunkRenderer(renderer, rays_per_chunk=rays_per_chunk)(asked)
+    rgb = torch.cat([chunk.fine.rgb.cpu() for chunk in chunks]).view(*pixels_xy.shape[:2], 3).numpy().clip(0, 1)
+    truth = as_picture(batch.query.images[0])[::every, ::every]
+    return {"psnr": psnr(rgb, truth), "ssim": ssim(rgb, truth)}
 
 
 def test_scenes(config: Config) -> list[str]:
@@ -69,7 +102,7 @@ def row_of(pretrained: Run, run: Run, about: dict[str, str | int], zero_shot: bo
         "changes": code["git_changes"],
         "device": str(resolve_device(run.config.hardware.device)),
         "date": now(),
-        **scores(run, [*scenes, *others]),
+        **scores(run, scenes, others),
     }
 
 
