@@ -23,6 +23,7 @@ from maskrf_core.settings.config import SMOKE
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.paths import ROOT, display_path
 from maskrf_core.workbook.execution import KERNEL, execute, notebooks
+from maskrf_core.workbook.figures.moving_pictures import CLASS, STILL
 from maskrf_core.workbook.parameters import RUNS_VARIABLE
 from maskrf_core.workbook.reports.cards import keep_numbers
 
@@ -53,19 +54,23 @@ def main() -> int:
     for notebook, text in pages.items():
         write_text(notebook, text)
         print(f"{notebook.relative_to(ROOT)}: {len(text) / 1000:.0f} kB")
-    keep_numbers(ROOT / RUNS)
+    keep_numbers(ROOT / RUNS, ROOT / "docs")
     return 0
 
 
 def cleaned(notebook: NotebookNode) -> NotebookNode:
     """Return the page without what differs from one execution to the next: times, notes of tools, how prints are cut.
 
+    Pictures that move are left out, too: web pages of notebooks, and JupyterLab before it trusts them, run no scripts.
     Its metadata are those that JupyterLab writes when it opens the page, which so stays as it is.
     """
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.from_dict(notebook), {})
     language = notebook.metadata.language_info
     notebook.metadata = nbformat.from_dict({"kernelspec": kernelspec(), "language_info": language})
     for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if CLASS in output.get("data", {}).get("text/html", ""):
+                output.data["text/html"] = f"<p>{STILL}</p>"
         cell.metadata = nbformat.from_dict({"tags": tags} if (tags := cell.metadata.get("tags")) else {})
     return notebook
 

@@ -18,6 +18,7 @@ from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook import execution, publish, quickstart
 from maskrf_core.workbook.execution import Indented, execute
 from maskrf_core.workbook.experiments import trainings
+from maskrf_core.workbook.figures import moving_pictures
 from maskrf_core.workbook.parameters import PretrainParameters
 
 
@@ -106,6 +107,14 @@ def test_cleaning_keeps_content_and_drops_what_varies():
         ("stderr", "c"),
     ]
     nbformat.validate(cleaned)
+
+
+def test_pictures_that_move_are_left_out_and_that_is_said():
+    moving = f'<div class="{moving_pictures.CLASS}"><script>1</script></div>'
+    cleaned = publish.cleaned(page(new_output("display_data", data={"text/html": moving})))
+    (output,) = cleaned.cells[1].outputs
+    assert moving_pictures.STILL in output.data["text/html"]
+    assert "<script" not in output.data["text/html"]
 
 
 def test_pages_that_are_not_fit_are_named():

@@ -24,6 +24,7 @@ from maskrf_core.rendering.path_rendering import RenderedPath
 HERE = Path(__file__).parent
 SCRIPT, STYLE = ((HERE / f"moving_pictures.{kind}").read_text(encoding="utf-8") for kind in ("js", "css"))
 STILL = "This moves in a notebook that was run here and in its report; the figure beside it stands still."
+CLASS = "maskrf-pictures"
 TRUTH = "truth"
 QUALITY, LONGEST_SIDE = 55, 256  # of WebP; pixels of a picture
 LARGEST = 2_000_000  # bytes of all pictures: a report's page holds 5 MB
@@ -156,6 +157,6 @@ def _page(shown: Mapping[str, Any], note: str = "") -> HTML:
     """Return the HTML; names in it are text, whatever they hold."""
     told = json.dumps(shown, separators=(",", ":")).replace("<", r"\u003c")
     return HTML(
-        f'<div class="maskrf-pictures"><style>{STYLE}</style><p class="still">{STILL}</p><p>{note}</p>'
+        f'<div class="{CLASS}"><style>{STYLE}</style><p class="still">{STILL}</p><p>{note}</p>'
         f'<script type="application/json">{told}</script><script>{SCRIPT}</script></div>'
     )

@@ -18,7 +18,8 @@ from maskrf_core.support.atomic_files import write_json, write_text
 from maskrf_core.support.paths import ROOT
 from maskrf_core.training.zero_shot import written_scores
 
-PAGE, OF_NOTEBOOKS = ROOT / "docs" / "numbers.md", ROOT / "docs" / "notebooks.json"
+DOCS = ROOT / "docs"
+PAGE, OF_NOTEBOOKS = "numbers.md", "notebooks.json"
 OWN_SCENES = ("demo/", "procedural", "capture/")
 NONE, NOT_READ = "none: scenes of our own", "not read; other data, sizes and steps"
 DEMO = "demo/test"
@@ -89,16 +90,16 @@ def collect(runs: Path) -> list[dict[str, Any]]:
     return found
 
 
-def keep_numbers(runs: Path, path: Path = OF_NOTEBOOKS) -> None:
+def keep_numbers(runs: Path, docs: Path = DOCS) -> None:
     """Keep what the notebooks recorded, and write the page again."""
-    write_json(path, collect(runs))
-    write_text(PAGE, page())
+    write_json(docs / OF_NOTEBOOKS, collect(runs))
+    write_text(docs / PAGE, page(docs))
 
 
-def page() -> str:
+def page(docs: Path = DOCS) -> str:
     """Write all cards as Markdown."""
     cards = [card for file in SHIPPED.values() for card in cards_of_weights(_read(file.with_suffix(".json")))]
-    for each in _read(OF_NOTEBOOKS) if OF_NOTEBOOKS.is_file() else []:
+    for each in _read(docs / OF_NOTEBOOKS):
         cards += cards_of_notebook(each["name"], each["numbers"], each["made"])
     return "\n".join([HEADER, *_table(cards), ""])
 
@@ -123,7 +124,7 @@ def _read(path: Path) -> Any:
 
 def main() -> int:
     """Write the page again."""
-    write_text(PAGE, page())
+    write_text(DOCS / PAGE, page())
     return 0
 
 
