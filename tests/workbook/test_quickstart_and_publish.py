@@ -165,6 +165,7 @@ def test_runs_of_people_are_not_removed_by_publishing(monkeypatch, tmp_path):
 def test_publishing_removes_nothing_that_is_being_trained(tmp_path, monkeypatch, capsys):
     run = Run.start(tmp_path / "runs" / "demo" / "pretrain", load_config("pretrain", "demo"))
     monkeypatch.setattr(publish, "notebooks", list)
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("MASKRF_RUNS", "")
     with owned(run.folder):
