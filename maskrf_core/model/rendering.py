@@ -14,9 +14,9 @@ Mask = Bool[Tensor, "view ray sample"]  # True where a sample of a ray is masked
 class PointPrediction(NamedTuple):
     """Prediction of the aggregation for every sample."""
 
-    scene_features: Float[Tensor, "ray sample 16"]
+    scene_features: Float[Tensor, "ray sample channel"]
     density: Float[Tensor, "ray sample"]
-    """Not negative; 0 where no view is valid. Alpha is 1 - exp(-density), without an interval length."""
+    """Not negative; 0 where no view is valid. Alpha is 1 - exp(-density): an interval length, if one counts, is in it."""
     colours: Float[Tensor, "ray sample 3"]
 
 
