@@ -9,12 +9,20 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, SourceViews, Views
-from maskrf_core.model.aggregators.contract import Rendered, find_aggregator
-from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples, query_rays
+from maskrf_core.model.aggregators.contract import Rendered, check_visibility, find_aggregator
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
 from maskrf_core.model.layers import with_modules
 from maskrf_core.model.masking.prediction import MaskedModelling
 from maskrf_core.model.masking.strategies import draw_mask
-from maskrf_core.model.rendering import Mask, PassRendering, PointPrediction, Rendering, concatenate, hit_probability_of
+from maskrf_core.model.rendering import (
+    Mask,
+    PassRendering,
+    PointPrediction,
+    Rendering,
+    concatenate,
+    hits_at,
+    volume_render,
+)
 from maskrf_core.model.sampling import MergedSamples, RaySamples, merge_depths
 from maskrf_core.model.visibility import (
     DistributionDecoder,
@@ -26,7 +34,7 @@ from maskrf_core.model.visibility import (
 )
 from maskrf_core.model.visibility_init import INIT_NETWORKS, FreeMaps
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
-from maskrf_core.support.errors import DatasetError, SettingsError
+from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.machine import MapFunction
 
 SMALLEST_SIDE = 32
@@ -73,7 +81,7 @@ class RenderPass(nn.Module):
 
     def look(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples
-    ) -> tuple[ViewSamples, PointVisibility | None]:
+    ) -> tuple[tuple, PointVisibility | None]:
         """Gather what the views hold at the samples and decode how visible the samples are in them, if it matters."""
         views, position = self.aggregation.look(features, rays, samples)
         if self.distribution_decoder is None:
@@ -88,37 +96,6 @@ class RenderPass(nn.Module):
         return nullcontext() if precision is None else torch.autocast(device.type, precision, cache_enabled=False)
 
 
-def volume_render(
-    points: PointPrediction,
-    depths: Float[Tensor, "ray sample"],
-    ray_mask: Bool[Tensor, "ray"],
-    direct_rgb: Float[Tensor, "ray 3"] | None = None,
-    *,
-    background: float | None = None,
-) -> PassRendering:
-    """Alpha-composite the samples from front to back, and a background behind them; the rest is handed through.
-
-    alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained.
-    """
-    hit_probability = hit_probability_of(1 - torch.exp(-points.density))
-    rgb = (hit_probability[..., None] * points.colours).sum(dim=1)
-    if background is not None:
-        rgb = rgb + background * (1 - hit_probability.sum(dim=1, keepdim=True))
-    depth = (hit_probability * depths).sum(dim=1)
-    return PassRendering(rgb, depth, hit_probability, depths, ray_mask, direct_rgb)
-
-
-def hits_at(
-    hit_probability: Float[Tensor, "ray coarse_sample"],
-    coarse_positions: Int64[Tensor, "ray coarse_sample"],
-    samples: int,
-) -> Float[Tensor, "ray {samples}"]:
-    """Return at each fine sample the hit probability of the last coarse sample up to it; of the first before that."""
-    index = torch.arange(samples, device=coarse_positions.device).expand(len(coarse_positions), -1).contiguous()
-    last = torch.searchsorted(coarse_positions.contiguous(), index, right=True) - 1
-    return hit_probability.gather(1, last.clamp(min=0))
-
-
 class Renderer(nn.Module):
     """A generalizable neural radiance field: renders a query view of any scene from a few reference views."""
 
@@ -126,7 +103,7 @@ class Renderer(nn.Module):
         super().__init__()
         self.settings = settings or ModelSettings()
         self.aggregator = find_aggregator(self.settings.aggregator)
-        self._check_visibility()
+        check_visibility(self.settings, self.aggregator)
         self.image_encoder = self.aggregator.image_encoder()
         init = self.settings.visibility_init if self.aggregator.needs_visibility else None
         self.visibility_init = INIT_NETWORKS[init]() if init else None
@@ -139,20 +116,6 @@ class Renderer(nn.Module):
         self.fine.aggregation.masks_by_zeros = self.masked_modelling.settings.token == "zeros"
         self.free_maps = FreeMaps(self.settings.free_maps) if self.settings.free_maps else None
         """In place of `visibility_init`, which a published per-scene checkpoint still has."""
-
-    def _check_visibility(self) -> None:
-        """Raise `SettingsError` where settings are about a visibility that the aggregator does not want."""
-        of = self.settings
-        about = {
-            "visibility_init=cost_volume": of.visibility_init == "cost_volume",
-            "direct_rendering": of.direct_rendering,
-        }
-        about["free_maps (of per-scene training)"] = of.free_maps is not None
-        if not self.aggregator.needs_visibility and (asked := [name for name, found in about.items() if found]):
-            raise SettingsError(
-                f"model.aggregator={of.aggregator} uses no visibility, so model.{asked[0]} is not for it. Leave that, "
-                "or take model.aggregator=neuray."
-            )
 
     def forward(self, batch: SceneBatch, *, mask_ratio: float, generator: torch.Generator | None = None) -> Rendering:
         """Render the batch's pixels.

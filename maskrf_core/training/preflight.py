@@ -16,7 +16,7 @@ from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_na
 from maskrf_core.datasets.batches.training_views import OneScene
 from maskrf_core.datasets.records import held_out_places, is_among, place_of
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.model.aggregators.contract import find_aggregator
+from maskrf_core.model.aggregators.contract import check_visibility, find_aggregator
 from maskrf_core.model.masking.strategies import draw_mask, find_strategy, masked_count, unit_of
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
@@ -118,6 +118,7 @@ def check_aggregator(config: Config) -> None:
     """Raise `SettingsError` if there is no such aggregator, or the config asks of it what it has not."""
     data, named = config.data, f"model.aggregator={config.model.aggregator}"
     aggregator = find_aggregator(config.model.aggregator)
+    check_visibility(config.model, aggregator)
     views, samples = aggregator.counts_in_more_views_than, aggregator.counts_at_more_samples_than
     if data.working_views <= views or config.model.coarse_samples <= samples:
         raise SettingsError(
@@ -126,8 +127,8 @@ def check_aggregator(config: Config) -> None:
         )
     if not aggregator.needs_visibility and config.stage == "per_scene":
         raise SettingsError(
-            f"{named}: the per_scene stage learns free visibility maps, and this aggregator uses no visibility. Finetune "
-            "across scenes, or take model.aggregator=neuray"
+            f"{named}: the per_scene stage learns free visibility maps, and this aggregator uses no visibility. "
+            "Finetune across scenes, or take model.aggregator=neuray"
         )
     if not aggregator.needs_visibility and data.depth_supervision:
         raise SettingsError(

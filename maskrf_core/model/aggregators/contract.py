@@ -16,6 +16,7 @@ from maskrf_core.model.layers import image_encoder
 from maskrf_core.model.rendering import Mask, PointPrediction
 from maskrf_core.model.sampling import RaySamples, coarse_depths, draw_fine_depths
 from maskrf_core.model.visibility import PointVisibility
+from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import SettingsError
 
 Rendered = Literal["coarse", "fine"]
@@ -87,10 +88,10 @@ class Aggregator(nn.Module):
 
     def look(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples
-    ) -> tuple[ViewSamples, Float[Tensor, "view ray sample"]]:
+    ) -> tuple[tuple, Float[Tensor, "view ray sample"] | None]:
         """Return what every view holds at the samples, and their normalised inverse depth in it, for visibility.
 
-        What the views hold is given to `forward` as it is; all others need its `colours` and `valid` alone.
+        What the views hold may be any tuple, which `forward` gets; others look at its part `valid` [view ray sample].
         """
         return gather_samples(features, rays, samples.depths, ray_channels=32 if self.needs_visibility else 0)
 
@@ -137,3 +138,14 @@ def find_aggregator(name: str) -> type[Aggregator]:
     if not (isinstance(found, type) and issubclass(found, Aggregator)):
         raise SettingsError(f"model.aggregator={name!r}: is no subclass of Aggregator ({Aggregator.__module__}).")
     return found
+
+
+def check_visibility(settings: ModelSettings, aggregator: type[Aggregator]) -> None:
+    """Raise `SettingsError` where settings are about a visibility that the aggregator does not want."""
+    about = {"direct_rendering": settings.direct_rendering, "free_maps": settings.free_maps is not None}
+    about["visibility_init=cost_volume"] = settings.visibility_init == "cost_volume"
+    if not aggregator.needs_visibility and (asked := [name for name, found in about.items() if found]):
+        raise SettingsError(
+            f"model.aggregator={settings.aggregator} uses no visibility, so model.{asked[0]} is not for it. Leave that, "
+            "or take model.aggregator=neuray."
+        )

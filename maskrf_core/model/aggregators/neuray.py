@@ -21,7 +21,7 @@ OfHeads = Float[Tensor, "ray head sample dimension"]
 
 
 class BlendingAggregator(Aggregator):
-    """What NeuRay's and IBRNet's share: colours of the views are blended, and the samples of a ray attend to each other."""
+    """What NeuRay's and IBRNet's share: the views' colours are blended, the samples of a ray attend to each other."""
 
     def forward(
         self, views: ViewSamples, visibility: PointVisibility | None, samples: RaySamples, *, mask: Mask | None
