@@ -146,6 +146,6 @@ def check_visibility(settings: ModelSettings, aggregator: type[Aggregator]) -> N
     about["visibility_init=cost_volume"] = settings.visibility_init == "cost_volume"
     if not aggregator.needs_visibility and (asked := [name for name, found in about.items() if found]):
         raise SettingsError(
-            f"model.aggregator={settings.aggregator} uses no visibility, so model.{asked[0]} is not for it. Leave that, "
-            "or take model.aggregator=neuray."
+            f"model.aggregator={settings.aggregator} uses no visibility, so model.{asked[0]} is not for it. Leave "
+            "that, or take model.aggregator=neuray."
         )

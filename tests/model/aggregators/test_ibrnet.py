@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from maskrf_core.checkpoints.published_checkpoints import load_renderer
 from maskrf_core.losses import colour_loss, feature_alignment_loss, ramp
 from maskrf_core.model.aggregators.ibrnet import IBRNet, depths_at_hits, jittered, project_before
 from maskrf_core.model.gathering import ReferenceFeatures, ViewSamples, query_rays
@@ -11,8 +12,8 @@ from maskrf_core.model.sampling import RaySamples, merge_depths
 
 PASSES = ("coarse", "fine")
 LEAST_ALIKE = {"density": 0.94, "sample_rgb": 1.0, "scene_feature": 0.75, "share": 0.98}
-"""Least share of numbers that agree to 1e-5. The others follow from the last bit of an exponential, which libraries round
-differently: pooling subtracts nearly equal ones, as fern's views see a point from nearly one direction."""
+"""Least share of numbers that agree to 1e-5. The others follow from the last bit of an exponential, which libraries
+round differently: pooling subtracts nearly equal ones, as fern's views see a point from nearly one direction."""
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +158,19 @@ def test_a_masked_step_and_its_gradients(renderer_with, step, rendered, referenc
     assert_matches(total, step["step25000_total"], 2e-6)
     total.backward()
     assert assert_same_gradients(renderer, step, "ibrnet") == 195
+
+
+def test_a_checkpoint_as_its_authors_write_it_is_read(renderer, published_weights, tmp_path):
+    """Without what masked modelling adds, which then is as at the beginning of a training."""
+    parts = {"optimizer": {"state": {}}, "scheduler": {"last_epoch": 3}}
+    for name, value in published_weights("ibrnet").items():
+        part, _, of_part = name.partition(".")
+        if part in ("net_coarse", "net_fine", "feature_net") and of_part != "mask_token":
+            parts.setdefault(part, {})[of_part] = value
+    torch.save(parts, tmp_path / "model_255000.pth")
+    loaded = load_renderer(tmp_path / "model_255000.pth")
+    assert (loaded.settings.aggregator, loaded.settings.fine_samples) == ("ibrnet", 64)
+    expected = renderer.state_dict()
+    own = {name: value for name, value in loaded.state_dict().items() if not name.startswith("masked_modelling.")}
+    assert all(torch.equal(value, expected[name]) for name, value in own.items() if "mask_token" not in name)
+    assert 0 < own["fine.aggregation.mask_token"].abs().max() < 0.1
