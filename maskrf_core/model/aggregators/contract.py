@@ -19,6 +19,7 @@ from maskrf_core.model.visibility import PointVisibility
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import SettingsError
 
+OF_NOTEBOOK = "__main__"  # module of what a notebook's own cells define
 Rendered = Literal["coarse", "fine"]
 BUILT_IN = {
     "neuray": "maskrf_core.model.aggregators.neuray:AggregationNetwork",
@@ -138,6 +139,15 @@ def find_aggregator(name: str) -> type[Aggregator]:
     if not (isinstance(found, type) and issubclass(found, Aggregator)):
         raise SettingsError(f"model.aggregator={name!r}: is no subclass of Aggregator ({Aggregator.__module__}).")
     return found
+
+
+def check_other_process_has_aggregator(settings: ModelSettings) -> None:
+    """Raise `SettingsError` if an aggregator is a class of this notebook, which no other process has."""
+    if settings.aggregator.startswith(f"{OF_NOTEBOOK}:"):
+        raise SettingsError(
+            f"model.aggregator={settings.aggregator!r}: another process cannot import it. Train it by "
+            "train(run, here=True), or put it into a module and name that one."
+        )
 
 
 def check_visibility(settings: ModelSettings, aggregator: type[Aggregator]) -> None:
