@@ -182,7 +182,8 @@ def _draw_rows(
         axes.tick_params(labelsize=TEXT)
         return axes
 
-    axes = row(f"{shown} of each sample in each view (dark: 1)", len(visibility))
+    said = "visibility of each sample in each view" if shown == "visibility" else "weight of each view at each sample"
+    axes = row(f"{said} (dark: 1)", len(visibility))
     _draw_by_view(axes, visibility.cpu().numpy(), SEEN)
     peak = int(hits.argmax())
     axes = row(f"rendered hit probability: {hits.sum():.2f} in all, most at z = {depths[peak]:.2f}", None)
