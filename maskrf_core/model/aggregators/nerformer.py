@@ -154,16 +154,16 @@ class TransformerLayer(nn.Module):
     def forward(
         self, x: Float[Tensor, "_ _ token 128"], added: Float[Tensor, "_ 1 1 token"] | None = None
     ) -> Float[Tensor, "_ _ token 128"]:
-        """Let the tokens attend to each other; `added` to the scores, of which the second axis has one."""
-        normed = self.attention_norm(x)
+        """Let the tokens attend to each other; `added` to the scores, of which the first axis has one."""
+        normed = self.attention_norm(x).flatten(0, 1)  # in five dimensions torch compiles attention wrongly
         query, key, value = (
-            layer(normed).unflatten(-1, (HEADS, -1)).transpose(2, 3) for layer in (self.query, self.key, self.value)
+            layer(normed).unflatten(-1, (HEADS, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )
-        added = None if added is None else added.to(query.dtype)
+        added = None if added is None else added.to(query.dtype).repeat(len(x), 1, 1, 1)
         attended = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=added, dropout_p=self.dropout.p if self.training else 0.0
         )
-        x = x + self.dropout(self.output(attended.transpose(2, 3).flatten(-2)))
+        x = x + self.dropout(self.output(attended.transpose(1, 2).flatten(-2))).view_as(x)
         hidden = self.dropout(functional.relu(self.wide(self.linear_norm(x))))
         return x + self.dropout(self.narrow(hidden))
 
