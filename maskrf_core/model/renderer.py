@@ -136,7 +136,8 @@ class Renderer(nn.Module):
         free = self.settings.free_maps
         init = self.settings.visibility_init if self.aggregator.needs_visibility and not free else None
         shared = free is not None and free.shared_depth_range
-        return ModelInputs(depths=init == "depth", sources=init == "cost_volume", shared_range=shared)
+        sees = self.aggregator.needs_visibility
+        return ModelInputs(init == "depth", init == "cost_volume", shared_range=shared, object_ranges=sees)
 
     def encode(self, references: Views, sources: SourceViews | None = None) -> ReferenceFeatures:
         """Encode the reference views: everything that does not depend on the query.

@@ -109,7 +109,7 @@ def training_inputs(config: Config) -> ModelInputs:
     """
     model = config.model
     if not find_aggregator(model.aggregator).needs_visibility:
-        return ModelInputs(depths=False, sources=False)
+        return ModelInputs(depths=False, sources=False, object_ranges=False)
     init = None if config.stage == "per_scene" or model.free_maps is not None else model.visibility_init
     return ModelInputs(depths=init == "depth" or config.supervises_depth, sources=init == "cost_volume")
 
