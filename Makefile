@@ -73,6 +73,7 @@ bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, dat
 	$(IN_VENV) -m tests.benchmarks.data
 	$(IN_VENV) -m tests.benchmarks.training
 	$(IN_VENV) -m tests.benchmarks.growth
+	$(IN_VENV) -m tests.benchmarks.aggregator_costs
 
 weights: $(STAMP)  ## train the weights that ship for MINUTES more, on whatever device there is
 	$(IN_VENV) -m maskrf_core.datasets.procedural objects tables rooms cutouts $(VALIDATED_ON)

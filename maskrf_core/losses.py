@@ -39,15 +39,25 @@ class StepResult:
     depth: DepthSupervision | None = None  # where depth is supervised
     own_coarse_hits: Float[Tensor, "ray sample"] | None = None  # by the query's own map, in a per-scene training
     own_fine_hits: Float[Tensor, "ray fine_sample"] | None = None
+    mean_over_channels: bool = False  # of the colour loss, as the aggregator was published
 
 
 def colour_loss(
-    rgb: Float[Tensor, "ray 3"] | None, truth: Float[Tensor, "ray 3"], ray_mask: Bool[Tensor, "ray"]
+    rgb: Float[Tensor, "ray 3"] | None,
+    truth: Float[Tensor, "ray 3"],
+    ray_mask: Bool[Tensor, "ray"],
+    *,
+    mean_over_channels: bool = False,
 ) -> Loss | None:
-    """Sum the squared error over channels and average it over the rays that enough views see."""
+    """Sum the squared error over channels, or average it, and average it over the rays that enough views see."""
     if rgb is None:
         return None
-    return ((rgb - truth).square().sum(dim=-1) * ray_mask).sum() / (ray_mask.sum() + 1e-3)
+    error = ((rgb - truth).square().sum(dim=-1) * ray_mask).sum()
+    return error / (3 * ray_mask.sum() + 1e-6) if mean_over_channels else error / (ray_mask.sum() + 1e-3)
+
+
+def _colour_of(step: StepResult, rendered: PassRendering, rgb: Float[Tensor, "ray 3"] | None) -> Loss | None:
+    return colour_loss(rgb, step.colours, rendered.ray_mask, mean_over_channels=step.mean_over_channels)
 
 
 def depth_loss(depth: DepthSupervision | None, rendered: Literal["coarse", "fine"]) -> Loss | None:
@@ -113,10 +123,10 @@ class Term(NamedTuple):
 
 
 TERMS: dict[str, Term] = {
-    "colour_coarse": Term(lambda step: colour_loss(step.coarse.rgb, step.colours, step.coarse.ray_mask)),
-    "colour_fine": Term(lambda step: colour_loss(step.fine.rgb, step.colours, step.fine.ray_mask)),
-    "colour_direct_coarse": Term(lambda step: colour_loss(step.coarse.direct_rgb, step.colours, step.coarse.ray_mask)),
-    "colour_direct_fine": Term(lambda step: colour_loss(step.fine.direct_rgb, step.colours, step.fine.ray_mask)),
+    "colour_coarse": Term(lambda step: _colour_of(step, step.coarse, step.coarse.rgb)),
+    "colour_fine": Term(lambda step: _colour_of(step, step.fine, step.fine.rgb)),
+    "colour_direct_coarse": Term(lambda step: _colour_of(step, step.coarse, step.coarse.direct_rgb)),
+    "colour_direct_fine": Term(lambda step: _colour_of(step, step.fine, step.fine.direct_rgb)),
     "depth_coarse": Term(lambda step: depth_loss(step.depth, "coarse")),
     "depth_fine": Term(lambda step: depth_loss(step.depth, "fine")),
     "consistency_coarse": Term(lambda step: consistency_loss(step.coarse.hit_probability, step.own_coarse_hits)),

@@ -104,9 +104,11 @@ def papermill_asked(monkeypatch):
 
 @pytest.fixture
 def my_masks(tmp_path, monkeypatch):
-    """Have the module that the page on extending tells to write, here and in processes that are started."""
-    strategy = blocks("docs/extending.md", "python")[0]
-    (tmp_path / "my_masks.py").write_text(strategy, encoding="utf-8")
+    """Have the modules that the page on extending tells to write, here and in processes that are started."""
+    written = blocks("docs/extending.md", "python")
+    (tmp_path / "my_masks.py").write_text(written[0], encoding="utf-8")
+    (aggregator,) = (block for block in written if "(Aggregator)" in block)
+    (tmp_path / "my_models.py").write_text(aggregator, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
 

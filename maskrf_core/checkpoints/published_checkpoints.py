@@ -14,11 +14,11 @@ from maskrf_core.checkpoints.checkpoint_files import (
     renderer_of,
 )
 from maskrf_core.checkpoints.foreign_weights import find_weights, whole_number
-from maskrf_core.checkpoints.published_names import our_name, published_name
+from maskrf_core.checkpoints.published_names import Kind, our_name, published_name
 from maskrf_core.model.mvsnet import MVSNet
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.config import Config
-from maskrf_core.settings.sections import DataSettings, FreeMapSettings, ModelSettings, VisibilityInit
+from maskrf_core.settings.sections import AGGREGATORS, DataSettings, FreeMapSettings, ModelSettings, VisibilityInit
 from maskrf_core.support.atomic_files import write_atomically
 from maskrf_core.support.errors import CheckpointError, in_short
 from maskrf_core.support.paths import resolve
@@ -27,6 +27,10 @@ RIDGE = "sph_fitter.regs"  # buffer of the direct-rendering head that every publ
 RIDGE_OF_DEGREES = torch.tensor([0.0] + [0.001] * 3 + [0.005] * 5 + [0.05] * 7)
 COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")  # only checkpoints with cost volumes have them
 FREE_MAP = "ray_feats."
+OTHERS = ("ibrnet", "nerformer")
+OF_IBRNET = ("net_coarse", "net_fine", "feature_net")  # entries of its checkpoints
+TOKENS = {"ibrnet": (-1,), "nerformer": (1, 1, 1, 1, -1)}  # shapes of their mask tokens
+UNUSED = ("encoder.model.layer4.", "code.")  # in NeRFormer's: a stage that nothing uses, and constants
 MVSNET_FILE = "model/mvsnet_pl.ckpt"  # below the data root
 OUR_MVSNET, PUBLISHED_MVSNET = "visibility_init.mvsnet.", "init_net.mvsnet."  # of names in a renderer with cost volumes
 
@@ -44,7 +48,7 @@ def load_renderer(path: str | Path) -> Renderer:
 
 
 def load_published(path: str | Path) -> Renderer:
-    """Make the renderer of a published checkpoint (depth, cost volumes or per scene), in evaluation mode.
+    """Make the renderer of a published checkpoint (NeuRay's, IBRNet's or NeRFormer's), in evaluation mode.
 
     Other code may have written it again: `find_weights` says what of that is read.
     Weights of masked modelling that a file lacks are as at the beginning of a training with seed 0.
@@ -58,20 +62,21 @@ def load_published(path: str | Path) -> Renderer:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         renderer = Renderer(settings)
-    init, own = settings.visibility_init or "depth", renderer.state_dict()
+    kind, own = _kind_of(settings), renderer.state_dict()
     if ours := published.keys() & own.keys():
         raise CheckpointError(
             f"{path}: holds weights of maskrf ({in_short(sorted(ours))}) without the settings of their model. Use the "
             "checkpoint that the run itself has written."
         )
     weights = {
-        our_name(name, init): value.to(torch.float32) if value.is_floating_point() else value
+        our_name(name, kind): value.to(torch.float32) if value.is_floating_point() else value
         for name, value in published.items()
-        if name != RIDGE
+        if name != RIDGE and not name.startswith(UNUSED)
     }
     unmasked = not any(map(_is_masked, weights))
     for name, value in own.items():
-        if name not in weights and (_is_ours_alone(name) or (unmasked and _is_masked(name))):
+        of_norm = kind == "nerformer" and name.endswith("num_batches_tracked")
+        if name not in weights and (of_norm or _is_ours_alone(name) or (unmasked and _is_masked(name))):
             weights[name] = value
         elif name.endswith("mask_token") and name in weights and weights[name].numel() == value.numel():
             weights[name] = weights[name].reshape(value.shape)  # published with axes of length one
@@ -93,18 +98,26 @@ def steps_of(path: str | Path) -> int:
 
 def to_published(renderer: Renderer) -> dict[str, Tensor]:
     """Return the renderer's weights by published name and shape: as `load_published` read them, to the bit."""
-    init = renderer.settings.visibility_init or "depth"  # with free maps alone it makes no difference
-    published = {RIDGE: RIDGE_OF_DEGREES.clone()}
+    kind = _kind_of(renderer.settings)
+    published = {} if kind in OTHERS else {RIDGE: RIDGE_OF_DEGREES.clone()}
     for name, value in renderer.state_dict().items():
         if not _is_ours_alone(name):
-            shape = (1, 1, 1, -1) if name.endswith("mask_token") else value.shape
-            published[published_name(name, init)] = value.detach().cpu().reshape(shape)
+            shape = TOKENS.get(kind, (1, 1, 1, -1)) if name.endswith("mask_token") else value.shape
+            published[published_name(name, kind)] = value.detach().cpu().reshape(shape)
     return published
 
 
 def save_published(path: Path, renderer: Renderer, step: int) -> None:
-    """Write a renderer as the published system reads it; atomically."""
-    checkpoint = {"step": step, "best_para": 0.0, "network_state_dict": to_published(renderer)}
+    """Write a renderer as the published system of its aggregator reads it; atomically."""
+    weights = to_published(renderer)
+    checkpoint = {"step": step, "best_para": 0.0, "network_state_dict": weights}
+    if renderer.settings.aggregator == "nerformer":
+        checkpoint = weights
+    elif renderer.settings.aggregator == "ibrnet":
+        checkpoint = {}
+        for name, value in weights.items():
+            part, _, of_part = name.partition(".")
+            checkpoint.setdefault(part, {})[of_part] = value
     write_atomically(path, lambda file: torch.save(checkpoint, file))
 
 
@@ -143,7 +156,16 @@ def our_mvsnet_name(published: str) -> str:
 
 
 def _published_weights(path: str | Path) -> dict[str, Tensor]:
-    published = find_weights(read_checkpoint(path), "network_state_dict", path)
+    checkpoint = read_checkpoint(path)
+    if isinstance(checkpoint, dict) and all(isinstance(checkpoint.get(part), dict) for part in OF_IBRNET):
+        parts = [part for part in checkpoint if part not in ("optimizer", "scheduler")]
+        parts = [part for part in parts if isinstance(checkpoint[part], dict)]
+        return {
+            f"{part}.{name}": value
+            for part in parts
+            for name, value in find_weights({"weights": checkpoint[part]}, "weights", path).items()
+        }
+    published = find_weights(checkpoint, "network_state_dict", path)
     ridge = published.get(RIDGE, RIDGE_OF_DEGREES).float()
     if ridge.shape != RIDGE_OF_DEGREES.shape or not torch.allclose(ridge, RIDGE_OF_DEGREES, atol=1e-3):
         raise CheckpointError(f"{path}: {RIDGE} is not the published constant, so it is a checkpoint of other code.")
@@ -153,6 +175,10 @@ def _published_weights(path: str | Path) -> dict[str, Tensor]:
 def _settings_of(published: dict[str, Tensor], path: str | Path) -> ModelSettings:
     """Return the settings of the model that these weights belong to."""
     maps = {name.removeprefix(FREE_MAP): value for name, value in published.items() if name.startswith(FREE_MAP)}
+    if any(name.startswith("net_fine.") for name in published):
+        return ModelSettings(aggregator="ibrnet", fine_samples=64)
+    if any(name.startswith("mlp_fine.") for name in published):
+        return ModelSettings(aggregator="nerformer")
     init: VisibilityInit | None = None
     if any(name.startswith(COST_VOLUME_NAMES) for name in published):
         init = "cost_volume"
@@ -170,6 +196,17 @@ def _settings_of(published: dict[str, Tensor], path: str | Path) -> ModelSetting
     _, _, height, width = min(shapes)
     free_maps = FreeMapSettings(views=len(maps), height=height, width=width, shared_depth_range=True)
     return ModelSettings(visibility_init=init, free_maps=free_maps)
+
+
+def _kind_of(settings: ModelSettings) -> Kind:
+    """Return the kind of names that weights are published by; with free maps alone it makes no difference.
+
+    Raises:
+        CheckpointError: nothing is published of such a model.
+    """
+    if settings.aggregator not in AGGREGATORS:
+        raise CheckpointError(f"model.aggregator={settings.aggregator}: is published nowhere, so it has no such names.")
+    return settings.aggregator if settings.aggregator != "neuray" else settings.visibility_init or "depth"
 
 
 def _is_ours_alone(name: str) -> bool:

@@ -18,22 +18,20 @@ class ReferenceFeatures(NamedTuple):
     """Reference views with their feature maps, computed once for all rays."""
 
     views: Views
-    maps: Float[Tensor, "view 64 _ _"]
-    """Image features, then ray features: together, because all are looked up at the same places."""
+    maps: Float[Tensor, "view channel _ _"]
+    """Image features, then ray features where there are any: all are looked up at the same places."""
 
     @classmethod
-    def of(
-        cls, views: Views, image_features: Float[Tensor, "view 32 _ _"], ray_features: Float[Tensor, "view 32 _ _"]
-    ) -> "ReferenceFeatures":
-        """Lay the maps out so that the channels of a pixel lie together."""
+    def of(cls, views: Views, *maps: Float[Tensor, "view _ _ _"]) -> "ReferenceFeatures":
+        """Lay image features, and ray features, out so that the channels of a pixel lie together."""
         images, maps = (
-            maps.contiguous(memory_format=torch.channels_last)
-            for maps in (views.images, torch.cat([image_features, ray_features], dim=1))
+            maps.contiguous(memory_format=torch.channels_last) for maps in (views.images, torch.cat(maps, dim=1))
         )
         return cls(views.replace(images=images), maps)
 
     @property
     def image_features(self) -> Float[Tensor, "view 32 _ _"]:
+        """Return those that have ray features beside them."""
         return self.maps[:, :32]
 
     @property
@@ -73,17 +71,20 @@ class ViewSamples(NamedTuple):
     """Contributions of the reference views at every sample of every query ray."""
 
     colours: Float[Tensor, "view ray sample 3"]
-    image_features: Float[Tensor, "view ray sample 32"]
-    ray_features: Float[Tensor, "view ray sample 32"]
+    image_features: Float[Tensor, "view ray sample channel"]
+    ray_features: Float[Tensor, "view ray sample ray_channel"]  # none without visibility
     direction_difference: Float[Tensor, "view ray sample 4"]
     """View direction minus query direction, and their dot product."""
     valid: Bool[Tensor, "view ray sample"]  # the sample projects into the view
 
 
 def gather_samples(
-    features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"]
+    features: ReferenceFeatures, rays: QueryRays, depths: Float[Tensor, "ray sample"], *, ray_channels: int = 32
 ) -> tuple[ViewSamples, Float[Tensor, "view ray sample"]]:
-    """Return what every view holds where the samples project to, and their normalised inverse depth in the view."""
+    """Return what every view holds where the samples project to, and their normalised inverse depth in the view.
+
+    The last `ray_channels` of the maps are ray features.
+    """
     views = features.views
     height, width = views.image_size
     points = rays.origin + depths[..., None] * rays.directions[:, None]
@@ -92,7 +93,7 @@ def gather_samples(
         sample_map(maps, projection.pixels_xy, height, width, valid=projection.valid)
         for maps in (views.images, features.maps)
     )
-    image_features, ray_features = maps.split(32, dim=-1)
+    image_features, ray_features = maps.split([maps.shape[-1] - ray_channels, ray_channels], dim=-1)
     to_view = towards_camera(camera_centres(views.w2c), points)
     to_query = rays.towards_query[:, None].expand_as(points)
     difference = torch.cat([to_view - to_query, (to_view * to_query).sum(dim=-1, keepdim=True)], dim=-1)

@@ -139,27 +139,35 @@ class ResidualUNet(nn.Module):
     """Three strided residual stages down, two bilinear steps up with skips: a map at 1/4 resolution.
 
     The stem is a strided convolution to `stem_channels`; `blocks` counts the residual blocks of the three stages, which
-    have 32, 64 and 128 channels. Image sides should be multiples of 16: with others, a row or column is lost at a skip.
+    have 1, 2 and 4 times `width` channels; the map has `width`. Image sides should be multiples of 16: with others, a
+    row or column is lost at a skip.
     """
 
     def __init__(
-        self, inputs: int, *, stem_channels: int, stem_size: int, stem_padding: int, blocks: tuple[int, int, int]
+        self,
+        inputs: int,
+        *,
+        stem_channels: int,
+        stem_size: int,
+        stem_padding: int,
+        blocks: tuple[int, int, int],
+        width: int = 32,
     ):
         super().__init__()
         self.stem = nn.Sequential(
             convolution(inputs, stem_channels, stem_size, 2, padding=stem_padding), instance_norm(stem_channels)
         )
-        self.stage1 = _stage(stem_channels, 32, blocks[0])
-        self.stage2 = _stage(32, 64, blocks[1])
-        self.stage3 = _stage(64, 128, blocks[2])
-        self.up2 = _convolution_norm_elu(128, 64)
-        self.merge2 = _convolution_norm_elu(128, 64)
-        self.up1 = _convolution_norm_elu(64, 32)
-        self.merge1 = _convolution_norm_elu(64, 32)
-        self.head = nn.Conv2d(32, 32, 1)
+        self.stage1 = _stage(stem_channels, width, blocks[0])
+        self.stage2 = _stage(width, 2 * width, blocks[1])
+        self.stage3 = _stage(2 * width, 4 * width, blocks[2])
+        self.up2 = _convolution_norm_elu(4 * width, 2 * width)
+        self.merge2 = _convolution_norm_elu(4 * width, 2 * width)
+        self.up1 = _convolution_norm_elu(2 * width, width)
+        self.merge1 = _convolution_norm_elu(2 * width, width)
+        self.head = nn.Conv2d(width, width, 1)
         self.doubled = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
 
-    def forward(self, images: Float[Tensor, "view inputs height width"]) -> Float[Tensor, "view 32 _ _"]:
+    def forward(self, images: Float[Tensor, "view inputs height width"]) -> Float[Tensor, "view _ _ _"]:
         def encoded(images: Tensor) -> Tensor:
             level1 = self.stage1(functional.relu(self.stem(images)))
             level2 = self.stage2(level1)

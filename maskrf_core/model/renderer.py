@@ -1,7 +1,7 @@
 """SceneBatch → Rendering: the order of things, and the two passes in it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -9,13 +9,21 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import ModelInputs, SceneBatch, SourceViews, Views
-from maskrf_core.model.aggregators.neuray import AggregationNetwork
-from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples, gather_samples, query_rays
-from maskrf_core.model.layers import image_encoder, with_modules
+from maskrf_core.model.aggregators.contract import Rendered, check_visibility, find_aggregator
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, query_rays
+from maskrf_core.model.layers import with_modules
 from maskrf_core.model.masking.prediction import MaskedModelling
 from maskrf_core.model.masking.strategies import draw_mask
-from maskrf_core.model.rendering import Mask, PassRendering, PointPrediction, Rendering, concatenate, hit_probability_of
-from maskrf_core.model.sampling import RaySamples, coarse_depths, draw_fine_depths, merge_depths
+from maskrf_core.model.rendering import (
+    Mask,
+    PassRendering,
+    PointPrediction,
+    Rendering,
+    concatenate,
+    hits_at,
+    volume_render,
+)
+from maskrf_core.model.sampling import MergedSamples, RaySamples, merge_depths
 from maskrf_core.model.visibility import (
     DistributionDecoder,
     PointVisibility,
@@ -28,11 +36,6 @@ from maskrf_core.model.visibility_init import INIT_NETWORKS, FreeMaps
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings
 from maskrf_core.support.errors import DatasetError
 from maskrf_core.support.machine import MapFunction
-
-RAY_IS_SEEN_BY_MORE_THAN = 2
-RAY_IS_SEEN_AT_MORE_THAN = 8
-"""A ray is supervised where more than 8 coarse samples project into more than 2 views (as IBRNet does), so training
-needs 3 reference views and 9 coarse samples at the least."""
 
 SMALLEST_SIDE = 32
 SIDES_ARE_MULTIPLES_OF = 4
@@ -56,16 +59,17 @@ class RenderPass(nn.Module):
     network_precision: torch.dtype | None = None
     """What the networks multiply in (autocast). Cameras, depths, and what is composited stay what they are."""
 
-    def __init__(self, *, direct_rendering: bool = False):
+    def __init__(self, aggregator: str = "neuray", rendered: Rendered = "coarse", *, direct_rendering: bool = False):
         super().__init__()
+        found = find_aggregator(aggregator)
         self.direct_rendering = direct_rendering
-        self.distribution_decoder = DistributionDecoder()
-        self.aggregation = AggregationNetwork()
+        self.distribution_decoder = DistributionDecoder() if found.needs_visibility else None
+        self.aggregation = found(rendered)
 
     def forward(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, *, mask: Mask | None
     ) -> PassPrediction:
-        """Look at the samples in every view and predict them; `mask` as in `AggregationNetwork`."""
+        """Look at the samples in every view and predict them; `mask` as in `Aggregator`."""
         views, visibility = self.look(features, rays, samples)
         with self._in_network_precision(samples.depths.device):
             points = self.aggregation(views, visibility, samples, mask=mask)
@@ -77,9 +81,11 @@ class RenderPass(nn.Module):
 
     def look(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples
-    ) -> tuple[ViewSamples, PointVisibility]:
-        """Gather what the views hold at the samples and decode how visible the samples are in them."""
-        views, position = gather_samples(features, rays, samples.depths)
+    ) -> tuple[tuple, PointVisibility | None]:
+        """Gather what the views hold at the samples and decode how visible the samples are in them, if it matters."""
+        views, position = self.aggregation.look(features, rays, samples)
+        if self.distribution_decoder is None:
+            return views, None
         with self._in_network_precision(position.device):
             distribution = self.distribution_decoder(views.ray_features)
         distribution = SurfaceDistribution(*(part.to(position.dtype) for part in distribution))
@@ -90,45 +96,23 @@ class RenderPass(nn.Module):
         return nullcontext() if precision is None else torch.autocast(device.type, precision, cache_enabled=False)
 
 
-def volume_render(
-    points: PointPrediction,
-    depths: Float[Tensor, "ray sample"],
-    ray_mask: Bool[Tensor, "ray"],
-    direct_rgb: Float[Tensor, "ray 3"] | None = None,
-) -> PassRendering:
-    """Alpha-composite the samples from front to back; `ray_mask` and `direct_rgb` are handed through.
-
-    alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained.
-    """
-    hit_probability = hit_probability_of(1 - torch.exp(-points.density))
-    rgb = (hit_probability[..., None] * points.colours).sum(dim=1)
-    depth = (hit_probability * depths).sum(dim=1)
-    return PassRendering(rgb, depth, hit_probability, depths, ray_mask, direct_rgb)
-
-
-def hits_at(
-    hit_probability: Float[Tensor, "ray coarse_sample"],
-    coarse_positions: Int64[Tensor, "ray coarse_sample"],
-    samples: int,
-) -> Float[Tensor, "ray {samples}"]:
-    """Return at each fine sample the hit probability of the last coarse sample up to it; of the first before that."""
-    index = torch.arange(samples, device=coarse_positions.device).expand(len(coarse_positions), -1).contiguous()
-    last = torch.searchsorted(coarse_positions.contiguous(), index, right=True) - 1
-    return hit_probability.gather(1, last.clamp(min=0))
-
-
 class Renderer(nn.Module):
     """A generalizable neural radiance field: renders a query view of any scene from a few reference views."""
 
     def __init__(self, settings: ModelSettings | None = None, masking: MaskingSettings | None = None):
         super().__init__()
         self.settings = settings or ModelSettings()
-        self.image_encoder = image_encoder()
-        init = self.settings.visibility_init
+        self.aggregator = find_aggregator(self.settings.aggregator)
+        check_visibility(self.settings, self.aggregator)
+        self.image_encoder = self.aggregator.image_encoder()
+        init = self.settings.visibility_init if self.aggregator.needs_visibility else None
         self.visibility_init = INIT_NETWORKS[init]() if init else None
-        self.visibility_encoder = VisibilityEncoder()
-        self.coarse, self.fine = (RenderPass(direct_rendering=self.settings.direct_rendering) for _ in range(2))
-        self.masked_modelling = MaskedModelling(masking or MaskingSettings())
+        self.visibility_encoder = VisibilityEncoder() if self.aggregator.needs_visibility else None
+        self.coarse, self.fine = (
+            RenderPass(self.settings.aggregator, rendered, direct_rendering=self.settings.direct_rendering)
+            for rendered in ("coarse", "fine")
+        )
+        self.masked_modelling = MaskedModelling(masking or MaskingSettings(), self.aggregator.heads)
         self.fine.aggregation.masks_by_zeros = self.masked_modelling.settings.token == "zeros"
         self.free_maps = FreeMaps(self.settings.free_maps) if self.settings.free_maps else None
         """In place of `visibility_init`, which a published per-scene checkpoint still has."""
@@ -150,9 +134,10 @@ class Renderer(nn.Module):
     def inputs(self) -> ModelInputs:
         """Return the parts that the reference views must have for this renderer."""
         free = self.settings.free_maps
-        init = None if free else self.settings.visibility_init
+        init = self.settings.visibility_init if self.aggregator.needs_visibility and not free else None
         shared = free is not None and free.shared_depth_range
-        return ModelInputs(depths=init == "depth", sources=init == "cost_volume", shared_range=shared)
+        sees = self.aggregator.needs_visibility
+        return ModelInputs(init == "depth", init == "cost_volume", shared_range=shared, object_ranges=sees)
 
     def encode(self, references: Views, sources: SourceViews | None = None) -> ReferenceFeatures:
         """Encode the reference views: everything that does not depend on the query.
@@ -168,6 +153,8 @@ class Renderer(nn.Module):
                 f"{SIDES_ARE_MULTIPLES_OF} and at least {SMALLEST_SIDE}. Pad them, with their depth maps."
             )
         image_features = self.image_encoder(references.images)
+        if self.visibility_encoder is None:
+            return ReferenceFeatures.of(references, image_features)
         free = self.free_maps is not None
         raw_visibility = self.free_maps(references) if free else self.visibility_init(references, sources)
         ray_features = self.visibility_encoder(torch.cat([image_features, raw_visibility], dim=1))
@@ -177,10 +164,14 @@ class Renderer(nn.Module):
         self, features: ReferenceFeatures, rays: QueryRays, *, mask_ratio: float, generator: torch.Generator | None
     ) -> Rendering:
         """Render the coarse pass, draw new depths where it hit, and render the fine pass over both."""
-        coarse, points = self.render_coarse(features, rays)
-        depths, fine_samples = coarse.sample_depths, self.settings.fine_samples
-        new = draw_fine_depths(depths, coarse.hit_probability, rays.depth_range, fine_samples, generator=generator)
-        samples, coarse_positions = merge_depths(depths, new, rays.depth_range)
+        with self._dropout_from(generator):
+            return self._rendered(features, rays, mask_ratio, generator)
+
+    def _rendered(
+        self, features: ReferenceFeatures, rays: QueryRays, mask_ratio: float, generator: torch.Generator | None
+    ) -> Rendering:
+        coarse, points = self.render_coarse(features, rays, generator)
+        samples, coarse_positions = self.fine_samples(coarse, rays, generator)
         mask = None
         if mask_ratio != 0:
             if generator is None:
@@ -189,18 +180,48 @@ class Renderer(nn.Module):
             hits = hits_at(coarse.hit_probability.detach(), coarse_positions, samples.depths.shape[1])
             mask = draw_mask(strategy, *shape, mask_ratio, generator=generator, hit_probability=hits)
             mask = mask.to(samples.depths.device)
-        _, fine_points, direct_rgb = self.fine(features, rays, samples, mask=mask)
-        fine = volume_render(fine_points, samples.depths, coarse.ray_mask, direct_rgb)
+        seen_by, fine_points, direct_rgb = self.fine(features, rays, samples, mask=mask)
+        counts = self.aggregator.ray_mask(seen_by) if self.aggregator.fine_rays_count_apart else coarse.ray_mask
+        fine = self.composite(fine_points, samples.depths, counts, direct_rgb)
         if mask is None:
             return Rendering(coarse, fine)
         return Rendering(coarse, fine, self.masked_modelling(mask, fine_points, points, coarse_positions))
 
-    def render_coarse(self, features: ReferenceFeatures, rays: QueryRays) -> tuple[PassRendering, PointPrediction]:
+    def render_coarse(
+        self, features: ReferenceFeatures, rays: QueryRays, generator: torch.Generator | None = None
+    ) -> tuple[PassRendering, PointPrediction]:
         """Render the coarse pass alone, and return its predictions too."""
-        depths = coarse_depths(rays.depth_range, len(rays.directions), self.settings.coarse_samples)
+        depths = self.aggregator.coarse_depths(rays, self.settings.coarse_samples, generator)
         seen_by, points, direct_rgb = self.coarse(features, rays, RaySamples.at(depths, rays.depth_range), mask=None)
-        seen = (seen_by > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
-        return volume_render(points, depths, seen, direct_rgb), points
+        return self.composite(points, depths, self.aggregator.ray_mask(seen_by), direct_rgb), points
+
+    def fine_samples(
+        self, coarse: PassRendering, rays: QueryRays, generator: torch.Generator | None = None
+    ) -> MergedSamples:
+        """Draw the new samples of the fine pass, and merge the coarse ones in."""
+        hits, count = coarse.hit_probability, self.settings.fine_samples
+        new = self.aggregator.new_depths(rays, coarse.sample_depths, hits, count, generator)
+        return merge_depths(coarse.sample_depths, new, rays.depth_range)
+
+    def composite(
+        self,
+        points: PointPrediction,
+        depths: Float[Tensor, "ray sample"],
+        ray_mask: Bool[Tensor, "ray"],
+        direct_rgb: Float[Tensor, "ray 3"] | None = None,
+    ) -> PassRendering:
+        """Composite samples as `volume_render`, before the aggregator's background."""
+        return volume_render(points, depths, ray_mask, direct_rgb, background=self.aggregator.background)
+
+    @contextmanager
+    def _dropout_from(self, generator: torch.Generator | None) -> Iterator[None]:
+        """Have dropout, which knows torch's own generator alone, follow from the seed of the step's."""
+        if generator is None or not (self.training and self.aggregator.uses_dropout):
+            yield
+            return
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed((generator.initial_seed() + 1) % 2**63)
+            yield
 
     def render_chunks(
         self, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int, map_chunks: MapFunction = map

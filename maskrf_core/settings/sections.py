@@ -1,5 +1,6 @@
 """The settings of a run by section: typed, bounded, strict. `settings.config` makes a whole config of them."""
 
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +13,7 @@ WorkingViews = Annotated[int, Field(ge=1, le=64, description="reference views of
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="of weights, data order, rays and masks")]
 VisibilityInit = Literal["depth", "cost_volume"]
 ViewChoice = Literal["nearest", "nearest_looking"]
+AGGREGATORS = ("neuray", "ibrnet", "nerformer")
 Device = Literal["auto", "cpu", "cuda"]
 Devices = Annotated[int, Field(ge=1, le=64, description="training processes on a node, one a GPU if there are any")]
 Nodes = Annotated[int, Field(ge=1, le=1024, description="computers that train together")]
@@ -46,6 +48,9 @@ class FreeMapSettings(Settings):
 class ModelSettings(Settings):
     """What the renderer is made of."""
 
+    aggregator: str = Field(
+        "neuray", description="of the views at a sample: neuray, ibrnet, nerformer, or module:name of your own"
+    )
     visibility_init: VisibilityInit | None = Field(
         "depth", description="what visibility is decoded from: depth maps or cost volumes; none: from free maps alone"
     )
@@ -53,6 +58,14 @@ class ModelSettings(Settings):
     direct_rendering: bool = Field(False, description="render from the visibility of the views alone as well")
     coarse_samples: int = Field(64, ge=4, le=1024, description="samples of the coarse pass on a ray")
     fine_samples: int = Field(32, ge=1, le=1024, description="samples that the fine pass adds on a ray")
+
+    @model_validator(mode="after")
+    def _aggregator_is_known(self) -> "ModelSettings":
+        if self.aggregator not in AGGREGATORS and ":" not in self.aggregator:
+            nearest = get_close_matches(self.aggregator, AGGREGATORS, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(AGGREGATORS)}."
+            raise ValueError(f"aggregator={self.aggregator!r}: unknown; {hint} One of your own is named module:name.")
+        return self
 
     @model_validator(mode="after")
     def _visibility_comes_from_somewhere(self) -> "ModelSettings":

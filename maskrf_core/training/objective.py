@@ -36,7 +36,8 @@ class Objective(nn.Module):
         rendering = self.prepared.render_rays(features, rays, mask_ratio=mask_ratio, generator=generator)
         depth = None if batch.references.true_depths is None else self._depth(features, generator)
         own = self._own_hits(batch, rendering) if self.config.stage == "per_scene" else (None, None)
-        return raw_terms(StepResult(rendering.coarse, rendering.fine, rendering.masked, colours, depth, *own))
+        parts = (rendering.coarse, rendering.fine, rendering.masked, colours, depth, *own)
+        return raw_terms(StepResult(*parts, mean_over_channels=self.renderer.aggregator.mean_over_channels))
 
     def _depth(self, features: ReferenceFeatures, generator: torch.Generator) -> DepthSupervision:
         data, passes = self.config.data, (self.renderer.coarse, self.renderer.fine)

@@ -16,8 +16,8 @@ from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_na
 from maskrf_core.datasets.batches.training_views import OneScene
 from maskrf_core.datasets.records import held_out_places, is_among, place_of
 from maskrf_core.datasets.scene import SplitKind
+from maskrf_core.model.aggregators.contract import check_visibility, find_aggregator
 from maskrf_core.model.masking.strategies import draw_mask, find_strategy, masked_count, unit_of
-from maskrf_core.model.renderer import RAY_IS_SEEN_AT_MORE_THAN, RAY_IS_SEEN_BY_MORE_THAN
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import Config
 from maskrf_core.settings.sections import DataSettings, HardwareSettings
@@ -63,12 +63,7 @@ def open_checked_scenes(config: Config) -> tuple[Mixture | OneScene, list[SceneV
     """
     config = with_validation(config)
     data, hardware = config.data, config.hardware
-    if data.working_views <= RAY_IS_SEEN_BY_MORE_THAN or config.model.coarse_samples <= RAY_IS_SEEN_AT_MORE_THAN:
-        raise SettingsError(
-            f"data.working_views={data.working_views}, model.coarse_samples={config.model.coarse_samples}: training "
-            f"needs more than {RAY_IS_SEEN_BY_MORE_THAN} views and {RAY_IS_SEEN_AT_MORE_THAN} samples, because only "
-            "rays that so many see are supervised"
-        )
+    check_aggregator(config)
     check_masking(config)
     cache = cache_folder(data.data_root)
     processes = hardware.devices * (data_workers(hardware) + 1)
@@ -113,8 +108,32 @@ def training_inputs(config: Config) -> ModelInputs:
     Free maps, which all per-scene trainings have, stand in for what an init network looks at.
     """
     model = config.model
+    if not find_aggregator(model.aggregator).needs_visibility:
+        return ModelInputs(depths=False, sources=False, object_ranges=False)
     init = None if config.stage == "per_scene" or model.free_maps is not None else model.visibility_init
     return ModelInputs(depths=init == "depth" or config.supervises_depth, sources=init == "cost_volume")
+
+
+def check_aggregator(config: Config) -> None:
+    """Raise `SettingsError` if there is no such aggregator, or the config asks of it what it has not."""
+    data, named = config.data, f"model.aggregator={config.model.aggregator}"
+    aggregator = find_aggregator(config.model.aggregator)
+    check_visibility(config.model, aggregator)
+    views, samples = aggregator.counts_in_more_views_than, aggregator.counts_at_more_samples_than
+    if data.working_views <= views or config.model.coarse_samples <= samples:
+        raise SettingsError(
+            f"data.working_views={data.working_views}, model.coarse_samples={config.model.coarse_samples}: training "
+            f"needs more than {views} views and {samples} samples, because only rays that so many see are supervised"
+        )
+    if not aggregator.needs_visibility and config.stage == "per_scene":
+        raise SettingsError(
+            f"{named}: the per_scene stage learns free visibility maps, and this aggregator uses no visibility. "
+            "Finetune across scenes, or take model.aggregator=neuray"
+        )
+    if not aggregator.needs_visibility and data.depth_supervision:
+        raise SettingsError(
+            f"{named}, data.depth_supervision=true: nothing of this aggregator predicts depth. Leave depth_supervision"
+        )
 
 
 def check_masking(config: Config) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import colour_loss, feature_alignment_loss
 from maskrf_core.model import renderer as renderer_module
+from maskrf_core.model.aggregators import contract
 from maskrf_core.model.gathering import query_colours, query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering
@@ -70,7 +71,7 @@ def pretraining_step(renderer: Renderer, batch: SceneBatch) -> dict[str, Tensor]
     features = renderer.encode(batch.references)
     with (
         patch.object(renderer_module, "draw_mask", lambda *arguments, **settings: mask),
-        patch.object(renderer_module, "draw_fine_depths", even_depths),
+        patch.object(contract, "draw_fine_depths", even_depths),
     ):
         rendering = renderer.render_rays(features, query_rays(batch), mask_ratio=0.5, generator=torch.Generator())
     truth = query_colours(batch.query, batch.pixels_xy)

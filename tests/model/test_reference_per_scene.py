@@ -8,7 +8,7 @@ import torch
 from maskrf_core.datasets.batches.augment import pad_by_reflection
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.losses import consistency_loss
-from maskrf_core.model import renderer as renderer_module
+from maskrf_core.model.aggregators import contract
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import FreeMapSettings, ModelSettings
@@ -63,7 +63,7 @@ def test_self_hit_probability_and_consistency_loss(
 ):
     """In training mode, with the authors' draw of the new depths in place of ours."""
     theirs = reference_tensors("self_hit_prob.npz")
-    monkeypatch.setattr(renderer_module, "draw_fine_depths", lambda *args, **kwargs: theirs["fine_new_depth"][0])
+    monkeypatch.setattr(contract, "draw_fine_depths", lambda *args, **kwargs: theirs["fine_new_depth"][0])
     renderer = per_scene.train()
     rendering = renderer.render_rays(
         renderer.encode(scene_batch.references),

@@ -6,6 +6,7 @@ import torch
 from maskrf_core.checkpoints.published_names import our_name
 from maskrf_core.losses import colour_loss, feature_alignment_loss, ramp
 from maskrf_core.model import renderer as renderer_module
+from maskrf_core.model.aggregators import contract
 from maskrf_core.model.gathering import query_colours, query_rays
 from maskrf_core.model.masking.prediction import MaskedModelling
 from tests.model.tiny import depth_term
@@ -25,7 +26,7 @@ def pretrained(published_renderer, reference_batch, step):
     renderer = published_renderer.train()
     features = renderer.encode(reference_batch.references)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(renderer_module, "draw_fine_depths", lambda *args, **kwargs: step["fine_new_depth"][0])
+        patch.setattr(contract, "draw_fine_depths", lambda *args, **kwargs: step["fine_new_depth"][0])
         patch.setattr(renderer_module, "draw_mask", lambda *args, **kwargs: mask)
         rendering = renderer.render_rays(
             features, query_rays(reference_batch), mask_ratio=0.5, generator=torch.Generator()

@@ -73,6 +73,7 @@ class ModelInputs(NamedTuple):
     depths: bool
     sources: bool
     shared_range: bool = False  # one depth range for all views of a scene, the query too: `SceneViews.in_shared_range`
+    object_ranges: bool = True  # in training, ranges of rendered objects are augmented around their own depth
 
 
 FROM_DEPTHS = ModelInputs(depths=True, sources=False)  # the inputs where nothing else is asked for

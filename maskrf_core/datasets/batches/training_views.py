@@ -96,7 +96,7 @@ def draw_from_scene(
     """
     record = UNKNOWN if alone else record_of(views.scene.name)
     query_id, chosen = draw_views(views, settings, alone=alone, generator=generator)
-    if "noisy_depth" in record.augmentation:
+    if "noisy_depth" in record.augmentation and inputs.object_ranges:
         query, references = _object_views(views, query_id, chosen, inputs, generator)
     else:
         query, references = views.query(query_id), views.load(chosen, depths=inputs.depths)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from maskrf_core.model.aggregators.contract import Aggregator, Rendered
 from maskrf_core.model.gathering import ViewSamples
 from maskrf_core.model.layers import ELU, linear_of_shared_and_own, mlp, weighted_mean_and_variance
 from maskrf_core.model.rendering import Mask, PointPrediction
@@ -19,38 +20,11 @@ from maskrf_core.model.visibility import PointVisibility
 OfHeads = Float[Tensor, "ray head sample dimension"]
 
 
-class AggregationNetwork(nn.Module):
-    """Aggregates the views at each sample, lets the samples of a ray attend to each other, and predicts.
-
-    The learned mask token stands in for [colour, image features] of a view at a sample (MRVM-NeRF, arXiv 2304.04962).
-    """
-
-    masks_by_zeros = False
-    """Zeros stand in in its place."""
-
-    def __init__(self):
-        super().__init__()
-        self.mask_token = nn.Parameter(torch.empty(35))
-        self.ray_embedding = mlp([34, 32, 32], nn.ReLU)
-        self.direction = mlp([4, 16, 35], ELU, ELU)
-        self.visibility_weight = mlp([32, 8, 1], ELU, nn.Sigmoid)
-        self.base = mlp([4 * 35 + 35 + 32, 64, 32], ELU, ELU)
-        self.residual_and_visibility = mlp([32, 32, 33], ELU, ELU)
-        self.visibility = mlp([32, 32, 1], ELU, nn.Sigmoid)
-        self.geometry = mlp([65, 64, 16], ELU, ELU)
-        self.ray_attention = RayAttention()
-        self.density = mlp([16, 16, 1], ELU, nn.ReLU)
-        self.blending = mlp([32 + 1 + 4, 16, 8, 1], ELU)
-        nn.init.trunc_normal_(self.mask_token, std=0.02)
-        # IBRNet's initial weights, which learn faster than torch's default.
-        networks = (self.visibility_weight, self.base, self.residual_and_visibility)
-        for layer in itertools.chain(*networks, self.visibility, self.geometry, self.blending):
-            if isinstance(layer, nn.Linear):
-                nn.init.kaiming_normal_(layer.weight)
-                nn.init.zeros_(layer.bias)
+class BlendingAggregator(Aggregator):
+    """What NeuRay's and IBRNet's share: the views' colours are blended, the samples of a ray attend to each other."""
 
     def forward(
-        self, views: ViewSamples, visibility: PointVisibility, samples: RaySamples, *, mask: Mask | None
+        self, views: ViewSamples, visibility: PointVisibility | None, samples: RaySamples, *, mask: Mask | None
     ) -> PointPrediction:
         """Predict every sample.
 
@@ -58,14 +32,23 @@ class AggregationNetwork(nn.Module):
         its direction and the colour to blend stay. None masks nothing. Samples with a weight are predicted as if each
         were there as often as it weighs, and have the density of all these together.
         """
-        features = torch.cat([views.colours, views.image_features], dim=-1) + self.direction(views.direction_difference)
-        if mask is not None:
-            token = torch.zeros_like(self.mask_token) if self.masks_by_zeros else self.mask_token
-            features = torch.where(mask[..., None], token, features)
-        seen = (2 * (part - 0.5)[..., None] for part in (visibility.hit_probability, visibility.visibility))
-        embedding = self.ray_embedding(torch.cat([views.ray_features, *seen], dim=-1))
-        x, visible = self._aggregate(features, embedding, views.valid[..., None])
-        # One feature a sample, from all views, and then from all samples of its ray.
+        return self.weighed(views, visibility, samples, mask=mask)[0]
+
+    def _initialise(self, *networks: nn.Sequential) -> None:
+        """Draw IBRNet's initial weights, which learn faster than torch's default."""
+        for layer in itertools.chain(*networks):
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    def _predicted(
+        self,
+        x: Float[Tensor, "view ray sample 32"],
+        visible: Float[Tensor, "view ray sample 1"],
+        views: ViewSamples,
+        samples: RaySamples,
+    ) -> tuple[PointPrediction, Float[Tensor, "view ray sample"]]:
+        """Make one feature a sample, from all views, and then from all samples of its ray; and blend the colours."""
         weight = visible / (visible.sum(dim=0) + 1e-8)
         geometry = self.geometry(torch.cat([*weighted_mean_and_variance(x, weight), weight.mean(dim=0)], dim=-1))
         encoded = geometry + sample_encoding(geometry, samples.index)
@@ -79,7 +62,44 @@ class AggregationNetwork(nn.Module):
         )
         # Written out: a compiled sum over few views of three channels starts a CPU's threads anew at every sample.
         colours = sum(weight * colours for weight, colours in zip(weights, views.colours, strict=True))
-        return PointPrediction(scene_features, density, colours)
+        return PointPrediction(scene_features, density, colours), weights[..., 0]
+
+
+class AggregationNetwork(BlendingAggregator):
+    """Aggregates the views at each sample, lets the samples of a ray attend to each other, and predicts.
+
+    The learned mask token stands in for [colour, image features] of a view at a sample (MRVM-NeRF, arXiv 2304.04962).
+    """
+
+    needs_visibility = True
+
+    def __init__(self, rendered: Rendered = "coarse"):
+        super().__init__(rendered)
+        self.mask_token = nn.Parameter(torch.empty(35))
+        self.ray_embedding = mlp([34, 32, 32], nn.ReLU)
+        self.direction = mlp([4, 16, 35], ELU, ELU)
+        self.visibility_weight = mlp([32, 8, 1], ELU, nn.Sigmoid)
+        self.base = mlp([4 * 35 + 35 + 32, 64, 32], ELU, ELU)
+        self.residual_and_visibility = mlp([32, 32, 33], ELU, ELU)
+        self.visibility = mlp([32, 32, 1], ELU, nn.Sigmoid)
+        self.geometry = mlp([65, 64, 16], ELU, ELU)
+        self.ray_attention = RayAttention()
+        self.density = mlp([16, 16, 1], ELU, nn.ReLU)
+        self.blending = mlp([32 + 1 + 4, 16, 8, 1], ELU)
+        nn.init.trunc_normal_(self.mask_token, std=0.02)
+        networks = (self.visibility_weight, self.base, self.residual_and_visibility)
+        self._initialise(*networks, self.visibility, self.geometry, self.blending)
+
+    def weighed(
+        self, views: ViewSamples, visibility: PointVisibility, samples: RaySamples, *, mask: Mask | None
+    ) -> tuple[PointPrediction, Float[Tensor, "view ray sample"]]:
+        """Predict as `forward`, and return the share of each view's colour in that of each sample."""
+        features = torch.cat([views.colours, views.image_features], dim=-1) + self.direction(views.direction_difference)
+        features = self.masked(features, mask)
+        seen = (2 * (part - 0.5)[..., None] for part in (visibility.hit_probability, visibility.visibility))
+        embedding = self.ray_embedding(torch.cat([views.ray_features, *seen], dim=-1))
+        x, visible = self._aggregate(features, embedding, views.valid[..., None])
+        return self._predicted(x, visible, views, samples)
 
     def _aggregate(
         self,

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.model.gathering import ReferenceFeatures, rays_of
-from maskrf_core.model.renderer import Renderer, volume_render
+from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering, Rendering, concatenate_passes
-from maskrf_core.model.sampling import MergedSamples, RaySamples, draw_fine_depths, merge_depths
+from maskrf_core.model.sampling import MergedSamples, RaySamples
 from maskrf_core.support.machine import MapFunction
 
 NEW_COUNTS = 2.0
@@ -66,11 +66,9 @@ def render_chunks_adaptively(
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
         pixels, corners, weights = part
         rays, coarse = rays_of(query, pixels), interpolated(guide, corners, weights)
-        depths, fine_samples = coarse.sample_depths, renderer.settings.fine_samples
-        new = draw_fine_depths(depths, coarse.hit_probability, rays.depth_range, fine_samples)
-        thinned = thin(merge_depths(depths, new, rays.depth_range), saving.samples)
+        thinned = thin(renderer.fine_samples(coarse, rays), saving.samples)
         _, points, direct_rgb = renderer.fine(features, rays, thinned, mask=None)
-        return Rendering(coarse, volume_render(points, thinned.depths, coarse.ray_mask, direct_rgb))
+        return Rendering(coarse, renderer.composite(points, thinned.depths, coarse.ray_mask, direct_rgb))
 
     parts = (part.split(rays_per_chunk) for part in (pixels_xy, *around))
     yield from map_chunks(chunk, zip(*parts, strict=True))

@@ -127,9 +127,9 @@ def check_compiler(device: torch.device, setting: str) -> None:
 class RecomputedPass(nn.Module):
     """A pass that remembers little: `rays` rays at a time, its networks run once more in the backward pass."""
 
-    def __init__(self, render_pass: RenderPass, rays: int):
+    def __init__(self, render_pass: RenderPass, rays: int, *, keeps_random_state: bool = False):
         super().__init__()
-        self.rays = rays
+        self.rays, self.keeps_random_state = rays, keeps_random_state
         self.render_pass = render_pass
 
     def forward(
@@ -139,7 +139,9 @@ class RecomputedPass(nn.Module):
         directions = rays.directions.split(self.rays)
         parts = zip(*(part.split(self.rays) for part in vars(samples).values()), strict=True)
         masks = [None] * len(directions) if mask is None else mask.split(self.rays, dim=1)
-        recomputed = partial(recompute, self.render_pass, features, use_reentrant=False, preserve_rng_state=False)
+        # Only dropout draws in a pass, and must then draw the same again.
+        again = {"use_reentrant": False, "preserve_rng_state": self.keeps_random_state}
+        recomputed = partial(recompute, self.render_pass, features, **again)
         predictions = [
             recomputed(rays._replace(directions=some), type(samples)(*of_some), mask=hidden)
             for some, of_some, hidden in zip(directions, parts, masks, strict=True)
@@ -168,14 +170,16 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
     def variant(render_pass: nn.Module) -> nn.Module:
         made = in_bfloat16(render_pass) if rounded else render_pass
         made = CompiledPass(made, min(rays, recomputed or rays)) if hardware.compile else made
-        return RecomputedPass(made, recomputed) if recomputed else made
+        dropout = renderer.aggregator.uses_dropout
+        return RecomputedPass(made, recomputed, keeps_random_state=dropout) if recomputed else made
 
     def encoder_variant(network: nn.Module) -> nn.Module:
         made = InBfloat16(network) if rounded else network
         return CompiledEncoder(made) if hardware.compile and device.type == "cuda" else made
 
     # The few layers beside the encoder of visibility, and a frozen matching network, stay what they are.
-    encoders = {name: encoder_variant(getattr(renderer, name)) for name in ("image_encoder", "visibility_encoder")}
+    encoders = {name: getattr(renderer, name) for name in ("image_encoder", "visibility_encoder")}
+    encoders = {name: encoder_variant(network) for name, network in encoders.items() if network is not None}
     if (init := renderer.visibility_init) is not None:
         encoders["visibility_init"] = with_modules(init, encoder=encoder_variant(init.encoder))
     return with_modules(renderer, **encoders).with_passes(variant)

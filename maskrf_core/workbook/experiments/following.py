@@ -6,6 +6,7 @@ from pathlib import Path
 
 from IPython.display import display
 
+from maskrf_core.model.aggregators.contract import check_other_process_has_aggregator
 from maskrf_core.model.masking.strategies import check_other_process_has
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
@@ -37,7 +38,7 @@ def train(run: Run, *, here: bool = False) -> Renderer | None:
     Raises:
         TrainingStopped: it was asked to stop, and has saved.
         RunError: it failed; with the reason and its last lines.
-        SettingsError: its masking strategy is a function of this notebook, and it is not to be trained `here`.
+        SettingsError: its masking strategy or aggregator is of this notebook, and it is not to be trained `here`.
     """
     if here:
         from maskrf_core.training.trainer import fit  # first: pycolmap's log takes SIGTERM for itself
@@ -45,6 +46,7 @@ def train(run: Run, *, here: bool = False) -> Renderer | None:
         with signals_heard():
             return fit(run)
     check_other_process_has(run.config.masking)
+    check_other_process_has_aggregator(run.config.model)
     done_before = not is_owned(run.folder) and is_done(run)
     if done_before:
         print(f"{run.folder.name}: all {steps_done(run)} steps were done before", flush=True)

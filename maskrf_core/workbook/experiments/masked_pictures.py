@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from maskrf_core.datasets.batches.evaluation_batches import all_pixels
 from maskrf_core.model.gathering import query_colours, rays_of
-from maskrf_core.model.renderer import Renderer, volume_render
+from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import psnr
 from maskrf_core.support.progress import tracked
 from maskrf_core.workbook.experiments.ray_inspection import Inspection, draw_mask_on, fine_samples
@@ -74,5 +74,5 @@ def _under_masks(
     for ratio in ratios:
         mask = draw_mask_on(fine, strategy, ratio, seed) if ratio else None
         points = renderer.fine.aggregation(fine.views, fine.visibility, samples, mask=mask)
-        rendered.append(volume_render(points, samples.depths, fine.coarse.ray_mask).rgb.cpu().numpy())
+        rendered.append(renderer.composite(points, samples.depths, fine.coarse.ray_mask).rgb.cpu().numpy())
     return rendered

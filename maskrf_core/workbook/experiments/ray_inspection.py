@@ -12,12 +12,11 @@ from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes
 from maskrf_core.losses import feature_distance
-from maskrf_core.model.aggregators.neuray import blending_weights
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples, query_colours, rays_of
 from maskrf_core.model.masking.strategies import draw_mask
-from maskrf_core.model.renderer import Renderer, RenderPass, hits_at, volume_render
+from maskrf_core.model.renderer import Renderer, hits_at
 from maskrf_core.model.rendering import PassRendering, PointPrediction
-from maskrf_core.model.sampling import MergedSamples, RaySamples, draw_fine_depths, merge_depths
+from maskrf_core.model.sampling import MergedSamples
 from maskrf_core.model.visibility import PointVisibility
 from maskrf_core.settings.config import Config
 from maskrf_core.support.paths import cache_folder
@@ -30,7 +29,7 @@ class FineSamples(NamedTuple):
     coarse_points: PointPrediction
     merged: MergedSamples
     views: ViewSamples
-    visibility: PointVisibility
+    visibility: PointVisibility | None
 
 
 class RayLook(NamedTuple):
@@ -38,8 +37,8 @@ class RayLook(NamedTuple):
 
     pixels_xy: Float[Tensor, "view sample 2"]  # where the samples are in the reference views
     depths: Float[Tensor, "sample"]
-    visibility: Float[Tensor, "view sample"]
-    view_hits: Float[Tensor, "view sample"]  # each view's own hit probability
+    visibility: Float[Tensor, "view sample"]  # without visibility: the view's weight in what is predicted
+    view_hits: Float[Tensor, "view sample"]  # each view's own hit probability; or its weight times the rendered one
     hits: Float[Tensor, "sample"]  # rendered hit probability, nothing masked
     rgb: Float[Tensor, "3"]  # nothing masked
     shares: Float[Tensor, "view"]  # of each view's photograph in the colour; they sum to the sum of the hits
@@ -49,14 +48,13 @@ class RayLook(NamedTuple):
     coarse_positions: Int64[Tensor, "coarse_sample"]  # among the samples
     distances: Float[Tensor, "coarse_sample"] | None
     """Of prediction and target: 2 - 2 cos; None where nothing is masked or other things are predicted."""
+    shown: Literal["visibility", "weight"] = "visibility"  # what `visibility` is
 
 
 def fine_samples(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> FineSamples:
     """Render the coarse pass, draw the fine depths as evaluations do, and look at all samples in every view."""
     coarse, points = renderer.render_coarse(features, rays)
-    depths, count = coarse.sample_depths, renderer.settings.fine_samples
-    new = draw_fine_depths(depths, coarse.hit_probability, rays.depth_range, count)
-    merged = merge_depths(depths, new, rays.depth_range)
+    merged = renderer.fine_samples(coarse, rays)
     return FineSamples(coarse, points, merged, *renderer.fine.look(features, rays, merged.samples))
 
 
@@ -82,28 +80,30 @@ def look_along(
     rays = rays._replace(directions=rays.directions[:1])
     fine = fine_samples(renderer, features, rays)
     samples, coarse_positions = fine.merged
-    points, blending = _blended(renderer.fine, fine, samples)
-    rendering = volume_render(points, samples.depths, fine.coarse.ray_mask)
+    points, weights = renderer.fine.aggregation.weighed(fine.views, fine.visibility, samples, mask=None)
+    rendering = renderer.composite(points, samples.depths, fine.coarse.ray_mask)
     mask, hidden, distances = torch.zeros_like(fine.views.valid), rendering, None
     if mask_ratio > 0:
         mask = draw_mask_on(fine, strategy, mask_ratio, seed)
         masked_points = renderer.fine.aggregation(fine.views, fine.visibility, samples, mask=mask)
-        hidden = volume_render(masked_points, samples.depths, fine.coarse.ray_mask)
+        hidden = renderer.composite(masked_points, samples.depths, fine.coarse.ray_mask)
         predicted = renderer.masked_modelling(mask, masked_points, fine.coarse_points, coarse_positions)
         distances = feature_distance(predicted)[0] if predicted.of == "scene_feature" else None
+    seen, view_hits = fine.visibility or (weights, weights * rendering.hit_probability)
     return RayLook(
         pixels_xy=projections(features.views, rays, samples.depths)[:, 0],
         depths=samples.depths[0],
-        visibility=fine.visibility.visibility[:, 0],
-        view_hits=fine.visibility.hit_probability[:, 0],
+        visibility=seen[:, 0],
+        view_hits=view_hits[:, 0],
         hits=rendering.hit_probability[0],
         rgb=rendering.rgb[0],
-        shares=(blending[:, 0] * rendering.hit_probability[0]).sum(dim=-1),
+        shares=(weights[:, 0] * rendering.hit_probability[0]).sum(dim=-1),
         mask=mask[:, 0],
         masked_hits=hidden.hit_probability[0],
         masked_rgb=hidden.rgb[0],
         coarse_positions=coarse_positions[0],
         distances=distances,
+        shown="weight" if fine.visibility is None else "visibility",
     )
 
 
@@ -114,19 +114,6 @@ def projections(
     points = rays.origin + depths[..., None] * rays.directions[:, None]
     projection = project(views.K, views.w2c, points, *views.image_size)
     return projection.pixels_xy.masked_fill(~projection.valid[..., None], torch.nan)
-
-
-def _blended(
-    fine_pass: RenderPass, fine: FineSamples, samples: RaySamples
-) -> tuple[PointPrediction, Float[Tensor, "view ray sample"]]:
-    """Predict the samples unmasked, and return how much of each view's colour is in that of each sample."""
-    logits = []
-    hook = fine_pass.aggregation.blending.register_forward_hook(lambda *call: logits.append(call[-1]))
-    try:
-        points = fine_pass.aggregation(fine.views, fine.visibility, samples, mask=None)
-    finally:
-        hook.remove()
-    return points, blending_weights(logits[0], fine.views.valid)[..., 0]
 
 
 class Inspection:

@@ -57,13 +57,14 @@ def ray_picture(batch: SceneBatch, xy: tuple[float, float], truth: Float[Tensor,
     views = len(look.visibility)
     rows = [views, None, *([] if mask is None else [views]), *([] if look.distances is None else [None])]
     pictures = _height_of_pictures(batch)
-    said = f"the ray of pixel ({xy[0]:.0f}, {xy[1]:.0f}): its samples in the views, visibility, hit probability, mask"
+    said = f"the ray of pixel ({xy[0]:.0f}, {xy[1]:.0f}): its samples in the views, {look.shown}, hit probability, mask"
     figure = _figure(pictures + _height_of_rows(rows), said)
     colours = {"true": truth, "rendered": look.rgb} | ({} if mask is None else {"masked": look.masked_rgb})
-    _draw_samples(figure, batch, xy, look.pixels_xy, look.view_hits, look.shares, colours)
+    hits = "view's hit probability" if look.shown == "visibility" else "view's weight × hit probability"
+    _draw_samples(figure, batch, xy, look.pixels_xy, look.view_hits, look.shares, colours, hits)
     masked = (None, None) if mask is None else (mask, look.masked_hits)
     _draw_rows(figure, pictures, look.depths, look.visibility, look.hits, *masked, look.coarse_positions,
-               look.distances)  # fmt: skip
+               look.distances, look.shown)  # fmt: skip
     return figure
 
 
@@ -109,6 +110,7 @@ def _draw_samples(
     view_hits: Float[Tensor, "view sample"],
     shares: Float[Tensor, "view"] | None = None,
     colours: dict[str, Float[Tensor, "3"]] | None = None,
+    bar_label: str = "view's hit probability",
 ) -> None:
     width, height = _size_of_pictures(batch)
     largest = max(float(view_hits.max()), 1e-3)
@@ -142,7 +144,7 @@ def _draw_samples(
     dots = everything.scatter(*places.T, c=hits, cmap=HITS, norm=PowerNorm(0.5, 0, largest), s=16, linewidths=0.4,
                               edgecolors="black", zorder=3)  # fmt: skip
     bar = _place(figure, WIDTH - BESIDE + 0.12, HEADING, 0.12, height)
-    figure.colorbar(dots, cax=bar, ticks=MaxNLocator(3)).set_label("view's hit probability", fontsize=TEXT)
+    figure.colorbar(dots, cax=bar, ticks=MaxNLocator(3)).set_label(bar_label, fontsize=TEXT)
     bar.tick_params(labelsize=TEXT)
 
 
@@ -166,6 +168,7 @@ def _draw_rows(
     masked_hits: Float[Tensor, "sample"] | None,
     coarse_positions: Int64[Tensor, "coarse_sample"] | None,
     distances: Float[Tensor, "coarse_sample"] | None,
+    shown: str = "visibility",
 ) -> None:
     """Draw rows below each other from `top` inches on; they share the axis of the samples."""
 
@@ -179,7 +182,8 @@ def _draw_rows(
         axes.tick_params(labelsize=TEXT)
         return axes
 
-    axes = row("visibility of each sample in each view (dark: 1)", len(visibility))
+    said = "visibility of each sample in each view" if shown == "visibility" else "weight of each view at each sample"
+    axes = row(f"{said} (dark: 1)", len(visibility))
     _draw_by_view(axes, visibility.cpu().numpy(), SEEN)
     peak = int(hits.argmax())
     axes = row(f"rendered hit probability: {hits.sum():.2f} in all, most at z = {depths[peak]:.2f}", None)

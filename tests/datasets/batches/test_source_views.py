@@ -153,6 +153,17 @@ def test_objects_are_found_by_the_scenes_own_depth_and_need_none():
     assert tightened["none"] == 0
 
 
+def test_without_visibility_an_objects_own_depth_is_not_read(monkeypatch):
+    def fail(*arguments):
+        raise AssertionError("depth was read")
+
+    monkeypatch.setattr(MemoryScene, "depth", fail)
+    monkeypatch.setattr(MemoryScene, "has_depth", fail)
+    for batch in draws(MemoryScene(name="gso/cup"), 3, ModelInputs(False, False, object_ranges=False)):
+        assert batch.references.depths is None
+        assert batch.references.true_depths is None
+
+
 def test_with_depth_supervision_both_are_there():
     batch = draws(MemoryScene(name="gso/cup"), 1, ModelInputs(depths=True, sources=True))[0]
     assert (batch.references.true_depths == 3).all()

@@ -121,3 +121,13 @@ def test_a_scene_without_reference_views_is_refused():
     views.scene.split = lambda kind: ([], views.scene.image_ids)
     with pytest.raises(DatasetError):
         LiveScene(renderer_of(), views)
+
+
+@pytest.mark.parametrize("rendering", [EXACT, ADAPTIVE])
+def test_other_aggregators_are_walked_through(rendering):
+    """Their views are encoded one by one, too."""
+    renderer = Renderer(ModelSettings(aggregator="ibrnet", coarse_samples=5, fine_samples=2)).eval()
+    live = LiveScene(renderer, SceneViews(open_scene("demo/test_00")))
+    *_, picture = live.render(camera_of(live), 2, Quality(rendering))
+    assert np.isfinite(picture.rgb).all()
+    assert picture.rgb.max() > 0

@@ -12,7 +12,7 @@ import pytest
 
 from maskrf_core.checkpoints.checkpoint_files import read_our_checkpoint
 from maskrf_core.runs.status import UNDER_WAY, AlreadyTrained, is_owned, owned
-from maskrf_core.support.errors import RunError
+from maskrf_core.support.errors import RunError, SettingsError
 from maskrf_core.training.process.protocol import ExitCode, TrainingStopped
 from maskrf_core.training.process.training_process import KILLED, TrainingProcess
 from maskrf_core.training.saved_states import steps_done
@@ -189,3 +189,9 @@ def parts(widget):
 
 def text_of(widget):
     return "\n".join(part.value for part in parts(widget) if isinstance(part, ipywidgets.HTML))
+
+
+def test_an_aggregator_of_the_notebook_is_not_sent_to_another_process(tmp_path):
+    run = started_run(tmp_path / "run", model__aggregator="__main__:Mine")
+    with pytest.raises(SettingsError, match="here=True"):
+        train(run)

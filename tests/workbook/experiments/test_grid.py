@@ -82,3 +82,12 @@ def test_overview_says_what_is_to_do(tmp_path):
     table = grid.overview(points)
     assert list(table.columns) == ["mask_ratio", "strategy", "seed", "pretraining", "finetuning", "state"]
     assert table.iloc[1].to_list() == [0.5, "ray_and_view", 0, "0 of 3 steps", "0 of 1 steps", "to do"]
+
+
+def test_aggregators_are_varied_in_both_stages(tmp_path):
+    points = planned(tmp_path, mask_ratios="0, 0.5", vary="model.aggregator=[neuray, ibrnet, nerformer]")
+    assert len(points) == 6
+    for point in points:
+        assert {config.model.aggregator for config in point.configs} == set(point.varied.values())
+    with pytest.raises(SettingsError, match="did you mean 'ibrnet'"):
+        planned(tmp_path, vary="model.aggregator=[ibrnett]")

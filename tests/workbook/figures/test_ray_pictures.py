@@ -1,6 +1,7 @@
 """Pictures of a ray and of masks: what stands in line, and what is drawn where."""
 
 import numpy as np
+import pytest
 import torch
 
 from maskrf_core.workbook.experiments.masked_pictures import masked_pictures
@@ -24,6 +25,20 @@ def test_rows_of_a_ray_stand_in_line_and_show_its_mask():
     assert np.array_equal(rows[2].images[0].get_array(), look.mask.numpy())
     plain = ray_picture(batch, XY, inspection.truth("seed 0", XY), inspection.look("seed 0", XY))
     assert len(plain.axes) == 4
+
+
+@pytest.mark.parametrize("aggregator", ["ibrnet", "nerformer", "tests.model.toy_aggregator:MeanOverViews"])
+def test_without_visibility_weights_of_the_views_are_shown(aggregator: str, tmp_path):
+    inspection = small_inspection(0, aggregator=aggregator)
+    batch, _ = inspection.encoded("seed 0")
+    assert batch.references.depths is None
+    look = inspection.look("seed 0", XY, mask_ratio=0.5)
+    assert look.shown == "weight"
+    torch.testing.assert_close(look.visibility.sum(dim=0).clamp(max=1), look.visibility.sum(dim=0), atol=1e-4, rtol=0)
+    figure = ray_picture(batch, XY, inspection.truth("seed 0", XY), look)
+    figure.savefig(tmp_path / "ray.png")
+    assert any("weight" in axes.get_title(loc="left") for axes in figure.axes)
+    assert not any("visibility" in axes.get_title(loc="left") for axes in figure.axes)
 
 
 def test_samples_stand_on_the_pixels_that_they_are_seen_at():
