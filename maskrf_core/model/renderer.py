@@ -39,12 +39,21 @@ SIDES_ARE_MULTIPLES_OF = 4
 """Of reference images, in pixels: else nothing is left to normalise, or feature maps differ in size; best are 16s."""
 
 
+class Composited(NamedTuple):
+    """What `volume_render` makes of the samples of each ray, where the pass has made it already."""
+
+    rgb: Float[Tensor, "ray 3"]
+    depth: Float[Tensor, "ray"]
+    hit_probability: Float[Tensor, "ray sample"]
+
+
 class PassPrediction(NamedTuple):
     """Predictions of one pass for its samples."""
 
     seen_by: Int64[Tensor, "ray sample"]  # number of views that the sample projects into
     points: PointPrediction
     direct_rgb: Float[Tensor, "ray 3"] | None  # colours of the rays by the direct head, where it is on
+    composited: Composited | None = None
 
 
 class RenderPass(nn.Module):
@@ -95,11 +104,14 @@ def volume_render(
     depths: Float[Tensor, "ray sample"],
     ray_mask: Bool[Tensor, "ray"],
     direct_rgb: Float[Tensor, "ray 3"] | None = None,
+    composited: Composited | None = None,
 ) -> PassRendering:
     """Alpha-composite the samples from front to back; `ray_mask` and `direct_rgb` are handed through.
 
     alpha = 1 - exp(-density), without an interval length, as IBRNet's checkpoints and those after it are trained.
     """
+    if composited is not None:
+        return PassRendering(*composited, depths, ray_mask, direct_rgb)
     hit_probability = hit_probability_of(1 - torch.exp(-points.density))
     rgb = (hit_probability[..., None] * points.colours).sum(dim=1)
     depth = (hit_probability * depths).sum(dim=1)
@@ -189,8 +201,8 @@ class Renderer(nn.Module):
             hits = hits_at(coarse.hit_probability.detach(), coarse_positions, samples.depths.shape[1])
             mask = draw_mask(strategy, *shape, mask_ratio, generator=generator, hit_probability=hits)
             mask = mask.to(samples.depths.device)
-        _, fine_points, direct_rgb = self.fine(features, rays, samples, mask=mask)
-        fine = volume_render(fine_points, samples.depths, coarse.ray_mask, direct_rgb)
+        _, fine_points, *made = self.fine(features, rays, samples, mask=mask)
+        fine = volume_render(fine_points, samples.depths, coarse.ray_mask, *made)
         if mask is None:
             return Rendering(coarse, fine)
         return Rendering(coarse, fine, self.masked_modelling(mask, fine_points, points, coarse_positions))
@@ -198,9 +210,9 @@ class Renderer(nn.Module):
     def render_coarse(self, features: ReferenceFeatures, rays: QueryRays) -> tuple[PassRendering, PointPrediction]:
         """Render the coarse pass alone, and return its predictions too."""
         depths = coarse_depths(rays.depth_range, len(rays.directions), self.settings.coarse_samples)
-        seen_by, points, direct_rgb = self.coarse(features, rays, RaySamples.at(depths, rays.depth_range), mask=None)
+        seen_by, points, *made = self.coarse(features, rays, RaySamples.at(depths, rays.depth_range), mask=None)
         seen = (seen_by > RAY_IS_SEEN_BY_MORE_THAN).sum(dim=1) > RAY_IS_SEEN_AT_MORE_THAN
-        return volume_render(points, depths, seen, direct_rgb), points
+        return volume_render(points, depths, seen, *made), points
 
     def render_chunks(
         self, features: ReferenceFeatures, rays: QueryRays, rays_per_chunk: int, map_chunks: MapFunction = map

@@ -69,8 +69,8 @@ def render_chunks_adaptively(
         depths, fine_samples = coarse.sample_depths, renderer.settings.fine_samples
         new = draw_fine_depths(depths, coarse.hit_probability, rays.depth_range, fine_samples)
         thinned = thin(merge_depths(depths, new, rays.depth_range), saving.samples)
-        _, points, direct_rgb = renderer.fine(features, rays, thinned, mask=None)
-        return Rendering(coarse, volume_render(points, thinned.depths, coarse.ray_mask, direct_rgb))
+        _, points, *made = renderer.fine(features, rays, thinned, mask=None)
+        return Rendering(coarse, volume_render(points, thinned.depths, coarse.ray_mask, *made))
 
     parts = (part.split(rays_per_chunk) for part in (pixels_xy, *around))
     yield from map_chunks(chunk, zip(*parts, strict=True))
