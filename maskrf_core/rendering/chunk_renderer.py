@@ -58,15 +58,16 @@ class ChunkRenderer:
             rays = rays_of_a_thread(rays_per_chunk, samples, threads)
             if rays_per_chunk >= 2 * rays:
                 self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
-        plain = settings.precision == "32-true" and not settings.compile
+        plain = settings.precision == "32-true" and not settings.compile and device.type == "cpu"
         self.renderer = renderer if plain else renderer.with_passes(self._variant)  # the same weights
 
     def _variant(self, render_pass: nn.Module) -> nn.Module:
+        from maskrf_core.model.fast.choice import fastest
         from maskrf_core.model.fast.pass_variants import CompiledPass, in_bfloat16
 
-        made = in_bfloat16(render_pass) if self.settings.precision == "bf16-mixed" else render_pass
         if not self.settings.compile:
-            return made
+            return fastest(render_pass, self.settings.precision, twin=self.settings.twin)
+        made = in_bfloat16(render_pass) if self.settings.precision == "bf16-mixed" else render_pass
         return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1)
 
     def __call__(self, batch: SceneBatch) -> Iterator[Rendering]:

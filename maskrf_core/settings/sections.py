@@ -187,6 +187,7 @@ class RenderingSettings(Settings):
     )
     precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
     compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
+    twin: bool = Field(False, description="on a GPU: the plain pass in place of the kernels that compute the same")
 
 
 EXACT = RenderingSettings()

@@ -13,6 +13,7 @@ from maskrf_core.cameras import camera_centres
 from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.model.aggregators.neuray import AggregationNetwork, sample_encoding
 from maskrf_core.model.fast.kernel_weights import POINT_LAYERS, RAY_LAYERS, packed
+from maskrf_core.model.fast.pass_variants import in_bfloat16
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.renderer import Composited, PassPrediction, RenderPass
 from maskrf_core.model.rendering import Mask, PointPrediction
@@ -23,6 +24,7 @@ Products = Literal["ieee", "tf32", "tf32x3", "bf16"]
 
 MOST_VIEWS = 62  # a bit of a 64-bit number says of each whether it is masked
 MOST_SAMPLES = 512  # of a ray: the attention among them stays on the chip
+GPU = "cuda"
 SMALLEST_ARCHITECTURE = (8, 0)  # of NVIDIA's, that has units for TF32 and bfloat16
 
 
@@ -36,7 +38,7 @@ def why_not(render_pass: nn.Module, device: torch.device) -> str | None:
         return "the package triton is not installed"
     if interpreted():
         return None
-    if device.type != "cuda":
+    if device.type != GPU:
         return "the kernels are for a GPU"
     if torch.version.cuda is None or torch.cuda.get_device_capability(device) < SMALLEST_ARCHITECTURE:
         return "the GPU is not one of NVIDIA's since 2020"
@@ -57,16 +59,30 @@ class KernelPass(nn.Module):
     def __init__(self, render_pass: RenderPass, products: Products):
         super().__init__()
         self.render_pass = render_pass
+        self.plain = in_bfloat16(render_pass) if products == "bf16" else render_pass
         self.products: Products = "ieee" if interpreted() else products  # the interpreter knows no others
         self.kept: tuple[object, tuple[Tensor, Tensor]] | None = None  # laid-out weights, and of which these are
+        self.failed = False
 
     def forward(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, *, mask: Mask | None
     ) -> PassPrediction:
         """Predict as `RenderPass`."""
         too_many = len(features.views) > MOST_VIEWS or samples.depths.shape[1] > MOST_SAMPLES
-        if too_many or torch.is_grad_enabled():
-            return self.render_pass(features, rays, samples, mask=mask)
+        if too_many or torch.is_grad_enabled() or self.failed:
+            return self.plain(features, rays, samples, mask=mask)
+        try:
+            return self._by_kernels(features, rays, samples, mask)
+        except Exception as error:
+            if interpreted():
+                raise
+            self.failed = True  # a compiler of another version, or a GPU with less room: the same numbers, later
+            print(f"networks of samples: plain pass from here on, because the kernels failed ({first_line(error)})")
+            return self.plain(features, rays, samples, mask=mask)
+
+    def _by_kernels(
+        self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, mask: Mask | None
+    ) -> PassPrediction:
         of_points, of_rays = self._weights()
         geometry, colours, seen_by = of_samples(
             of_points, features, rays, samples, mask, self.products, zeros=self.render_pass.aggregation.masks_by_zeros
@@ -81,6 +97,11 @@ class KernelPass(nn.Module):
             laid_out = tuple(packed(self.render_pass, layers).to(kind) for layers in (POINT_LAYERS, RAY_LAYERS))
             self.kept = (state, laid_out)
         return self.kept[1]
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says first, or its kind."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def cameras_of(views: Views) -> Float[Tensor, "view 32"]:
@@ -120,7 +141,8 @@ def of_samples(
         *(part.contiguous() for part in (samples.depths, samples.half_before, samples.half_behind)),
         seen_by if mask is None else mask_bits(mask), geometry, colours, seen_by,
         shape.numel(), len(views), shape[1], width, height, *reversed(features.maps.shape[-2:]),
-        MASKED=mask is not None, ZEROS=zeros, PRECISION=products, BLOCK=block, num_warps=8,
+        MASKED=mask is not None, ZEROS=zeros, PRECISION=products, BLOCK=block, num_warps=4,
+        num_stages=1,
     )  # fmt: skip
     return geometry, colours, seen_by
 
