@@ -32,6 +32,7 @@ MAY_DIFFER = (
     "hardware.device",
     "hardware.recomputed_rays",
     "hardware.compile",
+    "hardware.twin",
     "hardware.rays_per_chunk",
     "hardware.data_workers",
     "hardware.image_cache_mib",

@@ -230,6 +230,7 @@ class HardwareSettings(Settings):
     num_nodes: Nodes = 1
     precision: Precision = Field("32-true", description="of training; bf16-mixed: networks multiply in bfloat16")
     compile: bool = Field(False, description="compile networks for training (encoders on a GPU only): minutes a size")
+    twin: bool = Field(False, description="on a GPU: train by the plain pass in place of the kernels that do the same")
     recomputed_rays: int | None = Field(
         None, ge=1, description="rays at once that the backward pass computes again: less memory, more time; none: no"
     )

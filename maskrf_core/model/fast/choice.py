@@ -5,7 +5,8 @@ from functools import lru_cache
 import torch
 from torch import nn
 
-from maskrf_core.model.fast.kernel_pass import KernelPass, Products, why_not
+from maskrf_core.model.fast.kernel_launches import Products
+from maskrf_core.model.fast.kernel_pass import KernelPass, why_not
 from maskrf_core.model.fast.pass_variants import check_compiler, in_bfloat16
 from maskrf_core.model.renderer import RenderPass
 from maskrf_core.settings.sections import Precision

@@ -79,3 +79,71 @@ def score(x, weights, AT: tl.constexpr, K: tl.constexpr):
 def with_value(x, value, weights, AT: tl.constexpr, N: tl.constexpr):
     """Add what a layer makes of one more input, a number a row."""
     return x + value[:, None] * row(weights, AT, N)[None, :]
+
+
+@triton.jit
+@no_type_check
+def slope(y):
+    """Return the derivative of ELU by its value."""
+    return tl.where(y > 0, 1.0, y + 1.0)
+
+
+@triton.jit
+@no_type_check
+def row_gradient(grads, AT: tl.constexpr, N: tl.constexpr, of_rows):
+    """Add the sum over rows to the gradient of N numbers, such as a bias."""
+    tl.atomic_add(grads + AT + tl.arange(0, N), tl.sum(of_rows, axis=0), sem="relaxed")
+
+
+@triton.jit
+@no_type_check
+def product_gradient(
+    x, of_y, weights, grads, AT: tl.constexpr, K: tl.constexpr, N: tl.constexpr, PRECISION: tl.constexpr
+):
+    """Add to the gradient of a matrix, and return that of its K inputs."""
+    of_matrix = dot(tl.trans(x), of_y, PRECISION)
+    tl.atomic_add(grads + AT + tl.arange(0, K)[:, None] * N + tl.arange(0, N)[None, :], of_matrix, sem="relaxed")
+    return dot(of_y, tl.trans(matrix(weights, AT, K, N)), PRECISION)
+
+
+@triton.jit
+@no_type_check
+def dense_gradient(
+    x, of_y, weights, grads, AT: tl.constexpr, K: tl.constexpr, N: tl.constexpr, PRECISION: tl.constexpr
+):
+    """Do the same for a linear layer."""
+    row_gradient(grads, AT + K * N, N, of_y)
+    return product_gradient(x, of_y, weights, grads, AT, K, N, PRECISION)
+
+
+@triton.jit
+@no_type_check
+def score_gradient(x, of_y, weights, grads, AT: tl.constexpr, K: tl.constexpr):
+    """Do the same for a linear layer of one output."""
+    row_gradient(grads, AT, K, x * of_y[:, None])
+    tl.atomic_add(grads + AT + K, tl.sum(of_y, axis=0), sem="relaxed")
+    return of_y[:, None] * row(weights, AT, K)[None, :]
+
+
+@triton.jit
+@no_type_check
+def value_gradient(value, of_y, weights, grads, AT: tl.constexpr, N: tl.constexpr):
+    """Do the same for one more input."""
+    row_gradient(grads, AT, N, value[:, None] * of_y)
+    return tl.sum(of_y * row(weights, AT, N)[None, :], axis=1)
+
+
+@triton.jit
+@no_type_check
+def mean_gradient(of_mean, of_variance, mean, total):
+    """Return what the mean has, of which the variance depends too; its weights sum to `total`."""
+    return of_mean - 2.0 * of_variance * mean * (1.0 - total)[:, None]
+
+
+@triton.jit
+@no_type_check
+def values_gradient(values, mean, of_mean, of_variance, weight):
+    """Return what values have of their weighted mean and variance, and what their weight has."""
+    difference = values - mean
+    of_weight = tl.sum(values * of_mean + difference * difference * of_variance, axis=1)
+    return weight[:, None] * (of_mean + 2.0 * difference * of_variance), of_weight

@@ -1,29 +1,33 @@
 """A pass in two kernels: what each sample is from all views, and what each ray is from all samples."""
 
 import os
-from functools import lru_cache
 from importlib.util import find_spec
-from typing import Literal
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from maskrf_core.cameras import camera_centres
-from maskrf_core.datasets.batches.batch import Views
-from maskrf_core.model.aggregators.neuray import AggregationNetwork, sample_encoding
+from maskrf_core.model.aggregators.neuray import AggregationNetwork
+from maskrf_core.model.fast.kernel_launches import (
+    PassInputs,
+    Products,
+    mask_bits,
+    points_backward,
+    points_forward,
+    rays_backward,
+    rays_forward,
+)
 from maskrf_core.model.fast.kernel_weights import POINT_LAYERS, RAY_LAYERS, packed
 from maskrf_core.model.fast.pass_variants import in_bfloat16
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.renderer import Composited, PassPrediction, RenderPass
 from maskrf_core.model.rendering import Mask, PointPrediction
 from maskrf_core.model.sampling import RaySamples
-
-Products = Literal["ieee", "tf32", "tf32x3", "bf16"]
-"""What kernels multiply in. tf32x3 is as exact as float32, on matrix units."""
+from maskrf_core.support.errors import SettingsError
 
 MOST_VIEWS = 62  # a bit of a 64-bit number says of each whether it is masked
-MOST_SAMPLES = 512  # of a ray: the attention among them stays on the chip
+MOST_SAMPLES = 256  # of a ray: the attention among them stays on the chip
+MOST_POINTS = 2**26  # of a call: places in memory are numbers of 32 bits
 GPU = "cuda"
 SMALLEST_ARCHITECTURE = (8, 0)  # of NVIDIA's, that has units for TF32 and bfloat16
 
@@ -51,10 +55,7 @@ def interpreted() -> bool:
 
 
 class KernelPass(nn.Module):
-    """A pass that computes what `RenderPass` does, with its weights, in two kernels.
-
-    Where gradients are wanted, the plain pass computes it.
-    """
+    """A pass that computes what `RenderPass` does, with its weights, in two kernels."""
 
     def __init__(self, render_pass: RenderPass, products: Products):
         super().__init__()
@@ -68,8 +69,9 @@ class KernelPass(nn.Module):
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, *, mask: Mask | None
     ) -> PassPrediction:
         """Predict as `RenderPass`."""
-        too_many = len(features.views) > MOST_VIEWS or samples.depths.shape[1] > MOST_SAMPLES
-        if too_many or torch.is_grad_enabled() or self.failed:
+        shape = samples.depths.shape
+        too_many = len(features.views) > MOST_VIEWS or shape[1] > MOST_SAMPLES or shape.numel() > MOST_POINTS
+        if too_many or self.failed:
             return self.plain(features, rays, samples, mask=mask)
         try:
             return self._by_kernels(features, rays, samples, mask)
@@ -83,99 +85,55 @@ class KernelPass(nn.Module):
     def _by_kernels(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, mask: Mask | None
     ) -> PassPrediction:
-        of_points, of_rays = self._weights()
-        geometry, colours, seen_by = of_samples(
-            of_points, features, rays, samples, mask, self.products, zeros=self.render_pass.aggregation.masks_by_zeros
+        bits, zeros = None if mask is None else mask_bits(mask), self.render_pass.aggregation.masks_by_zeros
+        inputs = PassInputs(features.views, rays, samples, bits, zeros, self.products, interpreted())
+        scene_features, density, colours, rgb, depth, hits, seen_by = Kernels.apply(
+            *self._weights(), features.maps, inputs
         )
-        return of_whole_rays(of_rays, geometry, colours, seen_by, samples, self.products)
+        points = PointPrediction(scene_features, density, colours)
+        return PassPrediction(seen_by, points, None, Composited(rgb, depth, hits))
 
     def _weights(self) -> tuple[Tensor, Tensor]:
-        """Return the weights as the kernels read them, laid out anew where they changed since."""
+        """Return the weights as the kernels read them; without gradients, laid out anew where they changed since."""
+        if torch.is_grad_enabled():
+            return packed(self.render_pass, POINT_LAYERS), packed(self.render_pass, RAY_LAYERS)
         state = [(parameter.data_ptr(), parameter._version) for parameter in self.render_pass.parameters()]
         if self.kept is None or self.kept[0] != state:
-            kind = torch.bfloat16 if self.products == "bf16" else torch.float32
-            laid_out = tuple(packed(self.render_pass, layers).to(kind) for layers in (POINT_LAYERS, RAY_LAYERS))
-            self.kept = (state, laid_out)
+            self.kept = (state, (packed(self.render_pass, POINT_LAYERS), packed(self.render_pass, RAY_LAYERS)))
         return self.kept[1]
+
+
+class Kernels(torch.autograd.Function):
+    """Both kernels, and their backward passes. What is kept between these is 19 numbers a sample, none a view."""
+
+    @staticmethod
+    def forward(ctx: Any, of_points: Tensor, of_rays: Tensor, maps: Tensor, inputs: PassInputs) -> tuple[Tensor, ...]:
+        kind = torch.bfloat16 if inputs.products == "bf16" else torch.float32
+        of_points, of_rays = of_points.to(kind), of_rays.to(kind)
+        geometry, colours, seen_by = points_forward(inputs, maps, of_points)
+        features, density, *composited = rays_forward(inputs, of_rays, geometry, colours, seen_by)
+        ctx.save_for_backward(of_points, of_rays, maps, geometry, colours, seen_by)
+        ctx.inputs = inputs
+        ctx.mark_non_differentiable(seen_by)
+        return features, density, colours, *composited, seen_by
+
+    @staticmethod
+    def backward(ctx: Any, *of_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        of_points, of_rays, maps, geometry, colours, seen_by = ctx.saved_tensors
+        of_features, of_density, of_own_colours, *of_composited, _ = of_outputs
+        try:
+            by_rays, of_geometry, of_colours = rays_backward(
+                ctx.inputs, of_rays, geometry, colours, seen_by, (of_features, of_density, *of_composited)
+            )
+            by_points, of_maps = points_backward(ctx.inputs, maps, of_points, of_geometry, of_colours + of_own_colours)
+        except Exception as error:
+            raise SettingsError(
+                f"the kernels' backward pass failed here ({first_line(error)}). Set hardware.twin=true: the plain pass "
+                "computes the same."
+            ) from error
+        return by_points, by_rays, of_maps.to(maps.dtype), None
 
 
 def first_line(error: Exception) -> str:
     """Return what an error says first, or its kind."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-
-
-def cameras_of(views: Views) -> Float[Tensor, "view 32"]:
-    """Lay out the cameras as the kernels read them: w2c, K, centre, near, far."""
-    parts = (views.w2c.flatten(1), views.K.flatten(1), camera_centres(views.w2c), views.depth_range)
-    return torch.nn.functional.pad(torch.cat(parts, dim=1), (0, 6)).contiguous()
-
-
-def mask_bits(mask: Mask) -> Int64[Tensor, "ray sample"]:
-    """Return a bit a view and sample: bit v is set where view v is masked."""
-    shift = torch.arange(len(mask), device=mask.device)[:, None, None]
-    return (mask.long() << shift).sum(dim=0)
-
-
-def of_samples(
-    weights: Float[Tensor, "number"],
-    features: ReferenceFeatures,
-    rays: QueryRays,
-    samples: RaySamples,
-    mask: Mask | None,
-    products: Products,
-    *,
-    zeros: bool,
-) -> tuple[Float[Tensor, "ray sample 16"], Float[Tensor, "ray sample 3"], Int64[Tensor, "ray sample"]]:
-    """Return each sample's geometry feature and blended colour, and how many views it projects into."""
-    from maskrf_core.model.fast.point_kernel import point_kernel
-
-    shape, device = samples.depths.shape, samples.depths.device
-    geometry, colours = (torch.empty(*shape, channels, device=device) for channels in (16, 3))
-    seen_by = torch.empty(shape, dtype=torch.int64, device=device)
-    views = features.views
-    height, width = views.image_size
-    block = 16 if interpreted() else 64
-    point_kernel[(-(-shape.numel() // block),)](
-        weights, 0, *(maps.permute(0, 2, 3, 1).contiguous() for maps in (views.images, features.maps)),
-        cameras_of(views), rays.origin.contiguous(), rays.directions.contiguous(),
-        *(part.contiguous() for part in (samples.depths, samples.half_before, samples.half_behind)),
-        seen_by if mask is None else mask_bits(mask), geometry, colours, seen_by,
-        shape.numel(), len(views), shape[1], width, height, *reversed(features.maps.shape[-2:]),
-        MASKED=mask is not None, ZEROS=zeros, PRECISION=products, BLOCK=block, num_warps=4,
-        num_stages=1,
-    )  # fmt: skip
-    return geometry, colours, seen_by
-
-
-def of_whole_rays(
-    weights: Float[Tensor, "number"],
-    geometry: Float[Tensor, "ray sample 16"],
-    colours: Float[Tensor, "ray sample 3"],
-    seen_by: Int64[Tensor, "ray sample"],
-    samples: RaySamples,
-    products: Products,
-) -> PassPrediction:
-    """Return what the samples are beside each other, composited."""
-    from maskrf_core.model.fast.ray_kernel import ray_kernel
-
-    count, number = samples.depths.shape
-    features = torch.empty_like(geometry)
-    density, hits = torch.empty_like(samples.depths.contiguous()), torch.empty_like(samples.depths.contiguous())
-    rgb, depth = colours.new_empty(count, 3), colours.new_empty(count)
-    indexed = samples.index is not None
-    place = samples.index.contiguous() if indexed else seen_by
-    weight = samples.weight.contiguous() if indexed else density
-    room = max(16, 1 << (number - 1).bit_length())
-    ray_kernel[(count,)](
-        weights, geometry, encodings(geometry.device), place, weight, seen_by, colours, samples.depths.contiguous(),
-        features, density, rgb, depth, hits, number,
-        INDEXED=indexed, PRECISION=products, S=room, num_warps=8 if room > 64 else 4,
-    )  # fmt: skip
-    return PassPrediction(seen_by, PointPrediction(features, density, colours), None, Composited(rgb, depth, hits))
-
-
-@lru_cache(maxsize=4)
-def encodings(device: torch.device) -> Float[Tensor, "place 16"]:
-    """Return the encodings of all places that a sample can have on its ray."""
-    with torch.inference_mode(False):
-        return sample_encoding(torch.empty(1, 2048, 16, device=device)).contiguous()

@@ -38,9 +38,9 @@ BLENDING_4 = tl.constexpr(_AT["blending.4"])
 @triton.jit
 @no_type_check
 def trust_of(embedding, weights, PRECISION: tl.constexpr):
-    """Return how far a view is trusted in the statistics, in (0, 1)."""
+    """Return how far a view is trusted in the statistics, in (0, 1), and the hidden layer."""
     hidden = elu(dense(embedding, weights, TRUST_0, 32, 16, PRECISION))
-    return sigmoid(score(hidden, weights, TRUST_2, 16))
+    return sigmoid(score(hidden, weights, TRUST_2, 16)), hidden
 
 
 @triton.jit
@@ -56,31 +56,34 @@ def base_of_statistics(mean_c, mean_i, variance_c, variance_i, weights, AT: tl.c
 @triton.jit
 @no_type_check
 def view_in_light_of_all(shared, feature_c, feature_i, embedding, valid, share, weights, PRECISION: tl.constexpr):
-    """Return a view's feature (32) and the visibility of the sample in it."""
+    """Return a view's feature (32), the visibility of the sample in it, and what came before these: for the backward
+    pass."""
     hidden = shared + product(feature_c, weights, BASE_OWN, 16, 64, PRECISION)
     hidden += product(feature_i, weights, BASE_OWN + 16 * 64, 32, 64, PRECISION)
     hidden = elu(hidden + product(embedding, weights, BASE_OWN + 48 * 64, 32, 64, PRECISION))
-    x = elu(dense(hidden, weights, BASE_2, 64, 32, PRECISION))
-    of_x = elu(dense(x * share[:, None], weights, RESIDUAL_0, 32, 32, PRECISION))
-    logit = elu(score(of_x, weights, LOGIT, 32))
-    x += elu(dense(of_x, weights, RESIDUAL_2, 32, 32, PRECISION))
-    seen = x * (sigmoid(logit) * valid)[:, None]
-    seen = elu(dense(seen, weights, VISIBILITY_0, 32, 32, PRECISION))
-    return x, sigmoid(score(seen, weights, VISIBILITY_2, 32)) * valid
+    base = elu(dense(hidden, weights, BASE_2, 64, 32, PRECISION))
+    of_base = elu(dense(base * share[:, None], weights, RESIDUAL_0, 32, 32, PRECISION))
+    logit = elu(score(of_base, weights, LOGIT, 32))
+    residual = elu(dense(of_base, weights, RESIDUAL_2, 32, 32, PRECISION))
+    x = base + residual
+    gate = sigmoid(logit) * valid
+    seen = elu(dense(x * gate[:, None], weights, VISIBILITY_0, 32, 32, PRECISION))
+    visible = sigmoid(score(seen, weights, VISIBILITY_2, 32)) * valid
+    return x, visible, hidden, base, of_base, logit, residual, gate, seen
 
 
 @triton.jit
 @no_type_check
 def blending_logit(x, visible, d0, d1, d2, d3, weights, PRECISION: tl.constexpr):
-    """Return the logit of a view's share in the sample's colour."""
+    """Return the logit of a view's share in the sample's colour, and the hidden layers."""
     hidden = product(x, weights, BLENDING_0, 32, 16, PRECISION) + row(weights, BLENDING_0 + 37 * 16, 16)[None, :]
     hidden = with_value(hidden, visible, weights, BLENDING_0 + 32 * 16, 16)
     hidden = with_value(hidden, d0, weights, BLENDING_0 + 33 * 16, 16)
     hidden = with_value(hidden, d1, weights, BLENDING_0 + 34 * 16, 16)
     hidden = with_value(hidden, d2, weights, BLENDING_0 + 35 * 16, 16)
     hidden = elu(with_value(hidden, d3, weights, BLENDING_0 + 36 * 16, 16))
-    hidden = elu(dense(hidden, weights, BLENDING_2, 16, 16, PRECISION))
-    return score(hidden, weights, BLENDING_4, 16)
+    second = elu(dense(hidden, weights, BLENDING_2, 16, 16, PRECISION))
+    return score(second, weights, BLENDING_4, 16), hidden, second
 
 
 @triton.jit
@@ -104,12 +107,12 @@ def scaled(mean, spread, total, scale):
 @triton.jit
 @no_type_check
 def geometry_of(mean, variance, weight, weights, PRECISION: tl.constexpr):
-    """Return the sample's feature (16), from all views."""
+    """Return the sample's feature (16), from all views, and the hidden layer."""
     hidden = product(mean, weights, GEOMETRY_0, 32, 64, PRECISION)
     hidden += product(variance, weights, GEOMETRY_0 + 32 * 64, 32, 64, PRECISION)
     hidden = with_value(hidden, weight, weights, GEOMETRY_0 + 64 * 64, 64)
     hidden = elu(hidden + row(weights, GEOMETRY_0 + 65 * 64, 64)[None, :])
-    return elu(dense(hidden, weights, GEOMETRY_2, 64, 16, PRECISION))
+    return elu(dense(hidden, weights, GEOMETRY_2, 64, 16, PRECISION)), hidden
 
 
 @triton.jit
@@ -118,7 +121,7 @@ def statistics(
     weights, step, images, maps, cameras, views, size, points, hidden,
     MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Return what the first layer makes of the statistics over views, before its activation, and the views' count."""
+    """Return means and variances over views, with either weights, the weights' sums, and the views' count."""
     count = tl.zeros([BLOCK], tl.float32)
     trusted = tl.zeros([BLOCK], tl.float32)
     c0, c1 = tl.zeros([BLOCK, COLOURS], tl.float32), tl.zeros([BLOCK, COLOURS], tl.float32)
@@ -132,7 +135,8 @@ def statistics(
         feature_c, feature_i = feature(
             colour, image, d0, d1, d2, d3, (hidden >> view) & 1, here, MASKED, ZEROS, PRECISION
         )
-        trust = trust_of(embedding, here, PRECISION) * valid
+        trust, _ = trust_of(embedding, here, PRECISION)
+        trust *= valid
         count += valid
         trusted += trust
         share = valid / tl.maximum(count, 1.0)
@@ -146,9 +150,54 @@ def statistics(
     i0, vi0 = scaled(i0, vi0, trusted, scale)
     c1, vc1 = scaled(c1, vc1, count, scale)
     i1, vi1 = scaled(i1, vi1, count, scale)
+    return c0, i0, vc0, vi0, trusted * scale, c1, i1, vc1, vi1, count * scale, count
+
+
+@triton.jit
+@no_type_check
+def shared_of(found, weights, PRECISION: tl.constexpr):
+    """Return what the first layer makes of the statistics, before its activation."""
+    c0, i0, vc0, vi0, _, c1, i1, vc1, vi1, _, _ = found
     shared = base_of_statistics(c0, i0, vc0, vi0, weights, BASE_0, PRECISION)
     shared += base_of_statistics(c1, i1, vc1, vi1, weights, BASE_0 + 2 * 48 * 64, PRECISION)
-    return shared + row(weights, BASE_BIAS, 64)[None, :], count
+    return shared + row(weights, BASE_BIAS, 64)[None, :]
+
+
+@triton.jit
+@no_type_check
+def pooled(
+    shared, share, weights, step, images, maps, cameras, views, size, points, hidden,
+    MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Return mean and variance of the views' features by visibility, the sum of these weights, their scale, the
+    blended colour, and the highest logit and sum of exponentials of the blending."""
+    total = tl.zeros([BLOCK], tl.float32)
+    mean, spread = tl.zeros([BLOCK, 32], tl.float32), tl.zeros([BLOCK, 32], tl.float32)
+    highest = tl.full([BLOCK], -1e30, tl.float32)  # logit so far; colours and `parts` are scaled by its exponential
+    parts = tl.zeros([BLOCK], tl.float32)
+    blended = tl.zeros([BLOCK, COLOURS], tl.float32)
+    for view in range(views):
+        here = weights + view * step
+        valid, colour, image, ray, position, d0, d1, d2, d3 = look(view, images, maps, cameras, size, points)
+        embedding = embedded(ray, position, points, valid, here, PRECISION)
+        feature_c, feature_i = feature(
+            colour, image, d0, d1, d2, d3, (hidden >> view) & 1, here, MASKED, ZEROS, PRECISION
+        )
+        x, visible, _, _, _, _, _, _, _ = view_in_light_of_all(
+            shared, feature_c, feature_i, embedding, valid, share * valid, here, PRECISION
+        )
+        total += visible
+        mean, spread = added(mean, spread, x, visible, visible / tl.where(total > 0, total, 1.0))
+        logit, _, _ = blending_logit(x, visible, d0, d1, d2, d3, here, PRECISION)
+        higher = tl.maximum(highest, tl.where(valid > 0, logit, highest))
+        part = tl.exp(tl.minimum(logit - higher, 0.0)) * valid
+        fade = tl.exp(highest - higher)
+        highest, parts = higher, parts * fade + part
+        blended = blended * fade[:, None] + part[:, None] * colour
+    scale = 1.0 / (total + 1e-8)
+    mean, spread = scaled(mean, spread, total, scale)
+    blended = blended / tl.where(parts > 0, parts, 1.0)[:, None]
+    return mean, spread, total * scale, scale, blended, highest, parts
 
 
 @triton.jit
@@ -165,37 +214,15 @@ def point_kernel(
     size = (width, height, columns, rows)
     points = points_of(origin, directions, depths, before, behind, at, inside, samples)
     hidden = tl.load(masks + at, mask=inside, other=0) if MASKED else at * 0
-    shared, count = statistics(
+    found = statistics(
         weights, step, images, maps, cameras, views, size, points, hidden, MASKED, ZEROS, PRECISION, BLOCK
     )
-    share = 1.0 / (count + 1e-8)
-    total = tl.zeros([BLOCK], tl.float32)
-    mean, spread = tl.zeros([BLOCK, 32], tl.float32), tl.zeros([BLOCK, 32], tl.float32)
-    highest = tl.full([BLOCK], -1e30, tl.float32)  # logit so far; colours and `parts` are scaled by its exponential
-    parts = tl.zeros([BLOCK], tl.float32)
-    blended = tl.zeros([BLOCK, COLOURS], tl.float32)
-    for view in range(views):
-        here = weights + view * step
-        valid, colour, image, ray, position, d0, d1, d2, d3 = look(view, images, maps, cameras, size, points)
-        embedding = embedded(ray, position, points, valid, here, PRECISION)
-        feature_c, feature_i = feature(
-            colour, image, d0, d1, d2, d3, (hidden >> view) & 1, here, MASKED, ZEROS, PRECISION
-        )
-        x, visible = view_in_light_of_all(
-            shared, feature_c, feature_i, embedding, valid, share * valid, here, PRECISION
-        )
-        total += visible
-        mean, spread = added(mean, spread, x, visible, visible / tl.where(total > 0, total, 1.0))
-        logit = blending_logit(x, visible, d0, d1, d2, d3, here, PRECISION)
-        higher = tl.maximum(highest, tl.where(valid > 0, logit, highest))
-        part = tl.exp(tl.minimum(logit - higher, 0.0)) * valid
-        fade = tl.exp(highest - higher)
-        highest, parts = higher, parts * fade + part
-        blended = blended * fade[:, None] + part[:, None] * colour
-    scale = 1.0 / (total + 1e-8)
-    mean, spread = scaled(mean, spread, total, scale)
-    of_all = geometry_of(mean, spread, total * scale / views, weights, PRECISION)
-    blended = blended / tl.where(parts > 0, parts, 1.0)[:, None]
+    count = found[10]
+    mean, variance, weight, _, blended, _, _ = pooled(
+        shared_of(found, weights, PRECISION), 1.0 / (count + 1e-8), weights, step, images, maps, cameras, views, size,
+        points, hidden, MASKED, ZEROS, PRECISION, BLOCK,
+    )  # fmt: skip
+    of_all, _ = geometry_of(mean, variance, weight / views, weights, PRECISION)
     channel, colour_channel = tl.arange(0, 16), tl.arange(0, COLOURS)
     tl.store(geometry + at[:, None] * 16 + channel[None, :], of_all, mask=inside[:, None])
     shown = inside[:, None] & (colour_channel[None, :] < 3)

@@ -84,6 +84,16 @@ def composited(density):
 
 @triton.jit
 @no_type_check
+def density_of(x, views, count, there, weights, PRECISION: tl.constexpr):
+    """Return the density of samples with features x, its value before it is scaled, its scale, and the hidden layer."""
+    hidden = elu(dense(x, weights, DENSITY_0, 16, 16, PRECISION))
+    value = tl.maximum(score(hidden, weights, DENSITY_2, 16), 0.0)
+    scale = tl.where(there, (views > 0).to(tl.float32) * count, 0.0)
+    return value * scale, value, scale, hidden
+
+
+@triton.jit
+@no_type_check
 def ray_kernel(
     weights, geometry, encoding, index, weight, seen_by, colours, depths,
     scene_features, densities, rgb, expected_depth, hits, samples,
@@ -99,9 +109,7 @@ def ray_kernel(
     x = attended(x, views, added, weights, PRECISION, S)
     x, _ = normalised(x)
     x = x * row(weights, NORM_WEIGHT, 16)[None, :] + row(weights, NORM_BIAS, 16)[None, :]
-    hidden = elu(dense(x, weights, DENSITY_0, 16, 16, PRECISION))
-    density = tl.maximum(score(hidden, weights, DENSITY_2, 16), 0.0) * (views > 0).to(tl.float32) * count
-    density = tl.where(there, density, 0.0)
+    density, _, _, _ = density_of(x, views, count, there, weights, PRECISION)
     _, _, _, hit = composited(density)
     channel = tl.arange(0, 16)
     tl.store(scene_features + at[:, None] * 16 + channel[None, :], x, mask=there[:, None])
