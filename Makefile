@@ -10,6 +10,8 @@ PYTEST := -m pytest --nbval-lax --nbval-current-env --numprocesses $(TEST_WORKER
 LAB_ARGS ?=
 # Options for `make study`, such as "--only main --processes 2".
 STUDY_ARGS ?=
+# Options for `make bench-gpu`, such as "--device cpu --scale 0.1 --rays 64 --views 3", which tries the run itself.
+BENCH_ARGS ?=
 # Options for `make lock`: without any, only what pyproject.toml no longer allows changes; --upgrade renews everything.
 LOCK_ARGS ?=
 
@@ -34,7 +36,7 @@ unexport JUPYTER_PATH
 # Minutes of training for `make weights`.
 MINUTES ?= 10
 
-.PHONY: help quickstart test test-long lab lint notebooks twins index bench weights study lock clean
+.PHONY: help quickstart test test-long lab lint notebooks twins index bench bench-gpu weights study lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +73,9 @@ bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, dat
 	$(IN_VENV) -m tests.benchmarks.data
 	$(IN_VENV) -m tests.benchmarks.training
 	$(IN_VENV) -m tests.benchmarks.growth
+
+bench-gpu: $(STAMP)  ## speed, memory and kernels on a GPU, in eight minutes; goes on where a run was cut off
+	$(IN_VENV) -m tests.benchmarks.gpu $(BENCH_ARGS)
 
 weights: $(STAMP)  ## train the weights that ship for MINUTES more, on whatever device there is
 	$(IN_VENV) -m maskrf_core.datasets.procedural

@@ -62,12 +62,12 @@ class ChunkRenderer:
         self.renderer = renderer if plain else renderer.with_passes(self._variant)  # the same weights
 
     def _variant(self, render_pass: nn.Module) -> nn.Module:
-        from maskrf_core.model.fast.choice import fastest
-        from maskrf_core.model.fast.pass_variants import CompiledPass, in_bfloat16
+        from maskrf_core.model.fast.choice import KernelPass, fastest
+        from maskrf_core.model.fast.pass_variants import CompiledPass
 
-        if not self.settings.compile:
-            return fastest(render_pass, self.settings.precision, twin=self.settings.twin)
-        made = in_bfloat16(render_pass) if self.settings.precision == "bf16-mixed" else render_pass
+        made = fastest(render_pass, self.settings.precision, twin=self.settings.twin)
+        if not self.settings.compile or isinstance(made, KernelPass):
+            return made
         return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1)
 
     def __call__(self, batch: SceneBatch) -> Iterator[Rendering]:

@@ -91,10 +91,10 @@ def _of_points(
     read = (
         *(weights, 0, channels_last(inputs.views.images), channels_last(maps), cameras_of(inputs.views)),
         *(inputs.rays.origin.contiguous(), inputs.rays.directions.contiguous(), *lengths),
-        weights if inputs.bits is None else inputs.bits,
+        *((torch.zeros(1, dtype=torch.int64, device=maps.device), 0) if inputs.bits is None else (inputs.bits, 1)),
     )
     sizes = (inputs.shape.numel(), len(inputs.views), inputs.shape[1], width, height, *reversed(maps.shape[-2:]))
-    how = {"MASKED": inputs.bits is not None, "ZEROS": inputs.zeros, "PRECISION": inputs.products}
+    how = {"ZEROS": inputs.zeros, "PRECISION": inputs.products}
     return (*read, *outputs, *sizes), {**how, "BLOCK": tile.samples, "num_warps": tile.warps, "num_stages": 1}
 
 

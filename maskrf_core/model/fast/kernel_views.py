@@ -167,10 +167,7 @@ def embedded(ray, position, points, valid, weights, PRECISION: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def feature(
-    colour, image, d0, d1, d2, d3, masked, weights,
-    MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr,
-):  # fmt: skip
+def feature(colour, image, d0, d1, d2, d3, masked, weights, ZEROS: tl.constexpr, PRECISION: tl.constexpr):
     """Return colour and image features with what the direction adds, or what stands in for them."""
     hidden = d0[:, None] * row(weights, DIRECTION_0, 16)[None, :] + row(weights, DIRECTION_0 + 4 * 16, 16)[None, :]
     hidden = with_value(hidden, d1, weights, DIRECTION_0 + 16, 16)
@@ -178,11 +175,10 @@ def feature(
     hidden = elu(with_value(hidden, d3, weights, DIRECTION_0 + 3 * 16, 16))
     of_colour = colour + elu(dense(hidden, weights, DIRECTION_COLOUR, 16, COLOURS, PRECISION))
     of_image = image + elu(dense(hidden, weights, DIRECTION_IMAGE, 16, 32, PRECISION))
-    if MASKED:
-        shown = (masked == 0)[:, None]
-        if ZEROS:
-            of_colour, of_image = tl.where(shown, of_colour, 0.0), tl.where(shown, of_image, 0.0)
-        else:
-            of_colour = tl.where(shown, of_colour, row(weights, TOKEN_COLOUR, COLOURS)[None, :])
-            of_image = tl.where(shown, of_image, row(weights, TOKEN_IMAGE, 32)[None, :])
+    shown = (masked == 0)[:, None]
+    if ZEROS:
+        of_colour, of_image = tl.where(shown, of_colour, 0.0), tl.where(shown, of_image, 0.0)
+    else:
+        of_colour = tl.where(shown, of_colour, row(weights, TOKEN_COLOUR, COLOURS)[None, :])
+        of_image = tl.where(shown, of_image, row(weights, TOKEN_IMAGE, 32)[None, :])
     return of_colour, of_image

@@ -168,7 +168,7 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
     def variant(render_pass: nn.Module) -> nn.Module:
         from maskrf_core.model.fast.choice import KernelPass, fastest
 
-        if not hardware.compile:
+        if device.type == "cuda" or not hardware.compile:
             made = fastest(render_pass, hardware.precision, twin=hardware.twin)
             if isinstance(made, KernelPass):  # which remembers little as it is
                 return made

@@ -33,8 +33,10 @@ from maskrf_core.model.fast.point_kernel import (
     GEOMETRY_0,
     GEOMETRY_2,
     LOGIT,
+    PARTS,
     RESIDUAL_0,
     RESIDUAL_2,
+    SIZES,
     TRUST_0,
     TRUST_2,
     VISIBILITY_0,
@@ -128,13 +130,13 @@ def own_gradient(of_hidden, feature_c, feature_i, embedding, kept, weights, grad
 @no_type_check
 def back_to_views(
     of_all, of_blended, found, weights, grads, kept, step, images, maps, cameras, views, size, points, hidden,
-    MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
+    ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Go from what is pooled to each view's own part of the first layer; return what the shared part has."""
     shared, share = shared_of(found, weights, PRECISION), 1.0 / (found[10] + 1e-8)
     mean, variance, weight, scale, blended, highest, parts = pooled(
         shared, share, weights, step, images, maps, cameras, views, size, points, hidden,
-        MASKED, ZEROS, PRECISION, BLOCK,
+        ZEROS, PRECISION, BLOCK,
     )  # fmt: skip
     of_mean, of_variance, of_weight = geometry_gradient(
         of_all, mean, variance, weight / views, weights, grads, PRECISION
@@ -147,9 +149,7 @@ def back_to_views(
         here = weights + view * step
         valid, colour, image, ray, position, d0, d1, d2, d3 = look(view, images, maps, cameras, size, points)
         embedding = embedded(ray, position, points, valid, here, PRECISION)
-        feature_c, feature_i = feature(
-            colour, image, d0, d1, d2, d3, (hidden >> view) & 1, here, MASKED, ZEROS, PRECISION
-        )
+        feature_c, feature_i = feature(colour, image, d0, d1, d2, d3, (hidden >> view) & 1, here, ZEROS, PRECISION)
         found_here = view_in_light_of_all(
             shared, feature_c, feature_i, embedding, valid, share * valid, here, PRECISION
         )
@@ -176,7 +176,7 @@ def back_to_views(
 @no_type_check
 def back_to_maps(
     of_shared, found, weights, grads, map_grads, kept, step, images, maps, cameras, views, size, points, hidden,
-    MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
+    ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Go from the statistics, and what is kept of each view, to weights and maps."""
     c0, i0, vc0, vi0, total0, c1, i1, vc1, vi1, total1, count = found
@@ -193,7 +193,7 @@ def back_to_maps(
         valid, colour, image, ray, position, d0, d1, d2, d3 = look(view, images, maps, cameras, size, points)
         embedding = embedded(ray, position, points, valid, here, PRECISION)
         masked = (hidden >> view) & 1
-        feature_c, feature_i = feature(colour, image, d0, d1, d2, d3, masked, here, MASKED, ZEROS, PRECISION)
+        feature_c, feature_i = feature(colour, image, d0, d1, d2, d3, masked, here, ZEROS, PRECISION)
         trust, second = trust_of(embedding, here, PRECISION)
         weight = trust * valid * scale
         by_c0, of_weight_c = values_gradient(feature_c, c0, of_c0, of_vc0, weight)
@@ -207,17 +207,17 @@ def back_to_maps(
         of_c = tl.load(at + tl.arange(0, COLOURS)[None, :]) + by_c0 + by_c1
         of_i = tl.load(at + COLOURS + tl.arange(0, 32)[None, :]) + by_i0 + by_i1
         of_e += tl.load(at + COLOURS + 32 + tl.arange(0, 32)[None, :])
-        of_image = feature_gradient(of_c, of_i, d0, d1, d2, d3, masked, here, grads, MASKED, ZEROS, PRECISION)
+        of_image = feature_gradient(of_c, of_i, d0, d1, d2, d3, masked, here, grads, ZEROS, PRECISION)
         of_ray = embedding_gradient(ray, position, points, valid, of_e, here, grads, PRECISION)
         maps_gradient(of_image, of_ray, view, map_grads, cameras, size, points, valid)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=PARTS)
 @no_type_check
 def point_gradient_kernel(
-    weights, step, images, maps, cameras, origin, directions, depths, before, behind, masks,
+    weights, step, images, maps, cameras, origin, directions, depths, before, behind, masks, masked,
     of_geometry, of_colours, weight_grads, map_grads, kept, room, numbers, views, samples, width, height, columns, rows,
-    MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
+    ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Add what weights (`room` numbers a program) and maps have of the outputs of kernel A."""
     program = tl.program_id(0)
@@ -229,20 +229,18 @@ def point_gradient_kernel(
         at = block * BLOCK + tl.arange(0, BLOCK)
         inside = at < numbers
         points = points_of(origin, directions, depths, before, behind, at, inside, samples)
-        hidden = tl.load(masks + at, mask=inside, other=0) if MASKED else at * 0
+        hidden = tl.load(masks + at * masked, mask=inside, other=0)
         of_all = tl.load(of_geometry + at[:, None] * 16 + channel[None, :], mask=inside[:, None], other=0.0)
         shown = inside[:, None] & (colour_channel[None, :] < 3)
         of_blended = tl.load(of_colours + at[:, None] * 3 + colour_channel[None, :], mask=shown, other=0.0)
-        found = statistics(
-            weights, step, images, maps, cameras, views, size, points, hidden, MASKED, ZEROS, PRECISION, BLOCK
-        )
+        found = statistics(weights, step, images, maps, cameras, views, size, points, hidden, ZEROS, PRECISION, BLOCK)
         of_shared = back_to_views(
             of_all, of_blended, found, weights, grads, kept, step, images, maps, cameras, views, size, points, hidden,
-            MASKED, ZEROS, PRECISION, BLOCK,
+            ZEROS, PRECISION, BLOCK,
         )  # fmt: skip
         tl.debug_barrier()  # what was kept is read by other threads than those that wrote it
         back_to_maps(
             of_shared, found, weights, grads, map_grads, kept, step, images, maps, cameras, views, size, points, hidden,
-            MASKED, ZEROS, PRECISION, BLOCK,
+            ZEROS, PRECISION, BLOCK,
         )  # fmt: skip
         tl.debug_barrier()

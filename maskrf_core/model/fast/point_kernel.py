@@ -23,6 +23,10 @@ from maskrf_core.model.fast.kernel_parts import (
 from maskrf_core.model.fast.kernel_views import embedded, feature, look, points_of
 from maskrf_core.model.fast.kernel_weights import POINT_LAYERS, places
 
+# A kernel is compiled once, and not anew for sizes that are 1 or multiples of 16, nor for parts of a larger tensor.
+SIZES = ["step", "masked", "room", "numbers", "views", "samples", "width", "height", "columns", "rows"]
+PARTS = ["origin", "directions", "depths", "before", "behind", "masks", "of_geometry", "of_colours"]
+
 _AT = places(POINT_LAYERS)
 TRUST_0, TRUST_2 = tl.constexpr(_AT["trust.0"]), tl.constexpr(_AT["trust.2"])
 BASE_0, BASE_2 = tl.constexpr(_AT["base.0"]), tl.constexpr(_AT["base.2"])
@@ -119,7 +123,7 @@ def geometry_of(mean, variance, weight, weights, PRECISION: tl.constexpr):
 @no_type_check
 def statistics(
     weights, step, images, maps, cameras, views, size, points, hidden,
-    MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
+    ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Return means and variances over views, with either weights, the weights' sums, and the views' count."""
     count = tl.zeros([BLOCK], tl.float32)
@@ -132,9 +136,7 @@ def statistics(
         here = weights + view * step  # 0, which the compiler does not know: else it would keep all weights in registers
         valid, colour, image, ray, position, d0, d1, d2, d3 = look(view, images, maps, cameras, size, points)
         embedding = embedded(ray, position, points, valid, here, PRECISION)
-        feature_c, feature_i = feature(
-            colour, image, d0, d1, d2, d3, (hidden >> view) & 1, here, MASKED, ZEROS, PRECISION
-        )
+        feature_c, feature_i = feature(colour, image, d0, d1, d2, d3, (hidden >> view) & 1, here, ZEROS, PRECISION)
         trust, _ = trust_of(embedding, here, PRECISION)
         trust *= valid
         count += valid
@@ -167,7 +169,7 @@ def shared_of(found, weights, PRECISION: tl.constexpr):
 @no_type_check
 def pooled(
     shared, share, weights, step, images, maps, cameras, views, size, points, hidden,
-    MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
+    ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Return mean and variance of the views' features by visibility, the sum of these weights, their scale, the
     blended colour, and the highest logit and sum of exponentials of the blending."""
@@ -180,9 +182,7 @@ def pooled(
         here = weights + view * step
         valid, colour, image, ray, position, d0, d1, d2, d3 = look(view, images, maps, cameras, size, points)
         embedding = embedded(ray, position, points, valid, here, PRECISION)
-        feature_c, feature_i = feature(
-            colour, image, d0, d1, d2, d3, (hidden >> view) & 1, here, MASKED, ZEROS, PRECISION
-        )
+        feature_c, feature_i = feature(colour, image, d0, d1, d2, d3, (hidden >> view) & 1, here, ZEROS, PRECISION)
         x, visible, _, _, _, _, _, _, _ = view_in_light_of_all(
             shared, feature_c, feature_i, embedding, valid, share * valid, here, PRECISION
         )
@@ -200,12 +200,12 @@ def pooled(
     return mean, spread, total * scale, scale, blended, highest, parts
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=PARTS)
 @no_type_check
 def point_kernel(
-    weights, step, images, maps, cameras, origin, directions, depths, before, behind, masks,
+    weights, step, images, maps, cameras, origin, directions, depths, before, behind, masks, masked,
     geometry, colours, seen_by, numbers, views, samples, width, height, columns, rows,
-    MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
+    ZEROS: tl.constexpr, PRECISION: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Write geometry feature (16), blended colour (3) and number of views of the samples, of which there are
     `numbers`."""
@@ -213,14 +213,12 @@ def point_kernel(
     inside = at < numbers
     size = (width, height, columns, rows)
     points = points_of(origin, directions, depths, before, behind, at, inside, samples)
-    hidden = tl.load(masks + at, mask=inside, other=0) if MASKED else at * 0
-    found = statistics(
-        weights, step, images, maps, cameras, views, size, points, hidden, MASKED, ZEROS, PRECISION, BLOCK
-    )
+    hidden = tl.load(masks + at * masked, mask=inside, other=0)
+    found = statistics(weights, step, images, maps, cameras, views, size, points, hidden, ZEROS, PRECISION, BLOCK)
     count = found[10]
     mean, variance, weight, _, blended, _, _ = pooled(
         shared_of(found, weights, PRECISION), 1.0 / (count + 1e-8), weights, step, images, maps, cameras, views, size,
-        points, hidden, MASKED, ZEROS, PRECISION, BLOCK,
+        points, hidden, ZEROS, PRECISION, BLOCK,
     )  # fmt: skip
     of_all, _ = geometry_of(mean, variance, weight / views, weights, PRECISION)
     channel, colour_channel = tl.arange(0, 16), tl.arange(0, COLOURS)

@@ -89,7 +89,7 @@ def of_hits(of_rgb, of_depth, of_hit, colours, of_colours, hit, depth, ray, at, 
     return total
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["samples", "rays", "room"])
 @no_type_check
 def ray_gradient_kernel(
     weights, geometry, encoding, index, weight, seen_by, colours, depths,

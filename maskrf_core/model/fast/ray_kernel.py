@@ -92,7 +92,7 @@ def density_of(x, views, count, there, weights, PRECISION: tl.constexpr):
     return value * scale, value, scale, hidden
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["samples", "rays", "room"])
 @no_type_check
 def ray_kernel(
     weights, geometry, encoding, index, weight, seen_by, colours, depths,

@@ -123,15 +123,14 @@ def embedding_gradient(ray, position, points, valid, of_embedding, weights, grad
 @no_type_check
 def feature_gradient(
     of_colour, of_image, d0, d1, d2, d3, masked, weights, grads,
-    MASKED: tl.constexpr, ZEROS: tl.constexpr, PRECISION: tl.constexpr,
+    ZEROS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Return what the image features have of a view's features; where these are masked, the token has it."""
-    if MASKED:
-        hidden_here = (masked != 0)[:, None]
-        if not ZEROS:
-            row_gradient(grads, TOKEN_COLOUR, COLOURS, tl.where(hidden_here, of_colour, 0.0))
-            row_gradient(grads, TOKEN_IMAGE, 32, tl.where(hidden_here, of_image, 0.0))
-        of_colour, of_image = tl.where(hidden_here, 0.0, of_colour), tl.where(hidden_here, 0.0, of_image)
+    hidden_here = (masked != 0)[:, None]
+    if not ZEROS:
+        row_gradient(grads, TOKEN_COLOUR, COLOURS, tl.where(hidden_here, of_colour, 0.0))
+        row_gradient(grads, TOKEN_IMAGE, 32, tl.where(hidden_here, of_image, 0.0))
+    of_colour, of_image = tl.where(hidden_here, 0.0, of_colour), tl.where(hidden_here, 0.0, of_image)
     hidden = d0[:, None] * row(weights, DIRECTION_0, 16)[None, :] + row(weights, DIRECTION_0 + 4 * 16, 16)[None, :]
     hidden = with_value(hidden, d1, weights, DIRECTION_0 + 16, 16)
     hidden = with_value(hidden, d2, weights, DIRECTION_0 + 2 * 16, 16)
