@@ -100,7 +100,7 @@ lock:  ## write requirements.lock and its hashes again from pyproject.toml
 	compile() { "$$work/venv/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.10 --quiet \
 		--no-header "$$@"; }; \
 	with_comment_of() { sed '/^[^#]/,$$d' $$1; awk "/^[^ #]/ { keep = !/^($$3)/ } keep" "$$2"; }; \
-	cuda="nvidia-|cuda-|triton=="; \
+	cuda="nvidia-|cuda-"; \
 	cp requirements.lock "$$work/lines"; \
 	compile --annotation-style line --output-file "$$work/lines" $(LOCK_ARGS); \
 	cp "$$work/lines" "$$work/hashes"; \
