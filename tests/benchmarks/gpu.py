@@ -206,6 +206,7 @@ def main() -> None:
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch sees no GPU here; --device cpu tries the run itself")
     size = {name: getattr(arguments, name) for name in ("device", "rays", "views", "scale")}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     result = read(arguments.out, made_here(arguments.repeats) | size)
     for name, work in parts_of(arguments).items():
         if name in result["parts"]:
@@ -217,7 +218,6 @@ def main() -> None:
             result["parts"][name] = work()
         except Exception as error:  # the other parts are worth their time
             result["parts"][name] = {"error": {"text": f"{type(error).__name__}: {error}"[:2000]}}
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         write_json(arguments.out, result)
         print(f"{time.monotonic() - began:5.0f} s  {name}", flush=True)
     text = table(result)

@@ -14,8 +14,10 @@ from tests.benchmarks.gpu_results import read, table
 BARE = """
 import runpy, sys
 
-MISSING = {"pycolmap", "mitsuba", "submitit", "papermill", "viser", "lpips", "torchvision", "imageio", "ipywidgets", "diskcache",
-           "safetensors", "nbconvert", "nbclient", "jinja2", "itables", "ipyevents", "pandas", "matplotlib", "scipy", "skimage"}
+MISSING = set(
+    "pycolmap mitsuba submitit papermill viser lpips torchvision imageio ipywidgets diskcache safetensors nbconvert "
+    "nbclient jinja2 itables ipyevents pandas matplotlib scipy skimage tensorboard".split()
+)
 
 class Finder:
     def find_spec(self, name, path=None, target=None):
