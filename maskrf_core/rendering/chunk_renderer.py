@@ -72,6 +72,10 @@ class ChunkRenderer:
 
     def __call__(self, batch: SceneBatch) -> Iterator[Rendering]:
         """Render the batch's pixels, in order."""
+        if self.settings.mode == "preview":
+            from maskrf_core.model.fast.preview import with_nearest_views
+
+            batch = with_nearest_views(batch)
         with torch.inference_mode():
             features = self.renderer.encode(batch.references, batch.sources)
         return self.render(features, batch.query, batch.pixels_xy)
@@ -86,10 +90,12 @@ class ChunkRenderer:
             new = self.settings.compile and features.maps.shape not in self.compiled_for
             map_chunks = partial(map_in_threads, threads=self.threads, first_alone=new)
             self.compiled_for.add(features.maps.shape)
-        if self.settings.mode == "adaptive":
+        if self.settings.mode != "exact":
             from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings, render_chunks_adaptively
+            from maskrf_core.model.fast.preview import PREVIEW_SETTINGS
 
-            saving = AdaptiveSettings(*self.saving or ())
+            usual = PREVIEW_SETTINGS if self.settings.mode == "preview" else AdaptiveSettings()
+            saving = AdaptiveSettings(*self.saving) if self.saving else usual
             return render_chunks_adaptively(
                 self.renderer, features, query, pixels_xy, self.rays_per_chunk, saving, map_chunks
             )

@@ -180,10 +180,10 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, Callable[[], Case]]:
     return {
         "ceilings": partial(ceilings, arguments),
         f"{rays} rays, {first}": of_rays(first),
-        f"step of {steps[0]} rays, {first}": partial(step, WAYS[first], steps[0], arguments),
         f"picture, {first}": partial(rendering, modes, PICTURE, min(rays * 12, 1008 * 756), 1, arguments),
-        f"large step of {steps[1]} rays, {first}": partial(step, WAYS[first], steps[1], arguments),
         "encoders of a step": partial(encoders, arguments),
+        f"step of {steps[0]} rays, {first}": partial(step, WAYS[first], steps[0], arguments),
+        f"large step of {steps[1]} rays, {first}": partial(step, WAYS[first], steps[1], arguments),
         f"step of {steps[0]} rays, {first}, encoders compiled": partial(step, compiled, steps[0], arguments),
         f"{rays} rays, {plain}": of_rays(plain),
         f"{rays} rays, {exact}": of_rays(exact),
