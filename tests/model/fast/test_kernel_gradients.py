@@ -14,7 +14,7 @@ from tests.model.fast.kernel_cases import (
     samples_of,
     thinned_samples_of,
 )
-from tests.model.tiny import scattered
+from tests.model.tiny import scattered, tiny_batch, tiny_renderer
 
 from maskrf_core.model.fast.kernel_pass import KernelPass  # isort: skip
 
@@ -59,3 +59,33 @@ def test_gradients_are_the_same(case: str):
         print(name, float((gradient - found[name]).norm() / gradient.norm()), float(gradient.norm()))
     for name, gradient in expected.items():
         assert (gradient - found[name]).norm() <= 2e-4 * gradient.norm() + 1e-6 * largest, name
+
+
+def test_a_masked_step_is_the_same():
+    """Encoders, both passes and the masked features."""
+    renderer = tiny_renderer(9, 4).train().to(DEVICE)
+    found = []
+    for one in (renderer, renderer.with_passes(lambda of: KernelPass(of, "ieee"))):
+        renderer.zero_grad()
+        generator = torch.Generator(DEVICE).manual_seed(3)
+        rendering = one(tiny_batch(3, 4).to(DEVICE), mask_ratio=0.5, generator=generator)
+        loss = rendering.fine.rgb.square().sum() + rendering.coarse.depth.sum() + rendering.masked.prediction.sum()
+        loss.backward()
+        found.append({name: of.grad for name, of in renderer.named_parameters() if of.grad is not None})
+    largest = max(gradient.norm() for gradient in found[0].values())
+    for name, gradient in found[0].items():
+        assert (gradient - found[1][name]).norm() <= 1e-3 * gradient.norm() + 1e-6 * largest, name
+
+
+def test_nothing_is_kept_of_a_view():
+    kept = []
+    for views in (2, 4):
+        sizes: list[int] = []
+        features = features_of(views)
+        features = features._replace(maps=features.maps.requires_grad_())
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor, sizes=sizes: sizes.append(tensor.nelement()) or tensor, lambda tensor: tensor
+        ):
+            KernelPass(render_pass(), "ieee")(features, rays_of(2), samples_of(2, 8), mask=None)
+        kept.append(sum(sizes) - features.maps.nelement())
+    assert kept[0] == kept[1]
