@@ -16,7 +16,7 @@ import runpy, sys
 
 MISSING = set(
     "pycolmap mitsuba submitit papermill viser lpips torchvision imageio ipywidgets diskcache safetensors nbconvert "
-    "nbclient jinja2 itables ipyevents pandas matplotlib scipy skimage tensorboard".split()
+    "nbclient jinja2 itables ipyevents matplotlib scipy skimage tensorboard".split()
 )
 
 class Finder:
