@@ -10,6 +10,8 @@ PYTEST := -m pytest --nbval-lax --nbval-current-env --numprocesses $(TEST_WORKER
 LAB_ARGS ?=
 # Options for `make study`, such as "--only main --processes 2".
 STUDY_ARGS ?=
+# Options for `make bench-gpu`, such as "--device cpu --scale 0.1 --rays 64 --views 3", which tries the run itself.
+BENCH_ARGS ?=
 # Options for `make lock`: without any, only what pyproject.toml no longer allows changes; --upgrade renews everything.
 LOCK_ARGS ?=
 
@@ -36,7 +38,7 @@ MINUTES ?= 10
 # Scenes beside those that are trained on.
 VALIDATED_ON := $(foreach kind,objects tables rooms,$(kind)_9000 $(kind)_9001)
 
-.PHONY: help quickstart test test-long lab lint notebooks twins index bench weights study lock clean
+.PHONY: help quickstart test test-long lab lint notebooks twins index bench bench-gpu weights study lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +77,9 @@ bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, dat
 	$(IN_VENV) -m tests.benchmarks.growth
 	$(IN_VENV) -m tests.benchmarks.aggregator_costs
 
+bench-gpu: $(STAMP)  ## speed, memory and kernels on a GPU, in eight minutes; goes on where a run was cut off
+	$(IN_VENV) -m tests.benchmarks.gpu $(BENCH_ARGS)
+
 weights: $(STAMP)  ## train the weights that ship for MINUTES more, on whatever device there is
 	$(IN_VENV) -m maskrf_core.datasets.procedural objects tables rooms cutouts $(VALIDATED_ON)
 	$(IN_VENV) -m maskrf_core.training.zoo --minutes $(MINUTES)
@@ -98,7 +103,7 @@ lock:  ## write requirements.lock and its hashes again from pyproject.toml
 	compile() { "$$work/venv/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.10 --quiet \
 		--no-header "$$@"; }; \
 	with_comment_of() { sed '/^[^#]/,$$d' $$1; awk "/^[^ #]/ { keep = !/^($$3)/ } keep" "$$2"; }; \
-	cuda="nvidia-|cuda-|triton=="; \
+	cuda="nvidia-|cuda-"; \
 	cp requirements.lock "$$work/lines"; \
 	compile --annotation-style line --output-file "$$work/lines" $(LOCK_ARGS); \
 	cp "$$work/lines" "$$work/hashes"; \

@@ -42,12 +42,21 @@ SIDES_ARE_MULTIPLES_OF = 4
 """Of reference images, in pixels: else nothing is left to normalise, or feature maps differ in size; best are 16s."""
 
 
+class Composited(NamedTuple):
+    """What `volume_render` makes of the samples of each ray, where the pass has made it already."""
+
+    rgb: Float[Tensor, "ray 3"]
+    depth: Float[Tensor, "ray"]
+    hit_probability: Float[Tensor, "ray sample"]
+
+
 class PassPrediction(NamedTuple):
     """Predictions of one pass for its samples."""
 
     seen_by: Int64[Tensor, "ray sample"]  # number of views that the sample projects into
     points: PointPrediction
     direct_rgb: Float[Tensor, "ray 3"] | None  # colours of the rays by the direct head, where it is on
+    composited: Composited | None = None
 
 
 class RenderPass(nn.Module):
@@ -180,9 +189,9 @@ class Renderer(nn.Module):
             hits = hits_at(coarse.hit_probability.detach(), coarse_positions, samples.depths.shape[1])
             mask = draw_mask(strategy, *shape, mask_ratio, generator=generator, hit_probability=hits)
             mask = mask.to(samples.depths.device)
-        seen_by, fine_points, direct_rgb = self.fine(features, rays, samples, mask=mask)
+        seen_by, fine_points, *made = self.fine(features, rays, samples, mask=mask)
         counts = self.aggregator.ray_mask(seen_by) if self.aggregator.fine_rays_count_apart else coarse.ray_mask
-        fine = self.composite(fine_points, samples.depths, counts, direct_rgb)
+        fine = self.composite(fine_points, samples.depths, counts, *made)
         if mask is None:
             return Rendering(coarse, fine)
         return Rendering(coarse, fine, self.masked_modelling(mask, fine_points, points, coarse_positions))
@@ -192,8 +201,8 @@ class Renderer(nn.Module):
     ) -> tuple[PassRendering, PointPrediction]:
         """Render the coarse pass alone, and return its predictions too."""
         depths = self.aggregator.coarse_depths(rays, self.settings.coarse_samples, generator)
-        seen_by, points, direct_rgb = self.coarse(features, rays, RaySamples.at(depths, rays.depth_range), mask=None)
-        return self.composite(points, depths, self.aggregator.ray_mask(seen_by), direct_rgb), points
+        seen_by, points, *made = self.coarse(features, rays, RaySamples.at(depths, rays.depth_range), mask=None)
+        return self.composite(points, depths, self.aggregator.ray_mask(seen_by), *made), points
 
     def fine_samples(
         self, coarse: PassRendering, rays: QueryRays, generator: torch.Generator | None = None
@@ -209,8 +218,11 @@ class Renderer(nn.Module):
         depths: Float[Tensor, "ray sample"],
         ray_mask: Bool[Tensor, "ray"],
         direct_rgb: Float[Tensor, "ray 3"] | None = None,
+        composited: Composited | None = None,
     ) -> PassRendering:
-        """Composite samples as `volume_render`, before the aggregator's background."""
+        """Composite samples as `volume_render`, before the aggregator's background, where a kernel has not done it."""
+        if composited is not None:
+            return PassRendering(*composited, depths, ray_mask, direct_rgb)
         return volume_render(points, depths, ray_mask, direct_rgb, background=self.aggregator.background)
 
     @contextmanager

@@ -58,19 +58,24 @@ class ChunkRenderer:
             rays = rays_of_a_thread(rays_per_chunk, samples, threads)
             if rays_per_chunk >= 2 * rays:
                 self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
-        plain = settings.precision == "32-true" and not settings.compile
+        plain = settings.precision == "32-true" and not settings.compile and device.type == "cpu"
         self.renderer = renderer if plain else renderer.with_passes(self._variant)  # the same weights
 
     def _variant(self, render_pass: nn.Module) -> nn.Module:
-        from maskrf_core.model.fast.pass_variants import CompiledPass, in_bfloat16
+        from maskrf_core.model.fast.choice import KernelPass, fastest
+        from maskrf_core.model.fast.pass_variants import CompiledPass
 
-        made = in_bfloat16(render_pass) if self.settings.precision == "bf16-mixed" else render_pass
-        if not self.settings.compile:
+        made = fastest(render_pass, self.settings.precision, twin=self.settings.twin)
+        if not self.settings.compile or isinstance(made, KernelPass):
             return made
         return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1)
 
     def __call__(self, batch: SceneBatch) -> Iterator[Rendering]:
         """Render the batch's pixels, in order."""
+        if self.settings.mode == "preview":
+            from maskrf_core.model.fast.preview import with_nearest_views
+
+            batch = with_nearest_views(batch)
         with torch.inference_mode():
             features = self.renderer.encode(batch.references, batch.sources)
         return self.render(features, batch.query, batch.pixels_xy)
@@ -85,10 +90,12 @@ class ChunkRenderer:
             new = self.settings.compile and features.maps.shape not in self.compiled_for
             map_chunks = partial(map_in_threads, threads=self.threads, first_alone=new)
             self.compiled_for.add(features.maps.shape)
-        if self.settings.mode == "adaptive":
+        if self.settings.mode != "exact":
             from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings, render_chunks_adaptively
+            from maskrf_core.model.fast.preview import PREVIEW_SETTINGS
 
-            saving = AdaptiveSettings(*self.saving or ())
+            usual = PREVIEW_SETTINGS if self.settings.mode == "preview" else AdaptiveSettings()
+            saving = AdaptiveSettings(*self.saving) if self.saving else usual
             return render_chunks_adaptively(
                 self.renderer, features, query, pixels_xy, self.rays_per_chunk, saving, map_chunks
             )

@@ -32,6 +32,7 @@ MAY_DIFFER = (
     "hardware.device",
     "hardware.recomputed_rays",
     "hardware.compile",
+    "hardware.twin",
     "hardware.rays_per_chunk",
     "hardware.data_workers",
     "hardware.image_cache_mib",
@@ -41,6 +42,7 @@ MAY_DIFFER = (
     "data.mvsnet_weights",
     "evaluation.path.",
     "rendering.compile",
+    "rendering.twin",
 )
 """Settings (those that end with a dot: all of a section) that an existing run may be continued with: where and how it
 is computed, where the data lie, how long it lasts, and what is filmed after it."""

@@ -195,11 +195,14 @@ class TrainingSettings(Settings):
 class RenderingSettings(Settings):
     """How finished weights render whole pictures; validations during training are exact and in float32."""
 
-    mode: Literal["exact", "adaptive"] = Field(
-        "exact", description="adaptive: coarse pass for every other pixel in x and y, fine pass at 32 samples; faster"
+    mode: Literal["exact", "adaptive", "preview"] = Field(
+        "exact",
+        description="adaptive: coarse pass for every other pixel in x and y, fine pass at 32 samples; faster. preview: "
+        "for every fourth, fine pass at 10, from the 3 nearest views: to look around",
     )
     precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
     compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
+    twin: bool = Field(False, description="on a GPU: the plain pass in place of the kernels that compute the same")
 
 
 EXACT = RenderingSettings()
@@ -242,6 +245,7 @@ class HardwareSettings(Settings):
     num_nodes: Nodes = 1
     precision: Precision = Field("32-true", description="of training; bf16-mixed: networks multiply in bfloat16")
     compile: bool = Field(False, description="compile networks for training (encoders on a GPU only): minutes a size")
+    twin: bool = Field(False, description="on a GPU: train by the plain pass in place of the kernels that do the same")
     recomputed_rays: int | None = Field(
         None, ge=1, description="rays at once that the backward pass computes again: less memory, more time; none: no"
     )

@@ -67,8 +67,8 @@ def render_chunks_adaptively(
         pixels, corners, weights = part
         rays, coarse = rays_of(query, pixels), interpolated(guide, corners, weights)
         thinned = thin(renderer.fine_samples(coarse, rays), saving.samples)
-        _, points, direct_rgb = renderer.fine(features, rays, thinned, mask=None)
-        return Rendering(coarse, renderer.composite(points, thinned.depths, coarse.ray_mask, direct_rgb))
+        _, points, *made = renderer.fine(features, rays, thinned, mask=None)
+        return Rendering(coarse, renderer.composite(points, thinned.depths, coarse.ray_mask, *made))
 
     parts = (part.split(rays_per_chunk) for part in (pixels_xy, *around))
     yield from map_chunks(chunk, zip(*parts, strict=True))

@@ -168,6 +168,12 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
         check_compiler(device, "hardware.compile")
 
     def variant(render_pass: nn.Module) -> nn.Module:
+        from maskrf_core.model.fast.choice import KernelPass, fastest
+
+        if device.type == "cuda" or not hardware.compile:
+            made = fastest(render_pass, hardware.precision, twin=hardware.twin)
+            if isinstance(made, KernelPass):  # which remembers little as it is
+                return made
         made = in_bfloat16(render_pass) if rounded else render_pass
         made = CompiledPass(made, min(rays, recomputed or rays)) if hardware.compile else made
         dropout = renderer.aggregator.uses_dropout

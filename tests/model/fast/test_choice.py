@@ -1,0 +1,72 @@
+"""The fastest exact way is found by itself, and said; what is missing leads to the plain pass."""
+
+import pytest
+import torch
+
+from maskrf_core.model.fast import choice, kernel_pass
+from maskrf_core.model.fast.kernel_pass import KernelPass
+from maskrf_core.model.renderer import RenderPass
+from maskrf_core.rendering.chunk_renderer import ChunkRenderer
+from maskrf_core.settings.sections import RenderingSettings
+from tests.model.tiny import tiny_renderer
+
+
+class OnGPU(RenderPass):
+    """A pass that says it is on a GPU, where there is none."""
+
+    def parameters(self, recurse: bool = True):
+        yield torch.empty(1, device="meta")
+
+
+@pytest.fixture
+def a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU, a compiler and Triton, by their names alone."""
+    choice.say.cache_clear()
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(kernel_pass, "GPU", "meta")
+    monkeypatch.setattr(kernel_pass, "find_spec", lambda name: object())
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(choice, "check_compiler", lambda device, setting: None)
+
+
+@pytest.mark.usefixtures("a_gpu")
+@pytest.mark.parametrize(("precision", "products"), [("32-true", "tf32x3"), ("bf16-mixed", "bf16")])
+def test_kernels_on_a_gpu(precision: str, products: str, capsys: pytest.CaptureFixture[str]):
+    for _ in range(2):
+        made = choice.fastest(OnGPU(), precision, twin=False)
+        assert isinstance(made, KernelPass)
+        assert made.products == products
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "kernels" in line
+
+
+@pytest.mark.usefixtures("a_gpu")
+@pytest.mark.parametrize("missing", ["twin", "triton", "direct head", "other aggregation", "older GPU", "compiler"])
+def test_the_plain_pass_where_something_is_missing(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    plain = OnGPU(direct_rendering=missing == "direct head")
+    if missing == "triton":
+        monkeypatch.setattr(kernel_pass, "find_spec", lambda name: None)
+    elif missing == "other aggregation":
+        plain.aggregation = torch.nn.Identity()
+    elif missing == "older GPU":
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    elif missing == "compiler":
+        monkeypatch.undo()
+        monkeypatch.setattr(kernel_pass, "why_not", lambda *_: None)
+        monkeypatch.setattr(choice, "why_not", lambda *_: None)
+        monkeypatch.setenv("CC", "no-such-compiler")
+    assert choice.fastest(plain, "32-true", twin=missing == "twin") is plain
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "plain pass" in line
+
+
+def test_nothing_changes_on_a_cpu(capsys: pytest.CaptureFixture[str]):
+    renderer = tiny_renderer()
+    made = ChunkRenderer(renderer, RenderingSettings(), 7).renderer
+    assert (made.coarse, made.fine) == (renderer.coarse, renderer.fine)
+    rounded = ChunkRenderer(renderer, RenderingSettings(precision="bf16-mixed"), 7).renderer
+    assert type(rounded.fine) is RenderPass
+    assert capsys.readouterr().out == ""
