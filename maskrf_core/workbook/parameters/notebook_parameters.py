@@ -109,6 +109,7 @@ class NotebookParameters(Settings):
         "num_nodes": "hardware.num_nodes",
     }
     not_in_names: ClassVar[tuple[str, ...]] = ()  # parameters of this notebook that have no part in a training
+    set_here: ClassVar[tuple[str, ...]] = ()  # settings that this notebook sets itself, beside those that all do
     names_weights: ClassVar[str | None] = None  # parameter that names a run folder or checkpoint
 
     def config(self, stage: Stage, asked: Mapping[str, Any] | None = None) -> Config:
@@ -137,7 +138,7 @@ class NotebookParameters(Settings):
         for setting in settings:
             if parameters.get(setting) in type(self).model_fields:
                 raise SettingsError(f"{asked_in}: {setting} has a parameter of its own; set {parameters[setting]}")
-            if setting in (*parameters, *SET_BY_NOTEBOOKS):
+            if setting in (*parameters, *SET_BY_NOTEBOOKS, *self.set_here):
                 raise SettingsError(f"{asked_in}: {setting} is set by this notebook itself")
 
     def check_settings(self) -> None:

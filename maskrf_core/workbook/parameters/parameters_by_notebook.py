@@ -47,6 +47,7 @@ class MethodParameters(NotebookParameters):
 
     stages = ("pretrain",)
     not_in_names = ("point",)
+    set_here = ("model.aggregator",)  # what is computed by hand is NeuRay's
 
 
 class DataParameters(NotebookParameters):

@@ -12,6 +12,7 @@ from maskrf_core.workbook.parameters import (
     DataParameters,
     EvaluateParameters,
     FinetuneParameters,
+    MethodParameters,
     PretrainParameters,
     check_parameters,
 )
@@ -88,6 +89,7 @@ def test_each_fault_has_its_line():
         ),
         (AblationParameters, {"processes": 0}, "processes=0: must be ≥ 1 and ≤ 256"),
         (AblationParameters, {"num_nodes": 2}, "num_nodes=2: trainings of a grid are on one node here"),
+        (MethodParameters, {"overrides": "model.aggregator=ibrnet"}, "model.aggregator is set by this notebook itself"),
         (FinetuneParameters, {"overrides": "stage=pretrain"}, "stage is set by this notebook itself"),
         (EvaluateParameters, {"checkpoint": "nowhere"}, "'nowhere': no run folder"),
     ],
