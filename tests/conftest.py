@@ -8,6 +8,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers sha
 from pathlib import Path
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():  # before Triton is imported, which torch does when it first compiles
+    os.environ["TRITON_INTERPRET"] = "1"
 
 
 def pytest_collection_modifyitems(items):

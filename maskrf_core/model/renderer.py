@@ -15,6 +15,7 @@ from maskrf_core.model.layers import with_modules
 from maskrf_core.model.masking.prediction import MaskedModelling
 from maskrf_core.model.masking.strategies import draw_mask
 from maskrf_core.model.rendering import (
+    Composited,
     Mask,
     PassRendering,
     PointPrediction,
@@ -40,14 +41,6 @@ from maskrf_core.support.machine import MapFunction
 SMALLEST_SIDE = 32
 SIDES_ARE_MULTIPLES_OF = 4
 """Of reference images, in pixels: else nothing is left to normalise, or feature maps differ in size; best are 16s."""
-
-
-class Composited(NamedTuple):
-    """What `volume_render` makes of the samples of each ray, where the pass has made it already."""
-
-    rgb: Float[Tensor, "ray 3"]
-    depth: Float[Tensor, "ray"]
-    hit_probability: Float[Tensor, "ray sample"]
 
 
 class PassPrediction(NamedTuple):

@@ -53,6 +53,14 @@ class Rendering:
     masked: MaskedPrediction | None = None
 
 
+class Composited(NamedTuple):
+    """What `volume_render` makes of the samples of each ray, where the pass has made it already."""
+
+    rgb: Float[Tensor, "ray 3"]
+    depth: Float[Tensor, "ray"]
+    hit_probability: Float[Tensor, "ray sample"]
+
+
 def hit_probability_of(alpha: Float[Tensor, "ray sample"]) -> Float[Tensor, "ray sample"]:
     """Multiply each alpha by the product of 1 - alpha + 1e-10 over the samples before it (front to back)."""
     passes = torch.cat([torch.ones_like(alpha[:, :1]), 1 - alpha[:, :-1] + 1e-10], dim=1)

@@ -1,7 +1,7 @@
 """Query views rendered pixel by pixel, as pictures; read from a cache where nothing has changed."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -153,6 +153,21 @@ def write_pictures(view: RenderedView, folder: Path) -> None:
 def picture_path(folder: Path, scene: str, image_id: str, kind: str) -> Path:
     """Return where `write_pictures` puts a picture of a view."""
     return folder / scene.replace("/", "_") / f"{image_id.replace('/', '_')}_{kind}.png"
+
+
+def write_strip(path: Path, folder: Path, views: Mapping[str, str], height: int = 200) -> Path:
+    """Write truth, render, error and depth of a view of each scene (its name → the id of an image), as one picture."""
+    rows = []
+    for scene, image_id in views.items():
+        files = [picture_path(folder, scene, image_id, kind) for kind in ("truth", "fine", "error", "depth")]
+        tiles = [cv2.imread(str(file)) for file in files]
+        width = round(height * tiles[0].shape[1] / tiles[0].shape[0])
+        rows.append(np.hstack([cv2.resize(tile, (width, height), interpolation=cv2.INTER_AREA) for tile in tiles]))
+    width = max(row.shape[1] for row in rows)
+    wide = [cv2.copyMakeBorder(row, 0, 0, 0, width - row.shape[1], cv2.BORDER_CONSTANT) for row in rows]
+    encoded = cv2.imencode(".webp", np.vstack(wide), [cv2.IMWRITE_WEBP_QUALITY, 85])[1].tobytes()
+    write_atomically(path, lambda file: file.write(encoded))
+    return path
 
 
 def as_picture(image: torch.Tensor) -> Float[np.ndarray, "height width 3"]:

@@ -6,10 +6,9 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -22,11 +21,11 @@ from maskrf_core.datasets.scene import open_scene
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import load, nearest_view_copy, open_for_evaluation, resolve_device, view_metrics
 from maskrf_core.rendering.render_cache import RenderCache, renders_folder
-from maskrf_core.rendering.rendered_views import RenderedView, picture_path, rendered_views, write_pictures
+from maskrf_core.rendering.rendered_views import RenderedView, rendered_views, write_pictures, write_strip
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import EXACT, ModelSettings, RenderingSettings
-from maskrf_core.support.atomic_files import write_atomically, write_text
+from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import DatasetError, MaskrfError
 from maskrf_core.support.paths import cache_folder
 from maskrf_core.training.trainer import fit
@@ -182,21 +181,6 @@ def written_scores(row: pd.Series) -> str:
     """Write PSNR / SSIM, and the error of depth where there is one."""
     depth = row.get("depth error", np.nan)
     return f"{row['psnr']:.2f} / {row['ssim']:.3f}" + (f" / {100 * depth:.1f} %" if pd.notna(depth) else "")
-
-
-def write_strip(path: Path, folder: Path, views: Mapping[str, str], height: int = 200) -> Path:
-    """Write truth, render, error and depth of a view of each scene (its name → the id of an image), as one picture."""
-    rows = []
-    for scene, image_id in views.items():
-        files = [picture_path(folder, scene, image_id, kind) for kind in ("truth", "fine", "error", "depth")]
-        tiles = [cv2.imread(str(file)) for file in files]
-        width = round(height * tiles[0].shape[1] / tiles[0].shape[0])
-        rows.append(np.hstack([cv2.resize(tile, (width, height), interpolation=cv2.INTER_AREA) for tile in tiles]))
-    width = max(row.shape[1] for row in rows)
-    wide = [cv2.copyMakeBorder(row, 0, 0, 0, width - row.shape[1], cv2.BORDER_CONSTANT) for row in rows]
-    encoded = cv2.imencode(".webp", np.vstack(wide), [cv2.IMWRITE_WEBP_QUALITY, 85])[1].tobytes()
-    write_atomically(path, lambda file: file.write(encoded))
-    return path
 
 
 def those_there(scenes: Iterable[str], data_root: str | Path) -> list[str]:

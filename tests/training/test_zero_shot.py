@@ -6,6 +6,7 @@ import torch
 
 from maskrf_core.checkpoints.shipped_weights import write_weights
 from maskrf_core.rendering.evaluation import evaluate, nearest_view_copy
+from maskrf_core.rendering.rendered_views import write_strip
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.training.zero_shot import (
     NEAREST,
@@ -15,7 +16,6 @@ from maskrf_core.training.zero_shot import (
     steps_on_scene,
     those_there,
     untrained,
-    write_strip,
     zero_shot,
 )
 

@@ -20,8 +20,8 @@ from maskrf_core.model.fast.kernel_launches import (
 from maskrf_core.model.fast.kernel_weights import POINT_LAYERS, RAY_LAYERS, packed
 from maskrf_core.model.fast.pass_variants import in_bfloat16
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
-from maskrf_core.model.renderer import Composited, PassPrediction, RenderPass
-from maskrf_core.model.rendering import Mask, PointPrediction
+from maskrf_core.model.renderer import PassPrediction, RenderPass
+from maskrf_core.model.rendering import Composited, Mask, PointPrediction
 from maskrf_core.model.sampling import RaySamples
 from maskrf_core.support.errors import SettingsError
 

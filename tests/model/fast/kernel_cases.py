@@ -1,13 +1,7 @@
-"""Small cases for the kernels. On a CPU Triton interprets them, which it must be told before it is imported."""
-
-import os
-
-import torch
-
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"
+"""Small cases for the kernels. On a CPU Triton interprets them, as tests/conftest.py has told it."""
 
 import pytest
+import torch
 
 from maskrf_core.model.fast.adaptive_rendering import ThinnedSamples
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
