@@ -23,8 +23,8 @@ def gradients(plain: RenderPass, computed, features, rays, samples, mask: Mask |
     """Gradients of a loss in which everything that a pass predicts has a part of its own."""
     plain.zero_grad()
     maps = features.maps.detach().clone(memory_format=torch.channels_last).requires_grad_()
-    seen_by, points, *made = computed(features._replace(maps=maps), rays, samples, mask=mask)
-    whole = volume_render(points, samples.depths, seen_by.sum(1) > 8, *made)
+    seen_by, points, _, composited = computed(features._replace(maps=maps), rays, samples, mask=mask)
+    whole = composited or volume_render(points, samples.depths, seen_by.sum(1) > 8)
     parts = [*points, whole.rgb, whole.depth, whole.hit_probability]
     loss = sum(
         (part * scattered(part.numel(), order).view_as(part).to(DEVICE)).sum() for order, part in enumerate(parts)
