@@ -30,12 +30,11 @@ class ResidualBlock(nn.Module):
 class ResNet34Stages(nn.Module):
     """ResNet-34 up to its third stage, by torchvision's names; all stages side by side at half the resolution.
 
-    Its batch norms see all views of a training step together. With `first_pool`, as published for images of 128×128.
+    Its batch norms see all views of a training step together.
     """
 
-    def __init__(self, *, first_pool: bool = False):
+    def __init__(self):
         super().__init__()
-        self.first_pool = first_pool
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         stages = zip(pairwise((64, 64, 128, 256)), (3, 4, 6), (1, 2, 2), strict=True)
@@ -55,7 +54,7 @@ class ResNet34Stages(nn.Module):
 
     def _encoded(self, images: Float[Tensor, "view 3 height width"]) -> Float[Tensor, "view 512 _ _"]:
         stages = [functional.relu(self.bn1(self.conv1(images * 2 - 1)))]
-        x = functional.max_pool2d(stages[0], 3, 2, 1) if self.first_pool else stages[0]
+        x = stages[0]
         for layer in (self.layer1, self.layer2, self.layer3):
             x = layer(x)
             stages.append(x)

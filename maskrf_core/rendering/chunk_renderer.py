@@ -58,14 +58,14 @@ class ChunkRenderer:
             rays = rays_of_a_thread(rays_per_chunk, samples, threads)
             if rays_per_chunk >= 2 * rays:
                 self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
-        plain = settings.precision == "32-true" and not settings.compile and device.type == "cpu"
+        plain = settings.precision == "32-true" and not settings.compile and settings.twin
         self.renderer = renderer if plain else renderer.with_passes(self._variant)  # the same weights
 
     def _variant(self, render_pass: nn.Module) -> nn.Module:
-        from maskrf_core.model.fast.choice import KernelPass, fastest
+        from maskrf_core.model.fast.choice import KernelPass, chosen
         from maskrf_core.model.fast.pass_variants import CompiledPass
 
-        made = fastest(render_pass, self.settings.precision, twin=self.settings.twin)
+        made = chosen(render_pass, self.settings.precision, twin=self.settings.twin)
         if not self.settings.compile or isinstance(made, KernelPass):
             return made
         return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1)

@@ -202,7 +202,7 @@ class RenderingSettings(Settings):
     )
     precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
     compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
-    twin: bool = Field(False, description="on a GPU: the plain pass in place of the kernels that compute the same")
+    twin: bool = Field(True, description="false: on a GPU, kernels in place of the plain pass; not yet tried on one")
 
 
 EXACT = RenderingSettings()
@@ -245,7 +245,7 @@ class HardwareSettings(Settings):
     num_nodes: Nodes = 1
     precision: Precision = Field("32-true", description="of training; bf16-mixed: networks multiply in bfloat16")
     compile: bool = Field(False, description="compile networks for training (encoders on a GPU only): minutes a size")
-    twin: bool = Field(False, description="on a GPU: train by the plain pass in place of the kernels that do the same")
+    twin: bool = Field(True, description="false: train by kernels on a GPU; not yet tried on one")
     recomputed_rays: int | None = Field(
         None, ge=1, description="rays at once that the backward pass computes again: less memory, more time; none: no"
     )

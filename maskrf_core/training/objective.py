@@ -55,8 +55,8 @@ class Objective(nn.Module):
 
 def as_hardware_says(renderer: Renderer, hardware: HardwareSettings, rays: int) -> Renderer:
     """Return the renderer, with its weights, as it computes steps of `rays` rays: itself, where nothing is asked."""
-    on_cpu = next(renderer.parameters()).device.type == "cpu"
-    if on_cpu and hardware.precision == "32-true" and not hardware.compile and hardware.recomputed_rays is None:
+    plain = hardware.precision == "32-true" and not hardware.compile and hardware.twin
+    if plain and hardware.recomputed_rays is None:
         return renderer
     from maskrf_core.model.fast.pass_variants import prepared_for_training
 

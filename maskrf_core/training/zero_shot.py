@@ -198,18 +198,7 @@ def those_there(scenes: Iterable[str], data_root: str | Path) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the table and write it with the pictures."""
-    parser = argparse.ArgumentParser(
-        prog="python -m maskrf_core.training.zero_shot", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--checkpoint", default="maskrf", help="weights: a shipped name or a file (maskrf)")
-    parser.add_argument("--data-root", default="data", help="folder of the data sets (data)")
-    parser.add_argument("--scenes", nargs="+", default=SCENES, help="default: the list, as far as it is there")
-    parser.add_argument("--working-views", nargs="+", type=int, default=WORKING_VIEWS, help="numbers of them (8 3)")
-    parser.add_argument("--views", type=int, default=2, help="test views of each scene (2)")
-    parser.add_argument("--steps-on-scene", type=int, default=0, help="of training on lego, fern alone, too (0: none)")
-    parser.add_argument("--compile", action="store_true", help="faster after minutes; equal but for rounding")
-    parser.add_argument("--output", type=Path, default=Path("runs/zero_shot"), help="folder for table and pictures")
-    asked = parser.parse_args(arguments)
+    asked = _parser().parse_args(arguments)
     rendering = RenderingSettings(compile=asked.compile)
     try:
         if not (scenes := those_there(asked.scenes, asked.data_root)):
@@ -227,15 +216,9 @@ def main(arguments: list[str] | None = None) -> int:
             if not (alone := [scene for scene in ON_SCENES if scene in scenes]):
                 raise DatasetError(f"--steps-on-scene: none of {', '.join(ON_SCENES)} is among the scenes.")
             more = steps_on_scene(
-                asked.checkpoint,
-                alone,
-                asked.data_root,
-                asked.steps_on_scene,
-                working_views=asked.working_views[0],
-                views_per_scene=asked.views,
-                rendering=rendering,
-                pictures=asked.output,
-            )
+                asked.checkpoint, alone, asked.data_root, asked.steps_on_scene, working_views=asked.working_views[0],
+                views_per_scene=asked.views, rendering=rendering, pictures=asked.output,
+            )  # fmt: skip
             table = pd.concat([table, more])
     except MaskrfError as error:
         print(error, file=sys.stderr)
@@ -245,6 +228,21 @@ def main(arguments: list[str] | None = None) -> int:
     write_strip(asked.output / "strip.webp", asked.output / f"{asked.working_views[0]}_views", firsts)
     print(f"PSNR [dB] / SSIM / median error of depth, method and working views:\n\n{markdown(table)}")
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m maskrf_core.training.zero_shot", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--checkpoint", default="maskrf", help="weights: a shipped name or a file (maskrf)")
+    parser.add_argument("--data-root", default="data", help="folder of the data sets (data)")
+    parser.add_argument("--scenes", nargs="+", default=SCENES, help="default: the list, as far as it is there")
+    parser.add_argument("--working-views", nargs="+", type=int, default=WORKING_VIEWS, help="numbers of them (8 3)")
+    parser.add_argument("--views", type=int, default=2, help="test views of each scene (2)")
+    parser.add_argument("--steps-on-scene", type=int, default=0, help="of training on lego, fern alone, too (0: none)")
+    parser.add_argument("--compile", action="store_true", help="faster after minutes; equal but for rounding")
+    parser.add_argument("--output", type=Path, default=Path("runs/zero_shot"), help="folder for table and pictures")
+    return parser
 
 
 if __name__ == "__main__":

@@ -38,10 +38,11 @@ RAYS, RAYS_PER_CHUNK, STEPS_OF = 65_536, 16_384, (512, 4096)
 MATRIX_SIDE, COPIED = 8192, 2**30  # rows; floats
 BUDGET = 480  # seconds, after which no part is begun
 PLAIN = {"twin": True}
+KERNELS = {"twin": False}
 WAYS: dict[str, dict[str, Any]] = {
-    "kernels, bfloat16": {"precision": "bf16-mixed"},
-    "plain, bfloat16": {"precision": "bf16-mixed", "twin": True},
-    "kernels, float32": {},
+    "kernels, bfloat16": KERNELS | {"precision": "bf16-mixed"},
+    "plain, bfloat16": PLAIN | {"precision": "bf16-mixed"},
+    "kernels, float32": KERNELS,
 }
 
 

@@ -20,6 +20,7 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.datasets.batches.evaluation_batches import all_pixels, evaluation_batch
 from maskrf_core.datasets.inventory import spread as spread_over
 from maskrf_core.model.fast.adaptive_rendering import ADAPTIVE_SETTINGS, AdaptiveSettings
+from maskrf_core.model.fast.preview import with_nearest_views
 from maskrf_core.model.gathering import ReferenceFeatures, query_colours, query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
@@ -125,14 +126,21 @@ def modes_of(
     renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, saving: AdaptiveSettings
 ) -> dict[str, Callable[[Tensor], Tensor]]:
     """Make functions that render colours (ray, 3) of pixels in each mode, from references that are encoded once."""
+    few = with_nearest_views(batch)
     with torch.inference_mode():
-        features = renderer.encode(batch.references, batch.sources)
+        features, of_few = (renderer.encode(each.references, each.sources) for each in (batch, few))
 
-    def mode(**asked: str) -> Callable[[Tensor], Tensor]:
+    def mode(of: ReferenceFeatures, saving: AdaptiveSettings | None = saving, **asked: str) -> Callable:
         made = ChunkRenderer(renderer, RenderingSettings(**asked), rays_per_chunk, saving)
-        return lambda pixels_xy: colours(made.render(features, batch.query, pixels_xy))
+        return lambda pixels_xy: colours(made.render(of, batch.query, pixels_xy))
 
-    return {"exact": mode(), "adaptive": mode(mode="adaptive"), "bfloat16": mode(precision="bf16-mixed")}
+    return {
+        "exact": mode(features),
+        "adaptive": mode(features, mode="adaptive"),
+        "bfloat16": mode(features, precision="bf16-mixed"),
+        "preview": mode(of_few, None, mode="preview"),
+        "exact, 3 views": mode(of_few),
+    }
 
 
 def judged(renderer: Renderer, scene: str, arguments: argparse.Namespace, saving: AdaptiveSettings) -> dict:
@@ -163,11 +171,11 @@ def judged(renderer: Renderer, scene: str, arguments: argparse.Namespace, saving
 
 
 def timed(modes: dict[str, Callable[[Tensor], Tensor]], batch: SceneBatch, arguments: argparse.Namespace) -> dict:
-    """Time the exact and the adaptive mode in turn, on a square of pixels in the middle of the view."""
+    """Time the exact, the adaptive and the preview mode in turn, on a square of pixels in the middle of the view."""
     height, width = batch.query.image_size
     rows, columns = min(arguments.side, height), min(arguments.side, width)
     pixels = all_pixels(rows, columns) + torch.tensor([(width - columns) // 2, (height - rows) // 2])
-    cases = {name: partial(modes[name], pixels) for name in ("exact", "adaptive")}
+    cases = {name: partial(modes[name], pixels) for name in ("exact", "adaptive", "preview")}
     seconds = measuring.in_turn(cases, arguments.repeats)
     return {
         "rays": len(pixels),

@@ -1,4 +1,4 @@
-"""Which way a pass is computed: the fastest exact one that the device and what is installed allow, in one line."""
+"""Which way a pass is computed, where the kernels are asked for: by them, if device and what is installed allow it."""
 
 from functools import lru_cache
 
@@ -15,16 +15,16 @@ from maskrf_core.support.errors import SettingsError
 PRODUCTS: dict[Precision, Products] = {"32-true": "tf32x3", "bf16-mixed": "bf16"}
 
 
-def fastest(render_pass: RenderPass, precision: Precision, *, twin: bool) -> nn.Module:
-    """Return the pass as it is computed on its device; on a GPU, say once how.
+def chosen(render_pass: RenderPass, precision: Precision, *, twin: bool) -> nn.Module:
+    """Return the pass as it is computed on its device: with `twin`, and on a CPU, plain, in this precision.
 
-    With `twin`, and on a CPU, it is the plain pass, in this precision.
+    On a GPU without `twin`, say once how.
     """
     plain = in_bfloat16(render_pass) if precision == "bf16-mixed" else render_pass
     device = next(render_pass.parameters()).device
-    if device.type == "cpu":
+    if twin or device.type == "cpu":
         return plain
-    reason = "twin=true asks for it" if twin else why_not(render_pass, device) or _no_compiler(device)
+    reason = why_not(render_pass, device) or _no_compiler(device)
     if reason is not None:
         say(f"networks of samples: plain pass ({reason})")
         return plain

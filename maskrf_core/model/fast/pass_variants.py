@@ -168,10 +168,10 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
         check_compiler(device, "hardware.compile")
 
     def variant(render_pass: nn.Module) -> nn.Module:
-        from maskrf_core.model.fast.choice import KernelPass, fastest
+        if not hardware.twin:
+            from maskrf_core.model.fast.choice import KernelPass, chosen
 
-        if device.type == "cuda" or not hardware.compile:
-            made = fastest(render_pass, hardware.precision, twin=hardware.twin)
+            made = chosen(render_pass, hardware.precision, twin=False)
             if isinstance(made, KernelPass):  # which remembers little as it is
                 return made
         made = in_bfloat16(render_pass) if rounded else render_pass

@@ -124,7 +124,7 @@ def frame_strip(filmed: RenderedPath) -> Figure:
     height, width = filmed.cameras[0].size
     size = 1.15 * max(4, len(indices)) + 0.4, 2.3 * height / width + 0.7
     files = {kind: filmed.frames(kind) for kind in ("colour", "depth")}
-    rows = {kind: {f"frame {index}": _read(files[kind][index]) for index in indices} for kind in files}
+    rows = {kind: {f"frame {index + 1}": _read(files[kind][index]) for index in indices} for kind in files}
     return _headed_rows(rows, size, f"{filmed.kind} through {filmed.scene}: {count} views")
 
 

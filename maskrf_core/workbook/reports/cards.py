@@ -23,7 +23,7 @@ PAGE, OF_NOTEBOOKS = "numbers.md", "notebooks.json"
 OWN_SCENES = ("demo/", "procedural", "capture/")
 NONE, NOT_READ = "none: scenes of our own", "not read; other data, sizes and steps"
 DEMO = "demo/test"
-HEADER = """# Every number, and what makes it again
+HEADER = """# Scores, and what makes them again
 
 Scores are PSNR [dB] / SSIM / median error of depth. A published number would stand with its source and protocol: the
 tables of MRVM-NeRF and NeuRay could not be read here, and are of other data, sizes and numbers of steps. Speeds are on

@@ -7,7 +7,7 @@ from maskrf_core.model.fast import choice, kernel_pass
 from maskrf_core.model.fast.kernel_pass import KernelPass
 from maskrf_core.model.renderer import RenderPass
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
-from maskrf_core.settings.sections import RenderingSettings
+from maskrf_core.settings.sections import HardwareSettings, RenderingSettings
 from tests.model.tiny import tiny_renderer
 
 
@@ -34,7 +34,7 @@ def a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("precision", "products"), [("32-true", "tf32x3"), ("bf16-mixed", "bf16")])
 def test_kernels_on_a_gpu(precision: str, products: str, capsys: pytest.CaptureFixture[str]):
     for _ in range(2):
-        made = choice.fastest(OnGPU(), precision, twin=False)
+        made = choice.chosen(OnGPU(), precision, twin=False)
         assert isinstance(made, KernelPass)
         assert made.products == products
     (line,) = capsys.readouterr().out.splitlines()
@@ -42,7 +42,7 @@ def test_kernels_on_a_gpu(precision: str, products: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.usefixtures("a_gpu")
-@pytest.mark.parametrize("missing", ["twin", "triton", "direct head", "other aggregation", "older GPU", "compiler"])
+@pytest.mark.parametrize("missing", ["triton", "direct head", "other aggregation", "older GPU", "compiler"])
 def test_the_plain_pass_where_something_is_missing(
     missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -58,9 +58,18 @@ def test_the_plain_pass_where_something_is_missing(
         monkeypatch.setattr(kernel_pass, "why_not", lambda *_: None)
         monkeypatch.setattr(choice, "why_not", lambda *_: None)
         monkeypatch.setenv("CC", "no-such-compiler")
-    assert choice.fastest(plain, "32-true", twin=missing == "twin") is plain
+    assert choice.chosen(plain, "32-true", twin=False) is plain
     (line,) = capsys.readouterr().out.splitlines()
     assert "plain pass" in line
+
+
+@pytest.mark.usefixtures("a_gpu")
+def test_the_plain_pass_without_a_word_where_no_kernels_are_asked_for(capsys: pytest.CaptureFixture[str]):
+    assert RenderingSettings().twin
+    assert HardwareSettings().twin
+    plain = OnGPU()
+    assert choice.chosen(plain, "32-true", twin=True) is plain
+    assert capsys.readouterr().out == ""
 
 
 def test_nothing_changes_on_a_cpu(capsys: pytest.CaptureFixture[str]):
