@@ -62,11 +62,11 @@ class ChunkRenderer:
         self.renderer = renderer if plain else renderer.with_passes(self._variant)  # the same weights
 
     def _variant(self, render_pass: nn.Module) -> nn.Module:
-        from maskrf_core.model.fast.choice import KernelPass, chosen
+        from maskrf_core.model.fast.choice import KernelPass, NativePass, chosen
         from maskrf_core.model.fast.pass_variants import CompiledPass
 
         made = chosen(render_pass, self.settings.precision, twin=self.settings.twin)
-        if not self.settings.compile or isinstance(made, KernelPass):
+        if not self.settings.compile or isinstance(made, (KernelPass, NativePass)):
             return made
         return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1)
 

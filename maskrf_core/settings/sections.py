@@ -202,7 +202,11 @@ class RenderingSettings(Settings):
     )
     precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
     compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
-    twin: bool = Field(True, description="false: on a GPU, kernels in place of the plain pass; not yet tried on one")
+    twin: bool | None = Field(
+        None,
+        description="true: the plain pass. On a CPU, native code computes the same where a C++ compiler is found. "
+        "false: on a GPU, kernels; not yet tried on one",
+    )
 
 
 EXACT = RenderingSettings()

@@ -8,6 +8,7 @@ runs; to measure, say `--checkpoint FILE --scenes nerf_llff/fern/8 ... --data-ro
 """
 
 import argparse
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -64,10 +65,24 @@ def variants(
 
     return {
         "float32": variant("float32"),
-        "float32, compiled": variant("float32", compile=True),
-        "bfloat16": variant("bfloat16", precision="bf16-mixed"),
+        "float32, plain pass": variant("float32", twin=True),
+        "float32, plain pass, compiled": variant("float32", twin=True, compile=True),
         "bfloat16, compiled": variant("bfloat16", precision="bf16-mixed", compile=True),
     }
+
+
+def adaptively(renderer: Renderer, features: ReferenceFeatures, batch: SceneBatch) -> Callable[[], Tensor]:
+    """Make a case that renders in the adaptive mode about as many rays, of a square in the middle of the query."""
+    made = ChunkRenderer(renderer, RenderingSettings(mode="adaptive"), RAYS_PER_CHUNK)
+    pixels = square(batch, math.isqrt(len(batch.pixels_xy)))
+    return lambda: colours(made.render(features, batch.query, pixels))
+
+
+def square(batch: SceneBatch, side: int) -> Tensor:
+    """Return the pixels of a square in the middle of the query."""
+    height, width = batch.query.image_size
+    rows, columns = min(side, height), min(side, width)
+    return all_pixels(rows, columns) + torch.tensor([(width - columns) // 2, (height - rows) // 2])
 
 
 def speed(arguments: argparse.Namespace) -> dict:
@@ -81,7 +96,8 @@ def speed(arguments: argparse.Namespace) -> dict:
     every = ours | {"straightforward": Variant(partial(plainly, rays), "float32")}
     truth = every["straightforward"].render()
     differences = {name: float((variant.render() - truth).abs().max()) for name, variant in ours.items()}
-    works = {name: variant.render for name, variant in every.items()}
+    every["float32, adaptive"] = Variant(adaptively(both["here"], features["here"], batch), "float32")
+    works, names = {name: variant.render for name, variant in every.items()}, [*ours, "float32, adaptive"]
     works |= {f"encoding, {name}": encoding(renderer, batch) for name, renderer in both.items()}
     measured = measuring.in_turn(works | measuring.matrix_products(), arguments.repeats)
     few, count = rays._replace(directions=rays.directions[:COUNTED]), len(rays.directions)
@@ -93,11 +109,11 @@ def speed(arguments: argparse.Namespace) -> dict:
         "mflop_per_ray": each / 1e6,
         "rays_per_second": {name: Spread.of([count / seconds for seconds in measured[name]]) for name in every},
         "largest_difference_of_colours": differences,
-        "comparisons": {f"rendering, {name}": Comparison.of("s", measured[name], plain) for name in ours}
+        "comparisons": {f"rendering, {name}": Comparison.of("s", measured[name], plain) for name in names}
         | {"encoding": Comparison.of("s", measured["encoding, here"], measured["encoding, straightforward"])},
         "arithmetic": {
             f"rendering, {name}": Arithmetic.of(gflop, measured, name, variant.precision)
-            for name, variant in every.items()
+            for name, variant in (ours | {"straightforward": every["straightforward"]}).items()
         },
         "encoding_with_cost_volumes": with_cost_volumes(arguments.size, arguments.repeats),
     }
@@ -172,9 +188,7 @@ def judged(renderer: Renderer, scene: str, arguments: argparse.Namespace, saving
 
 def timed(modes: dict[str, Callable[[Tensor], Tensor]], batch: SceneBatch, arguments: argparse.Namespace) -> dict:
     """Time the exact, the adaptive and the preview mode in turn, on a square of pixels in the middle of the view."""
-    height, width = batch.query.image_size
-    rows, columns = min(arguments.side, height), min(arguments.side, width)
-    pixels = all_pixels(rows, columns) + torch.tensor([(width - columns) // 2, (height - rows) // 2])
+    pixels = square(batch, arguments.side)
     cases = {name: partial(modes[name], pixels) for name in ("exact", "adaptive", "preview")}
     seconds = measuring.in_turn(cases, arguments.repeats)
     return {

@@ -1,12 +1,14 @@
-"""Which way a pass is computed, where the kernels are asked for: by them, if device and what is installed allow it."""
+"""Which way a pass is computed: by native code or kernels, if device, aggregation and what is installed allow it."""
 
 from functools import lru_cache
 
 import torch
 from torch import nn
 
+from maskrf_core.model.fast import native_pass
 from maskrf_core.model.fast.kernel_launches import Products
 from maskrf_core.model.fast.kernel_pass import KernelPass, why_not
+from maskrf_core.model.fast.native_pass import NativePass
 from maskrf_core.model.fast.pass_variants import check_compiler, in_bfloat16
 from maskrf_core.model.renderer import RenderPass
 from maskrf_core.settings.sections import Precision
@@ -15,19 +17,23 @@ from maskrf_core.support.errors import SettingsError
 PRODUCTS: dict[Precision, Products] = {"32-true": "tf32x3", "bf16-mixed": "bf16"}
 
 
-def chosen(render_pass: RenderPass, precision: Precision, *, twin: bool) -> nn.Module:
-    """Return the pass as it is computed on its device: with `twin`, and on a CPU, plain, in this precision.
+def chosen(render_pass: RenderPass, precision: Precision, *, twin: bool | None) -> nn.Module:
+    """Return the pass as it is computed on its device in this precision; say once how, where there was a choice.
 
-    On a GPU without `twin`, say once how.
+    With `twin` it is the plain pass, and on a GPU also unless `twin` is False: the kernels have not been tried on one.
     """
     plain = in_bfloat16(render_pass) if precision == "bf16-mixed" else render_pass
     device = next(render_pass.parameters()).device
-    if twin or device.type == "cpu":
+    if twin or (device.type == "cpu" and precision != "32-true") or (device.type != "cpu" and twin is None):
         return plain
-    reason = why_not(render_pass, device) or _no_compiler(device)
+    on_cpu = device.type == "cpu"
+    reason = native_pass.why_not(render_pass) if on_cpu else why_not(render_pass, device) or _no_compiler(device)
     if reason is not None:
         say(f"networks of samples: plain pass ({reason})")
         return plain
+    if on_cpu:
+        say("networks of samples: native code for this processor")
+        return NativePass(render_pass)
     say(f"networks of samples: two kernels, products in {PRODUCTS[precision]}")
     return KernelPass(render_pass, PRODUCTS[precision])
 

@@ -1,16 +1,17 @@
-"""Small cases for the kernels. On a CPU Triton interprets them, as tests/conftest.py has told it."""
+"""Small cases for passes that are computed otherwise, and what holds them to the plain one."""
 
-import pytest
 import torch
+from torch import nn
 
 from maskrf_core.model.fast.adaptive_rendering import ThinnedSamples
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
-from maskrf_core.model.renderer import RenderPass
+from maskrf_core.model.renderer import RenderPass, volume_render
+from maskrf_core.model.rendering import Mask
 from maskrf_core.model.sampling import RaySamples, coarse_depths
 from tests.model.tiny import FAR, NEAR, fill_by_formula, scattered, tiny_batch
 
-pytest.importorskip("triton")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+CLOSE = {"atol": 3e-5, "rtol": 3e-5}
 SHARP = 1.0  # factor of weights made by formula, which then spread activations widely
 
 
@@ -63,3 +64,16 @@ def thinned_samples_of(rays: int, samples: int) -> ThinnedSamples:
 def mask_of(views: int, rays: int, samples: int) -> torch.Tensor:
     """A third of all is masked."""
     return (scattered(views * rays * samples, 6).view(views, rays, samples) > 0.3).to(DEVICE)
+
+
+def compared(plain: RenderPass, made: nn.Module, features, rays, samples, mask: Mask | None = None, **close) -> None:
+    """Hold every part of what a pass predicts, which is made of the plain one, to what that one predicts."""
+    with torch.no_grad():
+        expected = plain(features, rays, samples, mask=mask)
+        found = made(features, rays, samples, mask=mask)
+        whole = volume_render(expected.points, samples.depths, expected.seen_by.sum(1) > 8)
+    assert torch.equal(found.seen_by, expected.seen_by)
+    for name in expected.points._fields:
+        torch.testing.assert_close(getattr(found.points, name), getattr(expected.points, name), **(close or CLOSE))
+    for name in found.composited._fields:
+        torch.testing.assert_close(getattr(found.composited, name), getattr(whole, name), **(close or CLOSE))

@@ -1,9 +1,11 @@
 """The fastest exact way is found by itself, and said; what is missing leads to the plain pass."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from maskrf_core.model.fast import choice, kernel_pass
+from maskrf_core.model.fast import choice, kernel_pass, native_library
 from maskrf_core.model.fast.kernel_pass import KernelPass
 from maskrf_core.model.renderer import RenderPass
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
@@ -65,17 +67,47 @@ def test_the_plain_pass_where_something_is_missing(
 
 @pytest.mark.usefixtures("a_gpu")
 def test_the_plain_pass_without_a_word_where_no_kernels_are_asked_for(capsys: pytest.CaptureFixture[str]):
-    assert RenderingSettings().twin
     assert HardwareSettings().twin
     plain = OnGPU()
-    assert choice.chosen(plain, "32-true", twin=True) is plain
+    for asked in (True, RenderingSettings().twin):
+        assert choice.chosen(plain, "32-true", twin=asked) is plain
     assert capsys.readouterr().out == ""
 
 
-def test_nothing_changes_on_a_cpu(capsys: pytest.CaptureFixture[str]):
+@pytest.fixture
+def anew():
+    """Nothing was said, and nothing looked for, before and after."""
+    choice.say.cache_clear()
+    native_library.library.cache_clear()
+    yield
+    native_library.library.cache_clear()
+
+
+@pytest.mark.usefixtures("anew")
+def test_native_code_on_a_cpu(capsys: pytest.CaptureFixture[str]):
     renderer = tiny_renderer()
     made = ChunkRenderer(renderer, RenderingSettings(), 7).renderer
-    assert (made.coarse, made.fine) == (renderer.coarse, renderer.fine)
+    assert (made.coarse.render_pass, made.fine.render_pass) == (renderer.coarse, renderer.fine)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "native code" in line
     rounded = ChunkRenderer(renderer, RenderingSettings(precision="bf16-mixed"), 7).renderer
     assert type(rounded.fine) is RenderPass
-    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("anew")
+@pytest.mark.parametrize("what", ["no compiler", "it does not compile", "direct head"])
+def test_the_plain_pass_on_a_cpu(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    expected = {"no compiler": "compiler", "it does not compile": "error", "direct head": "direct"}[what]
+    if what == "no compiler":
+        monkeypatch.setenv("CXX", "no-such-compiler")
+    elif what == "it does not compile":
+        (tmp_path / "render_pass.cpp").write_text("this is no C++")
+        monkeypatch.setattr(native_library, "SOURCES", tmp_path)
+    plain = RenderPass(direct_rendering=what == "direct head")
+    assert choice.chosen(plain, "32-true", twin=None) is plain
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "plain pass" in line
+    assert expected in line

@@ -1,13 +1,13 @@
-"""The kernels give what the plain pass gives."""
+"""The kernels give what the plain pass gives. On a CPU Triton interprets them, as tests/conftest.py has told it."""
 
 import pytest
 import torch
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.model.renderer import volume_render
-from maskrf_core.model.rendering import Mask
 from tests.model.fast.kernel_cases import (
+    CLOSE,
     DEVICE,
+    compared,
     features_of,
     mask_of,
     rays_of,
@@ -17,30 +17,20 @@ from tests.model.fast.kernel_cases import (
 )
 from tests.model.tiny import tiny_batch, tiny_renderer
 
+pytest.importorskip("triton")
 from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings, render_chunks_adaptively  # isort: skip
 from maskrf_core.model.fast.kernel_pass import KernelPass  # isort: skip
 
-CLOSE = {"atol": 3e-5, "rtol": 3e-5}
 
-
-def compared(plain, features, rays, samples, mask: Mask | None = None, products: str = "ieee", **close) -> None:
-    """Hold every part of what the kernels predict to the plain pass."""
-    with torch.no_grad():
-        expected = plain(features, rays, samples, mask=mask)
-        found = KernelPass(plain, products)(features, rays, samples, mask=mask)
-        whole = volume_render(expected.points, samples.depths, expected.seen_by.sum(1) > 8)
-    assert torch.equal(found.seen_by, expected.seen_by)
-    for name in expected.points._fields:
-        torch.testing.assert_close(getattr(found.points, name), getattr(expected.points, name), **(close or CLOSE))
-    for name in found.composited._fields:
-        torch.testing.assert_close(getattr(found.composited, name), getattr(whole, name), **(close or CLOSE))
+def compared_kernels(plain, *case, products: str = "ieee", **close) -> None:
+    compared(plain, KernelPass(plain, products), *case, **close)
 
 
 @pytest.mark.parametrize(("views", "rays", "samples"), [(1, 3, 9), (2, 2, 17), (3, 5, 7), (8, 2, 16)])
 def test_a_pass_is_the_same(views: int, rays: int, samples: int):
     """Also of samples that some views, or none, see, and of numbers that fill no block."""
     plain, of_samples = render_pass(), samples_of(rays, samples)
-    compared(plain, features_of(views), rays_of(rays), of_samples)
+    compared_kernels(plain, features_of(views), rays_of(rays), of_samples)
     if views == 3:
         with torch.no_grad():
             seen_by = plain(features_of(views), rays_of(rays), of_samples, mask=None).seen_by
@@ -51,7 +41,7 @@ def test_a_pass_is_the_same(views: int, rays: int, samples: int):
 def test_masked(zeros: bool):
     plain, mask = render_pass(), mask_of(5, 2, 10)
     plain.aggregation.masks_by_zeros = zeros
-    compared(plain, features_of(5), rays_of(2), samples_of(2, 10), mask)
+    compared_kernels(plain, features_of(5), rays_of(2), samples_of(2, 10), mask)
     with torch.no_grad():
         shown, hidden = (KernelPass(plain, "ieee")(features_of(5), rays_of(2), samples_of(2, 10), mask=of)
                          for of in (None, mask))  # fmt: skip
@@ -61,18 +51,18 @@ def test_masked(zeros: bool):
 
 def test_samples_that_stand_for_several():
     plain = render_pass()
-    compared(plain, features_of(3), rays_of(3), thinned_samples_of(3, 11))
+    compared_kernels(plain, features_of(3), rays_of(3), thinned_samples_of(3, 11))
 
 
 def test_images_of_odd_sides_and_places_that_are_no_numbers():
     plain, rays = render_pass(), rays_of(3, 36, 52)
     rays = rays._replace(directions=rays.directions * torch.tensor([[1.0], [1e20], [1e-20]], device=DEVICE))
-    compared(plain, features_of(3, 36, 52), rays, samples_of(3, 6))
+    compared_kernels(plain, features_of(3, 36, 52), rays, samples_of(3, 6))
 
 
 @pytest.mark.skipif(DEVICE.type == "cpu", reason="the interpreter multiplies in float32")
 def test_rounded_products_are_close():
-    compared(render_pass(), features_of(4), rays_of(2), samples_of(2, 8), None, "bf16", atol=0.05, rtol=0.05)
+    compared_kernels(render_pass(), features_of(4), rays_of(2), samples_of(2, 8), products="bf16", atol=0.05, rtol=0.05)
 
 
 def test_weights_that_change_are_seen():

@@ -94,11 +94,11 @@ def test_bfloat16_is_close_and_keeps_the_geometry():
     assert chunk.fine.depth.dtype == torch.float32
 
 
-def test_exact_float32_has_the_passes_of_the_renderer():
+def test_the_twin_has_the_passes_of_the_renderer():
     renderer = new_renderer()
-    made = ChunkRenderer(renderer, RenderingSettings(), 7).renderer
+    made = ChunkRenderer(renderer, RenderingSettings(twin=True), 7).renderer
     assert (made.coarse, made.fine) == (renderer.coarse, renderer.fine)
-    assert torch.equal(fine_pictures(renderer, 4), renderer.render(tiny_batch(), 4).fine.rgb)
+    assert torch.equal(fine_pictures(renderer, 4, twin=True), renderer.render(tiny_batch(), 4).fine.rgb)
 
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch):
@@ -142,7 +142,7 @@ torch.manual_seed(0)
 renderer = Renderer(ModelSettings(coarse_samples=12, fine_samples=6)).eval()
 for mode, graphs in modes:
     plain, compiled = (
-        chunk_renderer.ChunkRenderer(renderer, RenderingSettings(mode=mode, compile=asked), 2 * threads)
+        chunk_renderer.ChunkRenderer(renderer, RenderingSettings(mode=mode, compile=asked, twin=True), 2 * threads)
         for asked in (False, True)
     )
     assert (compiled.rays_per_chunk, compiled.threads) == (2, threads)
