@@ -64,7 +64,7 @@ def test_the_page_is_written_from_the_table_alone(table, tmp_path):
     assert results.main(["--table", str(path), "--docs", str(tmp_path)]) == 0
     page = (tmp_path / "study-results.md").read_text(encoding="utf-8")
     assert f"| {PAPER}, 1000 steps – {UNMASKED} | like | 8 | PSNR [dB] | " in page
-    assert "| no masks | 0.100 | 500 |" in page
+    assert "| no masks | 0.200 | 500 |" in page
     assert {file.name for file in (tmp_path / "study").iterdir()} == {"forest.png", "ratios.png"}
 
 
