@@ -48,6 +48,17 @@ def make_missing_scenes(points: Sequence[Point], data_root: Path) -> None:
         )
 
 
+def part_of(text: str) -> tuple[int, int]:
+    """Read K/N with 0 ≤ K < N."""
+    try:
+        first, jobs = map(int, text.split("/"))
+    except ValueError:
+        first = jobs = -1
+    if not 0 <= first < jobs:
+        raise argparse.ArgumentTypeError(f"{text!r}: is no part such as 0/8, which is the first of 8, or 7/8, the last")
+    return first, jobs
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run what is left of the study, or print its plan and state."""
     parser = argparse.ArgumentParser(
@@ -55,6 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--plan", action="store_true", help="print what there is to do and is done, and run nothing")
     parser.add_argument("--only", choices=("main", "factors"), help="of the two groups of arms; default: both")
+    parser.add_argument("--part", type=part_of, default=(0, 1), metavar="K/N",
+                        help="points K, K + N, K + 2N … alone, such as 0/8: for jobs beside each other")  # fmt: skip
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="points at a time; default: cores")
     parser.add_argument("--data-root", default="data", help="with the made scenes in its folder `procedural` (data)")
     parser.add_argument("--folder", type=Path, default=RUNS / "study", help="of the run folders (runs/study)")
@@ -65,7 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
     data_root = resolve(asked.data_root).resolve()
     try:
         given = {"data.data_root": str(data_root)} | parse_overrides(asked.overrides)
-        points = plan(asked.folder.resolve(), asked.only, given)
+        first, jobs = asked.part
+        points = plan(asked.folder.resolve(), asked.only, given)[first::jobs]
         if not asked.plan:
             make_missing_scenes(points, data_root)
             run_study(points, asked.table.resolve(), asked.processes)

@@ -1,5 +1,6 @@
 """The plan: every arm differs from the paper's in what it says alone, and what compares has as many steps."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from maskrf_core.datasets.readers.procedural import KEPT_BACK
 from maskrf_core.runs.run import differing_settings
 from maskrf_core.settings.config import load_config
 from maskrf_core.training.preflight import check_masking
+from maskrf_core.workbook.experiments.study import __main__ as study
 from maskrf_core.workbook.experiments.study.plan import ARMS, PAPER, UNMASKED, likeness, plan, planned_steps
 from maskrf_core.workbook.experiments.study.scoring import test_scenes as scenes_of_tests
 
@@ -69,3 +71,20 @@ def test_no_scene_is_in_two_of_the_sets():
     assert all(number in KEPT_BACK for number in made)
     few = config.data.train_scenes[:4]
     assert sorted(name.split("/")[1].split("_")[0] for name in few) == ["objects"] * 2 + ["tables"] * 2
+
+
+def test_parts_are_disjoint_and_whole(capsys, tmp_path):
+    def listed(*options: str) -> int:
+        paths = ["--folder", str(tmp_path), "--table", str(tmp_path / "rows.csv"), "--data-root", str(tmp_path)]
+        assert study.main(["--plan", *paths, *options]) == 0
+        return int(re.search(r"(\d+) points", capsys.readouterr().out)[1])
+
+    assert listed() == 107
+    assert sum(listed("--part", f"{k}/8") for k in range(8)) == 107
+
+
+@pytest.mark.parametrize("part", ["8/8", "-1/8", "1", "a/b", "0/0"])
+def test_a_part_that_is_none(part: str, capsys):
+    with pytest.raises(SystemExit):
+        study.main(["--plan", f"--part={part}"])
+    assert "is no part such as 0/8" in capsys.readouterr().err
