@@ -131,7 +131,10 @@ def renderer_of(checkpoint: dict[str, Any], path: str | Path) -> Renderer:
         raise CheckpointError(
             f"{path}: holds no model that this version knows ({fault}). Use the version that wrote it, or another copy."
         )
-    renderer = Renderer(settings)
+    try:
+        renderer = Renderer(settings)
+    except SettingsError as error:  # an aggregator of one's own that is not here
+        raise CheckpointError(f"{path}: {error}") from error
     load_weights(renderer, weights, path)
     return renderer.eval()
 

@@ -61,6 +61,11 @@ class ChunkRenderer:
         plain = settings.precision == "32-true" and not settings.compile and settings.twin
         self.renderer = renderer if plain else renderer.with_passes(self._variant)  # the same weights
 
+    @property
+    def passes(self) -> list[str]:
+        """Return what computes the two passes, as far as it decides how numbers are rounded."""
+        return [getattr(of, "code", type(of).__name__) for of in (self.renderer.coarse, self.renderer.fine)]
+
     def _variant(self, render_pass: nn.Module) -> nn.Module:
         from maskrf_core.model.fast.choice import KernelPass, NativePass, chosen
         from maskrf_core.model.fast.pass_variants import CompiledPass

@@ -29,6 +29,7 @@ from maskrf_core.support.paths import writable_path
 PACKAGE = Path(__file__).resolve().parents[1]
 RENDERING_SOURCES = (
     "model/**/*.py",
+    "model/fast/native/*",
     "cameras.py",
     "rendering/chunk_renderer.py",
     "rendering/rendered_views.py",

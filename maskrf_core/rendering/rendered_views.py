@@ -22,6 +22,7 @@ from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.rendering.render_cache import RenderCache, render_key, renderer_digest
 from maskrf_core.settings.sections import EXACT, RenderingSettings
 from maskrf_core.support.atomic_files import write_atomically
+from maskrf_core.support.digests import digest
 from maskrf_core.support.machine import tensor_float32
 from maskrf_core.support.progress import tracked
 
@@ -59,7 +60,7 @@ class PixelRenderer:
 
     @cached_property
     def _digest(self) -> str:
-        return renderer_digest(self.renderer)
+        return digest([renderer_digest(self.renderer), self.render_chunks.passes])
 
     def key(self, batch: SceneBatch) -> str:
         """Return the hash of everything that the batch's pixels depend on."""

@@ -249,7 +249,7 @@ class HardwareSettings(Settings):
     num_nodes: Nodes = 1
     precision: Precision = Field("32-true", description="of training; bf16-mixed: networks multiply in bfloat16")
     compile: bool = Field(False, description="compile networks for training (encoders on a GPU only): minutes a size")
-    twin: bool = Field(True, description="false: train by kernels on a GPU; not yet tried on one")
+    twin: bool | None = Field(None, description="as in rendering, for trainings")
     recomputed_rays: int | None = Field(
         None, ge=1, description="rays at once that the backward pass computes again: less memory, more time; none: no"
     )

@@ -203,6 +203,7 @@ class Trainer:
         By test views, which those of a per-scene training are, nothing is chosen: they are only logged.
         """
         self.owes_validation = True
+        self.together.share_buffers(self.renderer)
         with self.report.during("validating"):
             numbers = validate(
                 self.renderer, self.validation_scenes, self.judged, working_views=self.config.data.working_views,

@@ -21,12 +21,14 @@ from maskrf_core.workbook.experiments.measurements import Arithmetic, Comparison
 from tests.benchmarks.measuring import add_sizes, batch_of_size, keep, options, twins
 
 RAYS = 512
-COMPILED = {"hardware.compile": True}
+PLAIN_PASS = {"hardware.twin": True}
+COMPILED = PLAIN_PASS | {"hardware.compile": True}
 ROUNDED = COMPILED | {"hardware.precision": "bf16-mixed"}
 LEAN = ROUNDED | {"hardware.recomputed_rays": 128}
 WAYS = {  # to take it, and their settings
     "training step": {},
-    "training step, compiled": COMPILED,
+    "training step, plain pass": PLAIN_PASS,
+    "training step, plain pass, compiled": COMPILED,
     "training step, compiled, bfloat16": ROUNDED,
     "training step, compiled, bfloat16, recomputed": LEAN,
 }

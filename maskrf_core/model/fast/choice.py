@@ -17,23 +17,24 @@ from maskrf_core.support.errors import SettingsError
 PRODUCTS: dict[Precision, Products] = {"32-true": "tf32x3", "bf16-mixed": "bf16"}
 
 
-def chosen(render_pass: RenderPass, precision: Precision, *, twin: bool | None) -> nn.Module:
+def chosen(render_pass: RenderPass, precision: Precision, *, twin: bool | None, threads: int = 1) -> nn.Module:
     """Return the pass as it is computed on its device in this precision; say once how, where there was a choice.
 
     With `twin` it is the plain pass, and on a GPU also unless `twin` is False: the kernels have not been tried on one.
+    Native code computes it on so many `threads`.
     """
     plain = in_bfloat16(render_pass) if precision == "bf16-mixed" else render_pass
     device = next(render_pass.parameters()).device
-    if twin or (device.type == "cpu" and precision != "32-true") or (device.type != "cpu" and twin is None):
-        return plain
     on_cpu = device.type == "cpu"
+    if twin or (precision != "32-true" if on_cpu else twin is None):
+        return plain
     reason = native_pass.why_not(render_pass) if on_cpu else why_not(render_pass, device) or _no_compiler(device)
     if reason is not None:
         say(f"networks of samples: plain pass ({reason})")
         return plain
     if on_cpu:
         say("networks of samples: native code for this processor")
-        return NativePass(render_pass)
+        return NativePass(render_pass, threads)
     say(f"networks of samples: two kernels, products in {PRODUCTS[precision]}")
     return KernelPass(render_pass, PRODUCTS[precision])
 

@@ -169,10 +169,10 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
 
     def variant(render_pass: nn.Module) -> nn.Module:
         if not hardware.twin:
-            from maskrf_core.model.fast.choice import KernelPass, chosen
+            from maskrf_core.model.fast.choice import KernelPass, NativePass, chosen
 
-            made = chosen(render_pass, hardware.precision, twin=False)
-            if isinstance(made, KernelPass):  # which remembers little as it is
+            made = chosen(render_pass, hardware.precision, twin=hardware.twin, threads=torch.get_num_threads())
+            if isinstance(made, (KernelPass, NativePass)):  # which remember little as they are
                 return made
         made = in_bfloat16(render_pass) if rounded else render_pass
         made = CompiledPass(made, min(rays, recomputed or rays)) if hardware.compile else made

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from maskrf_core.rendering.evaluation import resolve_device
@@ -72,6 +73,11 @@ class ProcessGroup:
         self.fabric = fabric
         self.rank, self.count = fabric.global_rank, fabric.world_size
         self.is_first = self.rank == 0  # the one that writes files and speaks
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give every process the buffers of the first one, such as running statistics: they are what is saved."""
+        for buffer in module.buffers() if self.count > 1 else ():
+            torch.distributed.broadcast(buffer, src=0)
 
     def agreed(self, code: ExitCode | None) -> ExitCode | None:
         """Return one answer for all: the code that any of them was asked to stop by."""

@@ -77,3 +77,27 @@ def compared(plain: RenderPass, made: nn.Module, features, rays, samples, mask: 
         torch.testing.assert_close(getattr(found.points, name), getattr(expected.points, name), **(close or CLOSE))
     for name in found.composited._fields:
         torch.testing.assert_close(getattr(found.composited, name), getattr(whole, name), **(close or CLOSE))
+
+
+def gradients(plain: RenderPass, computed, features, rays, samples, mask: Mask | None) -> dict[str, torch.Tensor]:
+    """Gradients of a loss in which everything that a pass predicts has a part of its own."""
+    plain.zero_grad()
+    maps = features.maps.detach().clone(memory_format=torch.channels_last).requires_grad_()
+    seen_by, points, _, composited = computed(features._replace(maps=maps), rays, samples, mask=mask)
+    whole = composited or volume_render(points, samples.depths, seen_by.sum(1) > 8)
+    parts = [*points, whole.rgb, whole.depth, whole.hit_probability]
+    loss = sum(
+        (part * scattered(part.numel(), order).view_as(part).to(DEVICE)).sum() for order, part in enumerate(parts)
+    )
+    loss.backward()
+    found = {name: of.grad.clone() for name, of in plain.named_parameters() if of.grad is not None}
+    return found | {"maps": maps.grad}
+
+
+def compared_gradients(plain: RenderPass, made: nn.Module, *case) -> None:
+    """Hold gradients of the weights and maps to those of the plain pass. What that one has none of must be 0."""
+    expected, found = (gradients(plain, one, *case) for one in (plain, made))
+    assert all(found[name].abs().max() == 0 for name in found.keys() - expected.keys())
+    largest = max(gradient.norm() for gradient in expected.values())
+    for name, gradient in expected.items():
+        assert (gradient - found[name]).norm() <= 2e-4 * gradient.norm() + 1e-6 * largest, name

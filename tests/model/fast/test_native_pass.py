@@ -1,6 +1,5 @@
 """Native code gives what the plain pass gives."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from maskrf_core.model.fast.native_pass import NativePass
 from tests.model.fast import kernel_cases
 from tests.model.fast.kernel_cases import (
     compared,
+    compared_gradients,
     features_of,
     mask_of,
     rays_of,
@@ -62,14 +62,50 @@ def test_weights_that_change_are_seen():
     compared(plain, native, *case, **CLOSE)
 
 
-def test_masks_and_gradients_are_the_plain_pass_s():
+CASES = {  # views, rays, samples, and threads
+    "one view": (1, 3, 9, 1),
+    "views that do not see": (3, 5, 7, 2),
+    "as many as in a training": (8, 6, 40, 2),
+    "masked": (4, 3, 21, 1),
+    "masked by zeros": (4, 3, 21, 3),
+    "samples that stand for several": (3, 4, 18, 2),
+    "random weights, masked": (5, 4, 24, 2),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_are_the_same(case: str):
+    views, rays, samples, threads = CASES[case]
+    torch.manual_seed(1)
+    plain = kernel_cases.RenderPass() if "random" in case else render_pass()
+    plain.aggregation.masks_by_zeros = "zeros" in case
+    of_samples = (thinned_samples_of if "stand for" in case else samples_of)(rays, samples)
+    mask = mask_of(views, rays, samples) if "masked" in case else None
+    inputs = (features_of(views), rays_of(rays), of_samples, mask)
+    compared(plain, NativePass(plain, threads), *inputs, **CLOSE)
+    compared_gradients(plain, NativePass(plain, threads), *inputs)
+
+
+def test_what_is_no_number_stays_so():
+    """Else a training whose weights are lost would go on, and a picture look like one."""
     plain = render_pass()
-    native, case = NativePass(plain), (features_of(3), rays_of(2), samples_of(2, 9))
-    mask = mask_of(3, 2, 9)
     with torch.no_grad():
-        assert torch.equal(native(*case, mask=mask).points.density, plain(*case, mask=mask).points.density)
-    native(*case, mask=None).points.density.sum().backward()
-    assert plain.aggregation.density[0].weight.grad.abs().max() > 0
+        plain.distribution_decoder.mean[0].bias[3] = torch.nan
+        predicted = NativePass(plain)(features_of(2), rays_of(2), samples_of(2, 9), mask=None)
+    assert predicted.composited.rgb.isnan().any()
+
+
+def test_numbers_of_another_kind_are_the_plain_pass_s():
+    plain = render_pass().double()
+    native, rays, samples = NativePass(plain), rays_of(2), samples_of(2, 9)
+    features = features_of(2)._replace(maps=features_of(2).maps.double())
+    wide = type(samples)(*(part.double() for part in vars(samples).values()))
+    rays = rays._replace(**{name: part.double() for name, part in rays._asdict().items()})
+    views = features.views.replace(**{name: getattr(features.views, name).double() for name in
+                                      ("images", "K", "w2c", "depth_range")})  # fmt: skip
+    features = features._replace(views=views)
+    expected = plain(features, rays, wide, mask=None).points.density
+    assert torch.equal(native(features, rays, wide, mask=None).points.density, expected)
 
 
 @pytest.mark.parametrize("mode", ["exact", "adaptive"])
@@ -89,13 +125,17 @@ def test_a_renderer_does_not_know_which_pass_it_has(mode: str):
     torch.testing.assert_close(picture(native), picture(plain), **CLOSE)
 
 
-def test_it_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    native_library.library.cache_clear()
-    native_library.library()
-    (made,) = (tmp_path / "maskrf" / "native").iterdir()
-    then = made.stat().st_mtime_ns
-    time.sleep(0.01)
-    native_library.library.cache_clear()
-    native_library.library()
-    assert [path.stat().st_mtime_ns for path in made.parent.iterdir()] == [then]
+def test_it_is_compiled_once_and_again_where_it_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def found(home: str) -> tuple[Path, int]:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / home))
+        native_library._found.cache_clear()
+        native_library.library()
+        (made,) = (tmp_path / home / "maskrf" / "native").iterdir()
+        return made, made.stat().st_ino
+
+    made, number = found("one")
+    assert found("one") == (made, number)
+    damaged = tmp_path / "other" / "maskrf" / "native" / made.name
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(made.read_bytes()[:100])
+    assert found("other")[0].read_bytes() == made.read_bytes()

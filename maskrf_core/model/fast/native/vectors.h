@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 
 #if defined(__AVX512F__)
 constexpr int LANES = 16, OUTPUTS_AT_ONCE = 16;  // 32 registers, of which 16 hold sums
@@ -50,7 +51,7 @@ inline constexpr auto elu = [](Vector x) {
     return x > 0.0f ? x : power * less_one + (power - 1.0f);
 };
 
-inline constexpr auto relu = [](Vector x) { return larger(x, Vector{}); };
+inline constexpr auto relu = [](Vector x) { return x < 0.0f ? Vector{} : x; };  // what is no number stays so
 inline constexpr auto identity = [](Vector x) { return x; };
 inline constexpr auto sigmoid = [](Vector x) { return 1.0f / (1.0f + exponential(-x)); };
 
