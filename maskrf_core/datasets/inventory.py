@@ -76,17 +76,10 @@ class DataSetReport:
         return self.fault or next((scene.fault for scene in self.scenes if scene.fault is not None), None)
 
 
-def inspect(
-    data_root: str | Path,
-    data_sets: Iterable[str] | None = None,
-    depth: Thoroughness = "quick",
-    *,
-    limit: int | None = QUICK_LIMIT,
-) -> list[DataSetReport]:
+def inspect(data_root: str | Path, data_sets: Iterable[str] | None = None) -> list[DataSetReport]:
     """Look at every data set (or those named) below `data_root`; what is wrong is reported, never raised.
 
-    `quick` opens each scene and decodes the first of its images, `thorough` decodes every image, mask and depth map.
-    At most `limit` scenes of a data set are looked at, evenly spread; None looks at all of them.
+    At most `QUICK_LIMIT` scenes of a data set are opened, evenly spread, and the first image of each is decoded.
     """
     listed: dict[str, list[str]] = {}
     faults: dict[str, str] = {}
@@ -95,8 +88,8 @@ def inspect(
             listed[data_set] = scene_names(data_set, data_root)
         except Exception as error:
             listed[data_set], faults[data_set] = [], _fault(error, data_root)
-    chosen = {data_set: spread(names, limit) for data_set, names in listed.items()}
-    looked = iter(inspect_scenes(list(chain.from_iterable(chosen.values())), data_root, depth))
+    chosen = {data_set: spread(names, QUICK_LIMIT) for data_set, names in listed.items()}
+    looked = iter(inspect_scenes(list(chain.from_iterable(chosen.values())), data_root, "quick"))
     return [
         DataSetReport(data_set, len(names), tuple(islice(looked, len(chosen[data_set]))), faults.get(data_set))
         for data_set, names in listed.items()

@@ -7,10 +7,8 @@ batch. So nothing kept ever becomes out of date; it is only no longer asked for,
 import io
 import os
 import platform
-import re
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -159,10 +157,6 @@ class RenderCache:
 
     @cached_property
     def _store(self) -> diskcache.Cache:
-        for left in self.folder.glob("[0-9a-f][0-9a-f]/*.npz"):  # by earlier versions, which counted them themselves
-            if re.fullmatch(rf"{left.parent.name}[0-9a-f]{{62}}", left.stem) and left.is_file():
-                with suppress(OSError):
-                    left.unlink()
         return diskcache.Cache(str(self.folder), disk=_BytesDisk, size_limit=self.limit, **STORE_OPTIONS)
 
 

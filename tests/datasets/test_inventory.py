@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from maskrf_core.datasets.data_set import DataSet
-from maskrf_core.datasets.inventory import inspect, inspect_scene, named_scenes, read_view, spread
+from maskrf_core.datasets.inventory import inspect, inspect_scene, inspect_scenes, named_scenes, read_view, spread
 from maskrf_core.datasets.records import DATA_SETS
 from maskrf_core.support.errors import DatasetError
 from tests.datasets.memory_scene import MemoryScene, make_scenes, read_folder
@@ -50,10 +50,9 @@ def test_only_a_thorough_look_finds_what_lies_deep(tmp_path):
     data = deep.read_bytes()
     deep.write_bytes(data[:-20] + bytes([data[-20] ^ 1]) + data[-19:])
     assert inspect(tmp_path, ["nerf_synthetic"])[0].state == "part"
-    (report,) = inspect(tmp_path, ["nerf_synthetic"], "thorough")
-    assert report.state == "broken"
-    assert (report.scenes[0].looked_at, report.scenes[0].images) == (2, 3)
-    assert "nerf_synthetic/lego/test/r_0.png: the image is cut short or damaged" in report.first_fault
+    (scene,) = inspect_scenes(["nerf_synthetic/lego/black_800"], tmp_path)
+    assert (scene.looked_at, scene.images) == (2, 3)
+    assert "nerf_synthetic/lego/test/r_0.png: the image is cut short or damaged" in scene.fault
 
 
 def test_depth_is_counted(tmp_path):
@@ -94,11 +93,9 @@ def test_views_whose_parts_do_not_fit(method, value, match):
         read_view(memory, "view_0")
 
 
-def test_limit_spreads_over_all_scenes(tmp_path):
+def test_limit_spreads_over_all():
     assert spread(list("abcdefgh"), 3) == ["a", "c", "f"]
     assert spread(list("ab"), 3) == spread(list("ab"), None) == ["a", "b"]
-    (report,) = inspect(tmp_path, ["demo"], limit=5)
-    assert (report.found, len(report.scenes), report.state) == (24, 5, "complete")
 
 
 def test_names_of_data_sets_stand_for_their_scenes(tmp_path):

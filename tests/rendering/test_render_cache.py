@@ -15,7 +15,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maskrf_core.datasets.batches.batch import SourceViews
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
 from maskrf_core.datasets.batches.scene_views import SceneViews
 from maskrf_core.model.renderer import Renderer
@@ -138,16 +137,6 @@ def test_what_is_larger_than_the_room_is_not_kept(tmp_path):
     assert cache.get(KEYS[0]) is None
 
 
-def test_what_earlier_versions_kept_goes(tmp_path):
-    (tmp_path / "00").mkdir()
-    (tmp_path / "00" / f"{KEYS[0]}.npz").write_bytes(bytes(1000))
-    others = [tmp_path / "00" / name for name in ("depth.npz", f"{KEYS[1]}.npz")]
-    for path in others:
-        path.write_bytes(b"of others")
-    assert RenderCache(tmp_path, 1).get(KEYS[0]) is None
-    assert sorted(tmp_path.rglob("*.npz")) == sorted(others)
-
-
 def test_a_folder_that_cannot_be_written_costs_one_message(tmp_path, capsys):
     (tmp_path / "renders").write_text("no folder")
     cache = RenderCache(tmp_path / "renders", 1)
@@ -221,14 +210,6 @@ def new_batch(references=("view_1", "view_2", "view_3"), working_views=3):
     return evaluation_batch(SceneViews(MemoryScene()), "view_0", list(references), working_views)
 
 
-def by_one_ulp(tensor, *index):
-    """A copy with one entry moved to the next number."""
-    changed = tensor.clone()
-    changed[index] = torch.nextafter(changed[index], torch.tensor(torch.inf))
-    assert (changed != tensor).sum() == 1
-    return changed
-
-
 def key_of(batch, rays_per_chunk=64, of_renderer="renderer", **rendering):
     return render_key(of_renderer, batch, rays_per_chunk, RenderingSettings(**rendering))
 
@@ -236,52 +217,6 @@ def key_of(batch, rays_per_chunk=64, of_renderer="renderer", **rendering):
 def test_the_same_has_the_same_key():
     assert renderer_digest(new_renderer()) == renderer_digest(new_renderer())
     assert key_of(new_batch()) == key_of(new_batch())
-
-
-@pytest.mark.parametrize("part", ["references", "query"])
-@pytest.mark.parametrize(
-    ("field", "index"),
-    [("images", (0, 1, 3, 4)), ("w2c", (0, 0, 3)), ("depth_range", (0, 1))],
-)
-def test_one_entry_of_a_view_by_one_ulp(part, field, index):
-    batch = new_batch()
-    views = getattr(batch, part)
-    changed = replace(batch, **{part: views.replace(**{field: by_one_ulp(getattr(views, field), *index)})})
-    assert key_of(changed) != key_of(batch)
-
-
-def test_one_depth_by_one_ulp_and_one_training_index():
-    batch = new_batch()
-    views = batch.references
-    depths = views.replace(depths=by_one_ulp(views.depths, 2, 0, 5, 6))
-    index = views.replace(training_index=views.training_index + torch.tensor([0, 0, 1]))
-    none = views.replace(training_index=None)
-    keys = {key_of(replace(batch, references=changed)) for changed in (views, depths, index, none)}
-    assert len(keys) == 4
-
-
-def test_sources_of_cost_volumes_count():
-    batch = new_batch()
-    sources = SourceViews(batch.references.replace(depths=None), torch.tensor([[1], [2], [0]]))
-    others = [
-        sources,
-        replace(sources, neighbours=torch.tensor([[1], [2], [1]])),
-        replace(sources, views=sources.views.replace(images=by_one_ulp(sources.views.images, 0, 0, 0, 0))),
-    ]
-    assert len({key_of(batch), *(key_of(replace(batch, sources=other)) for other in others)}) == 4
-
-
-def test_order_and_number_of_references_and_pixels_count():
-    batches = [
-        new_batch(),
-        new_batch(("view_1", "view_2", "view_4")),
-        new_batch(("view_1", "view_2"), 2),
-        replace(new_batch(), pixels_xy=new_batch().pixels_xy.flip(0)),
-        replace(new_batch(), pixels_xy=new_batch().pixels_xy[:-1]),
-    ]
-    views = SceneViews(MemoryScene())
-    batches.append(replace(batches[0], references=views.working_views(["view_2", "view_1", "view_3"])[0]))
-    assert len({key_of(batch) for batch in batches}) == len(batches)
 
 
 @pytest.mark.parametrize("asked", [{"mode": "adaptive"}, {"precision": "bf16-mixed"}, {"compile": True}])

@@ -1,8 +1,5 @@
 """Trainings with other masking, other targets and the direct head: what they log, train and continue."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +9,6 @@ from maskrf_core.losses import TERMS, Term
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config, read_config
 from maskrf_core.support.errors import SettingsError
-from maskrf_core.support.paths import ROOT
 from maskrf_core.training.trainer import Trainer, fit
 
 
@@ -53,21 +49,6 @@ def test_training_that_goes_on_from_weights_masks_as_its_own_config_says(pretrai
     assert weights(run)["masked_modelling.colour_head.weight"].abs().max() > 0
     target = "masked_modelling.target_projector.0.weight"
     assert torch.equal(weights(run)[target], weights(pretrained)[target])
-
-
-@pytest.mark.long
-def test_a_range_of_ratios_continues_exactly(tmp_path):
-    """Each step's ratio and blocks follow from the seed and the step alone."""
-    overrides = {"masking__strategy": "block", "masking__mask_ratio": 0.0, "masking__largest_mask_ratio": 0.9}
-    whole = start(tmp_path / "whole", **overrides, training__steps=3)
-    fit(whole)
-    fit(start(tmp_path / "parts", **overrides, training__steps=2))
-    continued = start(tmp_path / "parts", **overrides, training__steps=3)
-    fit(continued)
-    ours, theirs = weights(continued), weights(whole)
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    trained = whole.metrics()
-    assert np.isfinite(trained[trained["phase"] == "train"]["feature_alignment"]).all()
 
 
 def test_the_direct_head_is_trained_and_validated(tmp_path):
@@ -124,23 +105,3 @@ def test_a_term_of_the_loss_is_one_entry(tmp_path, monkeypatch):
     others = logged[["colour_coarse", "colour_fine", "depth_coarse", "depth_fine"]].sum()
     assert logged["spread"] > 0
     assert logged["total"] == pytest.approx(others + 0.5 * logged["spread"], rel=1e-5)
-
-
-PLAIN = """
-import sys, tempfile
-from pathlib import Path
-from maskrf_core.runs import Run
-from maskrf_core.settings.config import load_config
-from maskrf_core.training.trainer import fit
-
-with tempfile.TemporaryDirectory() as folder:
-    fit(Run.start(Path(folder) / "run", load_config("pretrain", "demo", {"training.steps": 1})))
-found = [name for name in sys.modules if name.startswith("maskrf_core.model.fast")]
-assert not found, found
-"""
-
-
-def test_a_plain_training_imports_nothing_that_is_computed_otherwise():
-    """Its validation included; in a fresh interpreter."""
-    done = subprocess.run([sys.executable, "-c", PLAIN], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.model.aggregators.contract import Rendered
 from maskrf_core.model.aggregators.neuray import BlendingAggregator, RayAttention
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, ViewSamples, sample_map
-from maskrf_core.model.layers import ELU, ResidualUNet, linear_of_shared_and_own, mlp, weighted_mean_and_variance
+from maskrf_core.model.layers import ELU, ResidualUNet, mlp, weighted_mean_and_variance
 from maskrf_core.model.rendering import Mask, PointPrediction
 from maskrf_core.model.sampling import RaySamples, coarse_depths, inverse_transform_sample
 
@@ -93,14 +93,7 @@ class IBRNet(BlendingAggregator):
         features, valid = self.masked(features, mask), views.valid[..., None]
         weight = self._pooling_weight(views.direction_difference[..., 3:].contiguous(), valid)
         statistics = torch.cat(weighted_mean_and_variance(features, weight), dim=-1)
-        first, *others = self.base
-        x = linear_of_shared_and_own(first, statistics, features)
-        for layer in others:
-            x = layer(x)
-        residual, logit = self.residual_and_visibility(x * weight).split([32, 1], dim=-1)
-        x = x + residual
-        visible = self.visibility(x * (torch.sigmoid(logit) * valid)) * valid
-        return self._predicted(x, visible, views, samples)
+        return self._predicted(*self._in_light_of_all(statistics, features, weight, valid), views, samples)
 
     def _pooling_weight(
         self, cosine: Float[Tensor, "view ray sample 1"], valid: Bool[Tensor, "view ray sample 1"]

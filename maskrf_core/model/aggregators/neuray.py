@@ -41,6 +41,22 @@ class BlendingAggregator(Aggregator):
                 nn.init.kaiming_normal_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
+    def _in_light_of_all(
+        self,
+        statistics: Float[Tensor, "ray sample statistic"],
+        own: Float[Tensor, "view ray sample own"],
+        weight: Float[Tensor, "view ray sample 1"],
+        valid: Bool[Tensor, "view ray sample 1"],
+    ) -> tuple[Float[Tensor, "view ray sample 32"], Float[Tensor, "view ray sample 1"]]:
+        """Return features of each view in the light of all, and the visibility of the sample in each, in [0, 1]."""
+        first, *others = self.base
+        x = linear_of_shared_and_own(first, statistics, own)
+        for layer in others:
+            x = layer(x)
+        residual, logit = self.residual_and_visibility(x * weight).split([32, 1], dim=-1)
+        x = x + residual
+        return x, self.visibility(x * (torch.sigmoid(logit) * valid)) * valid
+
     def _predicted(
         self,
         x: Float[Tensor, "view ray sample 32"],
@@ -107,21 +123,14 @@ class AggregationNetwork(BlendingAggregator):
         embedding: Float[Tensor, "view ray sample 32"],
         valid: Bool[Tensor, "view ray sample 1"],
     ) -> tuple[Float[Tensor, "view ray sample 32"], Float[Tensor, "view ray sample 1"]]:
-        """Return features of each view in the light of all, and the visibility of the sample in each, in [0, 1].
+        """Return as `_in_light_of_all`, by two statistics over views.
 
-        Of the two statistics over views, the first trusts the views by their visibility (its weights do not sum to
-        one), the second equally.
+        The first trusts the views by their visibility (its weights do not sum to one), the second equally.
         """
         weight = valid / (valid.sum(dim=0) + 1e-8)
         trusted = weighted_mean_and_variance(features, self.visibility_weight(embedding) * weight)
         statistics = torch.cat([*trusted, *weighted_mean_and_variance(features, weight)], dim=-1)
-        first, *others = self.base
-        x = linear_of_shared_and_own(first, statistics, torch.cat([features, embedding], dim=-1))
-        for layer in others:
-            x = layer(x)
-        residual, logit = self.residual_and_visibility(x * weight).split([32, 1], dim=-1)
-        x = x + residual
-        return x, self.visibility(x * (torch.sigmoid(logit) * valid)) * valid
+        return self._in_light_of_all(statistics, torch.cat([features, embedding], dim=-1), weight, valid)
 
 
 def blending_weights(

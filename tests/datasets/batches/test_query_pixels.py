@@ -88,9 +88,3 @@ def test_a_picture_of_few_pixels_is_drawn_whole_and_then_again(rule):
     y, x = drawn(70, rule, height=6, width=8)
     assert len(y) == 70
     assert distinct(y, x) == 48
-
-
-def test_same_generator_same_pixels():
-    for one, other in zip(drawn(40), drawn(40), strict=True):
-        assert np.array_equal(one, other)
-    assert not np.array_equal(drawn(40)[0], drawn(40, seed=1)[0])

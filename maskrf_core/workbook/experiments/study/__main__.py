@@ -19,7 +19,6 @@ from maskrf_core.training.process.protocol import TrainingStopped
 from maskrf_core.workbook.experiments.study.plan import Point, plan, planned_steps
 from maskrf_core.workbook.experiments.study.rows import read_rows, state
 from maskrf_core.workbook.experiments.study.running import run_study
-from maskrf_core.workbook.experiments.study.scoring import test_scenes
 from maskrf_core.workbook.experiments.sweeps import THREADS
 
 TABLE = ROOT / "docs" / "study" / "rows.csv"
@@ -38,9 +37,10 @@ def estimated_hours(points: Sequence[Point], table: pd.DataFrame) -> float:
 def make_missing_scenes(points: Sequence[Point], data_root: Path) -> None:
     """Make the procedural scenes of the study that are not there; `DatasetError` where that fails."""
     configs = [config for point in points for config in (point.pretraining[1], point.parts[0].config)]
-    of_all = {name for config in configs for name in
-              (*config.data.train_scenes, *config.data.validation_scenes, *test_scenes(config))}  # fmt: skip
-    made = sorted(name.rpartition("/")[2] for name in of_all if name.startswith("procedural"))
+    named = set()
+    for config in configs:
+        named.update(config.data.train_scenes, config.data.validation_scenes, config.evaluation.test_scenes)
+    made = sorted(name.rpartition("/")[2] for name in named if name.startswith("procedural"))
     missing = [name for name in made if not (data_root / "procedural" / name).is_dir()]
     if missing and make_scenes([*missing, "--data-root", str(data_root)]):
         raise DatasetError(

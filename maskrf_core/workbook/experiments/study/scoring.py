@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 
 from maskrf_core.datasets.batches.evaluation_batches import evaluation_batch
-from maskrf_core.datasets.batches.scene_views import SceneViews
-from maskrf_core.datasets.demo import demo_scene_names
+from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names
 from maskrf_core.datasets.inventory import spread
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
@@ -21,7 +20,6 @@ from maskrf_core.rendering.rendered_views import as_picture, rendered_views
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import latest
 from maskrf_core.runs.provenance import code_state, cost, now
-from maskrf_core.settings.config import Config
 from maskrf_core.support.errors import MaskrfError
 from maskrf_core.training.zero_shot import those_there, view_scores
 from maskrf_core.workbook.experiments.study.rows import SCORES, add_row, score_column
@@ -79,17 +77,11 @@ def thinned_scores(
     return {"psnr": psnr(rgb, truth), "ssim": ssim(rgb, truth)}
 
 
-def test_scenes(config: Config) -> list[str]:
-    """Return the test scenes of a config one by one."""
-    named = config.evaluation.test_scenes
-    return [scene for name in named for scene in (demo_scene_names("test") if name == "demo/test" else [name])]
-
-
 def row_of(pretrained: Run, run: Run, about: dict[str, str | int], zero_shot: bool) -> dict[str, str | int | float]:
     """Score a run and return its whole row: what it is, what it cost, what made it, and its scores."""
     masking = pretrained.config.masking.model_dump()
     code = code_state(Path(__file__))
-    scenes = test_scenes(run.config)
+    scenes = expand_scene_names(run.config.evaluation.test_scenes)
     others = those_there(ZERO_SHOT, run.config.data.data_root) if zero_shot else []
     return {
         **about,

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from maskrf_core.datasets.batches.scene_views import expand_scene_names
 from maskrf_core.datasets.readers.procedural import KEPT_BACK
 from maskrf_core.runs.run import differing_settings
 from maskrf_core.settings.config import load_config
 from maskrf_core.training.preflight import check_masking
 from maskrf_core.workbook.experiments.study import __main__ as study
 from maskrf_core.workbook.experiments.study.plan import ARMS, PAPER, UNMASKED, likeness, plan, planned_steps
-from maskrf_core.workbook.experiments.study.scoring import test_scenes as scenes_of_tests
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,8 @@ def test_parts_of_one_run_are_counted_once(points):
 
 def test_no_scene_is_in_two_of_the_sets():
     config = load_config("pretrain", "study")
-    train, validation, test = (
-        set(names) for names in (config.data.train_scenes, config.data.validation_scenes, scenes_of_tests(config))
-    )
+    tested = expand_scene_names(config.evaluation.test_scenes)
+    train, validation, test = map(set, (config.data.train_scenes, config.data.validation_scenes, tested))
     assert (len(train), len(validation), len(test)) == (60, 12, 24)
     assert not train & validation
     assert not (train | validation) & test
