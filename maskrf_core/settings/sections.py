@@ -251,7 +251,10 @@ class HardwareSettings(Settings):
     compile: bool = Field(False, description="compile networks for training (encoders on a GPU only): minutes a size")
     twin: bool | None = Field(None, description="as in rendering, for trainings")
     recomputed_rays: int | None = Field(
-        None, ge=1, description="rays at once that the backward pass computes again: less memory, more time; none: no"
+        None,
+        ge=1,
+        description="rays at once that the backward pass computes again: less memory, more time; none: no. Native code "
+        "remembers little anyway. With dropout (nerformer) other numbers are drawn",
     )
     rays_per_chunk: int = Field(256, ge=1, description="rays rendered at once without gradients; bounds the memory")
     data_workers: int | None = Field(
