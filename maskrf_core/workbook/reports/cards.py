@@ -25,7 +25,7 @@ NONE, NOT_READ = "none: scenes of our own", "not read; other data, sizes and ste
 DEMO = "demo/test"
 HEADER = """# Scores, and what makes them again
 
-Scores are PSNR [dB] / SSIM / median error of depth. A published number would stand with its source and protocol: the
+Scores are PSNR [dB] / SSIM / median error of depth. The column "published" is empty so far: the
 tables of MRVM-NeRF and NeuRay could not be read here, and are of other data, sizes and numbers of steps. Speeds are on
 the page on [performance](performance.md), the study on [its own](study.md).
 `python -m maskrf_core.workbook.reports.cards` writes this page.
