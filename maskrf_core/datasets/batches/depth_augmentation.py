@@ -38,8 +38,8 @@ LEAST_TEXTURE = (
     0.002,
     0.05,
 )  # mean change from pixel to pixel of a grey picture in [0, 1]: below it nothing is matched
-TEXTURE_SIDE, PATCH_SIDE = 7, 9  # pixels
-LARGEST_LOSS = 0.3  # share of the pixels that is lost in patches beside that
+TEXTURE_SIDE, PATCH_SIDES = 7, (5, 11, 25)  # pixels
+LARGEST_LOSS = 0.6  # share of the pixels that is lost in patches beside that
 
 
 def object_ranges(
@@ -136,7 +136,9 @@ def as_estimated(references: Views, *, generator: np.random.Generator) -> Views:
     noisy = add_depth_noise(references.depths, known, references.depth_range, generator=generator)
     least = float(np.exp(generator.uniform(*np.log(LEAST_TEXTURE))))
     field = torch.from_numpy(generator.standard_normal(noisy.shape, dtype=np.float32))
-    field = functional.avg_pool2d(field, PATCH_SIDE, stride=1, padding=PATCH_SIDE // 2)
+    side = int(generator.choice(PATCH_SIDES))
+    for _ in range(2):  # once would leave squares
+        field = functional.avg_pool2d(field, side, stride=1, padding=side // 2)
     in_patches = field < field.quantile(generator.uniform(0, LARGEST_LOSS))
     lost = in_patches | (texture(references.images) < least)
     return references.replace(depths=torch.where(lost, 0, noisy))

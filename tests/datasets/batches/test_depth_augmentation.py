@@ -229,7 +229,7 @@ def test_what_an_estimator_would_miss_is_unknown():
     lost = torch.stack([each.depths == 0 for each in changed]).float()
     assert (lost[..., :28] == 1).all()  # without texture
     assert (lost[:, :, :, :4, -4:] == 1).all()  # unknown before
-    assert lost[..., 8:, 40:].mean() == pytest.approx(LARGEST_LOSS / 2, abs=0.03)
+    assert lost[..., 8:, 40:].mean() == pytest.approx(LARGEST_LOSS / 2, abs=0.05)
     known = torch.stack([each.depths for each in changed])[..., 8:, 40:]
     assert (known[known > 0] - 3).abs().median() < 0.05
     assert (known[known > 0] - 3).abs().max() > 0.3
