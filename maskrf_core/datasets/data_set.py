@@ -20,7 +20,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 SplitRule = Callable[[str, Sequence[str], SplitKind], tuple[list[str], list[str]]]
 """(name of the scene, its image ids, kind) → (reference ids, query ids)."""
 VALIDATION_NUMBERS = (39, 2, 94, 62, 23, 36)  # frames of NeRF's synthetic scenes that NeuRay's training validates on
-Augmentation = Literal["jittered_ranges", "crop_and_flip", "noisy_depth"]
+Augmentation = Literal["jittered_ranges", "crop_and_flip", "noisy_depth", "estimated_depth"]
 """jittered_ranges: depth ranges are sometimes a little wider; crop_and_flip: views from one side are cropped and
 mirrored; noisy_depth: of rendered objects, ranges are tightened and the input depth gets noise."""
 RayRule = Literal["foreground", "centre"]

@@ -58,7 +58,7 @@ _RECORDS = (
         reader=f"{READERS}.procedural:read_procedural_scene",
         names=f"{READERS}.procedural:training_names",
         view_pool=NearestViews(times=(1, 2, 3), at_most=20),
-        augmentation=("jittered_ranges",),
+        augmentation=("jittered_ranges", "estimated_depth"),
         exact_depth=True,
     ),
     DataSet(
@@ -74,7 +74,7 @@ _RECORDS = (
         names=f"{READERS}.procedural:half_names",
         same_places_as="procedural",
         view_pool=NearestViews(times=(1, 2, 3), at_most=20),
-        augmentation=("jittered_ranges",),
+        augmentation=("jittered_ranges", "estimated_depth"),
         exact_depth=True,
     ),
     DataSet(

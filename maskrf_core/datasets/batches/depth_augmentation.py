@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
+from torch.nn import functional
 
 from maskrf_core.datasets.batches.batch import Views
 
@@ -31,6 +32,14 @@ class MovedRectangle(NamedTuple):
 FAR_OFF = MovedRectangle(0.25, (0.05, 0.1), (0.5, 1.0), 0.1)
 A_LITTLE_OFF = MovedRectangle(0.5, (0.1, 0.2), (0.01, 0.05), 0.005)
 ROUGH_PROBABILITY, ROUGHNESS = 0.5, 0.005  # of whole maps
+
+ESTIMATED_PROBABILITY = 0.7
+LEAST_TEXTURE = (
+    0.002,
+    0.05,
+)  # mean change from pixel to pixel of a grey picture in [0, 1]: below it nothing is matched
+TEXTURE_SIDE, PATCH_SIDES = 7, (5, 11, 25)  # pixels
+LARGEST_LOSS = 0.6  # share of the pixels that is lost in patches beside that
 
 
 def object_ranges(
@@ -113,6 +122,33 @@ def add_depth_noise(
             offsets += generator.uniform(-ROUGHNESS, ROUGHNESS, depth.shape).astype(np.float32)
         depth[known] = np.maximum(depth + offsets * (far - near), near / 2)[known]
     return torch.from_numpy(noisy)
+
+
+def as_estimated(references: Views, *, generator: np.random.Generator) -> Views:
+    """Leave exact depth maps as estimation from photographs does, with probability 0.7; what supervises stays exact.
+
+    They are noisy as by `add_depth_noise`, and unknown (0) where the picture has little texture, and in patches. Made
+    scenes alone would teach to trust every depth. (Ours; not of the published recipe.)
+    """
+    if references.depths is None or generator.random() >= ESTIMATED_PROBABILITY:
+        return references
+    known = references.depths[:, 0] > 0
+    noisy = add_depth_noise(references.depths, known, references.depth_range, generator=generator)
+    least = float(np.exp(generator.uniform(*np.log(LEAST_TEXTURE))))
+    field = torch.from_numpy(generator.standard_normal(noisy.shape, dtype=np.float32))
+    side = int(generator.choice(PATCH_SIDES))
+    for _ in range(2):  # once would leave squares
+        field = functional.avg_pool2d(field, side, stride=1, padding=side // 2)
+    in_patches = field < field.quantile(generator.uniform(0, LARGEST_LOSS))
+    lost = in_patches | (texture(references.images) < least)
+    return references.replace(depths=torch.where(lost, 0, noisy))
+
+
+def texture(images: Float[Tensor, "view 3 height width"]) -> Float[Tensor, "view 1 height width"]:
+    """Return the mean change from pixel to pixel around each pixel, in x and y together, of grey pictures."""
+    grey = functional.pad(images.mean(dim=1, keepdim=True), (0, 1, 0, 1), mode="replicate")
+    change = grey.diff(dim=3)[:, :, :-1].abs() + grey.diff(dim=2)[:, :, :, :-1].abs()
+    return functional.avg_pool2d(change, TEXTURE_SIDE, stride=1, padding=TEXTURE_SIDE // 2, count_include_pad=False)
 
 
 def moved_rectangle(

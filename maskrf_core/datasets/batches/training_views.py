@@ -13,6 +13,7 @@ from maskrf_core.datasets.batches.augment import crop, draw_window, flip
 from maskrf_core.datasets.batches.batch import FROM_DEPTHS, ModelInputs, SceneBatch, Views
 from maskrf_core.datasets.batches.depth_augmentation import (
     add_depth_noise,
+    as_estimated,
     augment_object_ranges,
     change_ranges,
     consistent_depth_ranges,
@@ -113,6 +114,8 @@ def draw_from_scene(
         if "jittered_ranges" in record.augmentation:
             query, references = change_ranges(query, references, partial(jitter_depth_ranges, generator=generator))
         query, references = change_ranges(query, references, consistent_depth_ranges)
+        if "estimated_depth" in record.augmentation:
+            references = as_estimated(references, generator=generator)
     if "crop_and_flip" in record.augmentation:
         for change in _draw_crop_and_flip([query.image_size, references.image_size], settings, generator):
             query, references = change(query), change(references)

@@ -4,16 +4,22 @@ import numpy as np
 import pytest
 import torch
 
+from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.datasets.batches.depth_augmentation import (
     A_LITTLE_OFF,
+    ESTIMATED_PROBABILITY,
     FAR_OFF,
+    LARGEST_LOSS,
     add_depth_noise,
+    as_estimated,
     augment_object_ranges,
     consistent_depth_ranges,
     jitter_depth_ranges,
     moved_rectangle,
     object_ranges,
+    texture,
 )
+from tests.model.tiny import tiny_batch
 
 DRAWS = 4000
 
@@ -203,3 +209,42 @@ def test_depth_stays_known_and_in_front():
         assert noisy.min() >= 0.4
     unknown = torch.zeros_like(depths)
     assert torch.equal(add_depth_noise(unknown, objects, ranges, generator=np.random.default_rng(0)), unknown)
+
+
+def half_textured() -> Views:
+    """Two views of depth 3 whose left half is grey and whose right half is a chessboard; one corner is unknown."""
+    row, column = torch.meshgrid(torch.arange(32), torch.arange(64), indexing="ij")
+    board = torch.where(column < 32, 0.5, ((row + column) % 2).float()).expand(2, 3, -1, -1)
+    depths = torch.full((2, 1, 32, 64), 3.0)
+    depths[:, :, :4, -4:] = 0
+    return tiny_batch(2, 1, 32, 64).references.replace(images=board, depths=depths, true_depths=depths)
+
+
+def test_what_an_estimator_would_miss_is_unknown():
+    views = half_textured()
+    draws = [as_estimated(views, generator=np.random.default_rng(seed)) for seed in range(400)]
+    changed = [each for each in draws if each is not views]
+    assert len(changed) / len(draws) == pytest.approx(ESTIMATED_PROBABILITY, abs=0.07)
+    assert all(torch.equal(each.true_depths, views.true_depths) for each in changed)
+    lost = torch.stack([each.depths == 0 for each in changed]).float()
+    assert (lost[..., :28] == 1).all()  # without texture
+    assert (lost[:, :, :, :4, -4:] == 1).all()  # unknown before
+    assert lost[..., 8:, 40:].mean() == pytest.approx(LARGEST_LOSS / 2, abs=0.05)
+    known = torch.stack([each.depths for each in changed])[..., 8:, 40:]
+    assert (known[known > 0] - 3).abs().median() < 0.05
+    assert (known[known > 0] - 3).abs().max() > 0.3
+
+
+def test_texture_by_hand():
+    flat = torch.full((1, 3, 9, 9), 0.25)
+    step = flat.clone()
+    step[..., 5:] = 0.75  # one change of 0.5 in each row
+    assert texture(flat).abs().max() == 0
+    found = texture(step)[0, 0, 4]
+    torch.testing.assert_close(found[4], torch.tensor(0.5 / 7))
+    assert found[0] == 0
+
+
+def test_nothing_is_estimated_where_there_are_no_depths():
+    views = half_textured().replace(depths=None)
+    assert as_estimated(views, generator=np.random.default_rng(0)) is views
