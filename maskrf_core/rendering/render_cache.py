@@ -8,8 +8,11 @@ import io
 import os
 import platform
 import secrets
+import sqlite3
+import time
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +160,12 @@ class RenderCache:
 
     @cached_property
     def _store(self) -> diskcache.Cache:
-        return diskcache.Cache(str(self.folder), disk=_BytesDisk, size_limit=self.limit, **STORE_OPTIONS)
+        make = partial(diskcache.Cache, str(self.folder), disk=_BytesDisk, size_limit=self.limit, **STORE_OPTIONS)
+        for _ in range(20):  # while another process makes it, SQLite does not wait
+            with suppress(sqlite3.OperationalError):
+                return make()
+            time.sleep(0.1)
+        return make()
 
 
 def _checksum(key: str, data: bytes) -> bytes:

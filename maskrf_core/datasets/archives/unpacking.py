@@ -83,6 +83,11 @@ class _Unpacking:
             below = f" below {self.prefix[:-1]}" if self.prefix else ""
             raise DatasetError(f"{self.archive.name}: holds no files{below}. {REMEDY}")
         self.links = {link: self._end_of_chain(link) for link in self.links}
+        if present := {link: of for link, of in self.links.items() if os.path.lexists(self.destination / link)}:
+            with contextlib.closing(self._members(None, "checking links of")) as members:
+                for member, path in members:
+                    for link in [link for link, of in present.items() if of == path and member.link_to is None]:
+                        self._check_contents(self.destination / link, member.chunks())
         copies = sum(self.sizes[target] for target in self.links.values())
         check_unpacked_size(self.archive, sum(self.sizes.values()) + copies)
         self.missing = sum(size for path, size in self.sizes.items() if path not in self.there)

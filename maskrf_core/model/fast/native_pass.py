@@ -64,7 +64,8 @@ class NativePass(nn.Module):
         zeros = self.render_pass.aggregation.masks_by_zeros
         read = PassInputs.of(features.views, rays, samples, None if mask is None else mask_bits(mask), zeros)
         threads = max(1, min(self.threads, len(rays.directions), MOST_OF_MAPS // features.maps.numel()))
-        computed = Native.apply(laid_out(self.render_pass), features.maps, read, threads)
+        weights = laid_out(self.render_pass, masked=mask is not None)
+        computed = Native.apply(weights, features.maps, read, threads)
         _, colours, seen_by, scene_features, density, hits, rgb, depth = computed
         points = PointPrediction(scene_features, density, colours)
         return PassPrediction(seen_by, points, None, Composited(rgb, depth, hits))
@@ -144,12 +145,16 @@ class Native(torch.autograd.Function):
         return of_weights.sum(dim=0), of_maps.sum(dim=0).permute(0, 3, 1, 2), None, None
 
 
-def laid_out(render_pass: nn.Module) -> Float[Tensor, "number"]:
-    """Return all layers' weights in one row, differentiable: each matrix input by input, its biases behind it."""
+def laid_out(render_pass: nn.Module, *, masked: bool) -> Float[Tensor, "number"]:
+    """Return all layers' weights in one row, differentiable: each matrix input by input, its biases behind it.
+
+    The mask token has no gradient, not even zeros, where nothing is `masked`: as in the plain pass.
+    """
     parts = []
     for name in LAYERS:
         if name == TOKEN:
-            parts.append(render_pass.get_parameter(name))
+            token = render_pass.get_parameter(name)
+            parts.append(token if masked else token.detach())
             continue
         layer = render_pass.get_submodule(name)
         parts += [parameter.t().reshape(-1) for parameter in (layer.weight, layer.bias) if parameter is not None]

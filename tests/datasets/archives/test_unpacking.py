@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from maskrf_core.datasets.archives import unpacking as archives
@@ -162,6 +162,7 @@ NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
     there=st.dictionaries(st.sampled_from(["a", "b/a", "out/a"]), st.sampled_from([b"", b"mine"]), max_size=2),
     suffix=st.sampled_from([".zip", ".tar", ".tar.gz"]),
 )
+@example(files={"b": b""}, links={"a": "b"}, there={"a": b"mine"}, suffix=".zip")
 def test_nothing_outside_is_touched_and_nothing_is_replaced(files, links, there, suffix):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

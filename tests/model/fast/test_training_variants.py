@@ -93,9 +93,9 @@ def test_weights_and_mode_are_the_renderers_own():
         assert objective.prepared.visibility_init.training is renderer.visibility_init.training is training
 
 
-def test_as_it_is_by_default_it_is_the_renderer_itself():
+def test_the_twin_is_the_renderer_itself():
     renderer = new_renderer()
-    assert as_hardware_says(renderer, HardwareSettings(), 7) is renderer
+    assert as_hardware_says(renderer, HardwareSettings(twin=True), 7) is renderer
 
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch):
