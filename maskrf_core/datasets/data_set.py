@@ -22,7 +22,8 @@ SplitRule = Callable[[str, Sequence[str], SplitKind], tuple[list[str], list[str]
 VALIDATION_NUMBERS = (39, 2, 94, 62, 23, 36)  # frames of NeRF's synthetic scenes that NeuRay's training validates on
 Augmentation = Literal["jittered_ranges", "crop_and_flip", "noisy_depth", "estimated_depth"]
 """jittered_ranges: depth ranges are sometimes a little wider; crop_and_flip: views from one side are cropped and
-mirrored; noisy_depth: of rendered objects, ranges are tightened and the input depth gets noise."""
+mirrored; noisy_depth: of rendered objects, ranges are tightened and the input depth gets noise; estimated_depth: exact
+input depth is often made as poor as an estimated one."""
 RayRule = Literal["foreground", "centre"]
 """Where rays are drawn. foreground: half of them in the mask; centre: 90 % in the central 80 % of the picture."""
 

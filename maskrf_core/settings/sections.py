@@ -203,9 +203,7 @@ class RenderingSettings(Settings):
     precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
     compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
     twin: bool | None = Field(
-        None,
-        description="true: the plain pass. On a CPU, native code computes the same where a C++ compiler is found. "
-        "false: on a GPU, kernels; not yet tried on one",
+        None, description="true: the plain pass, also where native code (on a CPU) can run; false: on a GPU, kernels"
     )
 
 
@@ -253,8 +251,7 @@ class HardwareSettings(Settings):
     recomputed_rays: int | None = Field(
         None,
         ge=1,
-        description="rays at once that the backward pass computes again: less memory, more time; none: no. Native code "
-        "remembers little anyway. With dropout (nerformer) other numbers are drawn",
+        description="rays the backward pass computes again at once (other dropout); saves memory; none: no",
     )
     rays_per_chunk: int = Field(256, ge=1, description="rays rendered at once without gradients; bounds the memory")
     data_workers: int | None = Field(

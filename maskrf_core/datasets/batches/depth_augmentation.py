@@ -34,10 +34,7 @@ A_LITTLE_OFF = MovedRectangle(0.5, (0.1, 0.2), (0.01, 0.05), 0.005)
 ROUGH_PROBABILITY, ROUGHNESS = 0.5, 0.005  # of whole maps
 
 ESTIMATED_PROBABILITY = 0.7
-LEAST_TEXTURE = (
-    0.002,
-    0.05,
-)  # mean change from pixel to pixel of a grey picture in [0, 1]: below it nothing is matched
+LEAST_TEXTURE = (0.002, 0.05)  # mean change between pixels of a grey picture in [0, 1]: with less, nothing is matched
 TEXTURE_SIDE, PATCH_SIDES = 7, (5, 11, 25)  # pixels
 LARGEST_LOSS = 0.6  # share of the pixels that is lost in patches beside that
 

@@ -23,7 +23,7 @@ from maskrf_core.datasets.batches.depth_augmentation import (
 from maskrf_core.datasets.batches.image_cache import ImageCache
 from maskrf_core.datasets.batches.query_pixels import draw_pixels
 from maskrf_core.datasets.batches.scene_views import SceneViews, expand_scene_names, open_scenes, padded
-from maskrf_core.datasets.data_set import FrameWindow
+from maskrf_core.datasets.data_set import DataSet, FrameWindow
 from maskrf_core.datasets.records import UNKNOWN, record_of
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError, in_short
@@ -111,11 +111,7 @@ def draw_from_scene(
     if alone:
         query, references = views.in_shared_range(query), views.in_shared_range(references)
     else:
-        if "jittered_ranges" in record.augmentation:
-            query, references = change_ranges(query, references, partial(jitter_depth_ranges, generator=generator))
-        query, references = change_ranges(query, references, consistent_depth_ranges)
-        if "estimated_depth" in record.augmentation:
-            references = as_estimated(references, generator=generator)
+        query, references = _ranges_and_depths(query, references, record, generator)
     if "crop_and_flip" in record.augmentation:
         for change in _draw_crop_and_flip([query.image_size, references.image_size], settings, generator):
             query, references = change(query), change(references)
@@ -124,6 +120,18 @@ def draw_from_scene(
     origin = f"scene {views.scene.name}, query {query_id}, references {', '.join(chosen)}"
     references, sources = padded(references, sources)
     return TrainingDraw(SceneBatch(query, references, pixels_xy, sources), origin)
+
+
+def _ranges_and_depths(
+    query: Views, references: Views, record: DataSet, generator: np.random.Generator
+) -> tuple[Views, Views]:
+    """Make depth ranges equally long, perhaps wider, and the depths that the model sees perhaps poorer."""
+    if "jittered_ranges" in record.augmentation:
+        query, references = change_ranges(query, references, partial(jitter_depth_ranges, generator=generator))
+    query, references = change_ranges(query, references, consistent_depth_ranges)
+    if "estimated_depth" in record.augmentation:
+        references = as_estimated(references, generator=generator)
+    return query, references
 
 
 def _draw_crop_and_flip(

@@ -17,6 +17,13 @@ def elu(x):
 
 @triton.jit
 @no_type_check
+def relu(x):
+    """Compute `nn.ReLU`: what is no number stays so."""
+    return tl.where(x < 0.0, 0.0, x)
+
+
+@triton.jit
+@no_type_check
 def sigmoid(x):
     """Compute the logistic function."""
     return 1.0 / (1.0 + tl.exp(-x))

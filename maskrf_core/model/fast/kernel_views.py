@@ -5,7 +5,18 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from maskrf_core.model.fast.kernel_parts import COLOURS, dense, elu, product, row, score, sigmoid, softplus, with_value
+from maskrf_core.model.fast.kernel_parts import (
+    COLOURS,
+    dense,
+    elu,
+    product,
+    relu,
+    row,
+    score,
+    sigmoid,
+    softplus,
+    with_value,
+)
 from maskrf_core.model.fast.kernel_weights import POINT_LAYERS, places
 
 CAMERA = tl.constexpr(32)  # numbers of a view: w2c 12, K 9, centre 3, near, far, and room
@@ -161,7 +172,7 @@ def embedded(ray, position, points, valid, weights, PRECISION: tl.constexpr):
     hidden = product(ray, weights, EMBEDDING_0, 32, 32, PRECISION)
     hidden = with_value(hidden, 2.0 * (hit - 0.5), weights, EMBEDDING_0 + 32 * 32, 32)
     hidden = with_value(hidden, 2.0 * (visible - 0.5), weights, EMBEDDING_0 + 33 * 32, 32)
-    hidden = tl.maximum(hidden + row(weights, EMBEDDING_0 + 34 * 32, 32)[None, :], 0.0)
+    hidden = relu(hidden + row(weights, EMBEDDING_0 + 34 * 32, 32)[None, :])
     return dense(hidden, weights, EMBEDDING_2, 32, 32, PRECISION)
 
 

@@ -26,7 +26,7 @@ class CompilerError(MaskrfError):
     """There is no compiler, or it does not compile the pass."""
 
 
-def library() -> ctypes.CDLL:
+def compiled_code() -> ctypes.CDLL:
     """Return the compiled pass: `render_pass` and `render_pass_gradients`.
 
     Raises:

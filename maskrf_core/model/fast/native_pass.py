@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from maskrf_core.datasets.batches.batch import Views
 from maskrf_core.model.aggregators.neuray import AggregationNetwork
 from maskrf_core.model.fast.kernel_launches import cameras_of, channels_last, encodings, mask_bits
-from maskrf_core.model.fast.native_library import CompilerError, library
+from maskrf_core.model.fast.native_library import CompilerError, compiled_code
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.renderer import PassPrediction, RenderPass
 from maskrf_core.model.rendering import Composited, Mask, PointPrediction
@@ -40,7 +40,7 @@ def why_not(render_pass: nn.Module) -> str | None:
     if next(render_pass.parameters()).dtype != torch.float32:
         return "the native code is in float32"
     try:
-        library()
+        compiled_code()
     except CompilerError as error:
         return str(error)
     return None
@@ -73,7 +73,7 @@ class NativePass(nn.Module):
     @property
     def code(self) -> str:
         """Name what was compiled: another compiler rounds otherwise."""
-        return Path(library()._name).stem
+        return Path(compiled_code()._name).stem
 
 
 class PassInputs(NamedTuple):
@@ -120,7 +120,7 @@ class Native(torch.autograd.Function):
         sizes = [(rays, samples, 16), (rays, samples, 3), (rays, samples), (rays, samples, 16), (rays, samples)]
         made = [torch.empty(size) for size in (*sizes, (rays, samples), (rays, 3), (rays,))]
         made[2] = torch.empty(rays, samples, dtype=torch.int64)
-        library().render_pass(
+        compiled_code().render_pass(
             _at(weights), *read.structures(maps), _at(read.encodings), _structure(*made), ctypes.c_int64(threads)
         )
         ctx.save_for_backward(weights, maps, *made[:3])
@@ -137,7 +137,7 @@ class Native(torch.autograd.Function):
         of_weights = torch.zeros(ctx.threads, len(weights))
         of_maps = torch.zeros(ctx.threads, *maps.shape)
         given = (of_features, of_density, of_colours, of_hits, of_rgb, of_depth)
-        library().render_pass_gradients(
+        compiled_code().render_pass_gradients(
             _at(weights), *ctx.read.structures(maps), _at(ctx.read.encodings), _structure(*made, *[None] * 5),
             _structure(*given), _at(of_weights), ctypes.c_int64(len(weights)), _at(of_maps),
             ctypes.c_int64(ctx.threads),

@@ -8,7 +8,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from maskrf_core.model.fast.kernel_parts import dense, dot, elu, product, row, score
+from maskrf_core.model.fast.kernel_parts import dense, dot, elu, product, relu, row, score
 from maskrf_core.model.fast.kernel_weights import RAY_LAYERS, places
 
 HEADS, OF_HEAD = tl.constexpr(4), tl.constexpr(4)  # dimensions; a head's product takes all 16, the others' being 0
@@ -87,7 +87,7 @@ def composited(density):
 def density_of(x, views, count, there, weights, PRECISION: tl.constexpr):
     """Return the density of samples with features x, its value before it is scaled, its scale, and the hidden layer."""
     hidden = elu(dense(x, weights, DENSITY_0, 16, 16, PRECISION))
-    value = tl.maximum(score(hidden, weights, DENSITY_2, 16), 0.0)
+    value = relu(score(hidden, weights, DENSITY_2, 16))
     scale = tl.where(there, (views > 0).to(tl.float32) * count, 0.0)
     return value * scale, value, scale, hidden
 

@@ -12,6 +12,7 @@ from maskrf_core.model.fast.kernel_parts import (
     elu,
     product,
     product_gradient,
+    relu,
     row,
     row_gradient,
     score,
@@ -107,7 +108,7 @@ def embedding_gradient(ray, position, points, valid, of_embedding, weights, grad
     hidden = product(ray, weights, EMBEDDING_0, 32, 32, PRECISION)
     hidden = with_value(hidden, 2.0 * (hit - 0.5), weights, EMBEDDING_0 + 32 * 32, 32)
     hidden = with_value(hidden, 2.0 * (visible - 0.5), weights, EMBEDDING_0 + 33 * 32, 32)
-    hidden = tl.maximum(hidden + row(weights, EMBEDDING_0 + 34 * 32, 32)[None, :], 0.0)
+    hidden = relu(hidden + row(weights, EMBEDDING_0 + 34 * 32, 32)[None, :])
     of_hidden = dense_gradient(hidden, of_embedding, weights, grads, EMBEDDING_2, 32, 32, PRECISION)
     of_hidden = tl.where(hidden > 0, of_hidden, 0.0)
     row_gradient(grads, EMBEDDING_0 + 34 * 32, 32, of_hidden)

@@ -76,6 +76,14 @@ def test_weights_that_change_are_seen():
     torch.testing.assert_close(after.points.density, expected.points.density, **CLOSE)
 
 
+def test_what_is_no_number_stays_so():
+    plain = render_pass()
+    with torch.no_grad():
+        plain.distribution_decoder.mean[0].bias[3] = torch.nan
+        predicted = KernelPass(plain, "ieee")(features_of(2), rays_of(1), samples_of(1, 9), mask=None)
+    assert predicted.composited.rgb.isnan().any()
+
+
 def batch() -> SceneBatch:
     return tiny_batch(3, 4).to(DEVICE)
 

@@ -129,7 +129,7 @@ def test_it_is_compiled_once_and_again_where_it_is_damaged(tmp_path: Path, monke
     def found(home: str) -> tuple[Path, int]:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / home))
         native_library._found.cache_clear()
-        native_library.library()
+        native_library.compiled_code()
         (made,) = (tmp_path / home / "maskrf" / "native").iterdir()
         return made, made.stat().st_ino
 

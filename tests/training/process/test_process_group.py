@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -167,3 +168,26 @@ def test_the_effective_batch_is_said():
     assert "6 processes: 6 × 128 = 768 rays a step" in said
     assert "0.001 at the start, is not changed" in said
     assert batch_of_several(load_config("pretrain", "demo")) == []
+
+
+SHARE = """
+import sys
+from types import SimpleNamespace
+import torch
+from maskrf_core.training.process.process_group import ProcessGroup
+
+rank = int(sys.argv[1])
+torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
+norm = torch.nn.BatchNorm2d(2)
+norm.running_mean.fill_(rank + 1)
+ProcessGroup(SimpleNamespace(global_rank=rank, world_size=2)).share_buffers(norm)
+assert norm.running_mean.tolist() == [1, 1]
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_all_have_the_buffers_of_the_first(tmp_path):
+    """Which are those that are saved: all validate with them."""
+    commands = [[sys.executable, "-c", SHARE, str(rank), str(tmp_path / "store")] for rank in range(2)]
+    started = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) for command in commands]
+    assert [(each.communicate()[1], each.returncode)[1] for each in started] == [0, 0]

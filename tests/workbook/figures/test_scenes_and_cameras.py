@@ -124,6 +124,25 @@ def test_camera_positions_count_cameras_and_queries():
     assert apexes(axes) == {0.0, 1.0, 2.0}
 
 
+def test_camera_positions_show_which_views_are_chosen_and_by_which_rule():
+    K = np.tile(np.array([[50.0, 0, 4.5], [0, 50, 3.5], [0, 0, 1]]), (200, 1, 1))
+    w2c = np.tile(np.c_[np.eye(3), np.zeros(3)], (200, 1, 1))
+    w2c[:, 0, 3] = -np.arange(200)
+    choice = cameras.ShownChoice(11, {12, 13}, "nearest_looking")
+    axes = cameras.camera_positions(K, w2c, np.array([[1.0, 4.0]] * 200), (8, 10), {11, 30}, choice).axes[0]
+    labels = [text.get_text().replace("\n", " ") for text in axes.figure.legends[0].get_texts()]
+    assert labels == ["reference", "query", "one query", "its references, by nearest_looking"]
+    frusta = [line for line in axes.lines if len(line.get_data_3d()[0]) == 12 and line.get_linestyle() == "-"]
+    of_colour = {
+        colour: {float(line.get_data_3d()[0][0]) for line in frusta if line.get_color() == colour}
+        for colour in (cameras.SHOWN, cameras.CHOSEN)
+    }
+    assert of_colour == {cameras.SHOWN: {11}, cameras.CHOSEN: {12, 13}}
+    lines = [line.get_data_3d() for line in axes.lines if len(line.get_data_3d()[0]) == 2]
+    assert sorted(x[0] for x, _, _ in lines) == [11, 12, 13]
+    assert all(x[0] == x[1] and z[0] == 0 < z[1] for x, _, z in lines)  # the way that all of them look
+
+
 def apexes(axes):
     """The x of all points from which four solid edges go out."""
     edges = [line for line in axes.lines if len(line.get_data_3d()[0]) == 12 and line.get_linestyle() == "-"]

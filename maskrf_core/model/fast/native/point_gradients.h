@@ -187,19 +187,15 @@ inline void block_gradient(
 inline void point_gradients(
     const WeightGradients &grads, const PointLayers &layers, const Views &views, const Samples &samples,
     const float *d_geometry, const float *d_colours, float *d_maps) {
-    ViewsOfBlock of(views.count, true);
-    Block block;
-    OfAll all;
+    Look look(views, true);
     for (int64_t first = 0; first < samples.count(); first += LANES) {
-        load_block(samples, first, block);
-        for (int64_t view = 0; view < views.count; view++)
-            look_and_embed(layers, views, view, samples, block, of.views[view]);
-        aggregate(layers, of.views, all);
+        look(layers, views, samples, first);
         Vector of_geometry[GEOMETRY] = {}, of_colour[COLOURS] = {};  // 0 in lanes that repeat a sample
-        for (int s = 0; s < block.there; s++) {
+        for (int s = 0; s < look.block.there; s++) {
             for (int c = 0; c < GEOMETRY; c++) of_geometry[c][s] = d_geometry[(first + s) * GEOMETRY + c];
             for (int c = 0; c < COLOURS; c++) of_colour[c][s] = d_colours[(first + s) * COLOURS + c];
         }
-        block_gradient(grads, layers, views, samples, block, of.views, all, of_geometry, of_colour, d_maps);
+        block_gradient(
+            grads, layers, views, samples, look.block, look.of.views, look.all, of_geometry, of_colour, d_maps);
     }
 }

@@ -121,18 +121,30 @@ struct ViewsOfBlock {
     }
 };
 
-// Writes geometry feature, blended colour and number of views of the samples.
-inline void points(const PointLayers &layers, const Views &views, const Samples &samples, float *geometry,
-                   float *colours, int64_t *seen_by) {
-    ViewsOfBlock of(views.count, false);
+// What is known of a block of samples, from all views.
+struct Look {
+    ViewsOfBlock of;
     Block block;
     OfAll all;
-    for (int64_t first = 0; first < samples.count(); first += LANES) {
+
+    Look(const Views &views, bool kept) : of(views.count, kept) {}
+
+    void operator()(const PointLayers &layers, const Views &views, const Samples &samples, int64_t first) {
         load_block(samples, first, block);
         for (int64_t view = 0; view < views.count; view++)
             look_and_embed(layers, views, view, samples, block, of.views[view]);
         aggregate(layers, of.views, all);
-        for (int s = 0; s < block.there; s++) {
+    }
+};
+
+// Writes geometry feature, blended colour and number of views of the samples.
+inline void points(const PointLayers &layers, const Views &views, const Samples &samples, float *geometry,
+                   float *colours, int64_t *seen_by) {
+    Look look(views, false);
+    const OfAll &all = look.all;
+    for (int64_t first = 0; first < samples.count(); first += LANES) {
+        look(layers, views, samples, first);
+        for (int s = 0; s < look.block.there; s++) {
             for (int c = 0; c < GEOMETRY; c++) geometry[(first + s) * GEOMETRY + c] = all.geometry[c][s];
             for (int c = 0; c < COLOURS; c++) colours[(first + s) * COLOURS + c] = all.colour[c][s];
             seen_by[first + s] = int64_t(all.count[s]);

@@ -48,19 +48,14 @@ inline void attention_gradient(
     float *d_values) {
     for (int head = 0; head < HEADS; head++) {
         const int from = head * OF_HEAD;
-        const auto score = [&](int64_t sample) {
-            const float *key = ray.keys.data() + sample * GEOMETRY + from;
-            Vector sum = query[from] * key[0];
-            for (int d = 1; d < OF_HEAD; d++) sum += query[from + d] * key[d];
-            return sum * 0.5f + ray.logarithms[sample];
-        };
-        Vector highest = in_all_lanes(-1e30f), total{}, whole{};
-        for (int64_t sample = 0; sample < ray.samples; sample++) highest = larger(highest, score(sample));
-        for (int64_t sample = 0; sample < ray.samples; sample++) total += exponential(score(sample) - highest);
+        const Vector highest = highest_score(ray, query, head);
+        Vector total{}, whole{};
+        for (int64_t sample = 0; sample < ray.samples; sample++)
+            total += exponential(score(ray, query, head, sample) - highest);
         for (int d = 0; d < OF_HEAD; d++) whole += d_taken[from + d] * taken[from + d];
         for (int64_t sample = 0; sample < ray.samples; sample++) {
             const int64_t at = sample * GEOMETRY + from;
-            const Vector share = exponential(score(sample) - highest) / total;
+            const Vector share = exponential(score(ray, query, head, sample) - highest) / total;
             Vector d_share{};
             for (int d = 0; d < OF_HEAD; d++) d_share += d_taken[from + d] * ray.values[at + d];
             const Vector d_score = share * (d_share - whole) * 0.5f;

@@ -35,21 +35,30 @@ struct Ray {
           keys(samples * GEOMETRY), values(samples * GEOMETRY), logarithms(samples) {}
 };
 
+// How a block of queries scores one sample in a head, and the highest score of all samples.
+inline Vector score(const Ray &ray, const Vector *query, int head, int64_t sample) {
+    const float *key = ray.keys.data() + sample * GEOMETRY + head * OF_HEAD;
+    const Vector *q = query + head * OF_HEAD;
+    Vector sum = q[0] * key[0];
+    for (int d = 1; d < OF_HEAD; d++) sum += q[d] * key[d];
+    return sum * 0.5f + ray.logarithms[sample];  // 1 / √OF_HEAD
+}
+
+inline Vector highest_score(const Ray &ray, const Vector *query, int head) {
+    Vector highest = in_all_lanes(-1e30f);
+    for (int64_t sample = 0; sample < ray.samples; sample++)
+        highest = larger(highest, score(ray, query, head, sample));
+    return highest;
+}
+
 // What a block of samples takes from all samples of its ray, head by head.
 inline void attend(const Ray &ray, const Vector *query, Vector *taken) {
     for (int head = 0; head < HEADS; head++) {
-        const Vector *q = query + head * OF_HEAD;
-        const auto score = [&](int64_t sample) {
-            const float *key = ray.keys.data() + sample * GEOMETRY + head * OF_HEAD;
-            Vector sum = q[0] * key[0];
-            for (int d = 1; d < OF_HEAD; d++) sum += q[d] * key[d];
-            return sum * 0.5f + ray.logarithms[sample];  // 1 / √OF_HEAD
-        };
-        Vector highest = in_all_lanes(-1e30f), total{}, sum[OF_HEAD] = {};
-        for (int64_t sample = 0; sample < ray.samples; sample++) highest = larger(highest, score(sample));
+        const Vector highest = highest_score(ray, query, head);
+        Vector total{}, sum[OF_HEAD] = {};
         for (int64_t sample = 0; sample < ray.samples; sample++) {
             const float *value = ray.values.data() + sample * GEOMETRY + head * OF_HEAD;
-            const Vector share = exponential(score(sample) - highest);
+            const Vector share = exponential(score(ray, query, head, sample) - highest);
             total += share;
             for (int d = 0; d < OF_HEAD; d++) sum[d] += share * value[d];
         }
