@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float, Float32
 
 from maskrf_core.checkpoints.published_files import file_of
 from maskrf_core.datasets.batches.scene_views import SceneViews, open_scenes
 from maskrf_core.datasets.inventory import spread
 from maskrf_core.datasets.records import record_of
-from maskrf_core.datasets.scene import open_scene
+from maskrf_core.datasets.scene import Scene, open_scene
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import load, nearest_view_copy, open_for_evaluation, resolve_device, view_metrics
 from maskrf_core.rendering.render_cache import RenderCache, renders_folder
@@ -150,12 +151,21 @@ def untrained(settings: ModelSettings) -> Renderer:
 def view_scores(view: RenderedView, views: SceneViews) -> dict[str, float]:
     """Return PSNR [dB] and SSIM of a view of a scene and, where depth is exact, its median error as a share of it."""
     scores = {name: view_metrics(view, [name])[f"fine_{name}"] for name in ("psnr", "ssim")}
-    if record_of(view.scene).exact_depth and (truth := views.scene.depth(view.image_id)) is not None:
-        known = truth > 0
-        height, width = truth.shape
-        error = np.abs(view.fine_depth[:height, :width] / np.where(known, truth, 1) - 1)
-        scores["depth error"] = float(np.median(error[known]))
+    if (truth := exact_depth(views.scene, view.image_id)) is not None:
+        scores["depth error"] = depth_error(view.fine_depth, truth)
     return scores
+
+
+def exact_depth(scene: Scene, image_id: str) -> Float32[np.ndarray, "height width"] | None:
+    """Return a view's depth where it is known exactly, 0 where nothing is."""
+    return scene.depth(image_id) if record_of(scene.name).exact_depth else None
+
+
+def depth_error(depth: Float[np.ndarray, "_ _"], truth: Float[np.ndarray, "height width"]) -> float:
+    """Return the median error as a share of the true depth; `depth` may have a margin to the right and below."""
+    height, width = truth.shape
+    known = truth > 0
+    return float(np.median(np.abs(depth[:height, :width] / np.where(known, truth, 1) - 1)[known]))
 
 
 def markdown(table: pd.DataFrame) -> str:

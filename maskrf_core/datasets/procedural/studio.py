@@ -16,6 +16,7 @@ METERED_VIEWS, METERED_SAMPLES, METERED_LEVEL = 4, 9, 0.1
 SKY = {"type": "path", "max_depth": 4, "hide_emitters": True}
 LAMPS = {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0}
 AMBIENT = 0.1
+OLDEST_LLVM = 16
 """What all surfaces of a closed scene get from each other, times their colour: traced, it would take many times as long
 to be free of noise."""
 
@@ -91,7 +92,8 @@ def photograph(staged: StagedScene, view: int, samples: int) -> Photograph:
 def load_mitsuba() -> Any:
     """Import mitsuba and set its fastest variant that runs here, on one thread; `MaskrfError` if it is not installed.
 
-    Without LLVM (16 or later) pictures take many times as long; they differ by their noise alone.
+    Without LLVM (16 or later) pictures take many times as long; they differ by their noise alone. Earlier ones end the
+    process on code that they cannot compile.
     """
     try:
         import mitsuba
@@ -106,6 +108,8 @@ def load_mitsuba() -> Any:
 
         drjit.set_thread_count(1)  # scenes are made side by side, one a core
         mitsuba.Float(1.0) + mitsuba.Float(mitsuba.UInt32(1))
+        if (version := drjit.detail.llvm_version())[0] < OLDEST_LLVM:
+            raise ImportError(f"version {OLDEST_LLVM} or later is needed, and {version[0]} is there")
     except (ImportError, RuntimeError) as error:
         warnings.warn(f"LLVM is not used, so that making scenes takes longer: {error}", stacklevel=2)
         mitsuba.set_variant("scalar_rgb")
