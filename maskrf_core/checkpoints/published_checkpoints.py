@@ -1,6 +1,7 @@
 """Checkpoints of the published system, read and written: depth, cost volumes, per scene; and of its MVSNet."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,9 +92,17 @@ def steps_of(path: str | Path) -> int:
     """
     checkpoint = read_checkpoint(path)
     entries = checkpoint if isinstance(checkpoint, dict) else {}
+    return (whole_number(entries.get("step", entries.get("global_step"))) or 0) + _steps_before(entries)
+
+
+def steps_before(path: str | Path) -> int:
+    """Return the optimiser steps behind the weights that the training of a checkpoint began from."""
+    return _steps_before(read_checkpoint(path))
+
+
+def _steps_before(entries: dict[str, Any]) -> int:
     state = entries.get("state")
-    before = state.get("steps_before") if isinstance(state, dict) else None
-    return (whole_number(entries.get("step", entries.get("global_step"))) or 0) + (whole_number(before) or 0)
+    return (whole_number(state.get("steps_before")) if isinstance(state, dict) else None) or 0
 
 
 def to_published(renderer: Renderer) -> dict[str, Tensor]:

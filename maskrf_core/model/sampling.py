@@ -113,4 +113,6 @@ def merge_depths(
 ) -> MergedSamples:
     """Sort coarse and new depths into one list of samples."""
     depths, order = torch.sort(torch.cat([coarse, new], dim=1), dim=1)
-    return MergedSamples(RaySamples.at(depths, depth_range), order.argsort(dim=1)[:, : coarse.shape[1]])
+    places = torch.arange(depths.shape[1], device=depths.device).expand_as(order)
+    positions = torch.empty_like(order).scatter_(1, order, places)  # the inverse of the order
+    return MergedSamples(RaySamples.at(depths, depth_range), positions[:, : coarse.shape[1]])

@@ -45,7 +45,7 @@ class ChunkRenderer:
         saving: tuple[int, int] | None = None,
     ):
         self.settings = settings
-        self.saving = saving  # settings of the adaptive mode (`AdaptiveSettings`), where they are not the usual ones
+        self.saving = _saving(settings.mode, saving)
         self.rays_per_chunk, self.threads = rays_per_chunk, 1
         self.compiled_for: set[torch.Size] = set()  # shapes of the views' maps
         device, threads = next(renderer.parameters()).device, torch.get_num_threads()
@@ -55,6 +55,7 @@ class ChunkRenderer:
             check_compiler(device, "rendering.compile")
         if device.type == "cpu" and threads > 1:
             samples = renderer.settings.coarse_samples + renderer.settings.fine_samples
+            samples = samples if self.saving is None else min(samples, self.saving.samples)
             rays = rays_of_a_thread(rays_per_chunk, samples, threads)
             if rays_per_chunk >= 2 * rays:
                 self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
@@ -95,13 +96,22 @@ class ChunkRenderer:
             new = self.settings.compile and features.maps.shape not in self.compiled_for
             map_chunks = partial(map_in_threads, threads=self.threads, first_alone=new)
             self.compiled_for.add(features.maps.shape)
-        if self.settings.mode != "exact":
-            from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings, render_chunks_adaptively
-            from maskrf_core.model.fast.preview import PREVIEW_SETTINGS
+        if self.saving is not None:
+            from maskrf_core.model.fast.adaptive_rendering import render_chunks_adaptively
 
-            usual = PREVIEW_SETTINGS if self.settings.mode == "preview" else AdaptiveSettings()
-            saving = AdaptiveSettings(*self.saving) if self.saving else usual
             return render_chunks_adaptively(
-                self.renderer, features, query, pixels_xy, self.rays_per_chunk, saving, map_chunks
+                self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks
             )
         return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)
+
+
+def _saving(mode: str, asked: tuple[int, int] | None) -> "AdaptiveSettings | None":
+    """Return what the mode leaves out, as asked or else as usual; None where it is exact."""
+    from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings
+    from maskrf_core.model.fast.preview import PREVIEW_SETTINGS
+
+    if mode == "exact":
+        return None
+    if asked is not None:
+        return AdaptiveSettings(*asked)
+    return PREVIEW_SETTINGS if mode == "preview" else AdaptiveSettings()

@@ -1,8 +1,9 @@
 """Train the weights that ship further, by the clock: `python -m maskrf_core.training.zoo --minutes 10`.
 
-Masked pretraining first, then finetuning, both across made scenes (`python -m maskrf_core.datasets.procedural` makes
-them). Each call goes on where the last one ended, on whatever device there is; a run that begins on a GPU takes more
-rays a step. It needs nothing but this folder and the scenes, and ends with the table of test scenes that it finds.
+The weights that ship are finetuned further across made scenes (`python -m maskrf_core.datasets.procedural` makes them);
+with `--afresh` a masked pretraining from random weights comes before. Each call goes on where the last one ended, on
+whatever device there is; a run that begins on a GPU takes more rays a step. It needs nothing but this folder and the
+scenes, and ends with the table of test scenes that it finds.
 """
 
 import argparse
@@ -15,26 +16,32 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from maskrf_core.checkpoints.published_checkpoints import steps_of
+from maskrf_core.checkpoints.published_files import file_of
 from maskrf_core.runs import Run
 from maskrf_core.runs.run import settings_by_name
 from maskrf_core.settings.config import load_config, may_differ, parse_overrides
 from maskrf_core.settings.sections import Stage
-from maskrf_core.support.errors import MaskrfError, RunError, SettingsError
+from maskrf_core.support.errors import MaskrfError, RunError
 from maskrf_core.support.paths import RUNS, display_path
 from maskrf_core.training.process.protocol import STOP_VARIABLE, ExitCode, training_command, training_environment
 
 STAGES: dict[str, Stage] = {"maskrf-pretrained": "pretrain", "maskrf": "finetune"}
-COMPILED = {"hardware.compile": True, "hardware.precision": "bf16-mixed"}
-"""Two thirds of the time of a step, on a CPU that multiplies in bfloat16 (0.39 of 0.60 s)."""
-ON_GPU = {"data.rays": 2048} | COMPILED
+ON_GPU = {"data.rays": 2048, "hardware.compile": True, "hardware.precision": "bf16-mixed"}
 
 
 def train(
-    folder: Path, minutes: float, overrides: dict[str, Any], of_device: Mapping[str, Any] = MappingProxyType({})
+    folder: Path,
+    minutes: float,
+    overrides: dict[str, Any],
+    of_device: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    afresh: bool = False,
 ) -> dict[str, Run]:
     """Train stage after stage until the time is over; returns those that have weights, by the names they ship under.
 
-    A run that was begun elsewhere keeps its settings; one that begins here also has those `of_device`.
+    A run that was begun elsewhere keeps its settings; one that begins here also has those `of_device`. What was begun
+    `afresh` goes on as such.
 
     Raises:
         RunError: a training failed; its log says why. What it saved stays.
@@ -45,8 +52,10 @@ def train(
         clock = threading.Timer(60 * minutes, stop_file.touch)
         clock.start()
         try:
-            begun_from = {}
-            for name, stage in STAGES.items():
+            stages, begun_from = dict(STAGES), {}
+            if not afresh and not Run(folder / "pretrain").config_path.is_file():
+                stages, begun_from = {"maskrf": STAGES["maskrf"]}, _from_shipped(Run(folder / STAGES["maskrf"]))
+            for name, stage in stages.items():
                 asked = _kept(Run(folder / stage), dict(of_device)) | overrides | begun_from
                 run = Run.start(folder / stage, load_config(stage, "weights", asked))
                 told = training_environment() | {STOP_VARIABLE: str(stop_file)}
@@ -65,17 +74,21 @@ def train(
 
 def main(arguments: list[str] | None = None) -> int:
     """Train for the minutes that the command line names, write the weights that ship, and show the table."""
+    import torch
+
     parser = argparse.ArgumentParser(prog="python -m maskrf_core.training.zoo", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0, help="of training (10)")
     parser.add_argument("--folder", type=Path, default=RUNS / "weights", help="of the two runs (runs/weights)")
     parser.add_argument("--data-root", default="data", help="with the made scenes in its folder `procedural` (data)")
+    parser.add_argument("--afresh", action="store_true", help="from random weights, not from those that ship")
     parser.add_argument("--ship", action="store_true", help="put the weights into the package")
     parser.add_argument("--views", type=int, default=1, help="test views of each scene of the table (1)")
     parser.add_argument("--overrides", default="", help="of settings: section.name=value, …")
     asked = parser.parse_args(arguments)
     try:
         given = {"data.data_root": asked.data_root} | parse_overrides(asked.overrides)
-        trained = train(asked.folder, asked.minutes, given, _of_device())
+        on_gpu = ON_GPU if torch.cuda.is_available() else {}
+        trained = train(asked.folder, asked.minutes, given, on_gpu, afresh=asked.afresh)
         for name, run in trained.items():
             print(f"{name}: {display_path(run.last_checkpoint)}", flush=True)
         _judge(trained, asked.data_root, asked.views, ship_them=asked.ship)
@@ -101,26 +114,18 @@ def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bo
             print(f"written: {display_path(ship_card(name, run, table, command))}")
 
 
+def _from_shipped(run: Run) -> dict[str, Any]:
+    """Return settings of a run that begins from the weights that ship; new draws follow from the steps behind these."""
+    seed = run.config.training.seed if run.config_path.is_file() else steps_of(file_of("maskrf"))
+    return {"training.initial_weights": "maskrf", "training.seed": seed}
+
+
 def _kept(run: Run, of_device: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that this device chooses; of a run that was begun, what makes it that run stays as it is."""
     if not run.config_path.is_file():
         return of_device
     there = settings_by_name(run.config)
     return of_device | {name: there[name] for name in ON_GPU if not may_differ(name)}
-
-
-def _of_device() -> dict[str, Any]:
-    import torch
-
-    from maskrf_core.model.fast.pass_variants import check_compiler
-
-    if torch.cuda.is_available():
-        return ON_GPU
-    try:
-        check_compiler(torch.device("cpu"), "hardware.compile")
-    except SettingsError:
-        return {}
-    return COMPILED if torch.cpu.get_capabilities().get("avx512_bf16") else {}
 
 
 if __name__ == "__main__":

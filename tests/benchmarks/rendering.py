@@ -44,7 +44,7 @@ from tests.benchmarks.measuring import (
 RAYS = 4096
 COUNTED = 64  # rays whose operations are counted: all have as many
 SIDES_FOR_COST_VOLUMES = 32  # there, sides of the views must be multiples of this
-SIDE = 48  # of the block of pixels, in the middle of the view, on which the adaptive mode is timed
+SIDE = 96  # of the block of pixels, in the middle of the view, on which the adaptive mode is timed
 
 
 class Variant(NamedTuple):

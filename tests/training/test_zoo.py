@@ -1,11 +1,13 @@
 """Training by the clock: goes on from stage to stage and from call to call, and loses nothing."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
 
 from maskrf_core.checkpoints.published_checkpoints import steps_of
+from maskrf_core.checkpoints.published_files import WEIGHTS
 from maskrf_core.training import zoo
 from maskrf_core.training.shipping import ship_card, ship_weights
 
@@ -22,6 +24,7 @@ TINY = {
     "training.validate_every": 1000,
     "hardware.data_workers": 0,
 }
+AS_SHIPPED = {name: value for name, value in TINY.items() if not name.startswith("model.")}
 
 
 def _check_shipped(run, folder):
@@ -36,7 +39,7 @@ def _check_shipped(run, folder):
 
 @pytest.mark.long
 def test_both_stages_are_trained_one_from_the_other_and_a_second_call_finds_nothing_to_do(tmp_path):
-    trained = zoo.train(tmp_path, 5.0, TINY)
+    trained = zoo.train(tmp_path, 5.0, TINY, afresh=True)
     assert list(trained) == ["maskrf-pretrained", "maskrf"]
     assert steps_of(trained["maskrf"].last_checkpoint) == 6
     before = trained["maskrf"].last_checkpoint.read_bytes()
@@ -46,7 +49,7 @@ def test_both_stages_are_trained_one_from_the_other_and_a_second_call_finds_noth
 
 @pytest.mark.long
 def test_a_clock_that_ends_at_once_saves_a_first_step_and_the_next_call_goes_on(tmp_path):
-    first = zoo.train(tmp_path, 0.001, TINY)
+    first = zoo.train(tmp_path, 0.001, TINY, afresh=True)
     assert list(first) == ["maskrf-pretrained"]
     done = steps_of(first["maskrf-pretrained"].last_checkpoint)
     assert 1 <= done < 3
@@ -56,9 +59,26 @@ def test_a_clock_that_ends_at_once_saves_a_first_step_and_the_next_call_goes_on(
 @pytest.mark.long
 def test_a_run_that_a_device_gave_settings_goes_on_with_them_elsewhere(tmp_path):
     of_device = {"hardware.precision": "bf16-mixed"}
-    begun = zoo.train(tmp_path, 0.001, TINY, of_device)
+    begun = zoo.train(tmp_path, 0.001, TINY, of_device, afresh=True)
     assert begun["maskrf-pretrained"].config.hardware.precision == "bf16-mixed"
     assert zoo.train(tmp_path, 5.0, TINY)["maskrf-pretrained"].config.hardware.precision == "bf16-mixed"
+
+
+@pytest.mark.long
+def test_the_weights_that_ship_are_trained_on_and_the_card_says_what_they_began_from(tmp_path):
+    shutil.copytree(WEIGHTS, tmp_path / "weights")
+    shipped = json.loads((WEIGHTS / "finetuned.json").read_text())
+    for steps in (1, 2):  # the second call goes on, and its weights take the place of the first's
+        trained = zoo.train(tmp_path, 5.0, {**AS_SHIPPED, "training.steps": steps})
+        assert list(trained) == ["maskrf"]
+        assert steps_of(trained["maskrf"].last_checkpoint) == shipped["steps"] + steps
+        numbers = pd.DataFrame([{"scene": "demo/test_00", "working views": 3, "method": "m", "psnr": 20.0}])
+        ship_weights("maskrf", trained["maskrf"], tmp_path / "weights")
+        card = ship_card("maskrf", trained["maskrf"], numbers, "a command", tmp_path / "weights", tmp_path)
+        card = json.loads(card.read_text())
+        assert card["steps"] == shipped["steps"] + steps
+        assert (card["before"]["steps"], card["before"]["hours"]) == (shipped["steps"], shipped["hours"])
+    assert f"{shipped['steps']} steps in all" in (tmp_path / "weights-maskrf.md").read_text()
 
 
 def test_what_cannot_be_trained_is_said(tmp_path, capsys):

@@ -60,7 +60,8 @@ def render_chunks_adaptively(
 
     with torch.inference_mode():
         nodes, *around = nodes_around(pixels_xy, saving.grid)
-        guide = concatenate_passes(list(map_chunks(coarse_chunk, nodes.split(rays_per_chunk))))
+        chunk_of_nodes = max(1, rays_per_chunk * saving.samples // renderer.settings.coarse_samples)
+        guide = concatenate_passes(list(map_chunks(coarse_chunk, nodes.split(chunk_of_nodes))))
 
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:

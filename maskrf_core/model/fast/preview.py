@@ -11,7 +11,7 @@ from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings
 
 VIEWS = 3
-PREVIEW_SETTINGS = AdaptiveSettings(grid=4, samples=10)
+PREVIEW_SETTINGS = AdaptiveSettings(grid=8, samples=6)
 
 
 def nearest_views(views: Views, query: Views, count: int = VIEWS) -> Views:

@@ -17,6 +17,7 @@ PRESET = "study"
 UNMASKED = "no masks"
 PAPER = "ratio 0.5"  # of the strategy and the other settings that the paper has
 SEEDS: dict[Group, int] = {"main": 8, "factors": 5}
+PILOT_SEEDS = 4
 SHARES = (0.1, 0.3, 1.0)  # of the steps of finetuning after which the main comparison is looked at
 FEW_SCENES, FEW_SHARE = (4, 12), 0.3
 EQUAL_TIME = 1.015
@@ -91,13 +92,19 @@ class Point:
     parts: Sequence[Part] = field(repr=False)
 
     @property
+    def in_pilot(self) -> bool:
+        """Tell whether the point is looked at before the rest is run."""
+        return self.arm.name in (UNMASKED, PAPER) and self.seed < PILOT_SEEDS
+
+    @property
     def name(self) -> str:
         """Spell the point for people."""
         return f"{self.arm.name}, seed {self.seed}"
 
 
 def plan(runs: Path, only: Group | None, overrides: Mapping[str, Any]) -> list[Point]:
-    """List all points, or those of one group, seed after seed: what is there early compares. Nothing is written.
+    """List all points, or those of one group: the pilot, then seed after seed, so that what is there early compares.
+    Nothing is written.
 
     Raises:
         SettingsError: a setting is unknown or out of range.
@@ -108,7 +115,9 @@ def plan(runs: Path, only: Group | None, overrides: Mapping[str, Any]) -> list[P
         if only in (None, arm.group)
         for seed in range(SEEDS[arm.group])
     ]
-    return sorted(points, key=lambda point: (point.arm.group != "main", point.seed))  # stable: arms as listed
+    return sorted(
+        points, key=lambda point: (point.arm.group != "main", not point.in_pilot, point.seed)
+    )  # arms as listed
 
 
 def planned_steps(points: Sequence[Point]) -> int:

@@ -1,6 +1,7 @@
 """The plan: every arm differs from the paper's in what it says alone, and what compares has as many steps."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,11 @@ def of(points, arm: str, seed: int = 0):
     return point
 
 
-def test_seeds_come_one_after_the_other(points):
-    main = [point.seed for point in points if point.arm.group == "main"]
-    assert main == sorted(main)
-    assert set(main) == set(range(8))
+def test_the_pilot_comes_first_and_then_seed_after_seed(points):
+    main = [point for point in points if point.arm.group == "main"]
+    assert {(point.arm.name, point.seed) for point in main[:8]} == set(product([UNMASKED, PAPER], range(4)))
+    assert [point.seed for point in main[8:]] == sorted(point.seed for point in main[8:])
+    assert {point.seed for point in main} == set(range(8))
     assert {point.seed for point in points if point.arm.group == "factors"} == set(range(5))
     assert len({point.folder for point in points}) == len(points)
 
