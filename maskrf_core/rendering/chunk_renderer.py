@@ -55,8 +55,10 @@ class ChunkRenderer:
             check_compiler(device, "rendering.compile")
         if device.type == "cpu" and threads > 1:
             samples = renderer.settings.coarse_samples + renderer.settings.fine_samples
-            samples = samples if self.saving is None else min(samples, self.saving.samples)
             rays = rays_of_a_thread(rays_per_chunk, samples, threads)
+            if self.saving is not None:  # more rays with fewer samples, as long as there are some for each thread
+                most = rays_of_a_thread(rays_per_chunk, min(samples, self.saving.samples), threads)
+                rays = max(rays, min(most, rays_per_chunk // threads // VECTOR * VECTOR))
             if rays_per_chunk >= 2 * rays:
                 self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
         plain = settings.precision == "32-true" and not settings.compile and settings.twin

@@ -111,7 +111,7 @@ def pretraining_mask_ratio(run: Run) -> float | None:
     while config.stage != "pretrain":
         weights = config.training.initial_weights
         if weights and is_shipped(weights):
-            masking = MaskingSettings.model_validate(settings_of_card(weights)["masking"])
+            masking = MaskingSettings.model_validate(settings_of_card("maskrf-pretrained")["masking"])
             return float(masking.mask_ratio) if masking.masks else 0.0
         before = Run(Path(weights).parent.parent) if weights else None
         if before is None or before.folder in seen or not before.config_path.is_file():

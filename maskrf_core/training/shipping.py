@@ -12,6 +12,7 @@ from maskrf_core.checkpoints.shipped_weights import write_weights
 from maskrf_core.runs import Run
 from maskrf_core.runs.provenance import now, read_provenance
 from maskrf_core.support.atomic_files import write_json, write_text
+from maskrf_core.support.errors import RunError
 from maskrf_core.support.paths import ROOT
 from maskrf_core.training.zero_shot import markdown
 
@@ -20,11 +21,17 @@ NOT_FOR = (
     "(mirrors, glass, sky), nor for views far outside those of the references. Its numbers do not compare with "
     "published ones: data, sizes and steps are others."
 )
+OF_THE_MAKING = ("steps", "seed", "hours", "devices", "commits", "before")
 
 
 def ship_weights(name: str, run: Run, folder: Path = WEIGHTS) -> Path:
-    """Write the last weights of a run under the name that they ship under."""
+    """Write the last weights of a run under the name that they ship under.
+
+    Raises:
+        RunError: no card says of what is there how the weights that the run began from were made.
+    """
     path = folder / SHIPPED[name].name
+    _before(name, run, folder)
     write_weights(path, load_renderer(run.last_checkpoint), steps_of(run.last_checkpoint))
     return path
 
@@ -35,8 +42,11 @@ def ship_card(
     """Write the card of weights that ship beside them, and a page of it."""
     path = (folder / SHIPPED[name].name).with_suffix(".json")
     card = card_of(name, run, numbers, command)
-    if run.config.training.initial_weights == name:
-        card["before"] = _before(path, steps_before(run.last_checkpoint))
+    if before := _before(name, run, folder):
+        card["before"] = before
+        for scenes in ("train_scenes", "validation_scenes"):  # whoever asks what the weights saw reads these
+            there = card["settings"]["data"]
+            there[scenes] = list(dict.fromkeys([*there[scenes], *before.pop(scenes)]))
     write_json(path, card)
     write_text(docs / f"weights-{name}.md", markdown_of(card))
     return path
@@ -69,12 +79,23 @@ def card_of(name: str, run: Run, numbers: pd.DataFrame, command: str) -> dict[st
     }
 
 
-def _before(path: Path, steps: int) -> dict[str, Any]:
-    """Return what the card of the weights that a run began from, after so many steps, says of their making."""
-    card = json.loads(path.read_text(encoding="utf-8"))
-    if card["steps"] != steps:  # weights of this run have taken their place before
-        return card["before"]
-    return {name: card[name] for name in ("steps", "seed", "hours", "devices", "commits", "before") if name in card}
+def _before(name: str, run: Run, folder: Path) -> dict[str, Any] | None:
+    """Return what the card of the weights that a run began from says of their making, if they shipped under its name.
+
+    Since then, weights of the run itself may have taken their place, and the card has theirs as those before.
+    """
+    if run.config.training.initial_weights != name:
+        return None
+    path, steps = (folder / SHIPPED[name].name).with_suffix(".json"), steps_before(run.last_checkpoint)
+    there: dict[str, Any] | None = json.loads(path.read_text(encoding="utf-8"))
+    scenes = {key: there["settings"]["data"][key] for key in ("train_scenes", "validation_scenes")}
+    while there is not None and there["steps"] != steps:
+        there = there.get("before")
+    if there is None:
+        raise RunError(
+            f"{path}: tells of no weights of {steps} steps, from which {run.folder} began. Begin from those that ship."
+        )
+    return {key: there[key] for key in OF_THE_MAKING if key in there} | scenes
 
 
 def markdown_of(card: dict[str, Any]) -> str:

@@ -52,11 +52,13 @@ def train(
         clock = threading.Timer(60 * minutes, stop_file.touch)
         clock.start()
         try:
-            stages, begun_from = dict(STAGES), {}
-            if not afresh and not Run(folder / "pretrain").config_path.is_file():
-                stages, begun_from = {"maskrf": STAGES["maskrf"]}, _from_shipped(Run(folder / STAGES["maskrf"]))
+            stages, begun_from, chosen = dict(STAGES), {}, dict(of_device)
+            if not _begins_afresh(folder, asked=afresh):
+                del stages["maskrf-pretrained"]
+                begun_from = {"training.initial_weights": "maskrf"}
+                chosen |= {"training.seed": steps_of(file_of("maskrf"))}  # the draws of its own steps were others
             for name, stage in stages.items():
-                asked = _kept(Run(folder / stage), dict(of_device)) | overrides | begun_from
+                asked = _kept(Run(folder / stage), chosen) | overrides | begun_from
                 run = Run.start(folder / stage, load_config(stage, "weights", asked))
                 told = training_environment() | {STOP_VARIABLE: str(stop_file)}
                 code = subprocess.run(training_command([run.folder]), env=told, check=False).returncode
@@ -114,18 +116,22 @@ def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bo
             print(f"written: {display_path(ship_card(name, run, table, command))}")
 
 
-def _from_shipped(run: Run) -> dict[str, Any]:
-    """Return settings of a run that begins from the weights that ship; new draws follow from the steps behind these."""
-    seed = run.config.training.seed if run.config_path.is_file() else steps_of(file_of("maskrf"))
-    return {"training.initial_weights": "maskrf", "training.seed": seed}
+def _begins_afresh(folder: Path, *, asked: bool) -> bool:
+    """Tell whether the folder's trainings begin from random weights; `RunError` if that is asked and they do not."""
+    pretrained, finetuned = (Run(folder / stage).config_path.is_file() for stage in STAGES.values())
+    if asked and finetuned and not pretrained:
+        raise RunError(
+            f"{display_path(folder)}: holds a run that began from the weights that ship. Take another --folder."
+        )
+    return asked or pretrained
 
 
-def _kept(run: Run, of_device: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that this device chooses; of a run that was begun, what makes it that run stays as it is."""
+def _kept(run: Run, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that are chosen here; of a run that was begun, what makes it that run stays as it is."""
     if not run.config_path.is_file():
-        return of_device
+        return chosen
     there = settings_by_name(run.config)
-    return of_device | {name: there[name] for name in ON_GPU if not may_differ(name)}
+    return chosen | {name: there[name] for name in (*ON_GPU, "training.seed") if not may_differ(name)}
 
 
 if __name__ == "__main__":

@@ -72,7 +72,9 @@ def test_the_weights_that_ship_are_trained_on_and_the_card_says_what_they_began_
         trained = zoo.train(tmp_path, 5.0, {**AS_SHIPPED, "training.steps": steps})
         assert list(trained) == ["maskrf"]
         assert steps_of(trained["maskrf"].last_checkpoint) == shipped["steps"] + steps
-        numbers = pd.DataFrame([{"scene": "demo/test_00", "working views": 3, "method": "m", "psnr": 20.0}])
+        numbers = pd.DataFrame(
+            [{"scene": "demo/test_00", "working views": 3, "method": "m", "psnr": 20.0, "ssim": 0.5}]
+        )
         ship_weights("maskrf", trained["maskrf"], tmp_path / "weights")
         card = ship_card("maskrf", trained["maskrf"], numbers, "a command", tmp_path / "weights", tmp_path)
         card = json.loads(card.read_text())

@@ -11,12 +11,12 @@ from maskrf_core.datasets.procedural.contents import Contents, Item
 from maskrf_core.support.errors import MaskrfError
 
 DEPTH_MARGIN = 0.03
+OLDEST_LLVM = 16
 BLOCK = 16  # tile size in pixels: each tile has its own random numbers, and mitsuba else chooses it by core count
 METERED_VIEWS, METERED_SAMPLES, METERED_LEVEL = 4, 9, 0.1
 SKY = {"type": "path", "max_depth": 4, "hide_emitters": True}
 LAMPS = {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0}
 AMBIENT = 0.1
-OLDEST_LLVM = 16
 """What all surfaces of a closed scene get from each other, times their colour: traced, it would take many times as long
 to be free of noise."""
 

@@ -60,8 +60,7 @@ def render_chunks_adaptively(
 
     with torch.inference_mode():
         nodes, *around = nodes_around(pixels_xy, saving.grid)
-        chunk_of_nodes = max(1, rays_per_chunk * saving.samples // renderer.settings.coarse_samples)
-        guide = concatenate_passes(list(map_chunks(coarse_chunk, nodes.split(chunk_of_nodes))))
+        guide = concatenate_passes(list(map_chunks(coarse_chunk, nodes.split(rays_per_chunk))))
 
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:

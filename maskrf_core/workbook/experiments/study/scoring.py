@@ -24,6 +24,7 @@ from maskrf_core.runs import Run
 from maskrf_core.runs.log import latest
 from maskrf_core.runs.provenance import code_state, cost, now
 from maskrf_core.support.errors import MaskrfError
+from maskrf_core.support.machine import tensor_float32
 from maskrf_core.training.zero_shot import depth_error, exact_depth, those_there
 from maskrf_core.workbook.experiments.study.rows import add_row, score_column
 
@@ -53,7 +54,7 @@ def scores(run: Run, scenes: Sequence[str]) -> dict[str, float]:
             if renderer.inputs.depths:
                 views.prepare_depths(references)
             images = spread(queries, config.evaluation.views_per_scene)
-            batches = [evaluation_batch(views, image, references, count, renderer.inputs) for image in images]
+            batches = (evaluation_batch(views, image, references, count, renderer.inputs) for image in images)
             of_views = [
                 thinned_scores(renderer, batch, exact_depth(views.scene, image), hardware.rays_per_chunk)
                 for image, batch in zip(images, batches, strict=True)
@@ -73,12 +74,13 @@ def thinned_scores(
     """Return PSNR [dB] and SSIM of a view, and the median error of depth as a share of the true one where there is one,
     of every n-th pixel of every n-th row.
 
-    n is the smallest with which they are at most `most_pixels`. Their colours are those of the whole picture.
+    n is the smallest with which 1 / n² of them are at most `most_pixels`. Their colours are those of the whole picture.
     """
     every = math.ceil(math.sqrt(len(batch.pixels_xy) / most_pixels))
     pixels_xy = batch.pixels_xy.view(*batch.query.image_size, 2)[::every, ::every]
     asked = batch.replace(pixels_xy=pixels_xy.reshape(-1, 2)).to(next(renderer.parameters()).device)
-    chunks = [chunk.fine for chunk in ChunkRenderer(renderer, rays_per_chunk=rays_per_chunk)(asked)]
+    with tensor_float32(False):
+        chunks = [chunk.fine for chunk in ChunkRenderer(renderer, rays_per_chunk=rays_per_chunk)(asked)]
     rgb, found_depth = (
         torch.cat(parts).cpu().unflatten(0, pixels_xy.shape[:2]).numpy()
         for parts in ([chunk.rgb for chunk in chunks], [chunk.depth for chunk in chunks])
