@@ -142,7 +142,8 @@ import torch
 from torch._dynamo.utils import counters
 from tests.model.fast.test_training_variants import gradients_and_terms
 
-(plain, terms), (compiled, same) = (gradients_and_terms(compile=on, recomputed_rays=4, twin=True) for on in (False, True))
+by_plain_pass = {"recomputed_rays": 4, "twin": True}
+(plain, terms), (compiled, same) = (gradients_and_terms(compile=on, **by_plain_pass) for on in (False, True))
 assert counters["stats"]["unique_graphs"] == 2, counters  # one of each pass, for 4 rays, the last 2 filled up
 torch.testing.assert_close(same, terms, atol=1e-4, rtol=1e-4)
 assert plain.keys() == compiled.keys()
