@@ -7,7 +7,7 @@ import pytest
 
 from maskrf_core.datasets import demo
 from maskrf_core.datasets.files.sheets import LOSSLESS
-from maskrf_core.datasets.procedural import kinds
+from maskrf_core.datasets.procedural import kinds, studio
 from maskrf_core.datasets.procedural.demo_recipes import compose_demo_scene
 from maskrf_core.datasets.procedural.making import make_scene
 from maskrf_core.datasets.procedural.studio import load_mitsuba, make_sensor, photograph, stage
@@ -83,6 +83,16 @@ def test_closed_scenes_fill_the_picture_and_are_well_exposed(mitsuba, kind):
     assert photo.mask.all()
     assert 60 < np.median(photo.image) < 190
     assert photo.depth_range[0] < photo.depth.min() < photo.depth.max() < photo.depth_range[1]
+
+
+def test_an_llvm_that_is_too_old_is_left_aside(mitsuba, monkeypatch):
+    before = mitsuba.variant()
+    monkeypatch.setattr(studio, "OLDEST_LLVM", 99)
+    try:
+        with pytest.warns(UserWarning, match="LLVM is not used"):
+            assert load_mitsuba.__wrapped__().variant() == "scalar_rgb"
+    finally:
+        mitsuba.set_variant(before)
 
 
 def test_photographing_without_mitsuba_names_the_extra(monkeypatch):
