@@ -80,18 +80,31 @@ class ChunkRenderer:
 
     def __call__(self, batch: SceneBatch) -> Iterator[Rendering]:
         """Render the batch's pixels, in order."""
-        if self.settings.mode == "preview":
-            from maskrf_core.model.fast.preview import with_nearest_views
-
-            batch = with_nearest_views(batch)
         with torch.inference_mode():
+            surface = self.surface(batch.references, batch.query)
+            if self.settings.mode == "preview":
+                from maskrf_core.model.fast.preview import with_few_views
+
+                batch = with_few_views(batch, surface)
             features = self.renderer.encode(batch.references, batch.sources)
-        return self.render(features, batch.query, batch.pixels_xy)
+        return self.render(features, batch.query, batch.pixels_xy, surface)
+
+    def surface(self, references: Views, query: Views) -> Float[Tensor, "height width"] | None:
+        """Return what a preview of this query is told of its depth; None in other modes, and without depth maps."""
+        if self.settings.mode != "preview":
+            return None
+        from maskrf_core.model.fast.preview import surface_of
+
+        return surface_of(references, query)
 
     def render(
-        self, features: ReferenceFeatures, query: Views, pixels_xy: Float[Tensor, "ray 2"]
+        self,
+        features: ReferenceFeatures,
+        query: Views,
+        pixels_xy: Float[Tensor, "ray 2"],
+        surface: Float[Tensor, "height width"] | None = None,
     ) -> Iterator[Rendering]:
-        """Render pixels of a query, in order, from references that are encoded already."""
+        """Render pixels of a query, in order, from references that are encoded already; `surface` as of `surface`."""
         map_chunks = map
         if self.threads > 1:
             # All threads would compile the same.
@@ -100,9 +113,11 @@ class ChunkRenderer:
             self.compiled_for.add(features.maps.shape)
         if self.saving is not None:
             from maskrf_core.model.fast.adaptive_rendering import render_chunks_adaptively
+            from maskrf_core.model.fast.preview import samples_around
 
+            samples = None if surface is None else partial(samples_around, surface)
             return render_chunks_adaptively(
-                self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks
+                self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks, samples
             )
         return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)
 

@@ -21,7 +21,7 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.datasets.batches.evaluation_batches import all_pixels, evaluation_batch
 from maskrf_core.datasets.inventory import spread as spread_over
 from maskrf_core.model.fast.adaptive_rendering import ADAPTIVE_SETTINGS, AdaptiveSettings
-from maskrf_core.model.fast.preview import with_nearest_views
+from maskrf_core.model.fast.preview import with_few_views
 from maskrf_core.model.gathering import ReferenceFeatures, query_colours, query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
@@ -142,11 +142,13 @@ def modes_of(
     renderer: Renderer, batch: SceneBatch, rays_per_chunk: int, saving: AdaptiveSettings
 ) -> dict[str, Callable[[Tensor], Tensor]]:
     """Make functions that render colours (ray, 3) of pixels in each mode, from references that are encoded once."""
-    few = with_nearest_views(batch)
+    preview = ChunkRenderer(renderer, RenderingSettings(mode="preview"), rays_per_chunk)
+    surface = preview.surface(batch.references, batch.query)
+    few = with_few_views(batch, surface)
     with torch.inference_mode():
         features, of_few = (renderer.encode(each.references, each.sources) for each in (batch, few))
 
-    def mode(of: ReferenceFeatures, saving: AdaptiveSettings | None = saving, **asked: str) -> Callable:
+    def mode(of: ReferenceFeatures, **asked: str) -> Callable:
         made = ChunkRenderer(renderer, RenderingSettings(**asked), rays_per_chunk, saving)
         return lambda pixels_xy: colours(made.render(of, batch.query, pixels_xy))
 
@@ -154,8 +156,8 @@ def modes_of(
         "exact": mode(features),
         "adaptive": mode(features, mode="adaptive"),
         "bfloat16": mode(features, precision="bf16-mixed"),
-        "preview": mode(of_few, None, mode="preview"),
-        "exact, 3 views": mode(of_few),
+        "preview": lambda pixels_xy: colours(preview.render(of_few, batch.query, pixels_xy, surface)),
+        f"exact, {len(few.references)} views": mode(of_few),
     }
 
 
@@ -199,17 +201,16 @@ def timed(modes: dict[str, Callable[[Tensor], Tensor]], batch: SceneBatch, argum
 
 
 def adaptive(arguments: argparse.Namespace) -> dict:
-    """Judge every scene with the weights that are asked for, at 64 + 32 samples."""
+    """Judge every scene with the weights that are asked for, at the samples that these were trained with."""
     torch.manual_seed(0)
-    renderer, default = load(arguments.checkpoint) if arguments.checkpoint else Renderer(), ModelSettings()
-    counts = {"coarse_samples": default.coarse_samples, "fine_samples": default.fine_samples}
-    renderer.settings = renderer.settings.model_copy(update=counts)  # no weight depends on them
+    renderer = load(arguments.checkpoint) if arguments.checkpoint else Renderer()
     saving = AdaptiveSettings(arguments.grid, arguments.samples)
     scenes = {scene: judged(renderer.eval(), scene, arguments, saving) for scene in arguments.scenes}
     return {
         "checkpoint": arguments.checkpoint.name if arguments.checkpoint else "random weights",
         "rays_per_chunk": arguments.rays_per_chunk,
         "rows": arguments.rows,
+        "samples_a_ray": [renderer.settings.coarse_samples, renderer.settings.fine_samples],
         **saving._asdict(),
         "comparisons": {f"adaptive rendering, {name}": part.pop("comparison") for name, part in scenes.items()},
         "scenes": scenes,

@@ -5,7 +5,7 @@ grid over the query image alone. In between, hit probabilities are interpolated.
 on a ray, the fine pass looks at one, which counts as often as the block has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maskrf_core.datasets.batches.batch import Views
-from maskrf_core.model.gathering import ReferenceFeatures, rays_of
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering, Rendering, concatenate_passes
 from maskrf_core.model.sampling import MergedSamples, RaySamples
@@ -43,13 +43,14 @@ def render_chunks_adaptively(
     rays_per_chunk: int,
     saving: AdaptiveSettings = ADAPTIVE_SETTINGS,
     map_chunks: MapFunction = map,
+    fine_samples: Callable[[Renderer, PassRendering, QueryRays, Tensor], MergedSamples] | None = None,
 ) -> Iterator[Rendering]:
     """Render any pixels of a query, in order, a chunk at a time, without gradients; `map_chunks` as in
     `Renderer.render_chunks`.
 
     The guide comes first: it keeps the coarse pass of all nodes. `Rendering.coarse` is interpolated from it;
     `Rendering.fine` has only the samples that were looked at. A pixel's colour depends neither on the chunk nor on the
-    other pixels.
+    other pixels. Whoever knows more of these pixels than the coarse pass brings `fine_samples` of them.
     """
     if len(pixels_xy) == 0:
         return
@@ -66,7 +67,12 @@ def render_chunks_adaptively(
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
         pixels, corners, weights = part
         rays, coarse = rays_of(query, pixels), interpolated(guide, corners, weights)
-        thinned = thin(renderer.fine_samples(coarse, rays), saving.samples)
+        known = (
+            renderer.fine_samples(coarse, rays)
+            if fine_samples is None
+            else fine_samples(renderer, coarse, rays, pixels)
+        )
+        thinned = thin(known, saving.samples)
         _, points, *made = renderer.fine(features, rays, thinned, mask=None)
         return Rendering(coarse, renderer.composite(points, thinned.depths, coarse.ray_mask, *made))
 

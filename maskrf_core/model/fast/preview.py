@@ -1,32 +1,112 @@
-"""Rendering for the eye while it waits: three views, and few samples around the depth that these agree on.
+"""Rendering for the eye while it waits: few views, and few samples around the depth that the views agree on.
 
-After the idea of ENeRF (Lin et al., SIGGRAPH Asia 2022): where the surface is known roughly, a few samples do. Here the
-adaptive rendering knows it, from the coarse pass of a wider grid.
+After the idea of ENeRF (Lin et al., SIGGRAPH Asia 2022): where the surface is known roughly, a few samples do. Here it
+is known from the coarse pass of a wide grid, as in the adaptive rendering, and from the views' own depth maps, which
+have every pixel. What these show of the query also tells which views are worth asking.
 """
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from maskrf_core.cameras import camera_centres
+from maskrf_core.cameras import back_project, camera_centres, project
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings
+from maskrf_core.model.gathering import QueryRays, rays_of
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import PassRendering
+from maskrf_core.model.sampling import MergedSamples, depth_from_normalised, merge_depths, normalised_inverse_depth
 
-VIEWS = 3
-PREVIEW_SETTINGS = AdaptiveSettings(grid=8, samples=6)
+VIEWS = 5
+PREVIEW_SETTINGS = AdaptiveSettings(grid=12, samples=5)
+ON_SURFACE = 0.5  # share of the new samples that are drawn where the depth maps have a surface
+EXTENT = 0.5  # around it, in coarse intervals
+TOLERANCE = 0.03  # of its depth, within which a point is the one that a depth map has
+WORTH_AGAIN = 0.4  # of a pixel that one of the chosen views sees, to the next one
+MOST_PIXELS = 10_000  # by which views are chosen
 
 
-def nearest_views(views: Views, query: Views, count: int = VIEWS) -> Views:
-    """Return the views whose centres are nearest to the query's, as many as there are if there are fewer."""
-    distance = (camera_centres(views.w2c) - camera_centres(query.w2c)).norm(dim=1)
-    nearest = distance.argsort(stable=True)[:count].sort().values
-    parts = {name: part for name, part in vars(views).items() if isinstance(part, torch.Tensor)}
-    return views.replace(**{name: part[nearest] for name, part in parts.items()})
+def surface_of(views: Views, query: Views) -> Float[Tensor, "height width"] | None:
+    """Return the depth in the query of the nearest point that the views' depth maps put at each of its pixels, inf
+    where there is none; None where the views have no depth maps."""
+    if views.depths is None:
+        return None
+    height, width = query.image_size
+    points = back_project(views.K, views.w2c, views.depths[:, 0])[views.depths[:, 0] > 0]
+    (pixels_xy,), (depth,), (valid,) = project(query.K, query.w2c, points, height, width)
+    x, y = pixels_xy.round().long().unbind(dim=1)
+    inside = valid & (depth > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    nothing = depth.new_full((height * width,), torch.inf)
+    return nothing.scatter_reduce(0, (y * width + x)[inside], depth[inside], "amin").view(height, width)
 
 
-def with_nearest_views(batch: SceneBatch) -> SceneBatch:
-    """Return the batch with the nearest references alone.
+def samples_around(
+    surface: Float[Tensor, "height width"],
+    renderer: Renderer,
+    coarse: PassRendering,
+    rays: QueryRays,
+    pixels_xy: Float[Tensor, "ray 2"],
+) -> MergedSamples:
+    """Draw new samples and merge them in, as `Renderer.fine_samples`, but half of them around the depth of the views'
+    maps, where they have one."""
+    height, width = surface.shape
+    x, y = pixels_xy.round().long().unbind(dim=1)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    depth = torch.where(inside, surface[y.clamp(0, height - 1), x.clamp(0, width - 1)], torch.inf)
+    (near, far), known = rays.depth_range, depth.isfinite()
+    count = renderer.settings.fine_samples
+    there = round(ON_SURFACE * count)
+    drawn, fewer = (
+        renderer.aggregator.new_depths(rays, coarse.sample_depths, coarse.hit_probability, some, None)
+        for some in (count, count - there)
+    )
+    offsets = (torch.arange(there, dtype=depth.dtype, device=depth.device) + 0.5) / there - 0.5
+    place = normalised_inverse_depth(torch.where(known, depth, near), near, far)[:, None]
+    place = (place + EXTENT / (coarse.sample_depths.shape[1] - 1) * offsets).clamp(0, 1)
+    around = torch.cat([fewer, depth_from_normalised(place, near, far)], dim=1)
+    new = torch.where(known[:, None], around, drawn)
+    return merge_depths(coarse.sample_depths, new, rays.depth_range)
+
+
+def with_few_views(batch: SceneBatch, surface: Float[Tensor, "height width"] | None) -> SceneBatch:
+    """Return the batch with those references alone that together see most of the surface; without one, the nearest.
 
     Cost volumes need the others for what they are made of: a batch for these stays as it is.
     """
-    if batch.sources is not None:
+    if batch.sources is not None or len(batch.references) <= VIEWS:
         return batch
-    return SceneBatch(batch.query, nearest_views(batch.references, batch.query), batch.pixels_xy)
+    chosen = views_that_see(batch.references, batch.query, surface, VIEWS)
+    parts = {name: part for name, part in vars(batch.references).items() if isinstance(part, Tensor)}
+    few = batch.references.replace(**{name: part[chosen] for name, part in parts.items()})
+    return SceneBatch(batch.query, few, batch.pixels_xy)
+
+
+def views_that_see(views: Views, query: Views, surface: Float[Tensor, "height width"] | None, count: int) -> Tensor:
+    """Choose views, in their order: always the one that adds most to what those chosen before see of the surface, and
+    of equal ones the one whose centre is nearest to the query's."""
+    distance = (camera_centres(views.w2c) - camera_centres(query.w2c)).norm(dim=1)
+    by_distance = distance.argsort(stable=True)
+    if surface is None:
+        return by_distance[:count].sort().values
+    sees = _seen(views, query, surface)[by_distance].to(distance.dtype)
+    worth, chosen = distance.new_ones(sees.shape[1]), []
+    for _ in range(count):
+        gains = sees @ worth
+        gains[chosen] = -1
+        chosen.append(int(gains.argmax()))
+        worth = worth * (1 - (1 - WORTH_AGAIN) * sees[chosen[-1]])
+    return by_distance[chosen].sort().values
+
+
+def _seen(views: Views, query: Views, surface: Float[Tensor, "height width"]) -> Tensor:
+    """Tell of each view which pixels of the query (some of them) show a surface that it sees: [view pixel]."""
+    places = surface.isfinite().nonzero()
+    places = places[:: max(1, len(places) // MOST_PIXELS)]
+    rays = rays_of(query, places.flip(1).to(surface.dtype))
+    points = rays.origin + surface[places[:, 0], places[:, 1], None] * rays.directions
+    height, width = views.image_size
+    pixels_xy, depth, valid = project(views.K, views.w2c, points, height, width)
+    x, y = pixels_xy.round().long().unbind(dim=2)
+    numbers = torch.arange(len(views), device=surface.device)[:, None]
+    known = views.depths[numbers, 0, y.clamp(0, height - 1), x.clamp(0, width - 1)]
+    return valid & ((known - depth).abs() < TOLERANCE * depth)

@@ -90,9 +90,10 @@ class LiveScene:
         rows = max(1, PIXELS_OF_A_BAND[self.device.type] // width)
         with self._turn, tensor_float32(False):  # maps are kept for exact pictures, too
             features, render = self._features(nearest), self._chunk_renderer(quality)
+            surface = render.surface(features.views, query)
         for first in range(0, height, rows):
             begin, end = first * width, min(first + rows, height) * width
-            chunks = closing(render.render(features, query, pixels[begin:end]))
+            chunks = closing(render.render(features, query, pixels[begin:end], surface))
             with self._turn, tensor_float32(rounded), chunks as rendered:
                 for chunk in rendered:
                     if given_up():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import viser
 
 MOVING = {
-    "cpu": Quality(RenderingSettings(mode="adaptive"), saving=(4, 12), most_views=4),
+    "cpu": Quality(RenderingSettings(mode="preview"), most_views=5),
     "cuda": Quality(RenderingSettings(mode="adaptive", precision="bf16-mixed")),
 }
 RESTING = (Quality(RenderingSettings(mode="adaptive")), Quality())

@@ -1,25 +1,88 @@
-"""A preview looks at few samples in few views."""
+"""A preview looks at few samples in few views, where the views' depth maps and a wide grid have a surface."""
 
 import torch
 from torch.testing import assert_close
 
-from maskrf_core.model.fast.preview import PREVIEW_SETTINGS, VIEWS, nearest_views
+from maskrf_core.datasets.batches.batch import Views
+from maskrf_core.model.fast.preview import (
+    PREVIEW_SETTINGS,
+    VIEWS,
+    samples_around,
+    surface_of,
+    views_that_see,
+    with_few_views,
+)
+from maskrf_core.model.gathering import query_rays
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.sections import RenderingSettings
 from tests.model.tiny import tiny_batch, tiny_renderer
 
+SIDE, FOCAL, PLANE = 16, 16.0, 4.0
 
-def test_the_nearest_views_are_taken_with_all_their_parts():
-    batch = tiny_batch(views=5)
-    chosen = nearest_views(batch.references, batch.query)
-    assert torch.equal(chosen.w2c, batch.references.w2c[1:4])  # the query is near the middle of the arc
-    assert torch.equal(chosen.images, batch.references.images[1:4])
-    assert torch.equal(chosen.depths, batch.references.depths[1:4])
-    assert len(nearest_views(batch.references.replace(**vars(chosen)), batch.query, 9)) == VIEWS
+
+def facing(shifts: list[float], depth: float = PLANE) -> Views:
+    """Views of a plane, side by side: half a view further, a plane at depth 4 is 8 pixels to the left."""
+    many = len(shifts)
+    K = torch.tensor([[FOCAL, 0, (SIDE - 1) / 2], [0, FOCAL, (SIDE - 1) / 2], [0, 0, 1]])
+    w2c = torch.eye(4)[:3].repeat(many, 1, 1)
+    w2c[:, 0, 3] = -torch.tensor(shifts)
+    depths = torch.full((many, 1, SIDE, SIDE), depth)
+    images = torch.zeros(many, 3, SIDE, SIDE)
+    return Views(images, K.expand(many, 3, 3), w2c, torch.tensor([[2.0, 8.0]]).expand(many, 2), depths=depths)
+
+
+def test_the_surface_is_the_nearest_point_that_any_view_puts_at_a_pixel():
+    near, query = facing([2.0], depth=2.0), facing([0.0])  # 16 pixels aside at depth 2: nothing of it is seen
+    assert surface_of(near, query).isinf().all()
+    views = facing([2.0, -1.0])
+    views.depths[1, :, :, :4] = 2.0  # columns 0 to 3, 8 pixels to the left of the query's
+    views.depths[1, :, 0] = 0  # unknown
+    surface = surface_of(views, query)
+    assert (surface[1:, 8:] == PLANE).all()  # of the first view
+    assert (surface[1:, :8].isinf() | (surface[1:, :8] == PLANE)).all()
+    assert surface_of(views.replace(depths=None), query) is None
+    one = facing([0.25])  # a pixel aside
+    one.depths[0, 0, 3, 5] = 2.0  # two pixels aside
+    assert surface_of(one, query)[3, 7] == 2.0
+
+
+def test_half_of_the_new_samples_lie_around_a_depth_that_is_known():
+    renderer, batch = tiny_renderer(coarse_samples=9, fine_samples=4), tiny_batch(rays=2)
+    rays, surface = query_rays(batch), torch.full((32, 48), torch.inf)
+    x, y = batch.pixels_xy[1].round().long().tolist()
+    surface[y, x] = 3.0  # halfway from 2 to 6 in inverse depth: that of the middle of nine coarse samples
+    coarse, _ = renderer.render_coarse(renderer.encode(batch.references), rays)
+    found = samples_around(surface, renderer, coarse, rays, batch.pixels_xy).samples.depths
+    assert_close(found[0], renderer.fine_samples(coarse, rays).samples.depths[0])
+    interval = (1 / 2 - 1 / 6) / 8
+    expected = [1 / (1 / 3 + side * interval / 8) for side in (1, 0, -1)]  # two around the coarse one
+    middle = (1 / found[1] - 1 / 3).abs().argsort()[:3].sort().values
+    assert_close(found[1, middle], torch.tensor(expected))
+
+
+def test_views_are_chosen_that_together_see_most():
+    query, views = facing([0.0]), facing([-3.0, -2.0, 2.2, 2.1, 9.0])
+    surface = torch.full((SIDE, SIDE), PLANE)
+    # 12 pixels aside the first view sees 4 columns, the second 8; the third and fourth the 7 or 8 columns opposite.
+    assert views_that_see(views, query, surface, 2).tolist() == [1, 3]
+    assert views_that_see(views, query, None, 2).tolist() == [1, 3]  # the nearest
+    hidden = views.replace(depths=views.depths.clone())
+    hidden.depths[3] = 1.0  # something stands before it
+    assert views_that_see(hidden, query, surface, 2).tolist() == [1, 2]
+    assert views_that_see(hidden, query, surface, 5).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_few_views_have_all_their_parts():
+    batch = tiny_batch(views=7)
+    few = with_few_views(batch, None).references
+    assert torch.equal(few.w2c, batch.references.w2c[1:6])  # the query is near the middle of the arc
+    assert torch.equal(few.depths, batch.references.depths[1:6])
+    assert len(few) == VIEWS
+    assert with_few_views(tiny_batch(views=4), None).references.w2c.shape[0] == 4
 
 
 def test_a_preview_is_every_pixel_from_few_samples():
-    renderer, batch = tiny_renderer(24, 12), tiny_batch(views=5)
+    renderer, batch = tiny_renderer(24, 12), tiny_batch(views=7)
     chunks = list(ChunkRenderer(renderer, RenderingSettings(mode="preview"), 4)(batch))
     preview = torch.cat([chunk.fine.rgb for chunk in chunks])
     assert preview.shape == (len(batch.pixels_xy), 3)
@@ -27,8 +90,13 @@ def test_a_preview_is_every_pixel_from_few_samples():
     assert PREVIEW_SETTINGS.samples <= 10
 
 
-def test_a_preview_that_leaves_no_sample_out_is_the_exact_rendering_from_the_nearest_views():
+def test_a_preview_that_leaves_no_sample_out_is_the_exact_rendering_but_for_what_depth_maps_add():
     renderer, batch = tiny_renderer(24, 12), tiny_batch(views=5)
-    chunks = ChunkRenderer(renderer, RenderingSettings(mode="preview"), 4, (1, 36))(batch)
-    few = batch.replace(references=nearest_views(batch.references, batch.query))
-    assert_close(torch.cat([chunk.fine.rgb for chunk in chunks]), renderer.render(few).fine.rgb, atol=2e-4, rtol=0)
+    preview = ChunkRenderer(renderer, RenderingSettings(mode="preview"), 4, (1, 36))
+    batch = batch.replace(pixels_xy=batch.pixels_xy.floor())  # nodes of the grid
+    exact = renderer.render(batch).fine.rgb
+    features = renderer.encode(batch.references)
+    alone = preview.render(features, batch.query, batch.pixels_xy)
+    assert_close(torch.cat([chunk.fine.rgb for chunk in alone]), exact, atol=2e-4, rtol=0)
+    told = torch.cat([chunk.fine.rgb for chunk in preview(batch)])
+    assert not torch.allclose(told, exact, atol=2e-4)
