@@ -49,6 +49,8 @@ from maskrf_core.workbook.experiments.dashboard import dashboard
 from maskrf_core.workbook.experiments.grid_training import GridTraining
 from maskrf_core.workbook.experiments.mask_demonstration import has_its_share, masks_of_strategies
 from maskrf_core.workbook.experiments.ray_inspection import inspection_of
+from maskrf_core.workbook.experiments.study import differences, results
+from maskrf_core.workbook.experiments.study.rows import read_rows
 from maskrf_core.workbook.figures import panels, plots, show
 from maskrf_core.workbook.figures.paired_differences import difference_curves
 
@@ -132,6 +134,20 @@ renderers = {"untrained": comparison.untrained_like(load(points[0].pretrained), 
 inspection = inspection_of(config, renderers, config.data.validation_scenes[0], "validation")
 strategy = parameters.strategy_list[0]
 viewers.masked_unmasked_truth(inspection, list(renderers), folder / "masked.png", strategy=strategy)
+
+# %% [markdown]
+# ## The study
+#
+# The grid above is small. `make study` asks the same of more seeds, scenes and settings, by a [plan](../docs/study.md) that was written before; each training adds a row to `docs/study/rows.csv`, whoever runs it. Here is what the rows say so far: PSNR with 8 working views, as difference to training without masks for the same seed and scene, and of all settings. A dot is a seed; tables are on [the page of results](../docs/study-results.md).
+
+# %%
+study = differences.compared(read_rows(results.TABLE))
+for question, part in study.groupby("question", sort=False):
+    print(f"{question}: {results.finding(part)}")
+show(results.ratio_curve(study), folder / "study_ratios.png")
+
+# %%
+show(results.forest(study), folder / "study_forest.png")
 
 # %% [markdown]
 # ## The runs

@@ -1,13 +1,12 @@
-"""What the rows of the study say, from the table alone: paired differences with intervals, and figures of them.
+"""What the rows of the study say, from the table alone: figures, sentences and tables of its differences.
 
-`python -m maskrf_core.workbook.experiments.study.results` writes `docs/study-results.md` and its figures again.
+`python -m maskrf_core.workbook.experiments.study.results` writes `docs/study-results.md`, its figures and
+`docs/study/differences.csv` again.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,100 +15,12 @@ from matplotlib.figure import Figure
 from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import MaskrfError, RunError
 from maskrf_core.support.paths import ROOT, display_path
-from maskrf_core.workbook.experiments.power import detectable, paired_interval
-from maskrf_core.workbook.experiments.study.plan import ARMS, PAPER, UNMASKED
-from maskrf_core.workbook.experiments.study.rows import long_scores, read_rows
+from maskrf_core.workbook.experiments.study.differences import FEW, GROUPS, MAIN, METRICS, RATIOS, TIME, compared
+from maskrf_core.workbook.experiments.study.rows import read_rows
 from maskrf_core.workbook.figures import TEXT, legend_beside, new_figure, show
 
 TABLE = ROOT / "docs" / "study" / "rows.csv"
-GROUPS = {
-    "like": "test scenes like those of training",
-    "unlike": "test scenes unlike them",
-    "real": "real scenes and lego, zero-shot",
-}
-METRICS = {"psnr": "PSNR [dB]", "ssim": "SSIM", "depth error": "depth error"}
-MAIN, FACTORS, FEW, TIME = "masks or none", "one factor", "few scenes", "equal time"
-RATIOS = {"ratio 0.25": 0.25, PAPER: 0.5, "ratio 0.75": 0.75}
 WORKING_VIEWS = 8  # of what is drawn; the table has all
-
-
-class Selected(NamedTuple):
-    """The rows of an arm, after so many steps of finetuning on so many scenes."""
-
-    arm: str
-    train_scenes: int
-    steps: int
-
-
-def differences(scores: pd.DataFrame, metric: str, one: Selected, other: Selected) -> pd.DataFrame:
-    """Return seed × scene: the score of `one` less that of `other`, where both have it; scenes that all seeds have."""
-    values = [
-        scores[
-            (scores["arm"] == each.arm)
-            & (scores["train scenes"] == each.train_scenes)
-            & (scores["steps"] == each.steps)
-        ].pivot_table(index="seed", columns="scene", values=metric)
-        for each in (one, other)
-    ]
-    return (values[0] - values[1]).dropna(axis="index", how="all").dropna(axis="columns")
-
-
-def compared(table: pd.DataFrame, draws: int = 10_000) -> pd.DataFrame:
-    """Return a row for each question, group of test scenes, number of working views and metric.
-
-    Columns: question, arm, against, train scenes, steps, group, working views, metric, seeds, scenes; difference with
-    its 95 % interval (low, high), per-seed means (dots), and the smallest difference that so many seeds tell with 80 %
-    power (tells). What has no rows yet is left out.
-    """
-    if table.empty:
-        return table
-    scores, rows = long_scores(table), []
-    for question, one, other in questions(table):
-        for (group, views), part in scores.groupby(["likeness", "working views"]):
-            for metric in METRICS:
-                found = differences(part, metric, one, other) if metric in part else pd.DataFrame()
-                if not found.empty:
-                    about = {"question": question, "arm": one.arm, "against": other.arm, **one._asdict()}
-                    rows.append({**about, "group": group, "working views": views, "metric": metric} | of(found, draws))
-    return pd.DataFrame(rows).rename(columns={"train_scenes": "train scenes"})
-
-
-def of(found: pd.DataFrame, draws: int) -> dict[str, object]:
-    """Sum up seed × scene: mean, interval, what each seed says, and what so many seeds would tell."""
-    interval = paired_interval(found.to_numpy(float), draws=draws, generator=np.random.default_rng(0))
-    dots = found.mean(axis="columns")
-    variance = float(dots.var(ddof=1)) if len(dots) > 1 else np.nan
-    return {
-        "seeds": len(found),
-        "scenes": found.shape[1],
-        "difference": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
-        "tells": detectable(variance, len(dots)) if variance > 0 else np.nan,
-        "dots": dots.tolist(),
-    }
-
-
-def questions(table: pd.DataFrame) -> Iterator[tuple[str, Selected, Selected]]:
-    """List what is compared with what, by the plan: question, arm, and the arm that it is held against."""
-    paper = table[table["arm"] == PAPER]
-    if paper.empty:
-        return
-    scenes = int(paper["train scenes"].max())
-    whole = paper[paper["train scenes"] == scenes]
-    for steps in sorted(map(int, whole["steps"].unique())):
-        for arm in RATIOS:
-            yield MAIN, Selected(arm, scenes, steps), Selected(UNMASKED, scenes, steps)
-    last = int(whole["steps"].max())
-    longer = table[(table["arm"] == UNMASKED) & (table["train scenes"] == scenes) & (table["steps"] > last)]
-    if not longer.empty:
-        yield TIME, Selected(PAPER, scenes, last), Selected(UNMASKED, scenes, int(longer["steps"].max()))
-    few = paper[paper["train scenes"] < scenes]
-    for count, steps in sorted({(int(row["train scenes"]), int(row["steps"])) for _, row in few.iterrows()}):
-        yield FEW, Selected(PAPER, count, steps), Selected(UNMASKED, count, steps)
-    for arm in ARMS:
-        if arm.name not in (UNMASKED, *RATIOS):
-            yield FACTORS, Selected(arm.name, scenes, last), Selected(PAPER, scenes, last)
 
 
 def forest(results: pd.DataFrame, metric: str = "psnr") -> Figure:
@@ -141,12 +52,15 @@ def ratio_curve(results: pd.DataFrame, metric: str = "psnr") -> Figure:
     drawn = drawn[drawn["working views"] == WORKING_VIEWS]
     groups = [group for group in GROUPS if group in set(drawn["group"])]
     figure, (panels,) = new_figure(2 + 3.1 * len(groups), 3.2, 1, max(1, len(groups)), _finding(drawn), sharey=True)
+    all_steps = sorted(drawn["steps"].unique())
     for axes, group in zip(panels, groups, strict=False):
-        for steps, rows in drawn[drawn["group"] == group].groupby("steps"):
-            ratios = [RATIOS[arm] for arm in rows["arm"]]
+        for number, steps in enumerate(all_steps):
+            rows = drawn[(drawn["group"] == group) & (drawn["steps"] == steps)]
+            ratios = [RATIOS[arm] + 0.01 * (number - 1) for arm in rows["arm"]]  # bars beside each other
             errors = [rows["difference"] - rows["low"], rows["high"] - rows["difference"]]
             line = "o-" if np.isfinite(errors).all() else "o"  # single seeds are no curve
-            axes.errorbar(ratios, rows["difference"], yerr=errors, fmt=line, capsize=3, label=f"{steps} steps")
+            colour, label = f"C{number}", f"{steps} steps"
+            axes.errorbar(ratios, rows["difference"], yerr=errors, fmt=line, capsize=3, color=colour, label=label)
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set_title(GROUPS[group], fontsize=TEXT)
         axes.set_xlabel("mask ratio in pretraining")
@@ -157,10 +71,13 @@ def ratio_curve(results: pd.DataFrame, metric: str = "psnr") -> Figure:
 
 def label_of(row: pd.Series) -> str:
     """Say in a few words what a row compares."""
-    after = f", {row['steps']} steps" if row["question"] == MAIN else ""
-    of_few = f", {row['train scenes']} scenes" if row["question"] == FEW else ""
-    same_time = ", equal time" if row["question"] == TIME else ""
-    return f"{row['arm']}{after}{of_few}{same_time} – {row['against']}"
+    return f"{row['arm']}{detail_of(row)} – {row['against']}"
+
+
+def detail_of(row: pd.Series) -> str:
+    """Say in what the comparison is not the usual one."""
+    details = {MAIN: f", {row['steps']} steps", FEW: f", {row['train scenes']} scenes", TIME: ", equal time"}
+    return details.get(row["question"], "")
 
 
 def _finding(drawn: pd.DataFrame) -> str:
@@ -171,31 +88,64 @@ def _finding(drawn: pd.DataFrame) -> str:
     return f"Of {count} intervals of 95 %, {up} are above 0 and {down} below; one in twenty leaves out 0 by chance"
 
 
-def markdown(results: pd.DataFrame) -> str:
-    """Write all differences as tables, a section a question; in bold where the interval leaves out 0."""
-    lines = []
-    for question, part in results.groupby("question", sort=False):
-        lines += [f"\n## {question[0].upper()}{question[1:]}\n"]
-        lines += [
-            "| difference | scenes | views | metric | mean | 95 % interval | seeds × scenes | tells |",
-            "|---" * 8 + "|",
+def finding(part: pd.DataFrame) -> str:
+    """Say of the differences of a question which intervals leave out 0, and what the others would have told."""
+    drawn = part[(part["metric"] == "psnr") & (part["working views"] == WORKING_VIEWS)]
+    known = drawn.dropna(subset="low")
+    if known.empty:
+        return "One seed or scene has no interval."
+    sides = {"above": known[known["low"] > 0], "below": known[known["high"] < 0]}
+    said = [f"Of {len(known)} differences of PSNR with {WORKING_VIEWS} views, " + " and ".join(
+        f"{len(rows)} {'are' if len(rows) != 1 else 'is'} {side} 0" for side, rows in sides.items()
+    )]  # fmt: skip
+    for rows in sides.values():
+        said += [
+            f"; {row['arm']}{detail_of(row)} on “{row['group']}”: {row['difference']:+.2f} dB"
+            for _, row in rows.iterrows()
         ]
-        for _, row in part.iterrows():
-            digits = 2 if row["metric"] == "psnr" else 4
-            numbers = (row[name] for name in ("difference", "low", "high", "tells"))
-            mean, low, high, tells = (f"{number:+.{digits}f}" if np.isfinite(number) else "n/a" for number in numbers)
-            mean = f"**{mean}**" if row["low"] > 0 or row["high"] < 0 else mean
-            cells = [label_of(row), row["group"], row["working views"], METRICS[row["metric"]], mean]
-            cells += [f"{low} to {high}", f"{row['seeds']} × {row['scenes']}", tells.lstrip("+")]
-            lines.append("| " + " | ".join(map(str, cells)) + " |")
+    null = known[(known["low"] <= 0) & (known["high"] >= 0)]
+    tells = null["tells"].dropna()
+    rest = ""
+    if len(tells):
+        rest = (
+            f" The other {len(null)} show no difference. One of {tells.median():.2f} dB (median; {tells.min():.2f} to "
+        )
+        rest += f"{tells.max():.2f}) would have shown in four cases of five."
+    return "".join(said) + "." + rest
+
+
+def markdown(results: pd.DataFrame) -> str:
+    """Write the differences of PSNR as tables, a section a question; in bold where the interval leaves out 0."""
+    lines, psnr = [], results[results["metric"] == "psnr"]
+    for question, part in psnr.groupby("question", sort=False):
+        groups = [group for group in GROUPS if group in set(part["group"])]
+        lines += [f"\n## {question[0].upper()}{question[1:]}\n", finding(part), ""]
+        lines += [
+            "| difference of PSNR [dB] | views | " + " | ".join(groups) + " |",
+            "|---|---" + "|---" * len(groups) + "|",
+        ]
+        cells = {(label_of(row), row["working views"], row["group"]): cell(row) for _, row in part.iterrows()}
+        for label, views in dict.fromkeys((label, views) for label, views, _ in cells):
+            said = [cells.get((label, views, group), "") for group in groups]
+            lines.append("| " + " | ".join([label, str(views), *said]) + " |")
     return "\n".join(lines)
+
+
+def cell(row: pd.Series) -> str:
+    """Write a difference with its interval."""
+    mean = f"{row['difference']:+.2f}"
+    if not np.isfinite(row["low"]):
+        return mean
+    mean = f"**{mean}**" if row["low"] > 0 or row["high"] < 0 else mean
+    return f"{mean} ({row['low']:+.2f} to {row['high']:+.2f})"
 
 
 def cost_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return the mean seconds of a step of pretraining and the mean peak memory [MiB] of each arm."""
-    per_step = table["pretrain seconds"] / table["pretrain steps"]
-    means = table.assign(**{"seconds a step": per_step}).groupby("arm", sort=False)
-    return means[["seconds a step", "memory mib"]].mean()
+    costs = table[["arm", "memory mib"]].assign(
+        **{"seconds a step": table["pretrain seconds"] / table["pretrain steps"]}
+    )
+    return costs.groupby("arm", sort=False)[["seconds a step", "memory mib"]].mean()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -214,11 +164,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     for name, figure in (("ratios", ratio_curve(results)), ("forest", forest(results))):
         show(figure, asked.docs / "study" / f"{name}.png")
+    results.drop(columns="dots").to_csv(asked.docs / "study" / "differences.csv", index=False, float_format="%.4g")
     costs = cost_of(table).round(3).rename_axis("arm").reset_index()
-    cost_lines = ["| arm | seconds a step of pretraining | peak memory [MiB] |", "|---|---|---|"]
-    cost_lines += [
-        f"| {arm} | {seconds:.3f} | {memory:.0f} |" for arm, seconds, memory in costs.itertuples(index=False)
-    ]
+    cost_lines = [f"| {arm} | {seconds:.3f} | {memory:.0f} |" for arm, seconds, memory in costs.itertuples(index=False)]
     page = PAGE.format(rows=len(table), tables=markdown(results), cost="\n".join(cost_lines))
     write_text(asked.docs / "study-results.md", page)
     print(display_path(asked.docs / "study-results.md"))
@@ -228,9 +176,10 @@ def main(arguments: list[str] | None = None) -> int:
 PAGE = """# The study: results
 
 From the {rows} rows of [`rows.csv`](study/rows.csv), by `python -m maskrf_core.workbook.experiments.study.results`.
-What is compared, on what, and why, [was planned before](study.md). A difference is positive where the first one has the
-larger number (of depth error: where it is worse). Intervals are of a bootstrap over seeds and scenes. "Tells" is the
-difference that so many seeds would show with 80 % power: a smaller one that is there may well be missed.
+What is compared, on what, and why, [was planned before](study.md). A difference is positive where the first has more;
+its interval of 95 %, in brackets, is of a bootstrap over seeds and scenes. SSIM, error of depth, seeds, scenes and what
+so many seeds tell with 80 % power: [`differences.csv`](study/differences.csv). Scenes are *like* those of training,
+*unlike* them, or *real* (and lego).
 
 ![Difference to no masks over the mask ratio](study/ratios.png)
 
@@ -242,6 +191,8 @@ difference that so many seeds would show with 80 % power: a smaller one that is 
 | arm | seconds a step of pretraining | peak memory [MiB] |
 |---|---|---|
 {cost}
+
+Seconds are those of runs side by side with other work: compare arms by [the plan's measurement](study.md#how-long).
 """
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from maskrf_core.workbook.experiments.study import results
+from maskrf_core.workbook.experiments.study import differences, results
 from maskrf_core.workbook.experiments.study.plan import PAPER, UNMASKED, plan
 from maskrf_core.workbook.experiments.study.rows import read_rows, score_column
 
@@ -30,31 +30,36 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def found(table) -> pd.DataFrame:
-    return results.compared(table, draws=2000)
+    return differences.compared(table, draws=2000)
 
 
 def test_differences_are_of_the_same_seed_and_scene(found):
-    ratios = found[(found["question"] == results.MAIN) & (found["steps"] == found["steps"].max())]
+    ratios = found[(found["question"] == differences.MAIN) & (found["steps"] == found["steps"].max())]
     means = ratios.groupby("arm")["difference"].mean()
     assert means["ratio 0.25"] == pytest.approx(0, abs=0.03)
     assert means[PAPER] == pytest.approx(0.4, abs=0.03)
     assert means["ratio 0.75"] == pytest.approx(-0.3, abs=0.03)
     assert set(ratios["seeds"]) == {8}
     assert set(zip(ratios["group"], ratios["scenes"], strict=True)) == {("like", 2), ("unlike", 2)}
-    factors = found[found["question"] == results.FACTORS].set_index("arm")["difference"]
+    factors = found[found["question"] == differences.FACTORS].set_index("arm")["difference"]
     assert factors["target raw"].mean() == pytest.approx(0, abs=0.03), "factors are held against the paper's setting"
     assert factors["no EMA"].mean() == pytest.approx(-0.4, abs=0.03)
 
 
 def test_every_question_of_the_plan_is_answered(found):
-    assert list(found["question"].unique()) == [results.MAIN, results.TIME, results.FEW, results.FACTORS]
-    assert sorted(found.loc[found["question"] == results.FEW, "train scenes"].unique()) == [4, 12]
-    assert found.loc[found["question"] == results.MAIN, "steps"].nunique() == 3
+    assert list(found["question"].unique()) == [
+        differences.MAIN,
+        differences.TIME,
+        differences.FEW,
+        differences.FACTORS,
+    ]
+    assert sorted(found.loc[found["question"] == differences.FEW, "train scenes"].unique()) == [4, 12]
+    assert found.loc[found["question"] == differences.MAIN, "steps"].nunique() == 3
 
 
 def test_a_seed_that_one_arm_lacks_is_left_out_of_their_difference(table):
     kept = table[~((table["arm"] == PAPER) & (table["seed"] == 3))]
-    main = results.compared(kept, draws=100).query(f"question == '{results.MAIN}' and arm == '{PAPER}'")
+    main = differences.compared(kept, draws=100).query(f"question == '{differences.MAIN}' and arm == '{PAPER}'")
     assert set(main["seeds"]) == {7}
 
 
@@ -63,9 +68,10 @@ def test_the_page_is_written_from_the_table_alone(table, tmp_path):
     table.to_csv(path, index=False)
     assert results.main(["--table", str(path), "--docs", str(tmp_path)]) == 0
     page = (tmp_path / "study-results.md").read_text(encoding="utf-8")
-    assert f"| {PAPER}, 1000 steps – {UNMASKED} | like | 8 | PSNR [dB] | " in page
+    assert f"| {PAPER}, 1000 steps – {UNMASKED} | 8 | **+0.4" in page
+    assert "Of 18 differences of PSNR with 8 views, 6 are above 0 and 6 are below 0" in page
     assert "| no masks | 0.200 | 500 |" in page
-    assert {file.name for file in (tmp_path / "study").iterdir()} == {"forest.png", "ratios.png"}
+    assert {file.name for file in (tmp_path / "study").iterdir()} == {"differences.csv", "forest.png", "ratios.png"}
 
 
 def test_no_rows_are_said(tmp_path, capsys):
