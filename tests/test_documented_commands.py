@@ -217,13 +217,18 @@ def test_what_needs_no_data_runs(page, papermill_asked, monkeypatch, tmp_path):
         assert error is None, shlex.join(words)
 
 
-def test_the_strategy_of_a_cell_trains(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "setting"), [("same_samples", "masking.strategy"), ("MeanOverViews", "model.aggregator")]
+)
+def test_what_a_cell_defines_trains(name, setting, tmp_path, monkeypatch):
     monkeypatch.setenv("MASKRF_SMOKE", "1")
     monkeypatch.chdir(tmp_path)
     cells = {}
-    strategy, training = blocks("docs/extending.md", "python")[:2]
-    exec(strategy, cells)
-    monkeypatch.setattr(sys.modules["__main__"], "same_samples", cells["same_samples"], raising=False)
-    exec(training.replace("60", "3"), cells)
+    _, training, *_ = written = blocks("docs/extending.md", "python")
+    (defined,) = (block for block in written if f"def {name}(" in block or f"class {name}(" in block)
+    exec(defined, cells)
+    monkeypatch.setattr(sys.modules["__main__"], name, cells[name], raising=False)
+    asked = training.replace("60", "3").replace("masking.strategy", setting).replace(":same_samples", f":{name}")
+    exec(asked, cells)
     (folder,) = tmp_path.glob("runs/demo/*")
     assert (Run.open(folder).status.state, Run.open(folder).status.step) == ("finished", 3)

@@ -82,6 +82,10 @@ def load_published(path: str | Path) -> Renderer:
         elif name.endswith("mask_token") and name in weights and weights[name].numel() == value.numel():
             weights[name] = weights[name].reshape(value.shape)  # published with axes of length one
     load_weights(renderer, weights, path)
+    if kind == "nerformer":
+        print(
+            f"{path}: read as one for 64×64 pictures. Those for 128×128 (SRN) have a max-pool and would render wrongly."
+        )
     return renderer.eval()
 
 

@@ -45,7 +45,7 @@ class ChunkRenderer:
         saving: tuple[int, int] | None = None,
     ):
         self.settings = settings
-        self.saving = _saving(settings.mode, saving)
+        self.saving = _saving(settings.mode, saving, depths=renderer.inputs.depths)
         self.rays_per_chunk, self.threads = rays_per_chunk, 1
         self.compiled_for: set[torch.Size] = set()  # shapes of the views' maps
         device, threads = next(renderer.parameters()).device, torch.get_num_threads()
@@ -122,13 +122,15 @@ class ChunkRenderer:
         return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)
 
 
-def _saving(mode: str, asked: tuple[int, int] | None) -> "AdaptiveSettings | None":
-    """Return what the mode leaves out, as asked or else as usual; None where it is exact."""
+def _saving(mode: str, asked: tuple[int, int] | None, *, depths: bool) -> "AdaptiveSettings | None":
+    """Return what the mode leaves out, as asked or else as usual (with the views' `depths`); None where it is exact."""
     from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings
-    from maskrf_core.model.fast.preview import PREVIEW_SETTINGS
+    from maskrf_core.model.fast.preview import PREVIEW_SETTINGS, WITHOUT_DEPTHS
 
     if mode == "exact":
         return None
     if asked is not None:
         return AdaptiveSettings(*asked)
-    return PREVIEW_SETTINGS if mode == "preview" else AdaptiveSettings()
+    if mode == "preview":
+        return PREVIEW_SETTINGS if depths else WITHOUT_DEPTHS
+    return AdaptiveSettings()

@@ -9,7 +9,7 @@ Case = dict[str, dict[str, Any]]  # what was measured, by what it was measured o
 
 
 def read(path: Path, made: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run that was cut off has measured, where it was the same run; errors are tried again."""
+    """Return what a run that was cut off has measured, where it was the same run; what failed is tried again."""
     fresh = {"made": made, "parts": {}}
     if not path.is_file():
         return fresh
@@ -17,7 +17,11 @@ def read(path: Path, made: dict[str, Any]) -> dict[str, Any]:
     if found["made"] != made:
         print(f"{path.name} is of another machine, day or size: measured anew", flush=True)
         return fresh
-    return found | {"parts": {name: part for name, part in found["parts"].items() if "error" not in part}}
+    return found | {"parts": {name: part for name, part in found["parts"].items() if not _failed(part)}}
+
+
+def _failed(part: Case) -> bool:
+    return "error" in part or any("failed" in of.get("computed_by", "") for of in part.values())
 
 
 def table(result: dict[str, Any]) -> str:

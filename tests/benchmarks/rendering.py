@@ -152,11 +152,16 @@ def modes_of(
         made = ChunkRenderer(renderer, RenderingSettings(**asked), rays_per_chunk, saving)
         return lambda pixels_xy: colours(made.render(of, batch.query, pixels_xy))
 
+    def look_around(pixels_xy: Tensor) -> Tensor:
+        surface = preview.surface(batch.references, batch.query)  # of the whole picture, for each one
+        with_few_views(batch, surface)
+        return colours(preview.render(of_few, batch.query, pixels_xy, surface))
+
     return {
         "exact": mode(features),
         "adaptive": mode(features, mode="adaptive"),
         "bfloat16": mode(features, precision="bf16-mixed"),
-        "preview": lambda pixels_xy: colours(preview.render(of_few, batch.query, pixels_xy, surface)),
+        "preview": look_around,
         f"exact, {len(few.references)} views": mode(of_few),
     }
 

@@ -16,7 +16,8 @@ import runpy, sys
 
 MISSING = set(
     "pycolmap mitsuba submitit papermill viser lpips torchvision imageio ipywidgets diskcache safetensors nbconvert "
-    "nbclient jinja2 itables ipyevents matplotlib scipy skimage tensorboard".split()
+    "nbclient jinja2 itables ipyevents matplotlib scipy skimage tensorboard "
+    "pandas lightning_fabric".split()
 )
 
 class Finder:

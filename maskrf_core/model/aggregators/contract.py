@@ -50,6 +50,7 @@ class Aggregator(nn.Module):
     background: ClassVar[float | None] = None  # colour behind all samples: 1 is white, None black
     mean_over_channels: ClassVar[bool] = False  # of the colour loss, which else is a sum over them
     uses_dropout: ClassVar[bool] = False
+    blends_colours: ClassVar[bool] = False  # of the photographs, by the weights of `weighed`; else it predicts colours
     masks_by_zeros = False  # zeros stand in for masked features in place of `mask_token`
 
     mask_token: Tensor  # learnable: what stands in for masked features
@@ -67,7 +68,10 @@ class Aggregator(nn.Module):
     def coarse_depths(
         cls, rays: QueryRays, samples: int, generator: torch.Generator | None
     ) -> Float[Tensor, "ray {samples}"]:
-        """Return the z-depths of the coarse pass, rising; random ones only with a generator, which training has."""
+        """Return the z-depths of the coarse pass, rising; random ones only with a generator, which training has.
+
+        Without one they must be the same on every ray: `rendering.mode=adaptive` interpolates between rays.
+        """
         return coarse_depths(rays.depth_range, len(rays.directions), samples)
 
     @classmethod

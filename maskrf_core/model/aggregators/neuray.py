@@ -23,6 +23,8 @@ OfHeads = Float[Tensor, "ray head sample dimension"]
 class BlendingAggregator(Aggregator):
     """What NeuRay's and IBRNet's share: the views' colours are blended, the samples of a ray attend to each other."""
 
+    blends_colours = True
+
     def forward(
         self, views: ViewSamples, visibility: PointVisibility | None, samples: RaySamples, *, mask: Mask | None
     ) -> PointPrediction:

@@ -20,13 +20,16 @@ PRODUCTS: dict[Precision, Products] = {"32-true": "tf32x3", "bf16-mixed": "bf16"
 def chosen(render_pass: RenderPass, precision: Precision, *, twin: bool | None, threads: int = 1) -> nn.Module:
     """Return the pass as it is computed on its device in this precision; say once how, where there was a choice.
 
-    With `twin` it is the plain pass, and on a GPU also unless `twin` is False: the kernels have not been tried on one.
-    Native code computes it on so many `threads`.
+    With `twin` it is the plain pass. So it is on a GPU unless `twin` is False: the kernels have not been tried on one,
+    and what goes wrong there may end the process. Native code computes it on so many `threads`.
     """
     plain = in_bfloat16(render_pass) if precision == "bf16-mixed" else render_pass
     device = next(render_pass.parameters()).device
     on_cpu = device.type == "cpu"
-    if twin or (precision != "32-true" if on_cpu else twin is None):
+    if twin or (on_cpu and precision != "32-true"):
+        return plain
+    if not on_cpu and twin is None:
+        say("networks of samples: plain pass (the kernels, twin=false, are untried on a GPU; compile=true is faster)")
         return plain
     reason = native_pass.why_not(render_pass) if on_cpu else why_not(render_pass, device) or _no_compiler(device)
     if reason is not None:

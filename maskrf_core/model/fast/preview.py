@@ -2,7 +2,7 @@
 
 After the idea of ENeRF (Lin et al., SIGGRAPH Asia 2022): where the surface is known roughly, a few samples do. Here it
 is known from the coarse pass of a wide grid, as in the adaptive rendering, and from the views' own depth maps, which
-have every pixel. What these show of the query also tells which views are worth asking.
+have most pixels. What these show of the query also tells which views are worth asking.
 """
 
 import torch
@@ -19,8 +19,9 @@ from maskrf_core.model.sampling import MergedSamples, depth_from_normalised, mer
 
 VIEWS = 5
 PREVIEW_SETTINGS = AdaptiveSettings(grid=12, samples=5)
+WITHOUT_DEPTHS = AdaptiveSettings(grid=8, samples=6)  # where views have no depth maps
 ON_SURFACE = 0.5  # share of the new samples that are drawn where the depth maps have a surface
-EXTENT = 0.5  # around it, in coarse intervals
+EXTENT = 0.5  # from the first of these to the last, in coarse intervals of inverse depth
 TOLERANCE = 0.03  # of its depth, within which a point is the one that a depth map has
 WORTH_AGAIN = 0.4  # of a pixel that one of the chosen views sees, to the next one
 MOST_PIXELS = 10_000  # by which views are chosen
@@ -28,16 +29,25 @@ MOST_PIXELS = 10_000  # by which views are chosen
 
 def surface_of(views: Views, query: Views) -> Float[Tensor, "height width"] | None:
     """Return the depth in the query of the nearest point that the views' depth maps put at each of its pixels, inf
-    where there is none; None where the views have no depth maps."""
+    where there is none between near and far; None where the views have no depth maps.
+
+    Of maps that are much larger than the query, some pixels do. What padding has mirrored counts like the rest.
+    """
     if views.depths is None:
         return None
-    height, width = query.image_size
-    points = back_project(views.K, views.w2c, views.depths[:, 0])[views.depths[:, 0] > 0]
-    (pixels_xy,), (depth,), (valid,) = project(query.K, query.w2c, points, height, width)
-    x, y = pixels_xy.round().long().unbind(dim=1)
-    inside = valid & (depth > 0) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    nothing = depth.new_full((height * width,), torch.inf)
-    return nothing.scatter_reduce(0, (y * width + x)[inside], depth[inside], "amin").view(height, width)
+    (height, width), (near, far) = query.image_size, query.depth_range[0]
+    stride = max(1, min(views.image_size[0] // height, views.image_size[1] // width) // 2)
+    depths = views.depths[:, 0, ::stride, ::stride]
+    K = torch.cat([views.K[:, :2] / stride, views.K[:, 2:]], dim=1)
+    surface = depths.new_full((height * width,), torch.inf)
+    for view in range(len(views)):  # one at a time: memory is for the points of one
+        one = slice(view, view + 1)
+        points = back_project(K[one], views.w2c[one], depths[one])[depths[one] > 0]
+        (pixels_xy,), (depth,), (valid,) = project(query.K, query.w2c, points, height, width)
+        x, y = pixels_xy.round().long().unbind(dim=1)
+        inside = valid & (depth >= near) & (depth <= far) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        surface.scatter_reduce_(0, (y * width + x)[inside], depth[inside], "amin")
+    return surface.view(height, width)
 
 
 def samples_around(
@@ -101,7 +111,7 @@ def views_that_see(views: Views, query: Views, surface: Float[Tensor, "height wi
 def _seen(views: Views, query: Views, surface: Float[Tensor, "height width"]) -> Tensor:
     """Tell of each view which pixels of the query (some of them) show a surface that it sees: [view pixel]."""
     places = surface.isfinite().nonzero()
-    places = places[:: max(1, len(places) // MOST_PIXELS)]
+    places = places[:: max(1, -(-len(places) // MOST_PIXELS))]
     rays = rays_of(query, places.flip(1).to(surface.dtype))
     points = rays.origin + surface[places[:, 0], places[:, 1], None] * rays.directions
     height, width = views.image_size

@@ -33,7 +33,6 @@ class Quality(NamedTuple):
     """How a picture is rendered, and from how many views at most."""
 
     rendering: RenderingSettings = EXACT
-    saving: tuple[int, int] | None = None  # of the adaptive mode, as `ChunkRenderer` has it
     most_views: int | None = None
 
 
@@ -107,7 +106,7 @@ class LiveScene:
     def _chunk_renderer(self, quality: Quality) -> ChunkRenderer:
         if quality not in self._chunk_renderers:
             rays = RAYS_PER_CHUNK[self.device.type]
-            self._chunk_renderers[quality] = ChunkRenderer(self.renderer, quality.rendering, rays, quality.saving)
+            self._chunk_renderers[quality] = ChunkRenderer(self.renderer, quality.rendering, rays)
         return self._chunk_renderers[quality]
 
     def _features(self, image_ids: Sequence[str]) -> ReferenceFeatures:

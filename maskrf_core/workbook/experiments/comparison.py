@@ -37,6 +37,7 @@ class Method(NamedTuple):
 def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
     """Load the laziest method, and either the weights that ship and what 04 has trained, or the checkpoint asked for.
 
+    The weights that ship are left out beside trained ones of another aggregator.
     Random weights stand beside them where they are ours and render any scene: at the published sizes they are slow to
     render, and free maps of one scene have none.
 
@@ -54,7 +55,9 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
         runs = finetuned_runs(parameters)
         # Their last weights: the longer one validated more often, and would have more to choose from.
         trained = [Method(name, load(run.last_checkpoint), run) for name, run in runs.items()]
-        trained.append(Method(FROM_THE_PACKAGE, load(SHIPPED[FROM_THE_PACKAGE])))
+        shipped = load(SHIPPED[FROM_THE_PACKAGE])
+        if not trained or shipped.settings.aggregator == config.model.aggregator:
+            trained.append(Method(FROM_THE_PACKAGE, shipped))
     else:
         path = parameters.weights_path(parameters.checkpoint)
         run = Run.open(path) if path.is_dir() else None

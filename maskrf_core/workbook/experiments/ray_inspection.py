@@ -49,6 +49,7 @@ class RayLook(NamedTuple):
     distances: Float[Tensor, "coarse_sample"] | None
     """Of prediction and target: 2 - 2 cos; None where nothing is masked or other things are predicted."""
     shown: Literal["visibility", "weight"] = "visibility"  # what `visibility` is
+    blends: bool = True  # the photographs' colours; else colours are predicted, and `shares` are of the scene features
 
 
 def fine_samples(renderer: Renderer, features: ReferenceFeatures, rays: QueryRays) -> FineSamples:
@@ -104,6 +105,7 @@ def look_along(
         coarse_positions=coarse_positions[0],
         distances=distances,
         shown="weight" if fine.visibility is None else "visibility",
+        blends=renderer.aggregator.blends_colours,
     )
 
 

@@ -61,7 +61,8 @@ def ray_picture(batch: SceneBatch, xy: tuple[float, float], truth: Float[Tensor,
     figure = _figure(pictures + _height_of_rows(rows), said)
     colours = {"true": truth, "rendered": look.rgb} | ({} if mask is None else {"masked": look.masked_rgb})
     hits = "view's hit probability" if look.shown == "visibility" else "view's weight × hit probability"
-    _draw_samples(figure, batch, xy, look.pixels_xy, look.view_hits, look.shares, colours, hits)
+    shares = look.shares if look.blends else None
+    _draw_samples(figure, batch, xy, look.pixels_xy, look.view_hits, shares, colours, hits)
     masked = (None, None) if mask is None else (mask, look.masked_hits)
     _draw_rows(figure, pictures, look.depths, look.visibility, look.hits, *masked, look.coarse_positions,
                look.distances, look.shown)  # fmt: skip

@@ -166,6 +166,7 @@ for name in names:
         exact = renderer(tiny_batch(), mask_ratio=0.0)
     same = concatenate(list(ChunkRenderer(renderer, RenderingSettings(compile=True), 16)(tiny_batch())))
     torch.testing.assert_close(same.coarse.rgb, exact.coarse.rgb, atol=1e-4, rtol=0)
+    assert (same.fine.rgb - exact.fine.rgb).abs().mean() < 1e-3, name  # its depths may be others, for rounding alone
 """
 
 

@@ -153,7 +153,9 @@ def test_a_masked_step_and_its_gradients(trained, rays, step, theirs, assert_mat
     assert_matches(colours[0], step["loss_colour_coarse"], 1e-6)
     assert_matches(colours[1], step["loss_colour_fine"], 1e-6)
     assert_matches(alignment, step["feature_alignment"], 1e-6)
-    totals = {at: sum(colours) + alignment * 0.1 * ramp(at, start=20_000, warmup=5_000) for at in (19_999, 22_500)}
+    totals = {
+        at: sum(colours) + alignment * 0.1 * ramp(at, start=20_000, warmup=5_000) for at in (19_999, 22_500, 400_000)
+    }
     for at, total in totals.items():
         assert_matches(total, step[f"step{at}_total"], 1e-6)
     totals[22_500].backward()

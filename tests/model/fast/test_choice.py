@@ -66,11 +66,14 @@ def test_the_plain_pass_where_something_is_missing(
 
 
 @pytest.mark.usefixtures("a_gpu")
-def test_the_plain_pass_without_a_word_where_no_kernels_are_asked_for(capsys: pytest.CaptureFixture[str]):
+def test_the_plain_pass_where_no_kernels_are_asked_for(capsys: pytest.CaptureFixture[str]):
     plain = OnGPU()
-    for asked in (True, RenderingSettings().twin, HardwareSettings().twin):
-        assert choice.chosen(plain, "32-true", twin=asked) is plain
+    assert choice.chosen(plain, "32-true", twin=True) is plain
     assert capsys.readouterr().out == ""
+    for asked in (RenderingSettings().twin, HardwareSettings().twin):
+        assert choice.chosen(plain, "32-true", twin=asked) is plain
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "twin=false" in line
 
 
 @pytest.fixture

@@ -20,14 +20,15 @@ from tests.model.tiny import tiny_batch, tiny_renderer
 SIDE, FOCAL, PLANE = 16, 16.0, 4.0
 
 
-def facing(shifts: list[float], depth: float = PLANE) -> Views:
+def facing(shifts: list[float], depth: float = PLANE, side: int = SIDE) -> Views:
     """Views of a plane, side by side: half a view further, a plane at depth 4 is 8 pixels to the left."""
     many = len(shifts)
-    K = torch.tensor([[FOCAL, 0, (SIDE - 1) / 2], [0, FOCAL, (SIDE - 1) / 2], [0, 0, 1]])
+    focal = FOCAL * side / SIDE
+    K = torch.tensor([[focal, 0, (side - 1) / 2], [0, focal, (side - 1) / 2], [0, 0, 1]])
     w2c = torch.eye(4)[:3].repeat(many, 1, 1)
     w2c[:, 0, 3] = -torch.tensor(shifts)
-    depths = torch.full((many, 1, SIDE, SIDE), depth)
-    images = torch.zeros(many, 3, SIDE, SIDE)
+    depths = torch.full((many, 1, side, side), depth)
+    images = torch.zeros(many, 3, side, side)
     return Views(images, K.expand(many, 3, 3), w2c, torch.tensor([[2.0, 8.0]]).expand(many, 2), depths=depths)
 
 
@@ -39,11 +40,19 @@ def test_the_surface_is_the_nearest_point_that_any_view_puts_at_a_pixel():
     views.depths[1, :, 0] = 0  # unknown
     surface = surface_of(views, query)
     assert (surface[1:, 8:] == PLANE).all()  # of the first view
-    assert (surface[1:, :8].isinf() | (surface[1:, :8] == PLANE)).all()
+    assert (surface[1:, :8] == PLANE).all()
     assert surface_of(views.replace(depths=None), query) is None
     one = facing([0.25])  # a pixel aside
     one.depths[0, 0, 3, 5] = 2.0  # two pixels aside
     assert surface_of(one, query)[3, 7] == 2.0
+    one.depths[0, 0, 3, 5] = 1.9  # before near
+    assert surface_of(one, query)[3, 7] == PLANE
+
+
+def test_of_large_depth_maps_some_pixels_do():
+    large, query = facing([0.0, 0.5], side=64), facing([0.0])
+    surface = surface_of(large, query)
+    assert (surface == PLANE).all()
 
 
 def test_half_of_the_new_samples_lie_around_a_depth_that_is_known():
@@ -70,6 +79,14 @@ def test_views_are_chosen_that_together_see_most():
     hidden.depths[3] = 1.0  # something stands before it
     assert views_that_see(hidden, query, surface, 2).tolist() == [1, 2]
     assert views_that_see(hidden, query, surface, 5).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_view_adds_what_the_others_do_not_see():
+    views, query, surface = facing([-2.1, -2.0, 2.4]), facing([0.0]), torch.full((SIDE, SIDE), PLANE)
+    assert views_that_see(views, query, surface, 2).tolist() == [
+        1,
+        2,
+    ]  # the first sees more than the last, but the same
 
 
 def test_the_few_views_have_all_their_parts():
@@ -100,3 +117,17 @@ def test_a_preview_that_leaves_no_sample_out_is_the_exact_rendering_but_for_what
     assert_close(torch.cat([chunk.fine.rgb for chunk in alone]), exact, atol=2e-4, rtol=0)
     told = torch.cat([chunk.fine.rgb for chunk in preview(batch)])
     assert not torch.allclose(told, exact, atol=2e-4)
+
+
+def test_the_preview_of_a_batch_is_from_the_views_that_see_most():
+    renderer, batch = tiny_renderer(24, 12), tiny_batch(views=8)
+    hidden = batch.references.depths.clone()
+    hidden[3] = 2.5  # what the nearest view shows stands before all others, and none of them sees it
+    batch = batch.replace(references=batch.references.replace(depths=hidden))
+    surface = surface_of(batch.references, batch.query)
+    few = with_few_views(batch, surface)
+    assert not torch.equal(few.references.w2c, with_few_views(batch, None).references.w2c)
+    preview = ChunkRenderer(renderer, RenderingSettings(mode="preview"), 4)
+    expected = preview.render(renderer.encode(few.references), batch.query, batch.pixels_xy, surface)
+    ours, theirs = (torch.cat([chunk.fine.rgb for chunk in chunks]) for chunks in (preview(batch), expected))
+    assert torch.equal(ours, theirs)

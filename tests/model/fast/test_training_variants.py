@@ -28,11 +28,15 @@ def new_renderer(**settings: object) -> Renderer:
     return Renderer(SETTINGS.model_copy(update=settings)).train()
 
 
-def gradients_and_terms(**hardware: object) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Gradients of all terms of a masked step by the names of the weights, and the terms."""
-    overrides = {f"hardware.{name}": value for name, value in hardware.items()}
+def gradients_and_terms(aggregator: str = "neuray", **hardware: object) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Gradients of all terms of a masked step (without dropout) by the names of the weights, and the terms."""
+    overrides = {f"hardware.{name}": value for name, value in hardware.items()} | {"model.aggregator": aggregator}
     config = load_config("pretrain", overrides={"data.depth_pixels": 20, "data.rays": 10, **overrides})
-    objective = Objective(new_renderer(), config)
+    renderer = new_renderer(aggregator=aggregator)
+    for module in renderer.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    objective = Objective(renderer, config)
     terms = objective(tiny_batch(), generator=torch.Generator().manual_seed(0))
     sum(terms.values()).backward()
     weights = objective.renderer.named_parameters()
@@ -142,7 +146,7 @@ import torch
 from torch._dynamo.utils import counters
 from tests.model.fast.test_training_variants import gradients_and_terms
 
-by_plain_pass = {"recomputed_rays": 4, "twin": True}
+by_plain_pass = {"recomputed_rays": 4, "twin": True, "aggregator": aggregator}
 (plain, terms), (compiled, same) = (gradients_and_terms(compile=on, **by_plain_pass) for on in (False, True))
 assert counters["stats"]["unique_graphs"] == 2, counters  # one of each pass, for 4 rays, the last 2 filled up
 torch.testing.assert_close(same, terms, atol=1e-4, rtol=1e-4)
@@ -154,10 +158,12 @@ for name, gradient in plain.items():
 
 
 @pytest.mark.long
-def test_a_compiled_step_is_the_same():
+@pytest.mark.parametrize("aggregator", ["neuray", "ibrnet", "nerformer"])
+def test_a_compiled_step_is_the_same(aggregator):
     """Masked, and recomputed a few rays at a time.
 
     In a process of its own: the checks of shapes that tests have around every function are nothing to compile.
     """
-    done = subprocess.run([sys.executable, "-c", COMPILED], cwd=ROOT, capture_output=True, text=True)
+    program = f"aggregator = {aggregator!r}\n{COMPILED}"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -34,10 +34,15 @@ TWO = {"hardware__devices": 2, "training__validation_views": 3, "masking__start"
 ALONE = TWO | {"hardware__devices": 1}
 
 
+@pytest.fixture(scope="module", params=["neuray", "ibrnet"])
+def aggregator(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def together(tmp_path_factory):
+def together(tmp_path_factory, aggregator):
     """What two processes made of one step and one validation."""
-    run = started_run(tmp_path_factory.mktemp("runs") / "two", **TWO)
+    run = started_run(tmp_path_factory.mktemp("runs") / "two", **TWO, model__aggregator=aggregator)
     command = [*several_processes(2)[:-1], "tests.training.two_processes", str(run.folder)]
     done = subprocess.run(
         command, env=training_environment() | SMOKE, capture_output=True, text=True, timeout=PATIENCE, check=False
@@ -47,11 +52,11 @@ def together(tmp_path_factory):
 
 
 @pytest.fixture
-def alone(tmp_path):
+def alone(tmp_path, aggregator):
     """One process, with one thread as each of the two has: sums over other shares of a tensor round otherwise."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield Trainer(started_run(tmp_path / "one", **ALONE))
+    yield Trainer(started_run(tmp_path / "one", **ALONE, model__aggregator=aggregator))
     torch.set_num_threads(threads)
 
 

@@ -39,6 +39,8 @@ def test_without_visibility_weights_of_the_views_are_shown(aggregator: str, tmp_
     figure.savefig(tmp_path / "ray.png")
     assert any("weight" in axes.get_title(loc="left") for axes in figure.axes)
     assert not any("visibility" in axes.get_title(loc="left") for axes in figure.axes)
+    gives = [text for text in figure.axes[0].texts if " gives " in text.get_text()]
+    assert len(gives) == (len(look.shares) if aggregator == "ibrnet" else 0)  # the others predict colours
 
 
 def test_samples_stand_on_the_pixels_that_they_are_seen_at():
