@@ -36,8 +36,10 @@ def gradients_and_terms(aggregator: str = "neuray", **hardware: object) -> tuple
     for module in renderer.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    objective = Objective(renderer, config)
-    terms = objective(tiny_batch(), generator=torch.Generator().manual_seed(0))
+    objective, batch = Objective(renderer, config), tiny_batch()
+    if not renderer.inputs.depths:
+        batch = batch.replace(references=batch.references.replace(depths=None, true_depths=None))
+    terms = objective(batch, generator=torch.Generator().manual_seed(0))
     sum(terms.values()).backward()
     weights = objective.renderer.named_parameters()
     return {name: of.grad for name, of in weights if of.grad is not None}, terms
