@@ -84,18 +84,22 @@ def weights_to_finetune(parameters: FinetuneParameters) -> Path:
             return path
         run = Run.open(path)
     elif one_scene:
-        given = parse_overrides(parameters.overrides).items()
-        of_model = ", ".join(f"{name}={value}" for name, value in given if name.startswith("model."))
-        asked = handed_on(parameters, FinetuneParameters, COMMON).model_copy(update={"overrides": of_model})
-        run = trained(_finetuned(asked))
+        run = trained(_finetuned(_defaults_but_for_the_model(parameters)))
     else:
         run = trained(pretraining(handed_on(parameters, PretrainParameters, OF_TRAINING)))
     return run.weights if one_scene else run.last_checkpoint
 
 
+def _defaults_but_for_the_model(parameters: NotebookParameters) -> FinetuneParameters:
+    """Return the parameters of 04 as they are by default, with the settings of the model that are asked for here."""
+    given = parse_overrides(parameters.overrides).items()
+    of_model = ", ".join(f"{name}={value}" for name, value in given if name.startswith("model."))
+    return handed_on(parameters, FinetuneParameters, COMMON).model_copy(update={"overrides": of_model})
+
+
 def finetuned_runs(parameters: NotebookParameters) -> dict[str, Run]:
-    """Return the two runs of 04 at their defaults, by name of the method, as far as they are trained to the end."""
-    asked = handed_on(parameters, FinetuneParameters, COMMON)
+    """Return the two runs of 04 (its defaults but for the model), by method, as far as they are trained to the end."""
+    asked = _defaults_but_for_the_model(parameters)
     folders = {f"finetuned {SCRATCH}": _folder(asked, "from_scratch"), FINETUNED: _folder(asked, "finetune")}
     existing = {name: run for name, folder in folders.items() if (run := _existing(folder)) and is_done(run)}
     for run in existing.values():

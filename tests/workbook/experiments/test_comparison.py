@@ -11,7 +11,8 @@ from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.workbook.experiments import comparison
 from maskrf_core.workbook.experiments.comparison import NEAREST, UNTRAINED, Method
 from maskrf_core.workbook.experiments.tables import summary_of
-from maskrf_core.workbook.parameters import EvaluateParameters
+from maskrf_core.workbook.experiments.trainings import from_scratch, trained
+from maskrf_core.workbook.parameters import EvaluateParameters, FinetuneParameters
 
 pytestmark = pytest.mark.usefixtures("smoke")
 
@@ -33,6 +34,15 @@ def test_the_weights_that_ship_are_taken_where_no_others_are_named(finetuned):
     assert methods[2].run == run
     seen = comparison.seen_in_training(methods, ["demo/train_05", "demo/test_00", "procedural/rooms_0001"])
     assert seen["maskrf"] == ["demo/train_05", "procedural/rooms_0001"]
+
+
+def test_another_aggregator_is_compared_without_the_weights_that_ship(tmp_path):
+    asked = {"runs_root": str(tmp_path), "overrides": "model.aggregator=ibrnet"}
+    run = trained(from_scratch(FinetuneParameters(**asked), 1))
+    methods = comparison.methods_to_compare(EvaluateParameters(**asked))
+    assert [method.name for method in methods] == [NEAREST, UNTRAINED, "finetuned from scratch"]
+    assert methods[2].run == run
+    assert methods[1].renderer.settings.aggregator == "ibrnet"
 
 
 def test_the_untrained_renderer_is_random_and_follows_from_the_seed():
