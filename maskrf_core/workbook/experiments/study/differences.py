@@ -19,6 +19,9 @@ METRICS = {"psnr": "PSNR [dB]", "ssim": "SSIM", "depth error": "depth error"}
 MAIN, FACTORS, FEW, TIME = "masks or none", "one factor", "few scenes", "equal time"
 RATIOS = {"ratio 0.25": 0.25, PAPER: 0.5, "ratio 0.75": 0.75}
 
+COLUMNS = ["question", "arm", "against", "train scenes", "steps", "group", "working views", "metric", "seeds", "scenes",
+           "difference", "low", "high", "tells", "dots"]  # fmt: skip
+
 
 class Selected(NamedTuple):
     """The rows of an arm, after so many steps of finetuning on so many scenes."""
@@ -48,7 +51,7 @@ def compared(table: pd.DataFrame, draws: int = 10_000) -> pd.DataFrame:
     power (tells). What has no rows yet is left out.
     """
     if table.empty:
-        return table
+        return pd.DataFrame(columns=COLUMNS)
     rows, parts = [], []
     for (group, views), part in long_scores(table).groupby(["likeness", "working views"]):
         for metric in filter(part.columns.__contains__, METRICS):
@@ -62,7 +65,7 @@ def compared(table: pd.DataFrame, draws: int = 10_000) -> pd.DataFrame:
             if not found.empty:
                 about = {"question": question, "arm": one.arm, "against": other.arm, **one._asdict()}
                 rows.append({**about, "group": group, "working views": views, "metric": metric} | of(found, draws))
-    return pd.DataFrame(rows).rename(columns={"train_scenes": "train scenes"})
+    return pd.DataFrame(rows).rename(columns={"train_scenes": "train scenes"}).reindex(columns=COLUMNS)
 
 
 def of(found: pd.DataFrame, draws: int) -> dict[str, object]:

@@ -28,7 +28,7 @@ def forest(results: pd.DataFrame, metric: str = "psnr") -> Figure:
     drawn = results[(results["metric"] == metric) & (results["working views"] == WORKING_VIEWS)]
     groups = [group for group in GROUPS if group in set(drawn["group"])]
     labels = list(dict.fromkeys(label_of(row) for _, row in drawn.iterrows()))
-    title = _finding(drawn)
+    title = _title(drawn)
     size = 2.6 + 3.2 * len(groups), 0.26 * len(labels) + 1.4
     figure, (panels,) = new_figure(*size, 1, max(1, len(groups)), title, sharey=True)
     for axes, group in zip(panels, groups, strict=False):
@@ -51,7 +51,7 @@ def ratio_curve(results: pd.DataFrame, metric: str = "psnr") -> Figure:
     drawn = results[(results["question"] == MAIN) & (results["metric"] == metric)]
     drawn = drawn[drawn["working views"] == WORKING_VIEWS]
     groups = [group for group in GROUPS if group in set(drawn["group"])]
-    figure, (panels,) = new_figure(2 + 3.1 * len(groups), 3.2, 1, max(1, len(groups)), _finding(drawn), sharey=True)
+    figure, (panels,) = new_figure(2 + 3.1 * len(groups), 3.2, 1, max(1, len(groups)), _title(drawn), sharey=True)
     all_steps = sorted(drawn["steps"].unique())
     for axes, group in zip(panels, groups, strict=False):
         for number, steps in enumerate(all_steps):
@@ -80,7 +80,7 @@ def detail_of(row: pd.Series) -> str:
     return details.get(row["question"], "")
 
 
-def _finding(drawn: pd.DataFrame) -> str:
+def _title(drawn: pd.DataFrame) -> str:
     """Claim no more than the intervals do; one seed has none."""
     count, up, down = (int(rows.sum()) for rows in (drawn["low"].notna(), drawn["low"] > 0, drawn["high"] < 0))
     if not count:
@@ -105,13 +105,13 @@ def finding(part: pd.DataFrame) -> str:
         ]
     null = known[(known["low"] <= 0) & (known["high"] >= 0)]
     tells = null["tells"].dropna()
-    rest = ""
+    sentences = ["".join(said)]
+    if len(null):
+        sentences.append(f"The other {len(null)} show no difference, which does not say that there is none")
     if len(tells):
-        rest = (
-            f" The other {len(null)} show no difference. One of {tells.median():.2f} dB (median; {tells.min():.2f} to "
-        )
-        rest += f"{tells.max():.2f}) would have shown in four cases of five."
-    return "".join(said) + "." + rest
+        limits = f"{tells.median():.2f} dB (median; {tells.min():.2f} to {tells.max():.2f})"
+        sentences.append(f"On these very scenes, so many seeds would tell one of {limits} in four cases of five")
+    return ". ".join(sentences) + "."
 
 
 def markdown(results: pd.DataFrame) -> str:
@@ -178,8 +178,9 @@ PAGE = """# The study: results
 From the {rows} rows of [`rows.csv`](study/rows.csv), by `python -m maskrf_core.workbook.experiments.study.results`.
 What is compared, on what, and why, [was planned before](study.md). A difference is positive where the first has more;
 its interval of 95 %, in brackets, is of a bootstrap over seeds and scenes. SSIM, error of depth, seeds, scenes and what
-so many seeds tell with 80 % power: [`differences.csv`](study/differences.csv). Scenes are *like* those of training,
-*unlike* them, or *real* (and lego).
+so many seeds tell with 80 % power: [`differences.csv`](study/differences.csv). That power is of a t-test over seeds, on
+these very scenes; for other scenes it is less, and intervals are wider. Scenes are *like* those of training, *unlike*
+them, or *real* (and lego).
 
 ![Difference to no masks over the mask ratio](study/ratios.png)
 

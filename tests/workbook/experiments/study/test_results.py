@@ -75,6 +75,8 @@ def test_the_page_is_written_from_the_table_alone(table, tmp_path):
 
 
 def test_no_rows_are_said(tmp_path, capsys):
-    assert read_rows(tmp_path / "rows.csv").empty
+    nothing = differences.compared(read_rows(tmp_path / "rows.csv"))
+    assert nothing.empty
+    results.ratio_curve(nothing), results.forest(nothing)  # as 02 draws them
     assert results.main(["--table", str(tmp_path / "rows.csv"), "--docs", str(tmp_path)]) == 1
     assert "make study" in capsys.readouterr().err
