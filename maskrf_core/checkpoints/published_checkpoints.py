@@ -28,6 +28,7 @@ RIDGE = "sph_fitter.regs"  # buffer of the direct-rendering head that every publ
 RIDGE_OF_DEGREES = torch.tensor([0.0] + [0.001] * 3 + [0.005] * 5 + [0.05] * 7)
 COST_VOLUME_NAMES = ("init_net.mvsnet.", "init_net.volume_conv2d.")  # only checkpoints with cost volumes have them
 FREE_MAP = "ray_feats."
+NERFORMERS = ("nerformer", "nerformer_pooled")  # two models of the same weights, which files do not tell apart
 OTHERS = ("ibrnet", "nerformer")
 OF_IBRNET = ("net_coarse", "net_fine", "feature_net")  # entries of its checkpoints
 TOKENS = {"ibrnet": (-1,), "nerformer": (1, 1, 1, 1, -1)}  # shapes of their mask tokens
@@ -36,21 +37,23 @@ MVSNET_FILE = "model/mvsnet_pl.ckpt"  # below the data root
 OUR_MVSNET, PUBLISHED_MVSNET = "visibility_init.mvsnet.", "init_net.mvsnet."  # of names in a renderer with cost volumes
 
 
-def load_renderer(path: str | Path) -> Renderer:
-    """Make the renderer of any checkpoint, ours or published, in evaluation mode.
+def load_renderer(path: str | Path, aggregator: str | None = None) -> Renderer:
+    """Make the renderer of any checkpoint, ours or published, in evaluation mode; `aggregator` as `load_published`.
 
     Raises:
         CheckpointError: as `read_checkpoint`, or the weights belong to another model.
     """
     checkpoint = read_checkpoint(path)
     if not isinstance(checkpoint, dict) or "model_settings" not in checkpoint:
-        return load_published(path)
+        return load_published(path, aggregator)
     return renderer_of(checkpoint if checkpoint.get("format") == OUR_FORMAT else read_our_checkpoint(path), path)
 
 
-def load_published(path: str | Path) -> Renderer:
+def load_published(path: str | Path, aggregator: str | None = None) -> Renderer:
     """Make the renderer of a published checkpoint (NeuRay's, IBRNet's or NeRFormer's), in evaluation mode.
 
+    A file of NeRFormer's does not say whether it is of 64×64 or 128×128 pictures: `aggregator` does, `nerformer` or
+    `nerformer_pooled`, which is not asked of other files.
     Other code may have written it again: `find_weights` says what of that is read.
     Weights of masked modelling that a file lacks are as at the beginning of a training with seed 0.
 
@@ -59,7 +62,7 @@ def load_published(path: str | Path) -> Renderer:
             missing, left over or of other shapes; each is named.
     """
     published = _published_weights(path)
-    settings = _settings_of(published, path)
+    settings = _settings_of(published, path, aggregator)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         renderer = Renderer(settings)
@@ -82,10 +85,8 @@ def load_published(path: str | Path) -> Renderer:
         elif name.endswith("mask_token") and name in weights and weights[name].numel() == value.numel():
             weights[name] = weights[name].reshape(value.shape)  # published with axes of length one
     load_weights(renderer, weights, path)
-    if kind == "nerformer":
-        print(
-            f"{path}: read as one for 64×64 pictures. Those for 128×128 (SRN) have a max-pool and would render wrongly."
-        )
+    if kind == "nerformer" and aggregator not in NERFORMERS:
+        print(f"{path}: read as one for 64×64 pictures. If it is for 128×128 (SRN), ask for nerformer_pooled.")
     return renderer.eval()
 
 
@@ -124,7 +125,7 @@ def save_published(path: Path, renderer: Renderer, step: int) -> None:
     """Write a renderer as the published system of its aggregator reads it; atomically."""
     weights = to_published(renderer)
     checkpoint = {"step": step, "best_para": 0.0, "network_state_dict": weights}
-    if renderer.settings.aggregator == "nerformer":
+    if renderer.settings.aggregator in NERFORMERS:
         checkpoint = weights
     elif renderer.settings.aggregator == "ibrnet":
         checkpoint = {}
@@ -185,13 +186,13 @@ def _published_weights(path: str | Path) -> dict[str, Tensor]:
     return published
 
 
-def _settings_of(published: dict[str, Tensor], path: str | Path) -> ModelSettings:
+def _settings_of(published: dict[str, Tensor], path: str | Path, aggregator: str | None) -> ModelSettings:
     """Return the settings of the model that these weights belong to."""
     maps = {name.removeprefix(FREE_MAP): value for name, value in published.items() if name.startswith(FREE_MAP)}
     if any(name.startswith("net_fine.") for name in published):
         return ModelSettings(aggregator="ibrnet", fine_samples=64)
     if any(name.startswith("mlp_fine.") for name in published):
-        return ModelSettings(aggregator="nerformer")
+        return ModelSettings(aggregator=aggregator if aggregator in NERFORMERS else "nerformer")
     init: VisibilityInit | None = None
     if any(name.startswith(COST_VOLUME_NAMES) for name in published):
         init = "cost_volume"
@@ -219,6 +220,8 @@ def _kind_of(settings: ModelSettings) -> Kind:
     """
     if settings.aggregator not in AGGREGATORS:
         raise CheckpointError(f"model.aggregator={settings.aggregator}: is published nowhere, so it has no such names.")
+    if settings.aggregator in NERFORMERS:
+        return "nerformer"
     return settings.aggregator if settings.aggregator != "neuray" else settings.visibility_init or "depth"
 
 

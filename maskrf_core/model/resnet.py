@@ -30,11 +30,13 @@ class ResidualBlock(nn.Module):
 class ResNet34Stages(nn.Module):
     """ResNet-34 up to its third stage, by torchvision's names; all stages side by side at half the resolution.
 
-    Its batch norms see all views of a training step together.
+    Its batch norms see all views of a training step together. `pooled` as ResNet itself is: a max-pool before the first
+    stage halves the resolution that the stages see once more.
     """
 
-    def __init__(self):
+    def __init__(self, *, pooled: bool = False):
         super().__init__()
+        self.pool = nn.MaxPool2d(3, 2, 1) if pooled else nn.Identity()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         stages = zip(pairwise((64, 64, 128, 256)), (3, 4, 6), (1, 2, 2), strict=True)
@@ -54,7 +56,7 @@ class ResNet34Stages(nn.Module):
 
     def _encoded(self, images: Float[Tensor, "view 3 height width"]) -> Float[Tensor, "view 512 _ _"]:
         stages = [functional.relu(self.bn1(self.conv1(images * 2 - 1)))]
-        x = stages[0]
+        x = self.pool(stages[0])
         for layer in (self.layer1, self.layer2, self.layer3):
             x = layer(x)
             stages.append(x)

@@ -238,11 +238,14 @@ def view_metrics(view: RenderedView, names: Sequence[str] = tuple(METRICS)) -> d
     return {f"{which}_{name}": METRICS[name](made, view.truth) for which, made in pictures.items() for name in names}
 
 
-def load(source: Run | str | Path | Renderer) -> Renderer:
-    """Return the renderer of a run (its best weights) or of a checkpoint file; a renderer is returned as it is."""
+def load(source: Run | str | Path | Renderer, aggregator: str | None = None) -> Renderer:
+    """Return the renderer of a run (its best weights) or of a checkpoint file; a renderer is returned as it is.
+
+    `aggregator` as `load_published` takes it.
+    """
     if isinstance(source, Renderer):
         return source
-    return load_renderer(source.weights if isinstance(source, Run) else source)
+    return load_renderer(source.weights if isinstance(source, Run) else source, aggregator)
 
 
 def resolve_device(device: str) -> torch.device:

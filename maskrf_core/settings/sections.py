@@ -13,7 +13,7 @@ WorkingViews = Annotated[int, Field(ge=1, le=64, description="reference views of
 Seed = Annotated[int, Field(ge=0, lt=2**31, description="of weights, data order, rays and masks")]
 VisibilityInit = Literal["depth", "cost_volume"]
 ViewChoice = Literal["nearest", "nearest_looking"]
-AGGREGATORS = ("neuray", "ibrnet", "nerformer")
+AGGREGATORS = ("neuray", "ibrnet", "nerformer", "nerformer_pooled")
 Device = Literal["auto", "cpu", "cuda"]
 Devices = Annotated[int, Field(ge=1, le=64, description="training processes on a node, one a GPU if there are any")]
 Nodes = Annotated[int, Field(ge=1, le=1024, description="computers that train together")]
@@ -49,7 +49,9 @@ class ModelSettings(Settings):
     """What the renderer is made of."""
 
     aggregator: str = Field(
-        "neuray", description="of the views at a sample: neuray, ibrnet, nerformer, or module:name of your own"
+        "neuray",
+        description="of the views at a sample: neuray, ibrnet, nerformer (nerformer_pooled: for 128×128 pictures), or "
+        "module:name of your own",
     )
     visibility_init: VisibilityInit | None = Field(
         "depth", description="what visibility is decoded from: depth maps or cost volumes; none: from free maps alone"

@@ -50,7 +50,7 @@ def initial_renderer(config: Config) -> Renderer:
         if config.model.visibility_init == "cost_volume":
             load_mvsnet(renderer.visibility_init.mvsnet, config.data)
         return renderer
-    loaded = load_renderer(path)
+    loaded = load_renderer(path, config.model.aggregator)
     check_model(loaded.settings, config.model, path)
     renderer = Renderer(config.model, config.masking)
     load_weights(renderer, loaded.state_dict(), path)

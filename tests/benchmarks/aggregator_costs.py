@@ -9,7 +9,7 @@ import torch
 
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.settings.sections import AGGREGATORS, ModelSettings
+from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.workbook.experiments import measurements as measuring
 from maskrf_core.workbook.experiments.measurements import Spread
 from tests.benchmarks.measuring import RAYS_PER_CHUNK, add_sizes, batch_of_size, keep, options, rendered
@@ -25,7 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     batch = batch_of_size(arguments.size, arguments.rays)
     rays, cases, operations, encoding = query_rays(batch), {}, {}, {}
-    for name in AGGREGATORS:
+    for name in FINE_SAMPLES:
         torch.manual_seed(0)
         renderer = Renderer(ModelSettings(aggregator=name, fine_samples=FINE_SAMPLES[name])).eval()
         with torch.inference_mode():

@@ -9,7 +9,7 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.settings.sections import ModelSettings
 from maskrf_core.support.errors import CheckpointError
 
-FINE_SAMPLES = {"ibrnet": 64, "nerformer": 32}
+FINE_SAMPLES = {"ibrnet": 64, "nerformer": 32, "nerformer_pooled": 32}
 
 
 @pytest.fixture(scope="module", params=FINE_SAMPLES)
@@ -22,11 +22,18 @@ def test_there_and_back_loses_nothing(renderer: Renderer, tmp_path):
     save_published(tmp_path / "theirs.pth", renderer, 5)
     save_checkpoint(tmp_path / "ours.pt", renderer, 5, {})
     for path in (tmp_path / "theirs.pth", tmp_path / "ours.pt"):
-        loaded = load_renderer(path)
+        loaded = load_renderer(path, renderer.settings.aggregator)
         assert loaded.settings == renderer.settings
         own = loaded.state_dict()
         assert own.keys() == renderer.state_dict().keys()
         assert all(torch.equal(own[name], value) for name, value in renderer.state_dict().items())
+
+
+def test_a_file_that_does_not_say_its_pictures_is_read_as_asked_and_else_says_so(renderer: Renderer, tmp_path, capsys):
+    save_published(tmp_path / "theirs.pth", renderer, 5)
+    written = renderer.settings.aggregator
+    assert load_renderer(tmp_path / "theirs.pth", "neuray").settings.aggregator == written.removesuffix("_pooled")
+    assert ("ask for nerformer_pooled" in capsys.readouterr().out) == (written != "ibrnet")
 
 
 def test_a_weight_too_few_is_named(renderer: Renderer, tmp_path):

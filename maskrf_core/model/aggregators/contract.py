@@ -25,6 +25,7 @@ BUILT_IN = {
     "neuray": "maskrf_core.model.aggregators.neuray:AggregationNetwork",
     "ibrnet": "maskrf_core.model.aggregators.ibrnet:IBRNet",
     "nerformer": "maskrf_core.model.aggregators.nerformer:NeRFormer",
+    "nerformer_pooled": "maskrf_core.model.aggregators.nerformer:PooledNeRFormer",
 }
 
 

@@ -140,6 +140,15 @@ class NeRFormer(Aggregator):
         return PointPrediction(scene_features, density, torch.stack(colours, dim=-1).sigmoid()), weight[..., 0]
 
 
+class PooledNeRFormer(NeRFormer):
+    """NeRFormer as its authors have it for 128×128 pictures (SRN): a max-pool in the encoder, of the same weights."""
+
+    @classmethod
+    def image_encoder(cls) -> nn.Module:
+        """Make the ResNet-34 of images in [0, 1], with its max-pool: 512 channels at half the resolution."""
+        return ResNet34Stages(pooled=True)
+
+
 class TransformerLayer(nn.Module):
     """Attention and two linear layers, each after a norm and beside a skip, with dropout."""
 

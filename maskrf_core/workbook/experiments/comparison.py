@@ -61,7 +61,7 @@ def methods_to_compare(parameters: EvaluateParameters) -> list[Method]:
     else:
         path = parameters.weights_path(parameters.checkpoint)
         run = Run.open(path) if path.is_dir() else None
-        trained = [Method(parameters.checkpoint, load(run or path), run)]
+        trained = [Method(parameters.checkpoint, load(run or path, config.model.aggregator), run)]
         if (run is None and not is_shipped(path)) or trained[0].renderer.settings.free_maps:
             return [Method(NEAREST, None), *trained]
     untrained = untrained_like(trained[-1].renderer, config)

@@ -6,6 +6,7 @@ import torch
 from maskrf_core.losses import colour_loss, feature_alignment_loss, feature_distance, ramp
 from maskrf_core.model.aggregators.nerformer import (
     NeRFormer,
+    PooledNeRFormer,
     TransformerLayer,
     depths_around,
     depths_at_hits,
@@ -50,6 +51,13 @@ def references(theirs, reference_batch):
 def test_image_features(renderer, references, theirs, assert_matches):
     maps = renderer.encode(references).maps
     assert_matches(maps[:, 3::8, ::4, ::4], theirs["image_features_some"])
+
+
+@torch.no_grad()
+def test_image_features_with_the_max_pool(renderer, references, theirs, assert_matches):
+    pooled = PooledNeRFormer.image_encoder().eval()
+    pooled.load_state_dict(renderer.image_encoder.state_dict())
+    assert_matches(pooled(references.images[:2])[:, 3::8, ::4, ::4], theirs["image_features_pooled_some"])
 
 
 def test_samplers(theirs, rays, assert_matches):
