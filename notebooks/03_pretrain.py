@@ -92,7 +92,8 @@ show(plots.loss_curves(metrics, alignment_from), pretraining.folder / "figures" 
 # %%
 totals = metrics[metrics["phase"] == "train"]["total"]
 assert metrics["step"].max() == config.training.steps, "the run stopped early"
-assert len(totals) == 1 or totals.iloc[-1] < totals.iloc[0], "nothing was learned"
+few = config.training.steps < 100  # what their last batch shows is chance
+assert few or totals.iloc[-1] < totals.iloc[0], "nothing was learned"
 
 # %% [markdown]
 # ### Does the prediction meet its target?
@@ -128,7 +129,7 @@ title = f"Pretrained for {config.training.steps} steps: {after:.2f} dB, untraine
 show(panels.render_rows(rows, title), pretraining.folder / "figures" / "renders.png")
 
 # %%
-assert after > before or config.training.steps < 100, "pretraining made the renderer worse than random weights"
+assert few or after > before, "pretraining made the renderer worse than random weights"
 
 # %% [markdown]
 # ### Any pixel, any mask
