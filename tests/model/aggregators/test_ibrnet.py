@@ -1,20 +1,19 @@
 """IBRNet reproduces its authors' tensors, stage by stage, and a masked training step with its gradients."""
 
+from itertools import combinations
+
 import pytest
 import torch
 
 from maskrf_core.checkpoints.published_checkpoints import load_renderer
 from maskrf_core.losses import colour_loss, feature_alignment_loss, ramp
 from maskrf_core.model.aggregators.ibrnet import IBRNet, depths_at_hits, jittered, project_before
+from maskrf_core.model.aggregators.neuray import weighted_mean_and_variance
 from maskrf_core.model.gathering import ReferenceFeatures, ViewSamples, query_rays
 from maskrf_core.model.rendering import volume_render
 from maskrf_core.model.sampling import RaySamples, merge_depths
 
 PASSES = ("coarse", "fine")
-ALONE = {"density": 1e-3, "sample_rgb": 1e-5, "scene_feature": 1e-2, "share": 1e-3}
-"""How near the aggregation alone comes. What is not a blended colour follows from the last bit of an exponential, which
-libraries round differently: pooling subtracts nearly equal ones, as fern's views see a point from nearly one direction.
-"""
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +62,55 @@ def test_samplers(theirs, wide, step, reference_batch, assert_matches, far):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", PASSES)
-def test_aggregation_alone(renderer, theirs, assert_matches, name):
+def test_aggregation_alone(renderer, theirs, assert_matches, monkeypatch, name):
     seen = theirs[f"{name}_proj_rgb_and_features"][:, 0]
     rays = seen.shape[1]
     difference = theirs[f"{name}_proj_direction_difference"][:, 0]
     valid = theirs[f"{name}_proj_valid"][:, 0, :rays, :, 0].bool()
     views = ViewSamples(seen[..., :3], seen[..., 3:], seen[..., :0], difference, valid)
     samples = RaySamples(*[theirs[f"{name}_depth"][0, :rays]] * 3)
-    points, weights = getattr(renderer, name).aggregation.weighed(views, None, samples, mask=None)
-    logits = theirs[f"{name}_blending_logit"][:, 0, ..., 0].masked_fill(~valid, -1e9)
+    network = getattr(renderer, name).aggregation
+    logits = theirs[f"{name}_blending_logit"][:, 0]
+    exponentials = rounded_as_theirs(network, views, logits)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "exp", lambda _: exponentials)
+        points, weights = network.weighed(views, None, samples, mask=None)
     found = {"density": points.density, "sample_rgb": points.colours, "scene_feature": points.scene_features}
     expected = {part: theirs[f"{name}_{part}"][0, :rays] for part in found}
-    found["share"], expected["share"] = weights, torch.softmax(logits, dim=0)
+    found["share"], expected["share"] = weights, torch.softmax(logits[..., 0].masked_fill(~valid, -1e9), dim=0)
     for part, ours in found.items():
-        assert_matches(ours, expected[part], ALONE[part])
+        assert_matches(ours, expected[part], 1e-5)
+
+
+def rounded_as_theirs(network: IBRNet, views: ViewSamples, logits: torch.Tensor) -> torch.Tensor:
+    """Return the exponentials of pooling, the last bit of at most two views' at a sample as it was where theirs ran.
+
+    Libraries round it differently, and pooling subtracts nearly equal ones, as fern's views see a point from nearly one
+    direction: without this 115 of 1,024 samples are further from theirs than 1e-5, by up to 2e-3.
+    """
+    near = torch.exp(network.sharpness.abs() * (views.direction_difference[..., 3:] - 1))
+    bits = [torch.nextafter(near, torch.full_like(near, towards)) for towards in (torch.inf, -torch.inf)]
+    changes = [((view, bit),) for view in range(len(near)) for bit in (0, 1)]
+    pairs = [one + other for one, other in combinations(changes, 2) if one[0][0] != other[0][0]]
+    best, distance = near.clone(), torch.full(near.shape[1:], torch.inf)
+    for change in [(), *changes, *pairs]:
+        tried = near.clone()
+        for view, bit in change:
+            tried[view] = bits[bit][view]
+        off = ((blending_logits(network, views, tried) - logits) * views.valid[..., None]).abs().amax(dim=0)
+        best, distance = torch.where(off < distance, tried, best), torch.minimum(off, distance)
+    return best
+
+
+def blending_logits(network: IBRNet, views: ViewSamples, near: torch.Tensor) -> torch.Tensor:
+    """Return each view's logit in blending, from the exponentials of pooling."""
+    valid = views.valid[..., None]
+    features = torch.cat([views.colours, views.image_features], dim=-1) + network.direction(views.direction_difference)
+    weight = (near - near.min(dim=0).values) * valid
+    weight = weight / (weight.sum(dim=0) + 1e-8)
+    statistics = torch.cat(weighted_mean_and_variance(features, weight), dim=-1)
+    own, visible = network._in_light_of_all(statistics, features, weight, valid)
+    return network.blending(torch.cat([own, visible, views.direction_difference], dim=-1))
 
 
 @torch.no_grad()
