@@ -113,12 +113,12 @@ class ChunkRenderer:
             self.compiled_for.add(features.maps.shape)
         if self.saving is not None:
             from maskrf_core.model.fast.adaptive_rendering import render_chunks_adaptively
-            from maskrf_core.model.fast.preview import samples_around
+            from maskrf_core.model.fast.preview import render_preview
 
-            samples = None if surface is None else partial(samples_around, surface)
-            return render_chunks_adaptively(
-                self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks, samples
-            )
+            asked = (self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks)
+            if self.settings.mode == "preview":
+                return render_preview(*asked, surface=surface)
+            return render_chunks_adaptively(*asked)
         return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)
 
 

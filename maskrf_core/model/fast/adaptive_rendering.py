@@ -33,6 +33,7 @@ class AdaptiveSettings(NamedTuple):
 
 
 ADAPTIVE_SETTINGS = AdaptiveSettings()
+FineSamples = Callable[[Renderer, PassRendering, QueryRays, Tensor], MergedSamples]
 
 
 def render_chunks_adaptively(
@@ -43,7 +44,7 @@ def render_chunks_adaptively(
     rays_per_chunk: int,
     saving: AdaptiveSettings = ADAPTIVE_SETTINGS,
     map_chunks: MapFunction = map,
-    fine_samples: Callable[[Renderer, PassRendering, QueryRays, Tensor], MergedSamples] | None = None,
+    fine_samples: FineSamples | None = None,
 ) -> Iterator[Rendering]:
     """Render any pixels of a query, in order, a chunk at a time, without gradients; `map_chunks` as in
     `Renderer.render_chunks`.
@@ -66,18 +67,30 @@ def render_chunks_adaptively(
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
         pixels, corners, weights = part
-        rays, coarse = rays_of(query, pixels), interpolated(guide, corners, weights)
-        known = (
-            renderer.fine_samples(coarse, rays)
-            if fine_samples is None
-            else fine_samples(renderer, coarse, rays, pixels)
-        )
-        thinned = thin(known, saving.samples)
-        _, points, *made = renderer.fine(features, rays, thinned, mask=None)
-        return Rendering(coarse, renderer.composite(points, thinned.depths, coarse.ray_mask, *made))
+        coarse = interpolated(guide, corners, weights)
+        return Rendering(coarse, render_thinned(renderer, features, query, pixels, coarse, saving, fine_samples))
 
     parts = (part.split(rays_per_chunk) for part in (pixels_xy, *around))
     yield from map_chunks(chunk, zip(*parts, strict=True))
+
+
+def render_thinned(
+    renderer: Renderer,
+    features: ReferenceFeatures,
+    query: Views,
+    pixels_xy: Float[Tensor, "ray 2"],
+    coarse: PassRendering,
+    saving: AdaptiveSettings,
+    fine_samples: FineSamples | None,
+) -> PassRendering:
+    """Render the fine pass of some pixels at few samples, from a coarse one of theirs."""
+    rays = rays_of(query, pixels_xy)
+    known = (
+        renderer.fine_samples(coarse, rays) if fine_samples is None else fine_samples(renderer, coarse, rays, pixels_xy)
+    )
+    thinned = thin(known, saving.samples)
+    _, points, *made = renderer.fine(features, rays, thinned, mask=None)
+    return renderer.composite(points, thinned.depths, coarse.ray_mask, *made)
 
 
 def nodes_around(

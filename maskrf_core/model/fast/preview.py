@@ -2,20 +2,32 @@
 
 After the idea of ENeRF (Lin et al., SIGGRAPH Asia 2022): where the surface is known roughly, a few samples do. Here it
 is known from the coarse pass of a wide grid, as in the adaptive rendering, and from the views' own depth maps, which
-have most pixels. What these show of the query also tells which views are worth asking.
+have most pixels. What these show of the query also tells which views are worth asking. Between pixels that came out
+alike, colours are interpolated.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maskrf_core.cameras import back_project, camera_centres, project
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
-from maskrf_core.model.fast.adaptive_rendering import AdaptiveSettings
-from maskrf_core.model.gathering import QueryRays, rays_of
+from maskrf_core.model.fast.adaptive_rendering import (
+    AdaptiveSettings,
+    interpolated,
+    nodes_around,
+    render_chunks_adaptively,
+    render_thinned,
+)
+from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering import PassRendering
+from maskrf_core.model.rendering import PassRendering, Rendering, concatenate
 from maskrf_core.model.sampling import MergedSamples, depth_from_normalised, merge_depths, normalised_inverse_depth
+from maskrf_core.support.machine import MapFunction
 
 VIEWS = 5
 PREVIEW_SETTINGS = AdaptiveSettings(grid=12, samples=5)
@@ -25,6 +37,67 @@ EXTENT = 0.5  # from the first of these to the last, in coarse intervals of inve
 TOLERANCE = 0.03  # of its depth, within which a point is the one that a depth map has
 WORTH_AGAIN = 0.4  # of a pixel that one of the chosen views sees, to the next one
 MOST_PIXELS = 10_000  # by which views are chosen
+LATTICE = 2  # pixels in x and y between those that are rendered whatever they show
+ALIKE = 0.06  # by which the colours of a pixel's neighbours there may differ, for it to be interpolated
+PIXELS_OF_A_CHUNK = 2  # for each of its rays: a quarter is in the lattice, and of the rest half or more is interpolated
+
+
+def render_preview(
+    renderer: Renderer,
+    features: ReferenceFeatures,
+    query: Views,
+    pixels_xy: Float[Tensor, "ray 2"],
+    rays_per_chunk: int,
+    saving: AdaptiveSettings = PREVIEW_SETTINGS,
+    map_chunks: MapFunction = map,
+    surface: Float[Tensor, "height width"] | None = None,
+) -> Iterator[Rendering]:
+    """Render every other pixel in x and y; of the others those whose neighbours differ, and interpolate the rest.
+
+    A pixel's colour does not depend on which others are asked for. Where it is interpolated, so is its depth; hit
+    probabilities and depths of its fine samples are those of the nearest neighbour. The rest as
+    `render_chunks_adaptively`.
+    """
+    if len(pixels_xy) == 0:
+        return
+    fine_samples = None if surface is None else partial(samples_around, surface)
+    with torch.inference_mode():
+        nodes, *around = nodes_around(pixels_xy, LATTICE)
+    lattice = concatenate(
+        list(
+            render_chunks_adaptively(renderer, features, query, nodes, rays_per_chunk, saving, map_chunks, fine_samples)
+        )
+    )
+
+    @torch.inference_mode()
+    def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
+        pixels, corners, weights = part
+        coarse, fine = between(lattice, corners, weights)
+        colours = lattice.fine.rgb[corners]
+        (differ,) = ((colours.amax(dim=1) - colours.amin(dim=1)).amax(dim=1) > ALIKE).nonzero(as_tuple=True)
+        if len(differ):
+            of_these = PassRendering(**{name: None if of is None else of[differ] for name, of in vars(coarse).items()})
+            made = render_thinned(renderer, features, query, pixels[differ], of_these, saving, fine_samples)
+            for name, values in vars(made).items():
+                if values is not None:
+                    getattr(fine, name)[differ] = values
+        return Rendering(coarse, fine)
+
+    parts = (part.split(PIXELS_OF_A_CHUNK * rays_per_chunk) for part in (pixels_xy, *around))
+    yield from map_chunks(chunk, zip(*parts, strict=True))
+
+
+def between(
+    lattice: Rendering, corners: Int64[Tensor, "ray 4"], weights: Float[Tensor, "ray 4"]
+) -> tuple[PassRendering, PassRendering]:
+    """Interpolate both passes between pixels of a lattice; samples of the fine one are those of the nearest.
+
+    The coarse pass of the lattice was itself interpolated, between pixels that are all in it: nothing of it is lost.
+    """
+    coarse, fine = (interpolated(each, corners, weights) for each in (lattice.coarse, lattice.fine))
+    nearest = corners.gather(1, weights.argmax(dim=1, keepdim=True))[:, 0]
+    of_nearest = {name: getattr(lattice.fine, name)[nearest] for name in ("hit_probability", "sample_depths")}
+    return coarse, replace(fine, **of_nearest)
 
 
 def surface_of(views: Views, query: Views) -> Float[Tensor, "height width"] | None:

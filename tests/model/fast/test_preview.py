@@ -110,7 +110,7 @@ def test_a_preview_is_every_pixel_from_few_samples():
 def test_a_preview_that_leaves_no_sample_out_is_the_exact_rendering_but_for_what_depth_maps_add():
     renderer, batch = tiny_renderer(24, 12), tiny_batch(views=5)
     preview = ChunkRenderer(renderer, RenderingSettings(mode="preview"), 4, (1, 36))
-    batch = batch.replace(pixels_xy=batch.pixels_xy.floor())  # nodes of the grid
+    batch = batch.replace(pixels_xy=2 * (batch.pixels_xy / 2).floor())  # of the lattice that is rendered first
     exact = renderer.render(batch).fine.rgb
     features = renderer.encode(batch.references)
     alone = preview.render(features, batch.query, batch.pixels_xy)
@@ -131,3 +131,28 @@ def test_the_preview_of_a_batch_is_from_the_views_that_see_most():
     expected = preview.render(renderer.encode(few.references), batch.query, batch.pixels_xy, surface)
     ours, theirs = (torch.cat([chunk.fine.rgb for chunk in chunks]) for chunks in (preview(batch), expected))
     assert torch.equal(ours, theirs)
+
+
+def test_between_pixels_of_the_lattice_that_came_out_alike_it_interpolates_and_renders_the_others(monkeypatch):
+    renderer, batch = tiny_renderer(24, 12), tiny_batch(views=5)
+    rows, columns = 5, 7
+    pixels = torch.tensor([[x + 10.0, y + 8.0] for y in range(rows) for x in range(columns)])
+    batch = batch.replace(pixels_xy=pixels)
+    make = ChunkRenderer(renderer, RenderingSettings(mode="preview"), 4)
+
+    def preview(alike: float) -> torch.Tensor:
+        monkeypatch.setattr("maskrf_core.model.fast.preview.ALIKE", alike)
+        return torch.cat([chunk.fine.rgb for chunk in make(batch)]).view(rows, columns, 3)
+
+    rendered = preview(-1.0)
+    ranges, means = torch.zeros(rows, columns), rendered.clone()
+    for y in range(rows):
+        for x in range(columns):
+            around = [rendered[v, u] for v in {y - y % 2, y + y % 2} for u in {x - x % 2, x + x % 2}]
+            means[y, x] = sum(around) / len(around)
+            ranges[y, x] = max(float(a[c] - b[c]) for a in around for b in around for c in range(3))
+    limit = float(ranges[ranges > 0].median())
+    alike = (ranges <= limit)[..., None]
+    assert 0.2 < alike.float().mean() < 0.9
+    assert_close(preview(limit), torch.where(alike, means, rendered), atol=1e-5, rtol=0)
+    assert not torch.allclose(means, rendered, atol=1e-4)
