@@ -200,7 +200,7 @@ class RenderingSettings(Settings):
     mode: Literal["exact", "adaptive", "preview"] = Field(
         "exact",
         description="adaptive: coarse pass for every other pixel in x and y, fine pass at 32 samples; faster. preview: "
-        "for every twelfth, fine pass at 5, from 5 views: to look around",
+        "for every twelfth, fine pass at 5, from 5 views, of half the pixels: to look around",
     )
     precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
     compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
