@@ -27,7 +27,7 @@ from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.model.rendering import PassRendering, Rendering, concatenate
 from maskrf_core.model.sampling import MergedSamples, depth_from_normalised, merge_depths, normalised_inverse_depth
-from maskrf_core.support.machine import MapFunction
+from maskrf_core.support.machine import MapFunction, one_thread
 
 VIEWS = 5
 PREVIEW_SETTINGS = AdaptiveSettings(grid=12, samples=5)
@@ -61,7 +61,7 @@ def render_preview(
     if len(pixels_xy) == 0:
         return
     fine_samples = None if surface is None else partial(samples_around, surface)
-    with torch.inference_mode():
+    with torch.inference_mode(), one_thread():
         nodes, *around = nodes_around(pixels_xy, LATTICE)
     lattice = concatenate(
         list(
@@ -72,12 +72,13 @@ def render_preview(
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
         pixels, corners, weights = part
-        coarse, fine = between(lattice, corners, weights)
+        coarse, fine = (between(each, corners, weights) for each in (lattice.coarse, lattice.fine))
         colours = lattice.fine.rgb[corners]
         (differ,) = ((colours.amax(dim=1) - colours.amin(dim=1)).amax(dim=1) > ALIKE).nonzero(as_tuple=True)
         if len(differ):
-            of_these = PassRendering(**{name: None if of is None else of[differ] for name, of in vars(coarse).items()})
-            made = render_thinned(renderer, features, query, pixels[differ], of_these, saving, fine_samples)
+            # Itself interpolated, between pixels that are all in the lattice: so it is what these pixels would have.
+            guide = interpolated(lattice.coarse, corners[differ], weights[differ])
+            made = render_thinned(renderer, features, query, pixels[differ], guide, saving, fine_samples)
             for name, values in vars(made).items():
                 if values is not None:
                     getattr(fine, name)[differ] = values
@@ -87,19 +88,15 @@ def render_preview(
     yield from map_chunks(chunk, zip(*parts, strict=True))
 
 
-def between(
-    lattice: Rendering, corners: Int64[Tensor, "ray 4"], weights: Float[Tensor, "ray 4"]
-) -> tuple[PassRendering, PassRendering]:
-    """Interpolate both passes between pixels of a lattice; samples of the fine one are those of the nearest.
-
-    The coarse pass of the lattice was itself interpolated, between pixels that are all in it: nothing of it is lost.
-    """
-    coarse, fine = (interpolated(each, corners, weights) for each in (lattice.coarse, lattice.fine))
+def between(lattice: PassRendering, corners: Int64[Tensor, "ray 4"], weights: Float[Tensor, "ray 4"]) -> PassRendering:
+    """Interpolate colours and depths between pixels of a lattice; the samples are those of the nearest one."""
     nearest = corners.gather(1, weights.argmax(dim=1, keepdim=True))[:, 0]
-    of_nearest = {name: getattr(lattice.fine, name)[nearest] for name in ("hit_probability", "sample_depths")}
-    return coarse, replace(fine, **of_nearest)
+    of_nearest = {name: getattr(lattice, name)[nearest] for name in ("hit_probability", "sample_depths")}
+    none = {name: getattr(lattice, name)[:, :0] for name in of_nearest}
+    return replace(interpolated(replace(lattice, **none), corners, weights), **of_nearest)
 
 
+@one_thread()  # milliseconds for a small picture, of which waiting for another thread takes more
 def surface_of(views: Views, query: Views) -> Float[Tensor, "height width"] | None:
     """Return the depth in the query of the nearest point that the views' depth maps put at each of its pixels, inf
     where there is none between near and far; None where the views have no depth maps.
@@ -139,15 +136,17 @@ def samples_around(
     (near, far), known = rays.depth_range, depth.isfinite()
     count = renderer.settings.fine_samples
     there = round(ON_SURFACE * count)
-    drawn, fewer = (
-        renderer.aggregator.new_depths(rays, coarse.sample_depths, coarse.hit_probability, some, None)
-        for some in (count, count - there)
-    )
+
+    def drawn(of: Tensor, some: int) -> Tensor:
+        hits = coarse.sample_depths[of], coarse.hit_probability[of]
+        return renderer.aggregator.new_depths(rays._replace(directions=rays.directions[of]), *hits, some, None)
+
     offsets = (torch.arange(there, dtype=depth.dtype, device=depth.device) + 0.5) / there - 0.5
-    place = normalised_inverse_depth(torch.where(known, depth, near), near, far)[:, None]
+    place = normalised_inverse_depth(depth[known], near, far)[:, None]
     place = (place + EXTENT / (coarse.sample_depths.shape[1] - 1) * offsets).clamp(0, 1)
-    around = torch.cat([fewer, depth_from_normalised(place, near, far)], dim=1)
-    new = torch.where(known[:, None], around, drawn)
+    new = depth.new_empty(len(depth), count)
+    new[known] = torch.cat([drawn(known, count - there), depth_from_normalised(place, near, far)], dim=1)
+    new[~known] = drawn(~known, count)
     return merge_depths(coarse.sample_depths, new, rays.depth_range)
 
 
@@ -164,6 +163,7 @@ def with_few_views(batch: SceneBatch, surface: Float[Tensor, "height width"] | N
     return SceneBatch(batch.query, few, batch.pixels_xy)
 
 
+@one_thread()
 def views_that_see(views: Views, query: Views, surface: Float[Tensor, "height width"] | None, count: int) -> Tensor:
     """Choose views, in their order: always the one that adds most to what those chosen before see of the surface, and
     of equal ones the one whose centre is nearest to the query's."""
