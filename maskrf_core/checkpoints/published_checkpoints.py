@@ -85,7 +85,7 @@ def load_published(path: str | Path, aggregator: str | None = None) -> Renderer:
         elif name.endswith("mask_token") and name in weights and weights[name].numel() == value.numel():
             weights[name] = weights[name].reshape(value.shape)  # published with axes of length one
     load_weights(renderer, weights, path)
-    if kind == "nerformer" and aggregator not in NERFORMERS:
+    if settings.aggregator == "nerformer":
         print(f"{path}: read as one for 64×64 pictures. If it is for 128×128 (SRN), ask for nerformer_pooled.")
     return renderer.eval()
 

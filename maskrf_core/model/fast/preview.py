@@ -39,7 +39,7 @@ WORTH_AGAIN = 0.4  # of a pixel that one of the chosen views sees, to the next o
 MOST_PIXELS = 10_000  # by which views are chosen
 LATTICE = 2  # pixels in x and y between those that are rendered whatever they show
 ALIKE = 0.06  # by which the colours of a pixel's neighbours there may differ, for it to be interpolated
-PIXELS_OF_A_CHUNK = 2  # for each of its rays: a quarter is in the lattice, and of the rest half or more is interpolated
+PIXELS_OF_A_CHUNK = 2  # for each ray at once: most are in the lattice or interpolated
 
 
 def render_preview(
@@ -54,9 +54,10 @@ def render_preview(
 ) -> Iterator[Rendering]:
     """Render every other pixel in x and y; of the others those whose neighbours differ, and interpolate the rest.
 
-    A pixel's colour does not depend on which others are asked for. Where it is interpolated, so is its depth; hit
-    probabilities and depths of its fine samples are those of the nearest neighbour. The rest as
-    `render_chunks_adaptively`.
+    A pixel's colour does not depend on which others are asked for. Where it is interpolated, so is its depth, also
+    across an edge between surfaces of one colour; hit probabilities and depths of its samples are those of the nearest
+    neighbour. `saving.grid` is a multiple of 2, so that the coarse pass comes out as it would for every pixel. The rest
+    as `render_chunks_adaptively`.
     """
     if len(pixels_xy) == 0:
         return
@@ -75,13 +76,13 @@ def render_preview(
         coarse, fine = (between(each, corners, weights) for each in (lattice.coarse, lattice.fine))
         colours = lattice.fine.rgb[corners]
         (differ,) = ((colours.amax(dim=1) - colours.amin(dim=1)).amax(dim=1) > ALIKE).nonzero(as_tuple=True)
-        if len(differ):
+        for some in differ.split(rays_per_chunk) if len(differ) else ():
             # Itself interpolated, between pixels that are all in the lattice: so it is what these pixels would have.
-            guide = interpolated(lattice.coarse, corners[differ], weights[differ])
-            made = render_thinned(renderer, features, query, pixels[differ], guide, saving, fine_samples)
+            guide = interpolated(lattice.coarse, corners[some], weights[some])
+            made = render_thinned(renderer, features, query, pixels[some], guide, saving, fine_samples)
             for name, values in vars(made).items():
                 if values is not None:
-                    getattr(fine, name)[differ] = values
+                    getattr(fine, name)[some] = values
         return Rendering(coarse, fine)
 
     parts = (part.split(PIXELS_OF_A_CHUNK * rays_per_chunk) for part in (pixels_xy, *around))

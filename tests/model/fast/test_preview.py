@@ -98,9 +98,13 @@ def test_the_few_views_have_all_their_parts():
     assert with_few_views(tiny_batch(views=4), None).references.w2c.shape[0] == 4
 
 
-def test_a_preview_is_every_pixel_from_few_samples():
+def test_a_preview_is_every_pixel_from_few_samples(monkeypatch):
+    monkeypatch.setattr("maskrf_core.model.fast.preview.ALIKE", -1.0)  # nothing is interpolated
     renderer, batch = tiny_renderer(24, 12), tiny_batch(views=7)
-    chunks = list(ChunkRenderer(renderer, RenderingSettings(mode="preview"), 4)(batch))
+    many = []
+    renderer.fine.register_forward_pre_hook(lambda _, given: many.append(len(given[2].depths)))
+    chunks = list(ChunkRenderer(renderer, RenderingSettings(mode="preview", twin=True), 4)(batch))
+    assert max(many) == 4
     preview = torch.cat([chunk.fine.rgb for chunk in chunks])
     assert preview.shape == (len(batch.pixels_xy), 3)
     assert {chunk.fine.sample_depths.shape[1] for chunk in chunks} == {PREVIEW_SETTINGS.samples}
