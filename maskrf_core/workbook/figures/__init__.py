@@ -18,7 +18,7 @@ from PIL import Image as Picture
 from maskrf_core.support.atomic_files import write_atomically
 
 DOTS_PER_INCH = 144  # of the PNG, which a page shows at 96 dots per inch
-COLOURS, COLOURS_OF_LINES = 80, 32  # with pictures and without: they keep a notebook of ten figures under 300 kB
+COLOURS, COLOURS_OF_LINES = 80, 24  # with pictures and without: they keep a notebook of ten figures under 300 kB
 TITLE, TEXT = 10, 9  # sizes in points: nothing is smaller than TEXT
 LETTERS_PER_INCH, LEGEND_LETTERS = 11.5, 28  # of a title, and in a line of a legend
 FEW_PIXELS = 160  # pictures up to this side are drawn pixel by pixel: sharp, and four times as small a file
