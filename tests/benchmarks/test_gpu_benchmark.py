@@ -13,6 +13,7 @@ from tests.benchmarks.gpu_results import read, table
 
 BARE = """
 import runpy, sys
+from importlib.machinery import PathFinder
 
 MISSING = set(
     "pycolmap mitsuba submitit papermill viser lpips torchvision imageio ipywidgets diskcache safetensors nbconvert "
@@ -20,12 +21,12 @@ MISSING = set(
     "pandas lightning_fabric".split()
 )
 
-class Finder:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in MISSING:
-            raise ModuleNotFoundError(name)
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in MISSING else super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Finder())
+sys.meta_path = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
 runpy.run_module("tests.benchmarks.gpu", run_name="__main__", alter_sys=True)
 """
 
