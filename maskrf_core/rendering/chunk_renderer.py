@@ -29,12 +29,6 @@ def rays_of_a_thread(rays_per_chunk: int, samples: int, threads: int) -> int:
     return min(rays_per_chunk, max(VECTOR, rays - rays % VECTOR))
 
 
-def rays_of_equal_chunks(rays: int, most: int, threads: int) -> int:
-    """Return how many rays of so many, and at most so many, a chunk has where no thread waits long for the last one."""
-    rounds = max(1, -(-rays // (most * threads)))
-    return min(most, -(-rays // (rounds * threads * VECTOR)) * VECTOR) or most
-
-
 class ChunkRenderer:
     """A renderer that renders pixels a chunk at a time, without gradients, as settings say.
 
@@ -119,13 +113,12 @@ class ChunkRenderer:
             self.compiled_for.add(features.maps.shape)
         if self.saving is not None:
             from maskrf_core.model.fast.adaptive_rendering import render_chunks_adaptively
-            from maskrf_core.model.fast.preview import LATTICE, render_preview
+            from maskrf_core.model.fast.preview import render_preview
 
-            asked = (self.renderer, features, query, pixels_xy)
+            asked = (self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks)
             if self.settings.mode == "preview":
-                rays = rays_of_equal_chunks(len(pixels_xy) // LATTICE**2, self.rays_per_chunk, self.threads)
-                return render_preview(*asked, rays, self.saving, map_chunks, surface)
-            return render_chunks_adaptively(*asked, self.rays_per_chunk, self.saving, map_chunks)
+                return render_preview(*asked, surface)
+            return render_chunks_adaptively(*asked)
         return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)
 
 
