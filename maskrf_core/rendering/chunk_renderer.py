@@ -73,7 +73,7 @@ class ChunkRenderer:
         from maskrf_core.model.fast.choice import KernelPass, NativePass, chosen
         from maskrf_core.model.fast.pass_variants import CompiledPass
 
-        made = chosen(render_pass, self.settings.precision, twin=self.settings.twin)
+        made = chosen(render_pass, self.settings.precision, twin=self.settings.twin, compiled=self.settings.compile)
         if not self.settings.compile or isinstance(made, (KernelPass, NativePass)):
             return made
         return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1)

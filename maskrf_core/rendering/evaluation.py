@@ -179,6 +179,7 @@ def validate(
     working_views: int,
     views_per_scene: int,
     rays_per_chunk: int,
+    rendering: RenderingSettings = EXACT,
     share: tuple[int, int] = (0, 1),
     gathered: Callable[[list[dict]], list[dict]] = list,
     after_each: Callable[[RenderedView], None] | None = None,
@@ -193,9 +194,9 @@ def validate(
     was_training = renderer.training
     renderer.eval()
     asked = (split, working_views, views_per_scene, rays_per_chunk)
-    views = rendered_views(renderer, scenes, *asked, share=share, consistent_ranges=split == "validation")
+    how = {"share": share, "consistent_ranges": split == "validation", "rendering": rendering}
     rows = []
-    for view in views:
+    for view in rendered_views(renderer, scenes, *asked, **how):
         rows.append({"scene": view.scene, **view_metrics(view, ("psnr", "ssim"))})
         if after_each is not None:
             after_each(view)

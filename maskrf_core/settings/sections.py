@@ -205,7 +205,7 @@ class RenderingSettings(Settings):
     precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
     compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
     twin: bool | None = Field(
-        None, description="true: the plain pass, also where native code (on a CPU) can run; false: on a GPU, kernels"
+        None, description="true: plain pass, also where native code or kernels can run; false: kernels without a trial"
     )
 
 
@@ -249,7 +249,7 @@ class HardwareSettings(Settings):
     num_nodes: Nodes = 1
     precision: Precision = Field("32-true", description="of training; bf16-mixed: networks multiply in bfloat16")
     compile: bool = Field(False, description="compile networks for training (encoders on a GPU only): minutes a size")
-    twin: bool | None = Field(None, description="as in rendering, for trainings")
+    twin: bool | None = Field(None, description="as in rendering, for trainings and their validations")
     recomputed_rays: int | None = Field(
         None,
         ge=1,

@@ -18,7 +18,7 @@ from maskrf_core.rendering.rendered_views import RenderedView
 from maskrf_core.runs import Run
 from maskrf_core.runs.log import MetricAverager, RunLog
 from maskrf_core.runs.status import owned
-from maskrf_core.settings.sections import RECIPE
+from maskrf_core.settings.sections import RECIPE, RenderingSettings
 from maskrf_core.support.atomic_files import remove_leftovers
 from maskrf_core.support.errors import RunError, in_short
 from maskrf_core.support.progress import Progress
@@ -204,12 +204,13 @@ class Trainer:
         """
         self.owes_validation = True
         self.together.share_buffers(self.renderer)
+        hardware = self.config.hardware
         with self.report.during("validating"):
             numbers = validate(
                 self.renderer, self.validation_scenes, self.judged, working_views=self.config.data.working_views,
                 views_per_scene=self.config.training.validation_views, after_each=self._after_view,
-                rays_per_chunk=self.config.hardware.rays_per_chunk, gathered=self.together.gathered,
-                share=(self.together.rank, self.together.count),
+                rays_per_chunk=hardware.rays_per_chunk, rendering=RenderingSettings(twin=hardware.twin),
+                gathered=self.together.gathered, share=(self.together.rank, self.together.count),
             )  # fmt: skip
         if self.judged == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:
             self.best = {"fine_psnr": numbers["fine_psnr"], "step": self.step}

@@ -64,7 +64,8 @@ def renderer_of(arguments: argparse.Namespace) -> Renderer:
 def names_of_passes(renderer: Renderer) -> str:
     """Say what really computed the passes: a kernel that failed leaves the work to the plain pass."""
     kinds = {
-        f"{type(of).__name__}{', failed' * getattr(of, 'failed', False)}" for of in (renderer.coarse, renderer.fine)
+        f"{type(of).__name__}{', failed' * bool(getattr(of, 'failed', None))}"
+        for of in (renderer.coarse, renderer.fine)
     }
     return " and ".join(sorted(kinds))
 

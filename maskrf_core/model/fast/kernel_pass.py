@@ -63,7 +63,7 @@ class KernelPass(nn.Module):
         self.plain = in_bfloat16(render_pass) if products == "bf16" else render_pass
         self.products: Products = "ieee" if interpreted() else products  # the interpreter knows no others
         self.kept: tuple[object, tuple[Tensor, Tensor]] | None = None  # laid-out weights, and of which these are
-        self.failed = False
+        self.failed: str | None = None  # why, where they have
 
     def forward(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, *, mask: Mask | None
@@ -71,15 +71,15 @@ class KernelPass(nn.Module):
         """Predict as `RenderPass`."""
         shape = samples.depths.shape
         too_many = len(features.views) > MOST_VIEWS or shape[1] > MOST_SAMPLES or shape.numel() > MOST_POINTS
-        if too_many or self.failed:
+        if too_many or self.failed is not None:
             return self.plain(features, rays, samples, mask=mask)
         try:
             return self._by_kernels(features, rays, samples, mask)
         except Exception as error:
             if interpreted():
                 raise
-            self.failed = True  # a compiler of another version, or a GPU with less room: the same numbers, later
-            print(f"networks of samples: plain pass from here on, because the kernels failed ({first_line(error)})")
+            self.failed = first_line(error)  # a GPU with less room, say: the same numbers, later
+            print(f"networks of samples: plain pass from here on, because the kernels failed ({self.failed})")
             return self.plain(features, rays, samples, mask=mask)
 
     def _by_kernels(

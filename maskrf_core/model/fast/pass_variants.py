@@ -171,7 +171,8 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
         if not hardware.twin:
             from maskrf_core.model.fast.choice import KernelPass, NativePass, chosen
 
-            made = chosen(render_pass, hardware.precision, twin=hardware.twin, threads=torch.get_num_threads())
+            how = {"threads": torch.get_num_threads(), "training": True, "compiled": hardware.compile}
+            made = chosen(render_pass, hardware.precision, twin=hardware.twin, **how)
             if isinstance(made, (KernelPass, NativePass)):  # which remember little as they are
                 return made
         made = in_bfloat16(render_pass) if rounded else render_pass

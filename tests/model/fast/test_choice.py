@@ -7,6 +7,7 @@ import torch
 
 from maskrf_core.model.fast import choice, kernel_pass, native_library
 from maskrf_core.model.fast.kernel_pass import KernelPass
+from maskrf_core.model.fast.kernel_trial import Question, Verdict
 from maskrf_core.model.renderer import RenderPass
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.sections import HardwareSettings, RenderingSettings
@@ -66,14 +67,23 @@ def test_the_plain_pass_where_something_is_missing(
 
 
 @pytest.mark.usefixtures("a_gpu")
-def test_the_plain_pass_where_no_kernels_are_asked_for(capsys: pytest.CaptureFixture[str]):
+def test_the_plain_pass_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]):
     plain = OnGPU()
     assert choice.chosen(plain, "32-true", twin=True) is plain
     assert capsys.readouterr().out == ""
-    for asked in (RenderingSettings().twin, HardwareSettings().twin):
-        assert choice.chosen(plain, "32-true", twin=asked) is plain
+
+
+@pytest.mark.usefixtures("a_gpu")
+@pytest.mark.parametrize("found", [Verdict(None, 3.4), Verdict("they were slower: 0.80 times as fast", 0.8)])
+def test_on_a_gpu_a_trial_decides(found: Verdict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    asked = []
+    monkeypatch.setattr(choice, "verdict_on", lambda question, device: asked.append(question) or found)
+    for training, twin in ((False, RenderingSettings().twin), (True, HardwareSettings().twin)):
+        made = choice.chosen(OnGPU(), "bf16-mixed", twin=twin, training=training)
+        assert isinstance(made, KernelPass) == (found.reason is None)
+    assert asked == [Question("bf16", False, False), Question("bf16", True, False)]
     (line,) = capsys.readouterr().out.splitlines()
-    assert "twin=false" in line
+    assert ("3.4 times" if found.reason is None else "slower") in line
 
 
 @pytest.fixture
