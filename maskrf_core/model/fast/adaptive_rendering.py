@@ -44,34 +44,47 @@ def render_chunks_adaptively(
     rays_per_chunk: int,
     saving: AdaptiveSettings = ADAPTIVE_SETTINGS,
     map_chunks: MapFunction = map,
-    fine_samples: FineSamples | None = None,
 ) -> Iterator[Rendering]:
     """Render any pixels of a query, in order, a chunk at a time, without gradients; `map_chunks` as in
     `Renderer.render_chunks`.
 
     The guide comes first: it keeps the coarse pass of all nodes. `Rendering.coarse` is interpolated from it;
     `Rendering.fine` has only the samples that were looked at. A pixel's colour depends neither on the chunk nor on the
-    other pixels. Whoever knows more of these pixels than the coarse pass brings `fine_samples` of them.
+    other pixels.
     """
     if len(pixels_xy) == 0:
         return
 
-    @torch.inference_mode()
-    def coarse_chunk(nodes: Tensor) -> PassRendering:
-        return renderer.render_coarse(features, rays_of(query, nodes))[0]
-
-    with torch.inference_mode():
-        nodes, *around = nodes_around(pixels_xy, saving.grid)
-        guide = concatenate_passes(list(map_chunks(coarse_chunk, nodes.split(rays_per_chunk))))
+    guide, *around = coarse_guide(renderer, features, query, pixels_xy, rays_per_chunk, saving.grid, map_chunks)
 
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
         pixels, corners, weights = part
         coarse = interpolated(guide, corners, weights)
-        return Rendering(coarse, render_thinned(renderer, features, query, pixels, coarse, saving, fine_samples))
+        return Rendering(coarse, render_thinned(renderer, features, query, pixels, coarse, saving))
 
     parts = (part.split(rays_per_chunk) for part in (pixels_xy, *around))
     yield from map_chunks(chunk, zip(*parts, strict=True))
+
+
+@torch.inference_mode()
+def coarse_guide(
+    renderer: Renderer,
+    features: ReferenceFeatures,
+    query: Views,
+    pixels_xy: Float[Tensor, "ray 2"],
+    rays_per_chunk: int,
+    grid: int,
+    map_chunks: MapFunction,
+) -> tuple[PassRendering, Int64[Tensor, "ray 4"], Float[Tensor, "ray 4"]]:
+    """Render the coarse pass of the nodes around pixels; return it, and each pixel's four nodes and their weights."""
+
+    @torch.inference_mode()  # in a thread of its own too
+    def coarse_chunk(nodes: Tensor) -> PassRendering:
+        return renderer.render_coarse(features, rays_of(query, nodes))[0]
+
+    nodes, *around = nodes_around(pixels_xy, grid)
+    return concatenate_passes(list(map_chunks(coarse_chunk, nodes.split(rays_per_chunk)))), *around
 
 
 def render_thinned(
@@ -81,9 +94,10 @@ def render_thinned(
     pixels_xy: Float[Tensor, "ray 2"],
     coarse: PassRendering,
     saving: AdaptiveSettings,
-    fine_samples: FineSamples | None,
+    fine_samples: FineSamples | None = None,
 ) -> PassRendering:
-    """Render the fine pass of some pixels at few samples, from a coarse one of theirs."""
+    """Render the fine pass of some pixels at few samples, from a coarse one of theirs; whoever knows more of these
+    pixels than the coarse pass brings `fine_samples` of them."""
     rays = rays_of(query, pixels_xy)
     known = (
         renderer.fine_samples(coarse, rays) if fine_samples is None else fine_samples(renderer, coarse, rays, pixels_xy)

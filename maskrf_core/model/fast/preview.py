@@ -11,16 +11,17 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from maskrf_core.cameras import back_project, camera_centres, project
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.model.fast.adaptive_rendering import (
     AdaptiveSettings,
+    coarse_guide,
     interpolated,
     nodes_around,
-    render_chunks_adaptively,
     render_thinned,
 )
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
@@ -39,6 +40,7 @@ WORTH_AGAIN = 0.4  # of a pixel that one of the chosen views sees, to the next o
 MOST_PIXELS = 10_000  # by which views are chosen
 LATTICE = 2  # pixels in x and y between those that are rendered whatever they show
 ALIKE = 0.06  # by which the colours of a pixel's neighbours there may differ, for it to be interpolated
+ALIKE_EMPTY = 0.03  # the same of the coarse nodes around it, where no depth map has anything
 PIXELS_OF_A_CHUNK = 2  # for each ray at once: most are in the lattice or interpolated
 
 
@@ -63,12 +65,27 @@ def render_preview(
         return
     fine_samples = None if surface is None else partial(samples_around, surface)
     with torch.inference_mode(), one_thread():
-        nodes, *around = nodes_around(pixels_xy, LATTICE)
-    lattice = concatenate(
-        list(
-            render_chunks_adaptively(renderer, features, query, nodes, rays_per_chunk, saving, map_chunks, fine_samples)
-        )
-    )
+        nodes, corners, weights = nodes_around(pixels_xy, LATTICE)
+    asked = (renderer, features, query)
+    guide, *around = coarse_guide(*asked, nodes, rays_per_chunk, saving.grid, map_chunks)
+
+    @torch.inference_mode()
+    def lattice_chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
+        pixels, of_guide, by = part
+        coarse = interpolated(guide, of_guide, by)
+        return Rendering(coarse, render_thinned(*asked, pixels, coarse, saving, fine_samples))
+
+    with torch.inference_mode(), one_thread():
+        empty = are_empty(nodes, surface, guide, around[0])
+        order = torch.cat([(~empty).nonzero()[:, 0], empty.nonzero()[:, 0]])
+        corners = order.argsort()[corners]
+    shown = (part[~empty].split(rays_per_chunk) for part in (nodes, *around))
+    made = list(map_chunks(lattice_chunk, zip(*shown, strict=True)))
+    if empty.any():
+        with torch.inference_mode(), one_thread():
+            coarse = interpolated(guide, *(part[empty] for part in around))
+            made.append(Rendering(coarse, nothing_along(coarse, saving.samples)))
+    lattice = concatenate(made)
 
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
@@ -85,8 +102,31 @@ def render_preview(
                     getattr(fine, name)[some] = values
         return Rendering(coarse, fine)
 
-    parts = (part.split(PIXELS_OF_A_CHUNK * rays_per_chunk) for part in (pixels_xy, *around))
+    parts = (part.split(PIXELS_OF_A_CHUNK * rays_per_chunk) for part in (pixels_xy, corners, weights))
     yield from map_chunks(chunk, zip(*parts, strict=True))
+
+
+def are_empty(
+    pixels_xy: Float[Tensor, "ray 2"],
+    surface: Float[Tensor, "height width"] | None,
+    guide: PassRendering,
+    corners: Int64[Tensor, "ray 4"],
+) -> Bool[Tensor, "ray"]:
+    """Tell where no depth map has a surface around a pixel, and the coarse pass is alike at all nodes around."""
+    if surface is None:
+        return pixels_xy.new_zeros(len(pixels_xy), dtype=torch.bool)
+    colours = guide.rgb[corners]
+    alike = (colours.amax(dim=1) - colours.amin(dim=1)).amax(dim=1) <= ALIKE_EMPTY
+    near = max_pool2d(surface.isfinite().to(surface.dtype)[None, None], 2 * LATTICE + 1, 1, LATTICE)[0, 0] > 0
+    height, width = surface.shape
+    x, y = pixels_xy.round().long().unbind(dim=1)
+    return alike & ~near[y.clamp(0, height - 1), x.clamp(0, width - 1)]
+
+
+def nothing_along(coarse: PassRendering, samples: int) -> PassRendering:
+    """Return a fine pass that looked at nothing: colours and depths of the coarse one, and no hit up to far."""
+    far = coarse.sample_depths[:, -1:].expand(-1, samples)
+    return replace(coarse, sample_depths=far, hit_probability=torch.zeros_like(far))
 
 
 def between(lattice: PassRendering, corners: Int64[Tensor, "ray 4"], weights: Float[Tensor, "ray 4"]) -> PassRendering:

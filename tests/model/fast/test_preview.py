@@ -13,6 +13,7 @@ from maskrf_core.model.fast.preview import (
     with_few_views,
 )
 from maskrf_core.model.gathering import query_rays
+from maskrf_core.model.rendering import concatenate
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.sections import RenderingSettings
 from tests.model.tiny import tiny_batch, tiny_renderer
@@ -96,6 +97,30 @@ def test_the_few_views_have_all_their_parts():
     assert torch.equal(few.depths, batch.references.depths[1:6])
     assert len(few) == VIEWS
     assert with_few_views(tiny_batch(views=4), None).references.w2c.shape[0] == 4
+
+
+def test_where_no_depth_map_has_anything_and_the_coarse_pass_is_alike_it_looks_no_further(monkeypatch):
+    """Its colours there are the coarse pass's; all others are as they are where nothing counts as empty."""
+    renderer, batch = tiny_renderer(24, 12), tiny_batch(views=5)
+    pixels = torch.tensor([[2.0 * x, 2.0 * y] for y in range(16) for x in range(24)])
+    surface = torch.full((32, 48), torch.inf)
+    surface[10:21, 20:41] = 4.0
+    make, features = ChunkRenderer(renderer, RenderingSettings(mode="preview"), 64), renderer.encode(batch.references)
+
+    def preview(alike: float) -> tuple[torch.Tensor, torch.Tensor]:
+        monkeypatch.setattr("maskrf_core.model.fast.preview.ALIKE_EMPTY", alike)
+        chunk = concatenate(list(make.render(features, batch.query, pixels, surface)))
+        at_far = (chunk.fine.sample_depths == chunk.coarse.sample_depths[:, -1:]).all(dim=1)
+        assert torch.equal(at_far, empty if alike > 0 else torch.zeros_like(empty))
+        return chunk.coarse.rgb, chunk.fine.rgb
+
+    x, y = pixels.unbind(dim=1)
+    empty = (y < 8) | (y > 22) | (x < 18) | (x > 42)  # two pixels aside there is something
+    coarse, everywhere = preview(-1.0)
+    _, found = preview(10.0)
+    assert_close(found[empty], coarse[empty])
+    assert_close(found[~empty], everywhere[~empty], atol=1e-6, rtol=0)
+    assert not torch.allclose(coarse[empty], everywhere[empty], atol=1e-3)
 
 
 def test_a_preview_is_every_pixel_from_few_samples(monkeypatch):
