@@ -41,6 +41,8 @@ def chosen(
     reason = native_pass.why_not(render_pass) if on_cpu else why_not(render_pass, device) or _no_compiler(device)
     if reason is None and not on_cpu and twin is None:
         found = verdict_on(Question(PRODUCTS[precision], training, compiled), device)
+        if training:  # so that its first validation does not stop for another trial
+            verdict_on(Question(PRODUCTS["32-true"], training=False, compiled=False), device)
         reason = found.reason and f"kernels were tried on this GPU: {found.reason}"
         times = f", {found.times_as_fast or 0:.1f} times as fast in a trial"
     if reason is not None:

@@ -56,6 +56,7 @@ def render_preview(
 ) -> Iterator[Rendering]:
     """Render every other pixel in x and y; of the others those whose neighbours differ, and interpolate the rest.
 
+    Of a pixel of the former where nothing is to be seen, the coarse pass does; its fine samples have no hit.
     A pixel's colour does not depend on which others are asked for. Where it is interpolated, so is its depth, also
     across an edge between surfaces of one colour; hit probabilities and depths of its samples are those of the nearest
     neighbour. `saving.grid` is a multiple of 2, so that the coarse pass comes out as it would for every pixel. The rest
@@ -65,27 +66,8 @@ def render_preview(
         return
     fine_samples = None if surface is None else partial(samples_around, surface)
     with torch.inference_mode(), one_thread():
-        nodes, corners, weights = nodes_around(pixels_xy, LATTICE)
-    asked = (renderer, features, query)
-    guide, *around = coarse_guide(*asked, nodes, rays_per_chunk, saving.grid, map_chunks)
-
-    @torch.inference_mode()
-    def lattice_chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
-        pixels, of_guide, by = part
-        coarse = interpolated(guide, of_guide, by)
-        return Rendering(coarse, render_thinned(*asked, pixels, coarse, saving, fine_samples))
-
-    with torch.inference_mode(), one_thread():
-        empty = are_empty(nodes, surface, guide, around[0])
-        order = torch.cat([(~empty).nonzero()[:, 0], empty.nonzero()[:, 0]])
-        corners = order.argsort()[corners]
-    shown = (part[~empty].split(rays_per_chunk) for part in (nodes, *around))
-    made = list(map_chunks(lattice_chunk, zip(*shown, strict=True)))
-    if empty.any():
-        with torch.inference_mode(), one_thread():
-            coarse = interpolated(guide, *(part[empty] for part in around))
-            made.append(Rendering(coarse, nothing_along(coarse, saving.samples)))
-    lattice = concatenate(made)
+        nodes, *around = nodes_around(pixels_xy, LATTICE)
+    lattice = _rendered_lattice(renderer, features, query, nodes, rays_per_chunk, saving, map_chunks, surface)
 
     @torch.inference_mode()
     def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
@@ -102,8 +84,53 @@ def render_preview(
                     getattr(fine, name)[some] = values
         return Rendering(coarse, fine)
 
-    parts = (part.split(PIXELS_OF_A_CHUNK * rays_per_chunk) for part in (pixels_xy, corners, weights))
+    parts = (part.split(PIXELS_OF_A_CHUNK * rays_per_chunk) for part in (pixels_xy, *around))
     yield from map_chunks(chunk, zip(*parts, strict=True))
+
+
+def _rendered_lattice(
+    renderer: Renderer,
+    features: ReferenceFeatures,
+    query: Views,
+    pixels_xy: Float[Tensor, "ray 2"],
+    rays_per_chunk: int,
+    saving: AdaptiveSettings,
+    map_chunks: MapFunction,
+    surface: Float[Tensor, "height width"] | None,
+) -> Rendering:
+    """Render all pixels; of those where nothing is to be seen, the coarse pass alone."""
+    guide, *around = coarse_guide(renderer, features, query, pixels_xy, rays_per_chunk, saving.grid, map_chunks)
+    fine_samples = None if surface is None else partial(samples_around, surface)
+
+    @torch.inference_mode()
+    def chunk(part: tuple[Tensor, Tensor, Tensor]) -> Rendering:
+        pixels, corners, weights = part
+        coarse = interpolated(guide, corners, weights)
+        return Rendering(coarse, render_thinned(renderer, features, query, pixels, coarse, saving, fine_samples))
+
+    with torch.inference_mode(), one_thread():
+        empty = are_empty(pixels_xy, surface, guide, around[0])
+        order, shown = empty.to(torch.uint8).argsort(stable=True), int((~empty).sum())
+        pixels_xy, *around = (part[order] for part in (pixels_xy, *around))
+    made = []
+    if shown:
+        parts = (part[:shown].split(rays_per_chunk) for part in (pixels_xy, *around))
+        made += map_chunks(chunk, zip(*parts, strict=True))
+    with torch.inference_mode(), one_thread():
+        if shown < len(empty):
+            samples = min(saving.samples, renderer.settings.coarse_samples + renderer.settings.fine_samples)
+            coarse = interpolated(guide, *(part[shown:] for part in around))
+            made.append(Rendering(coarse, nothing_along(coarse, samples)))
+        return _in_order(concatenate(made), order.argsort())
+
+
+def _in_order(rendering: Rendering, order: Int64[Tensor, "ray"]) -> Rendering:
+    """Return the same rays in another order."""
+    coarse, fine = (
+        replace(of, **{name: values[order] for name, values in vars(of).items() if values is not None})
+        for of in (rendering.coarse, rendering.fine)
+    )
+    return Rendering(coarse, fine)
 
 
 def are_empty(

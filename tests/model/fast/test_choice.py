@@ -81,7 +81,8 @@ def test_on_a_gpu_a_trial_decides(found: Verdict, monkeypatch: pytest.MonkeyPatc
     for training, twin in ((False, RenderingSettings().twin), (True, HardwareSettings().twin)):
         made = choice.chosen(OnGPU(), "bf16-mixed", twin=twin, training=training)
         assert isinstance(made, KernelPass) == (found.reason is None)
-    assert asked == [Question("bf16", False, False), Question("bf16", True, False)]
+    # That of the training's validations comes before it begins.
+    assert asked == [Question("bf16", False, False), Question("bf16", True, False), Question("tf32x3", False, False)]
     (line,) = capsys.readouterr().out.splitlines()
     assert ("3.4 times" if found.reason is None else "slower") in line
 

@@ -123,6 +123,18 @@ def test_where_no_depth_map_has_anything_and_the_coarse_pass_is_alike_it_looks_n
     assert not torch.allclose(coarse[empty], everywhere[empty], atol=1e-3)
 
 
+def test_a_picture_of_nothing_is_the_coarse_pass(monkeypatch):
+    """Also where more samples are asked for than a ray has."""
+    monkeypatch.setattr("maskrf_core.model.fast.preview.ALIKE_EMPTY", 10.0)
+    renderer, batch = tiny_renderer(24, 12), tiny_batch(views=5)
+    make = ChunkRenderer(renderer, RenderingSettings(mode="preview"), 4, (2, 64))
+    batch = batch.replace(pixels_xy=2 * (batch.pixels_xy / 2).floor())
+    features, nothing = renderer.encode(batch.references), torch.full((32, 48), torch.inf)
+    found = concatenate(list(make.render(features, batch.query, batch.pixels_xy, nothing)))
+    assert_close(found.fine.rgb, renderer.render(batch).coarse.rgb, atol=1e-5, rtol=0)
+    assert found.fine.sample_depths.shape[1] == 36
+
+
 def test_a_preview_is_every_pixel_from_few_samples(monkeypatch):
     monkeypatch.setattr("maskrf_core.model.fast.preview.ALIKE", -1.0)  # nothing is interpolated
     renderer, batch = tiny_renderer(24, 12), tiny_batch(views=7)
