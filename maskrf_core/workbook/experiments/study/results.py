@@ -95,9 +95,8 @@ def finding(part: pd.DataFrame) -> str:
     if known.empty:
         return "One seed or scene has no interval."
     sides = {"above": known[known["low"] > 0], "below": known[known["high"] < 0]}
-    said = [f"Of {len(known)} differences of PSNR with {WORKING_VIEWS} views, " + " and ".join(
-        f"{len(rows)} {'are' if len(rows) != 1 else 'is'} {side} 0" for side, rows in sides.items()
-    )]  # fmt: skip
+    counts = [f"{len(rows)} {side} 0" for side, rows in sides.items() if len(rows)] or ["no interval leaves out 0"]
+    said = [f"Of {len(known)} differences of PSNR with {WORKING_VIEWS} views: {', '.join(counts)}"]
     for rows in sides.values():
         said += [
             f"; {row['arm']}{detail_of(row)} on “{row['group']}”: {row['difference']:+.2f} dB"
@@ -107,7 +106,7 @@ def finding(part: pd.DataFrame) -> str:
     tells = null["tells"].dropna()
     sentences = ["".join(said)]
     if len(null):
-        sentences.append(f"The other {len(null)} show no difference, which does not say that there is none")
+        sentences.append(f"An interval around 0 ({len(null)} of them) does not say that there is no difference")
     if len(tells):
         limits = f"{tells.median():.2f} dB (median; {tells.min():.2f} to {tells.max():.2f})"
         sentences.append(f"On these very scenes, so many seeds would tell one of {limits} in four cases of five")

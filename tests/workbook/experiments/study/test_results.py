@@ -69,7 +69,7 @@ def test_the_page_is_written_from_the_table_alone(table, tmp_path):
     assert results.main(["--table", str(path), "--docs", str(tmp_path)]) == 0
     page = (tmp_path / "study-results.md").read_text(encoding="utf-8")
     assert f"| {PAPER}, 1000 steps – {UNMASKED} | 8 | **+0.4" in page
-    assert "Of 18 differences of PSNR with 8 views, 6 are above 0 and 6 are below 0" in page
+    assert "Of 18 differences of PSNR with 8 views: 6 above 0, 6 below 0;" in page
     assert "| no masks | 0.200 | 500 |" in page
     assert {file.name for file in (tmp_path / "study").iterdir()} == {"differences.csv", "forest.png", "ratios.png"}
 
