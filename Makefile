@@ -77,8 +77,8 @@ bench: $(STAMP)  ## speed, memory and growth of rendering, depth estimation, dat
 	$(IN_VENV) -m tests.benchmarks.growth
 	$(IN_VENV) -m tests.benchmarks.aggregator_costs
 
-bench-gpu: $(STAMP)  ## speed, memory and kernels on a GPU, in about eight minutes; goes on where a run was cut off
-	$(IN_VENV) -m tests.benchmarks.gpu $(BENCH_ARGS)
+bench-gpu: $(STAMP)  ## speed, memory and kernels on a GPU, in at most eight minutes; goes on where a run was cut off
+	timeout 480 $(IN_VENV) -m tests.benchmarks.gpu $(BENCH_ARGS)
 
 weights: $(STAMP)  ## train the weights that ship for MINUTES more, on whatever device there is
 	$(IN_VENV) -m maskrf_core.datasets.procedural objects tables rooms cutouts $(VALIDATED_ON)

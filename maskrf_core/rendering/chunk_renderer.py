@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import SceneBatch, Views
 from maskrf_core.model.gathering import ReferenceFeatures, rays_of
-from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.renderer import Renderer, RenderPass
 from maskrf_core.model.rendering import Rendering
 from maskrf_core.settings.sections import EXACT, RenderingSettings
 from maskrf_core.support.machine import map_in_threads
@@ -70,13 +70,15 @@ class ChunkRenderer:
         return [getattr(of, "code", type(of).__name__) for of in (self.renderer.coarse, self.renderer.fine)]
 
     def _variant(self, render_pass: nn.Module) -> nn.Module:
-        from maskrf_core.model.fast.choice import KernelPass, NativePass, chosen
+        from maskrf_core.model.fast.choice import chosen
         from maskrf_core.model.fast.pass_variants import CompiledPass
 
-        made = chosen(render_pass, self.settings.precision, twin=self.settings.twin, compiled=self.settings.compile)
-        if not self.settings.compile or isinstance(made, (KernelPass, NativePass)):
-            return made
-        return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1)
+        def plainly(made: RenderPass) -> nn.Module:
+            compiled = self.settings.compile
+            return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1) if compiled else made
+
+        how = {"compiled": self.settings.compile, "otherwise": plainly}
+        return chosen(render_pass, self.settings.precision, twin=self.settings.twin, **how)
 
     def __call__(self, batch: SceneBatch) -> Iterator[Rendering]:
         """Render the batch's pixels, in order."""

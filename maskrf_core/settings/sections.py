@@ -248,7 +248,9 @@ class HardwareSettings(Settings):
     devices: Devices = 1
     num_nodes: Nodes = 1
     precision: Precision = Field("32-true", description="of training; bf16-mixed: networks multiply in bfloat16")
-    compile: bool = Field(False, description="compile networks for training (encoders on a GPU only): minutes a size")
+    compile: bool | None = Field(
+        None, description="true: compile networks for training, minutes a size; none: encoders alone, on a GPU"
+    )
     twin: bool | None = Field(None, description="as in rendering, for trainings and their validations")
     recomputed_rays: int | None = Field(
         None,

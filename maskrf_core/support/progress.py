@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -21,6 +22,12 @@ def in_watched_notebook() -> bool:
     """
     in_vs_code = hasattr(sys.modules["__main__"], "__vsc_ipynb_file__")
     return "ipykernel" in sys.modules and ("JPY_SESSION_NAME" in os.environ or in_vs_code)
+
+
+@lru_cache(maxsize=64)
+def say_once(line: str) -> None:
+    """Print a line, once in a process."""
+    print(line, flush=True)
 
 
 def someone_watches() -> bool:

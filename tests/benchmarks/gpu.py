@@ -26,6 +26,7 @@ from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import RenderingSettings
 from maskrf_core.support.atomic_files import write_json
+from maskrf_core.support.machine import set_tensor_float32
 from maskrf_core.support.paths import RUNS
 from maskrf_core.training.objective import Objective
 from maskrf_core.training.optimiser import adam
@@ -139,7 +140,8 @@ def step(how: dict[str, Any], rays: int, arguments: argparse.Namespace) -> Case:
     batch = batch_of(SIZE, rays, arguments)
 
     def case(**asked: Any) -> tuple[Renderer, Callable[[], object]]:
-        config = load_config("pretrain", "paper", {"data.rays": rays} | {f"hardware.{k}": v for k, v in asked.items()})
+        whole = {"compile": False} | asked
+        config = load_config("pretrain", "paper", {"data.rays": rays} | {f"hardware.{k}": v for k, v in whole.items()})
         objective = Objective(renderer_of(arguments).train(), config)
         optimiser = adam(objective.renderer.parameters(), config.training.learning_rate)
         return objective.prepared, partial(one_step, objective, optimiser, batch, masking_schedule(config))
@@ -165,7 +167,7 @@ def encoders(arguments: argparse.Namespace) -> Case:
     """Measure the encoders of a step alone, forward and backward: what no kernel of ours makes faster."""
     renderer, batch = renderer_of(arguments).train(), batch_of(SIZE, 1, arguments)
     work = partial(_encode, renderer, batch)
-    return compared({"this": work}, arguments.repeats)
+    return compared({"plain float32": work}, arguments.repeats)
 
 
 def _encode(renderer: nn.Module, batch: SceneBatch) -> None:
@@ -207,12 +209,13 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=VIEWS)
     parser.add_argument("--scale", type=float, default=1.0, help="of all sizes, to see whether everything runs")
     parser.add_argument("--budget", type=float, default=BUDGET, help="seconds after which no part is begun")
-    parser.add_argument("--out", type=Path, default=RUNS / "benchmarks" / "gpu_run.json")
+    parser.add_argument("--out", type=Path, default=RUNS / "benchmarks" / "gpu" / "run.json")
     arguments = parser.parse_args()
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("torch sees no GPU here; --device cpu tries the run itself")
     size = {name: getattr(arguments, name) for name in ("device", "rays", "views", "scale")}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    set_tensor_float32(False)
     result = read(arguments.out, made_here(arguments.repeats) | size)
     for name, work in parts_of(arguments).items():
         if name in result["parts"]:

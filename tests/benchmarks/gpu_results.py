@@ -14,8 +14,8 @@ def read(path: Path, made: dict[str, Any]) -> dict[str, Any]:
     if not path.is_file():
         return fresh
     found = json.loads(path.read_text(encoding="utf-8"))
-    if found["made"] != made:
-        print(f"{path.name} is of another machine, day or size: measured anew", flush=True)
+    if found["made"] | {"date": None} != made | {"date": None}:
+        print(f"{path.name} is of another machine or size: measured anew", flush=True)
         return fresh
     return found | {"parts": {name: part for name, part in found["parts"].items() if not _failed(part)}}
 

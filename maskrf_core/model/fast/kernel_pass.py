@@ -24,6 +24,7 @@ from maskrf_core.model.renderer import PassPrediction, RenderPass
 from maskrf_core.model.rendering import Composited, Mask, PointPrediction
 from maskrf_core.model.sampling import RaySamples
 from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.progress import say_once
 
 MOST_VIEWS = 62  # a bit of a 64-bit number says of each whether it is masked
 MOST_SAMPLES = 256  # of a ray: the attention among them stays on the chip
@@ -71,6 +72,8 @@ class KernelPass(nn.Module):
         """Predict as `RenderPass`."""
         shape = samples.depths.shape
         too_many = len(features.views) > MOST_VIEWS or shape[1] > MOST_SAMPLES or shape.numel() > MOST_POINTS
+        if too_many:
+            say_once("networks of samples: plain pass where there are too many views or samples for the kernels")
         if too_many or self.failed is not None:
             return self.plain(features, rays, samples, mask=mask)
         try:
@@ -79,7 +82,7 @@ class KernelPass(nn.Module):
             if interpreted():
                 raise
             self.failed = first_line(error)  # a GPU with less room, say: the same numbers, later
-            print(f"networks of samples: plain pass from here on, because the kernels failed ({self.failed})")
+            say_once(f"networks of samples: plain pass from here on, because the kernels failed ({self.failed})")
             return self.plain(features, rays, samples, mask=mask)
 
     def _by_kernels(

@@ -25,6 +25,7 @@ from maskrf_core.model.sampling import RaySamples
 from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import private_folder
+from maskrf_core.support.progress import say_once
 
 COMPILED_CODE = "TORCHINDUCTOR_CACHE_DIR"  # torch's variable
 MOST_COMPILATIONS = 64
@@ -84,13 +85,18 @@ class CompiledEncoder(nn.Module):
     def __init__(self, network: nn.Module):
         super().__init__()
         keep_compiled_code_private()
-        self.compiled = torch.compile(network)
+        self.network, self.compiled = network, torch.compile(network)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda:
             x = x.contiguous(memory_format=torch.channels_last)
-        with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
-            return self.compiled(x)
+        try:
+            with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
+                return self.compiled(x)
+        except torch._dynamo.exc.TorchDynamoException as error:  # of what nobody need have asked for
+            self.compiled = self.network
+            say_once(f"encoders: not compiled ({next(iter(str(error).splitlines()), type(error).__name__)})")
+            return self.network(x)
 
 
 def keep_compiled_code_private() -> None:
@@ -110,18 +116,22 @@ def keep_compiled_code_private() -> None:
 
 def check_compiler(device: torch.device, setting: str) -> None:
     """Raise `SettingsError` where torch would not find what it needs for `setting`: a compiler and Python's headers."""
+    if (missing := missing_for_compiling(device)) is not None:
+        raise SettingsError(
+            f"{setting}=true needs {missing}, not found. Install it (Debian, Ubuntu: apt install g++ python3-dev), "
+            f"name another compiler by CXX (on a GPU: CC) in the environment, or leave {setting}=false."
+        )
+
+
+def missing_for_compiling(device: torch.device) -> str | None:
+    """Name a compiler or Python's headers where torch would not find them; None where both are there."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if device.type != "cpu":
         compiler = os.environ.get("CC", "gcc")
+    if shutil.which(compiler) is None:
+        return f"the compiler {compiler}"
     headers = Path(sysconfig.get_path("include")) / "Python.h"
-    missing = [f"the compiler {compiler}"] if shutil.which(compiler) is None else []
-    missing += [] if headers.is_file() else [f"Python's headers ({headers.name})"]
-    if missing:
-        raise SettingsError(
-            f"{setting}=true needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not "
-            "here. Install them (Debian, Ubuntu: apt install g++ python3-dev), name another compiler by CXX (on a GPU: "
-            f"CC) in the environment, or leave {setting}=false."
-        )
+    return None if headers.is_file() else f"Python's headers ({headers.name})"
 
 
 class RecomputedPass(nn.Module):
@@ -162,27 +172,26 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
     Raises:
         SettingsError: it is to be compiled, and there is no compiler.
     """
+    from maskrf_core.model.fast.choice import chosen
+
     rounded, recomputed = hardware.precision == "bf16-mixed", hardware.recomputed_rays
     device = next(renderer.parameters()).device
     if hardware.compile:
         check_compiler(device, "hardware.compile")
+    encoders_too = device.type == "cuda" and hardware.compile is not False and missing_for_compiling(device) is None
 
-    def variant(render_pass: nn.Module) -> nn.Module:
-        if not hardware.twin:
-            from maskrf_core.model.fast.choice import KernelPass, NativePass, chosen
-
-            how = {"threads": torch.get_num_threads(), "training": True, "compiled": hardware.compile}
-            made = chosen(render_pass, hardware.precision, twin=hardware.twin, **how)
-            if isinstance(made, (KernelPass, NativePass)):  # which remember little as they are
-                return made
-        made = in_bfloat16(render_pass) if rounded else render_pass
-        made = CompiledPass(made, min(rays, recomputed or rays)) if hardware.compile else made
+    def plainly(render_pass: nn.Module) -> nn.Module:  # native code and kernels remember little as they are
+        made = CompiledPass(render_pass, min(rays, recomputed or rays)) if hardware.compile else render_pass
         dropout = renderer.aggregator.uses_dropout
         return RecomputedPass(made, recomputed, keeps_random_state=dropout) if recomputed else made
 
+    def variant(render_pass: nn.Module) -> nn.Module:
+        how = {"threads": torch.get_num_threads(), "training": True, "compiled": bool(hardware.compile)}
+        return chosen(render_pass, hardware.precision, twin=hardware.twin, otherwise=plainly, **how)
+
     def encoder_variant(network: nn.Module) -> nn.Module:
         made = InBfloat16(network) if rounded else network
-        return CompiledEncoder(made) if hardware.compile and device.type == "cuda" else made
+        return CompiledEncoder(made) if encoders_too else made
 
     # The few layers beside the encoder of visibility, and a frozen matching network, stay what they are.
     encoders = {name: getattr(renderer, name) for name in ("image_encoder", "visibility_encoder")}

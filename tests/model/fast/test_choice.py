@@ -11,6 +11,7 @@ from maskrf_core.model.fast.kernel_trial import Question, Verdict
 from maskrf_core.model.renderer import RenderPass
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.sections import HardwareSettings, RenderingSettings
+from maskrf_core.support.progress import say_once
 from tests.model.tiny import tiny_renderer
 
 
@@ -24,13 +25,13 @@ class OnGPU(RenderPass):
 @pytest.fixture
 def a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU, a compiler and Triton, by their names alone."""
-    choice.say.cache_clear()
+    say_once.cache_clear()
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(kernel_pass, "GPU", "meta")
     monkeypatch.setattr(kernel_pass, "find_spec", lambda name: object())
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    monkeypatch.setattr(choice, "check_compiler", lambda device, setting: None)
+    monkeypatch.setattr(choice, "missing_for_compiling", lambda device: None)
 
 
 @pytest.mark.usefixtures("a_gpu")
@@ -90,7 +91,7 @@ def test_on_a_gpu_a_trial_decides(found: Verdict, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def anew():
     """Nothing was said, and nothing looked for, before and after."""
-    choice.say.cache_clear()
+    say_once.cache_clear()
     native_library._found.cache_clear()
     yield
     native_library._found.cache_clear()

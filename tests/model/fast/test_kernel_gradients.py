@@ -15,6 +15,7 @@ from tests.model.fast.kernel_cases import (
 )
 from tests.model.tiny import tiny_batch, tiny_renderer
 
+pytest.importorskip("triton")
 from maskrf_core.model.fast.kernel_pass import KernelPass  # isort: skip
 
 

@@ -99,6 +99,22 @@ def test_weights_and_mode_are_the_renderers_own():
         assert objective.prepared.visibility_init.training is renderer.visibility_init.training is training
 
 
+def test_an_encoder_that_does_not_compile_is_computed_all_the_same(monkeypatch, capsys):
+    def failing(network):
+        def compiled(x):
+            raise torch._dynamo.exc.TorchDynamoException("no such backend")
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", failing)
+    network = torch.nn.Conv2d(3, 2, 3)
+    made, x = CompiledEncoder(network), torch.rand(1, 3, 5, 5)
+    for _ in range(2):
+        assert torch.equal(made(x), network(x))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "no such backend" in line
+
+
 def test_the_twin_is_the_renderer_itself():
     renderer = new_renderer()
     assert as_hardware_says(renderer, HardwareSettings(twin=True), 7) is renderer
