@@ -102,7 +102,7 @@ def test_a_person_walks_through_a_scene(window, page):
 
     page.mouse.move(300, 250)
     page.mouse.wheel(0, 1500)
-    wait_for(page, "4 views, adaptive")  # fewer while it moves
+    wait_for(page, "5 views, preview")  # fewer while it moves
     wait_for(page, AT_REST)
     assert np.linalg.norm(client.camera.position - first.position) > 0.1
     picture_of(page, "viewer_further_away")
