@@ -85,7 +85,7 @@ class ChunkRenderer:
         with torch.inference_mode():
             surface = self.surface(batch.references, batch.query)
             if self.settings.mode == "preview":
-                from maskrf_core.model.fast.preview import with_few_views
+                from maskrf_core.model.fast.surface_views import with_few_views
 
                 batch = with_few_views(batch, surface)
             features = self.renderer.encode(batch.references, batch.sources)
@@ -95,7 +95,7 @@ class ChunkRenderer:
         """Return what a preview of this query is told of its depth; None in other modes, and without depth maps."""
         if self.settings.mode != "preview":
             return None
-        from maskrf_core.model.fast.preview import surface_of
+        from maskrf_core.model.fast.surface_views import surface_of
 
         return surface_of(references, query)
 

@@ -21,7 +21,7 @@ from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.datasets.batches.evaluation_batches import all_pixels, evaluation_batch
 from maskrf_core.datasets.inventory import spread as spread_over
 from maskrf_core.model.fast.adaptive_rendering import ADAPTIVE_SETTINGS, AdaptiveSettings
-from maskrf_core.model.fast.preview import with_few_views
+from maskrf_core.model.fast.surface_views import with_few_views
 from maskrf_core.model.gathering import ReferenceFeatures, query_colours, query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer

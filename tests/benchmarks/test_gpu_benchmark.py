@@ -68,7 +68,8 @@ def test_another_run_is_measured_anew_and_errors_again(tmp_path: Path):
     made, whole = {"machine": "one"}, {"copy": {"seconds": [1.0]}}
     assert read(path, made) == {"made": made, "parts": {}}
     path.write_text(json.dumps({"made": made, "parts": {"whole": whole, "not": {"error": {"text": "no"}}}}))
-    assert read(path, made)["parts"] == {"whole": whole}
+    for day in ({}, {"date": "2026-12-01"}):
+        assert read(path, made | day)["parts"] == {"whole": whole}
     assert read(path, {"machine": "two"})["parts"] == {}
 
 

@@ -18,7 +18,7 @@ from maskrf_core.model.fast.kernel_pass import KernelPass, first_line
 from maskrf_core.model.fast.kernel_trial import Question, Verdict
 from maskrf_core.model.fast.pass_variants import CompiledPass, in_bfloat16
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
-from maskrf_core.model.renderer import RenderPass
+from maskrf_core.model.renderer import PassPrediction, RenderPass
 from maskrf_core.model.rendering import Mask, volume_render
 from maskrf_core.model.sampling import RaySamples, coarse_depths
 from maskrf_core.support.machine import set_tensor_float32
@@ -39,7 +39,7 @@ def tried(
     try:
         plain = _render_pass().to(device)
         inputs = _inputs(device, views, rays, samples, side)
-        computed = partial(_gradients if question.training else _predicted, plain, *inputs)
+        computed = partial(_computed, plain, question.training, *inputs)
         rounded = in_bfloat16(plain) if question.products == "bf16" else plain
         other = CompiledPass(rounded, rays) if question.compiled else rounded
         exact, expected = computed(plain), computed(other)
@@ -113,48 +113,33 @@ def _inputs(
     )
 
 
-def _predicted(
-    _plain: RenderPass,
-    features: ReferenceFeatures,
-    rays: QueryRays,
-    samples: RaySamples,
-    mask: Mask,
-    computed: nn.Module,
-) -> dict[str, Tensor]:
-    """Return all that a pass predicts, composited too."""
-    with torch.inference_mode():
-        return _parts(features, rays, samples, None, computed)
-
-
-def _parts(
-    features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, mask: Mask | None, computed: nn.Module
-) -> dict[str, Tensor]:
-    seen_by, points, _, composited = computed(features, rays, samples, mask=mask)
-    whole = composited or volume_render(points, samples.depths, seen_by.sum(dim=1) > 0)
-    of_rays = {"colours": whole.rgb, "depths": whole.depth, "hit probabilities": whole.hit_probability}
-    return {
-        "features": points.scene_features,
-        "densities": points.density,
-        "colours of samples": points.colours,
-    } | of_rays
-
-
-def _gradients(
+def _computed(
     plain: RenderPass,
+    training: bool,
     features: ReferenceFeatures,
     rays: QueryRays,
     samples: RaySamples,
     mask: Mask,
-    computed: nn.Module,
+    by: nn.Module,
 ) -> dict[str, Tensor]:
-    """Return it with the gradients of a loss of all of it, of weights and maps."""
+    """Return all that a pass predicts, composited too; in training masked, with what weights and maps have of it."""
+    if not training:
+        with torch.inference_mode():
+            return _parts(by(features, rays, samples, mask=None), samples)
     plain.zero_grad()
     maps = features.maps.detach().clone(memory_format=torch.channels_last).requires_grad_()
-    parts = _parts(features._replace(maps=maps), rays, samples, mask, computed)
+    parts = _parts(by(features._replace(maps=maps), rays, samples, mask=mask), samples)
     sum(part.sin().sum() for part in parts.values()).backward()
     gradients = {name: weight.grad for name, weight in plain.named_parameters() if weight.grad is not None}
     found = {GRADIENT + name: gradient.clone() for name, gradient in (gradients | {"maps": maps.grad}).items()}
     return {name: part.detach() for name, part in parts.items()} | found
+
+
+def _parts(predicted: PassPrediction, samples: RaySamples) -> dict[str, Tensor]:
+    seen_by, points, _, composited = predicted
+    whole = composited or volume_render(points, samples.depths, seen_by.sum(dim=1) > 0)
+    of_samples = {"features": points.scene_features, "densities": points.density, "colours of samples": points.colours}
+    return of_samples | {"colours": whole.rgb, "depths": whole.depth, "hit probabilities": whole.hit_probability}
 
 
 def main() -> None:

@@ -87,6 +87,8 @@ def _in_a_process(question: Question, device: torch.device) -> Verdict:
     pipes = {"stdin": subprocess.DEVNULL, "capture_output": True, "encoding": "utf-8", "errors": "replace"}
     try:
         done = subprocess.run(command, timeout=SECONDS, **pipes)
+    except OSError as error:
+        return Verdict(f"their trial could not begin: {error}", lasting=False)
     except subprocess.TimeoutExpired:
         return Verdict(f"they were not ready after {SECONDS / 60:.0f} minutes")
     if done.returncode < 0:  # a signal for the training reaches this process, too

@@ -178,7 +178,8 @@ def prepared_for_training(renderer: Renderer, hardware: HardwareSettings, rays: 
     device = next(renderer.parameters()).device
     if hardware.compile:
         check_compiler(device, "hardware.compile")
-    encoders_too = device.type == "cuda" and hardware.compile is not False and missing_for_compiling(device) is None
+    wanted = hardware.compile or (hardware.compile is None and not hardware.twin)
+    encoders_too = device.type == "cuda" and wanted and missing_for_compiling(device) is None
 
     def plainly(render_pass: nn.Module) -> nn.Module:  # native code and kernels remember little as they are
         made = CompiledPass(render_pass, min(rays, recomputed or rays)) if hardware.compile else render_pass

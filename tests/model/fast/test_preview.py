@@ -4,14 +4,8 @@ import torch
 from torch.testing import assert_close
 
 from maskrf_core.datasets.batches.batch import Views
-from maskrf_core.model.fast.preview import (
-    PREVIEW_SETTINGS,
-    VIEWS,
-    samples_around,
-    surface_of,
-    views_that_see,
-    with_few_views,
-)
+from maskrf_core.model.fast.preview import PREVIEW_SETTINGS, samples_around
+from maskrf_core.model.fast.surface_views import VIEWS, surface_of, views_that_see, with_few_views
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.rendering import concatenate
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
