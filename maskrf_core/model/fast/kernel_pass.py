@@ -107,7 +107,7 @@ class KernelPass(nn.Module):
 
 
 class Kernels(torch.autograd.Function):
-    """Both kernels, and their backward passes. What is kept between these is 19 numbers a sample, none a view."""
+    """Both kernels, and their backward passes, between which nothing of a sample is kept: it is computed again."""
 
     @staticmethod
     def forward(ctx: Any, of_points: Tensor, of_rays: Tensor, maps: Tensor, inputs: PassInputs) -> tuple[Tensor, ...]:
@@ -115,19 +115,19 @@ class Kernels(torch.autograd.Function):
         of_points, of_rays = of_points.to(kind), of_rays.to(kind)
         geometry, colours, seen_by = points_forward(inputs, maps, of_points)
         features, density, *composited = rays_forward(inputs, of_rays, geometry, colours, seen_by)
-        ctx.save_for_backward(of_points, of_rays, maps, geometry, colours, seen_by)
+        ctx.save_for_backward(of_points, of_rays, maps)
         ctx.inputs = inputs
         ctx.mark_non_differentiable(seen_by)
         return features, density, colours, *composited, seen_by
 
     @staticmethod
     def backward(ctx: Any, *of_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        of_points, of_rays, maps, geometry, colours, seen_by = ctx.saved_tensors
+        of_points, of_rays, maps = ctx.saved_tensors
         of_features, of_density, of_own_colours, *of_composited, _ = of_outputs
         try:
-            by_rays, of_geometry, of_colours = rays_backward(
-                ctx.inputs, of_rays, geometry, colours, seen_by, (of_features, of_density, *of_composited)
-            )
+            again = points_forward(ctx.inputs, maps, of_points)
+            given = (of_features, of_density, *of_composited)
+            by_rays, of_geometry, of_colours = rays_backward(ctx.inputs, of_rays, *again, given)
             by_points, of_maps = points_backward(ctx.inputs, maps, of_points, of_geometry, of_colours + of_own_colours)
         except Exception as error:
             raise SettingsError(

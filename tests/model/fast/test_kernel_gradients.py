@@ -55,15 +55,15 @@ def test_a_masked_step_is_the_same():
         assert (gradient - found[1][name]).norm() <= 1e-3 * gradient.norm() + 1e-6 * largest, name
 
 
-def test_nothing_is_kept_of_a_view():
+def test_nothing_is_kept_of_a_sample_or_view():
     kept = []
-    for views in (2, 4):
+    for views, samples in ((2, 8), (4, 8), (2, 16)):
         sizes: list[int] = []
         features = features_of(views)
         features = features._replace(maps=features.maps.requires_grad_())
         with torch.autograd.graph.saved_tensors_hooks(
             lambda tensor, sizes=sizes: sizes.append(tensor.nelement()) or tensor, lambda tensor: tensor
         ):
-            KernelPass(render_pass(), "ieee")(features, rays_of(2), samples_of(2, 8), mask=None)
+            KernelPass(render_pass(), "ieee")(features, rays_of(2), samples_of(2, samples), mask=None)
         kept.append(sum(sizes) - features.maps.nelement())
-    assert kept[0] == kept[1]
+    assert kept[0] == kept[1] == kept[2]
