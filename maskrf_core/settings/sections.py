@@ -203,7 +203,11 @@ class RenderingSettings(Settings):
         "for every twelfth, fine pass at 5, from 5 views, of half the pixels: to look around",
     )
     precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
-    compile: bool = Field(False, description="compile these networks first: a minute or two for each size of pictures")
+    compile: bool | None = Field(
+        None,
+        description="true: compile these networks first, a minute or two for each size of pictures; none: once so many "
+        "rays were rendered that it will have paid, where no native code or kernel computes",
+    )
     twin: bool | None = Field(
         None, description="true: plain pass, also where native code or kernels can run; false: kernels without a trial"
     )

@@ -209,7 +209,7 @@ def those_there(scenes: Iterable[str], data_root: str | Path) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Print the table and write it with the pictures."""
     asked = _parser().parse_args(arguments)
-    rendering = RenderingSettings(compile=asked.compile)
+    rendering = RenderingSettings(compile=asked.compile or None)
     try:
         if not (scenes := those_there(asked.scenes, asked.data_root)):
             raise DatasetError(f"{asked.data_root}: none of these scenes is there. Name others by --scenes.")

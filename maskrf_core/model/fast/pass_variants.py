@@ -9,8 +9,10 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,15 +44,14 @@ class CompiledPass(nn.Module):
     def __init__(self, render_pass: RenderPass, rays: int, *, for_threads: bool = False):
         super().__init__()
         self.rays = rays
-        options = {"cpp_wrapper": True} if for_threads else None
         if for_threads:
             # What was compiled is looked for in a list. Each find goes to its front, behind the back of another
             # thread that is looking, which would not find it and compile it again.
             from torch._C._dynamo.eval_frame import _set_lru_cache
 
             _set_lru_cache(False)
-        keep_compiled_code_private()
-        self.compiled = torch.compile(render_pass, dynamic=False, options=options)
+        options = {"cpp_wrapper": True} if for_threads else None
+        self.compute = compiled_or_plain(render_pass, "networks of samples", dynamic=False, options=options)
 
     def forward(
         self, features: ReferenceFeatures, rays: QueryRays, samples: RaySamples, *, mask: Mask | None
@@ -69,8 +70,7 @@ class CompiledPass(nn.Module):
         rays = rays._replace(directions=filled(rays.directions))
         samples = type(samples)(*map(filled, vars(samples).values()))
         mask = None if mask is None else filled(mask, ray_dimension=1)
-        with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
-            prediction = self.compiled(features, rays, samples, mask=mask)
+        prediction = self.compute(features, rays, samples, mask=mask)
         return tree_map(lambda part: None if part is None else part[:count], prediction)
 
 
@@ -84,19 +84,33 @@ class CompiledEncoder(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        keep_compiled_code_private()
-        self.network, self.compiled = network, torch.compile(network)
+        self.network = network
+        self.compute = compiled_or_plain(network, "encoders")
 
     def forward(self, x: Tensor) -> Tensor:
         if x.is_cuda:
             x = x.contiguous(memory_format=torch.channels_last)
+        return self.compute(x)
+
+
+def compiled_or_plain(network: nn.Module, what: str, **how: Any) -> Callable[..., Any]:
+    """Return what computes a network compiled; as it is, and one line says so of `what`, from when torch cannot."""
+    keep_compiled_code_private()
+    compiled, failed = torch.compile(network, **how), False
+
+    def compute(*given: Any, **named: Any) -> Any:
+        nonlocal failed
+        if failed:
+            return network(*given, **named)
         try:
             with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
-                return self.compiled(x)
-        except torch._dynamo.exc.TorchDynamoException as error:  # of what nobody need have asked for
-            self.compiled = self.network
-            say_once(f"encoders: not compiled ({next(iter(str(error).splitlines()), type(error).__name__)})")
-            return self.network(x)
+                return compiled(*given, **named)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            failed = True
+            say_once(f"{what}: not compiled ({next(iter(str(error).splitlines()), type(error).__name__)})")
+            return network(*given, **named)
+
+    return compute
 
 
 def keep_compiled_code_private() -> None:

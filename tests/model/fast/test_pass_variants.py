@@ -11,6 +11,8 @@ from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
 from maskrf_core.model.fast.pass_variants import CompiledPass, RecomputedPass
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.model.rendering import concatenate
+from maskrf_core.rendering import chunk_renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings, RenderingSettings
 from maskrf_core.support.errors import SettingsError
@@ -105,6 +107,39 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(SettingsError, match=r"rendering\.compile=true needs the compiler no-such-compiler"):
         ChunkRenderer(new_renderer(), RenderingSettings(compile=True), 7)
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Calls of what is "compiled" here by nothing, by kind."""
+    calls = []
+
+    def compiled(network, **how):
+        return lambda *given, **named: calls.append(type(network).__name__) or network(*given, **named)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    monkeypatch.setattr(chunk_renderer, "RAYS_BEFORE_COMPILING", {"cpu": 15})
+    return calls
+
+
+@pytest.mark.parametrize("aggregator", ["neuray", "ibrnet"])
+@pytest.mark.parametrize("asked", [{}, {"compile": False}, {"compile": True}, {"twin": True}])
+def test_what_renders_for_long_is_compiled(compilations, aggregator: str, asked: dict):
+    """Each picture has 10 rays. It is plain for two of a size, then compiled, where no native code computes."""
+    made = ChunkRenderer(
+        new_renderer(SETTINGS.model_copy(update={"aggregator": aggregator})).eval(), RenderingSettings(**asked)
+    )
+    large = tiny_batch(height=48, width=64)
+    counts, pictures = [], []
+    for batch in (tiny_batch(), tiny_batch(), tiny_batch(), large):
+        before = len(compilations)
+        pictures.append(concatenate(list(made(batch))).fine.rgb)
+        counts.append(len(compilations) - before)
+    by_plain_pass = aggregator != "neuray" and not asked
+    assert [count > 0 for count in counts] == (
+        [True] * 4 if asked.get("compile") and aggregator != "neuray" else [False, False, by_plain_pass, False]
+    )
+    torch.testing.assert_close(pictures[0], pictures[2], atol=1e-6, rtol=0)
 
 
 def test_a_compiled_pass_takes_no_more_rays_than_it_was_made_for():
