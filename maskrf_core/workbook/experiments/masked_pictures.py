@@ -17,7 +17,7 @@ from maskrf_core.workbook.experiments.ray_inspection import Inspection, draw_mas
 SIDE = 32  # pixels of the longer side
 RAYS = 256  # at a time
 RATIOS = tuple(tenth / 10 for tenth in range(10))
-FEW_RATIOS = (0.0, 0.3, 0.5, 0.7, 0.9)
+FEW_RATIOS = (0.0, 0.5, 0.9)
 Picture = Float[np.ndarray, "height width 3"]
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize, stats
+from scipy import stats
 
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.workbook.experiments.grid_statistics import CONFIDENCE
@@ -42,12 +42,6 @@ def seeds_needed(difference: float, variance: float, wanted: float = POWER) -> i
     return low
 
 
-def detectable(variance: float, seeds: int, wanted: float = POWER) -> float:
-    """Return the smallest difference that so many seeds tell with the wanted probability; arguments as `power`."""
-    deviation = np.sqrt(variance)
-    return float(optimize.brentq(lambda times: power(times * deviation, variance, seeds) - wanted, 0, 1000) * deviation)
-
-
 class Interval(NamedTuple):
     """A mean and the ends of its 95 % interval."""
 
@@ -63,8 +57,9 @@ def paired_interval(
 
     Seeds and scenes cross: each draw takes whole rows and whole columns, so that what a seed or a scene shares is not
     averaged away. Percentiles of few draws are too narrow, by √((n - 1) / n) and as the normal distribution is beside
-    Student's t; deviations are stretched by both for the smaller of the two numbers. One seed or one scene has no
-    interval (nan).
+    Student's t; deviations are stretched by both for the smaller of the two numbers. It holds the truth in 95 % of
+    cases where seeds or scenes differ most, and in 98 % and more where their single differences do: those are drawn
+    twice. One seed or one scene has no interval (nan).
 
     Raises:
         SettingsError: there is none, or a difference is unknown: leave its seed or scene out.
@@ -84,3 +79,21 @@ def paired_interval(
     stretch = np.sqrt(fewest / (fewest - 1)) * stats.t.ppf(tails[1], fewest - 1) / stats.norm.ppf(tails[1])
     low, high = mean + (np.quantile(means, tails) - mean) * stretch
     return Interval(mean, float(low), float(high))
+
+
+def standard_error(differences: Float[np.ndarray, "seed scene"]) -> float:
+    """Return that of the mean, by variance components of two crossed random effects (seeds, scenes) and what is left.
+
+    Where noise makes a component negative, what seeds or scenes alone show counts. There must be two of each.
+    """
+    seeds, scenes = differences.shape
+    of_seeds, of_scenes = differences.mean(axis=1), differences.mean(axis=0)
+    left = differences - of_seeds[:, None] - of_scenes + differences.mean()
+    by_seeds, by_scenes = scenes * of_seeds.var(ddof=1), seeds * of_scenes.var(ddof=1)
+    by_both = np.square(left).sum() / ((seeds - 1) * (scenes - 1))
+    return float(np.sqrt(max(by_seeds + by_scenes - by_both, by_seeds, by_scenes) / (seeds * scenes)))
+
+
+def detectable(differences: Float[np.ndarray, "seed scene"], interval: Interval) -> float:
+    """Return the true difference whose interval, as wide as this one, would leave out 0 with a probability of 80 %."""
+    return (interval.high - interval.low) / 2 + float(stats.norm.ppf(POWER)) * standard_error(differences)

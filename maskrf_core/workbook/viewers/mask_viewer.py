@@ -21,7 +21,7 @@ def masked_unmasked_truth(
 ) -> Image | HTML:
     """Show a small picture of the query, as these renderers make it while features are masked, with truth and error.
 
-    If a person watches, a slider goes from nothing to 0.9; a page has a strip of five ratios.
+    If a person watches, a slider goes from nothing to 0.9; a page has a strip of three.
     """
     ratios = RATIOS if in_watched_notebook() else FEW_RATIOS
     found = masked_pictures(inspection, names, ratios, strategy=strategy, seed=seed)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from maskrf_core.support.errors import SettingsError
-from maskrf_core.workbook.experiments.power import detectable, paired_interval, power, seeds_needed
+from maskrf_core.workbook.experiments.power import detectable, paired_interval, power, seeds_needed, standard_error
 
 
 @pytest.mark.parametrize(("effect", "seeds"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)])
@@ -18,10 +18,6 @@ def test_power_is_the_share_of_simulated_studies_that_tell_the_difference():
     t = drawn.mean(axis=1) / (drawn.std(axis=1, ddof=1) / np.sqrt(8))
     assert power(0.2, 0.25**2, 8) == pytest.approx(np.mean(t > 2.3646), abs=0.012)  # t of 7 degrees, 97.5 %
     assert power(0.0, 1.0, 8) == pytest.approx(0.025, abs=1e-6)
-
-
-def test_the_detectable_difference_has_the_wanted_power():
-    assert power(detectable(0.25**2, 8), 0.25**2, 8) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(("difference", "variance"), [(0.0, 1.0), (0.2, 0.0)])
@@ -44,6 +40,26 @@ def test_intervals_hold_the_mean_of_all_seeds_and_scenes(spread: tuple[float, fl
     found = [paired_interval(made(generator, 8, 12, spread), draws=400, generator=generator) for _ in range(400)]
     held = np.mean([each.low <= 0.3 <= each.high for each in found])
     assert 0.93 <= held <= 0.99
+
+
+@pytest.mark.parametrize("spread", [(0.3, 0.0, 0.1), (0.2, 0.3, 0.1), (0.15, 0.05, 0.6)])
+@pytest.mark.parametrize("seeds", [5, 8])
+def test_a_detectable_difference_is_told_in_four_cases_of_five(spread: tuple[float, float, float], seeds: int):
+    generator = np.random.default_rng(1)
+    tables = [made(generator, seeds, 12, spread) - 0.3 for _ in range(300)]
+    intervals = [paired_interval(table, draws=300, generator=generator) for table in tables]
+    least = np.mean([detectable(*each) for each in zip(tables, intervals, strict=True)])
+    told = np.mean([each.low + least > 0 for each in intervals])
+    assert 0.7 <= told <= 0.9
+
+
+def test_the_standard_error_by_hand_and_by_simulation():
+    """By hand: two seeds whose scenes are alike, so the error of a mean of two numbers, 0 and 1."""
+    assert standard_error(np.array([[0.0, 0.0], [1.0, 1.0]])) == pytest.approx(np.sqrt(0.5 / 2))
+    generator = np.random.default_rng(2)
+    tables = [made(generator, 8, 12, (0.3, 0.2, 0.5)) for _ in range(2000)]
+    true = np.std([table.mean() for table in tables])
+    assert np.sqrt(np.mean([standard_error(table) ** 2 for table in tables])) == pytest.approx(true, rel=0.05)
 
 
 def test_an_interval_by_hand():

@@ -17,7 +17,7 @@ from maskrf_core.support.errors import DatasetError, MaskrfError
 from maskrf_core.support.paths import ROOT, RUNS, resolve
 from maskrf_core.training.process.protocol import TrainingStopped
 from maskrf_core.workbook.experiments.study.plan import Point, plan, planned_steps
-from maskrf_core.workbook.experiments.study.rows import read_rows, state
+from maskrf_core.workbook.experiments.study.rows import left, read_rows, state
 from maskrf_core.workbook.experiments.study.running import run_study
 from maskrf_core.workbook.experiments.sweeps import THREADS
 
@@ -85,10 +85,14 @@ def main(arguments: list[str] | None = None) -> int:
             run_study(points, asked.table.resolve(), asked.processes)
         table = read_rows(asked.table)
         print(state(points, table).to_string(index=False))
-        hours, steps = estimated_hours(points, table), planned_steps(points)
-        print(
-            f"{len(points)} points, {steps:,} steps: {hours:.1f} hours of one core, {hours / asked.processes:.1f} here"
-        )
+        unfinished = left(points, table)
+        for said, some in (
+            ("in all", points),
+            ("not finished", [point for point in points if point.name in unfinished]),
+        ):
+            hours, steps = estimated_hours(some, table), planned_steps(some)
+            here = f"{hours / asked.processes:.1f} hours here"
+            print(f"{said}: {len(some)} points, {steps:,} steps, {hours:.1f} hours of one core, {here}")
     except TrainingStopped as stopped:
         print(stopped)
         return stopped.code

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from maskrf_core.support.errors import RunError
 from maskrf_core.workbook.experiments.power import detectable, paired_interval
 from maskrf_core.workbook.experiments.study.plan import ARMS, PAPER, UNMASKED
 from maskrf_core.workbook.experiments.study.rows import long_scores
@@ -16,8 +17,11 @@ GROUPS = {
     "real": "real scenes and lego, zero-shot",
 }
 METRICS = {"psnr": "PSNR [dB]", "ssim": "SSIM", "depth error": "depth error"}
-MAIN, FACTORS, FEW, TIME = "masks or none", "one factor", "few scenes", "equal time"
+MAIN, FACTORS, FEW, TIME, APART = "masks or none", "one factor", "few scenes", "equal time", "masks and EMA apart"
 RATIOS = {"ratio 0.25": 0.25, PAPER: 0.5, "ratio 0.75": 0.75}
+PREDICTION, NEITHER = "prediction without masks", "prediction without masks or EMA"
+PAIRS = ((PREDICTION, UNMASKED), (NEITHER, UNMASKED), (NEITHER, PREDICTION), ("no EMA", NEITHER))
+"""Of the arms in which masks, prediction and EMA come one by one. `PAPER` beside the first is among the factors."""
 
 COLUMNS = ["question", "arm", "against", "train scenes", "steps", "group", "working views", "metric", "seeds", "scenes",
            "difference", "low", "high", "tells", "dots"]  # fmt: skip
@@ -47,11 +51,17 @@ def compared(table: pd.DataFrame, draws: int = 10_000) -> pd.DataFrame:
     """Return a row for each question, group of test scenes, number of working views and metric.
 
     Columns: question, arm, against, train scenes, steps, group, working views, metric, seeds, scenes; difference with
-    its 95 % interval (low, high), per-seed means (dots), and the smallest difference that so many seeds tell with 80 %
-    power (tells). What has no rows yet is left out.
+    its 95 % interval (low, high), per-seed means (dots), and the true difference that such an interval tells from 0
+    with 80 % power (tells). What has no rows yet is left out.
+
+    Raises:
+        RunError: the rows are of several sizes.
     """
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
+    if len(sizes := table[["pretrain steps", "overrides"]].drop_duplicates()) > 1:
+        listed = "; ".join(f"{steps} steps {overrides}".strip() for steps, overrides in sizes.itertuples(index=False))
+        raise RunError(f"rows of several sizes ({listed}) are not compared: keep each in a table of its own.")
     rows, parts = [], []
     for (group, views), part in long_scores(table).groupby(["likeness", "working views"]):
         for metric in filter(part.columns.__contains__, METRICS):
@@ -70,17 +80,16 @@ def compared(table: pd.DataFrame, draws: int = 10_000) -> pd.DataFrame:
 
 def of(found: pd.DataFrame, draws: int) -> dict[str, object]:
     """Sum up seed × scene: mean, interval, what each seed says, and what so many seeds would tell."""
-    interval = paired_interval(found.to_numpy(float), draws=draws, generator=np.random.default_rng(0))
-    dots = found.mean(axis="columns")
-    variance = float(dots.var(ddof=1)) if len(dots) > 1 else np.nan
+    numbers = found.to_numpy(float)
+    interval = paired_interval(numbers, draws=draws, generator=np.random.default_rng(0))
     return {
         "seeds": len(found),
         "scenes": found.shape[1],
         "difference": interval.mean,
         "low": interval.low,
         "high": interval.high,
-        "tells": detectable(variance, len(dots)) if variance > 0 else np.nan,
-        "dots": dots.tolist(),
+        "tells": detectable(numbers, interval) if min(numbers.shape) > 1 else np.nan,
+        "dots": found.mean(axis="columns").tolist(),
     }
 
 
@@ -89,18 +98,26 @@ def questions(table: pd.DataFrame) -> Iterator[tuple[str, Selected, Selected]]:
     paper = table[table["arm"] == PAPER]
     if paper.empty:
         return
-    scenes = int(paper["train scenes"].max())
-    whole = paper[paper["train scenes"] == scenes]
+    scenes = _usual(table["train scenes"])
+    last = _usual(table.loc[table["train scenes"] == scenes, "steps"])
+    whole = paper[(paper["train scenes"] == scenes) & (paper["steps"] <= last)]
     for steps in sorted(map(int, whole["steps"].unique())):
         for arm in RATIOS:
             yield MAIN, Selected(arm, scenes, steps), Selected(UNMASKED, scenes, steps)
-    last = int(whole["steps"].max())
     longer = table[(table["arm"] == UNMASKED) & (table["train scenes"] == scenes) & (table["steps"] > last)]
     if not longer.empty:
-        yield TIME, Selected(PAPER, scenes, last), Selected(UNMASKED, scenes, int(longer["steps"].max()))
+        for arm in RATIOS:
+            yield TIME, Selected(arm, scenes, last), Selected(UNMASKED, scenes, int(longer["steps"].min()))
     few = paper[paper["train scenes"] < scenes]
     for count, steps in sorted({(int(row["train scenes"]), int(row["steps"])) for _, row in few.iterrows()}):
         yield FEW, Selected(PAPER, count, steps), Selected(UNMASKED, count, steps)
     for arm in ARMS:
         if arm.name not in (UNMASKED, *RATIOS):
             yield FACTORS, Selected(arm.name, scenes, last), Selected(PAPER, scenes, last)
+    for arm, other in PAIRS:
+        yield APART, Selected(arm, scenes, last), Selected(other, scenes, last)
+
+
+def _usual(numbers: pd.Series) -> int:
+    """Return the number that most rows have; of several the largest."""
+    return int(numbers.mode().max())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from maskrf_core.runs import Run
-from maskrf_core.settings.config import Config, load_config
+from maskrf_core.settings.config import Config, load_config, may_differ
 from maskrf_core.settings.sections import Stage
 from maskrf_core.workbook.experiments.trainings import ONE_SCHEDULE
 from maskrf_core.workbook.parameters.notebook_parameters import folder_name
@@ -149,8 +149,9 @@ def _point(arm: Arm, seed: int, folder: Path, overrides: Mapping[str, Any]) -> P
     def part(count: int, steps: int) -> Part:
         asked = {**begun_from, "training.steps": steps, "data.train_scenes": scenes[:count]}
         about = {"arm": arm.name, "seed": seed, "train scenes": count, "pretrain steps": before, "steps": steps}
+        asked_of_all = [f"{name}={value}" for name, value in sorted(overrides.items()) if not may_differ(name)]
         run = Run(folder / ("finetune" if count == len(scenes) else f"finetune_{count}_scenes"))
-        return Part(run, config("finetune", asked), about)
+        return Part(run, config("finetune", asked), {**about, "overrides": ", ".join(asked_of_all)})
 
     steps = {max(1, round(share * after)): None for share in arm.shares}
     if arm.name == UNMASKED:

@@ -16,7 +16,8 @@ from maskrf_core.support.atomic_files import write_text
 from maskrf_core.support.errors import MaskrfError, RunError
 from maskrf_core.support.paths import ROOT, display_path
 from maskrf_core.workbook.experiments.study.differences import FEW, GROUPS, MAIN, METRICS, RATIOS, TIME, compared
-from maskrf_core.workbook.experiments.study.rows import read_rows
+from maskrf_core.workbook.experiments.study.plan import UNMASKED
+from maskrf_core.workbook.experiments.study.rows import long_scores, read_rows
 from maskrf_core.workbook.figures import TEXT, legend_beside, new_figure, show
 
 TABLE = ROOT / "docs" / "study" / "rows.csv"
@@ -60,6 +61,8 @@ def ratio_curve(results: pd.DataFrame, metric: str = "psnr") -> Figure:
             errors = [rows["difference"] - rows["low"], rows["high"] - rows["difference"]]
             line = "o-" if np.isfinite(errors).all() else "o"  # single seeds are no curve
             colour, label = f"C{number}", f"{steps} steps"
+            for ratio, dots in zip(ratios, rows["dots"], strict=True):
+                axes.plot([ratio] * len(dots), dots, ".", color=f"C{number}", alpha=0.35, markersize=4)
             axes.errorbar(ratios, rows["difference"], yerr=errors, fmt=line, capsize=3, color=colour, label=label)
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set_title(GROUPS[group], fontsize=TEXT)
@@ -82,35 +85,41 @@ def detail_of(row: pd.Series) -> str:
 
 def _title(drawn: pd.DataFrame) -> str:
     """Claim no more than the intervals do; one seed has none."""
-    count, up, down = (int(rows.sum()) for rows in (drawn["low"].notna(), drawn["low"] > 0, drawn["high"] < 0))
-    if not count:
+    known = drawn.dropna(subset="low")
+    if known.empty:
         return "One seed or scene has no interval"
-    return f"Of {count} intervals of 95 %, {up} are above 0 and {down} below; one in twenty leaves out 0 by chance"
+    return f"Of {len(known)} intervals of 95 %, {_sides(known)}"
+
+
+def _sides(known: pd.DataFrame) -> str:
+    """Count the intervals that leave out 0."""
+    counts = {"above": int((known["low"] > 0).sum()), "below": int((known["high"] < 0).sum())}
+    said = [f"{count} {'is' if count == 1 else 'are'} {side} 0" for side, count in counts.items() if count]
+    return " and ".join(said) or "none leaves out 0"
 
 
 def finding(part: pd.DataFrame) -> str:
-    """Say of the differences of a question which intervals leave out 0, and what the others would have told."""
+    """Say of the differences of a question what follows from their intervals, and what does not."""
     drawn = part[(part["metric"] == "psnr") & (part["working views"] == WORKING_VIEWS)]
     known = drawn.dropna(subset="low")
     if known.empty:
         return "One seed or scene has no interval."
-    sides = {"above": known[known["low"] > 0], "below": known[known["high"] < 0]}
-    counts = [f"{len(rows)} {side} 0" for side, rows in sides.items() if len(rows)] or ["no interval leaves out 0"]
-    said = [f"Of {len(known)} differences of PSNR with {WORKING_VIEWS} views: {', '.join(counts)}"]
-    for rows in sides.values():
-        said += [
-            f"; {row['arm']}{detail_of(row)} on “{row['group']}”: {row['difference']:+.2f} dB"
-            for _, row in rows.iterrows()
-        ]
-    null = known[(known["low"] <= 0) & (known["high"] >= 0)]
-    tells = null["tells"].dropna()
-    sentences = ["".join(said)]
-    if len(null):
-        sentences.append(f"An interval around 0 ({len(null)} of them) does not say that there is no difference")
-    if len(tells):
-        limits = f"{tells.median():.2f} dB (median; {tells.min():.2f} to {tells.max():.2f})"
-        sentences.append(f"On these very scenes, so many seeds would tell one of {limits} in four cases of five")
-    return ". ".join(sentences) + "."
+    clear = known[(known["low"] > 0) | (known["high"] < 0)]
+    told = [
+        f"{row['arm']}{detail_of(row)} on “{row['group']}”: {row['difference']:+.2f} dB" for _, row in clear.iterrows()
+    ]
+    follows = [f"of {len(known)} intervals (PSNR, {WORKING_VIEWS} views) {_sides(known)}", *told]
+    does_not = [f"that these are not chance, which alone leaves out 0 in up to {len(known) / 20:.0f}"] if told else []
+    if null := len(known) - len(clear):
+        limits = known.drop(clear.index)["tells"]
+        does_not.append(
+            f"that there is no difference where an interval has 0 in it ({null}): one of {limits.median():.2f} dB "
+            f"(median; {limits.min():.2f} to {limits.max():.2f}) would have been told in four cases of five, a smaller "
+            "one less often"
+        )
+    does_not.append("what other sizes, scenes and lengths of training would show")
+    ends = f"All ends lie between {known['low'].min():+.2f} and {known['high'].max():+.2f} dB."
+    return f"What follows: {'; '.join(follows)}. {ends} What does not follow: {'; '.join(does_not)}."
 
 
 def markdown(results: pd.DataFrame) -> str:
@@ -131,20 +140,39 @@ def markdown(results: pd.DataFrame) -> str:
 
 
 def cell(row: pd.Series) -> str:
-    """Write a difference with its interval."""
+    """Write a difference with its interval and, where that has 0, the difference that it would have told."""
     mean = f"{row['difference']:+.2f}"
     if not np.isfinite(row["low"]):
         return mean
-    mean = f"**{mean}**" if row["low"] > 0 or row["high"] < 0 else mean
-    return f"{mean} ({row['low']:+.2f} to {row['high']:+.2f})"
+    clear = row["low"] > 0 or row["high"] < 0
+    interval = f"{row['low']:+.2f} to {row['high']:+.2f}"
+    return f"**{mean}** ({interval})" if clear else f"{mean} ({interval}; {row['tells']:.2f})"
 
 
-def cost_of(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean seconds of a step of pretraining and the mean peak memory [MiB] of each arm."""
-    costs = table[["arm", "memory mib"]].assign(
-        **{"seconds a step": table["pretrain seconds"] / table["pretrain steps"]}
-    )
-    return costs.groupby("arm", sort=False)[["seconds a step", "memory mib"]].mean()
+def levels(table: pd.DataFrame) -> str:
+    """Write the mean PSNR of training without masks by steps and group of scenes: how it grows."""
+    scores = long_scores(table[table["arm"] == UNMASKED])
+    mean = scores.groupby(["train scenes", "steps", "working views", "likeness"])["psnr"].mean().unstack()
+    groups = [group for group in GROUPS if group in mean]
+    lines = [f"| scenes | steps | views | {' | '.join(groups)} |", "|---" * (3 + len(groups)) + "|"]
+    for (scenes, steps, views), row in mean.iterrows():
+        values = ["" if np.isnan(row[group]) else f"{row[group]:.2f}" for group in groups]
+        lines.append(f"| {scenes} | {steps} | {views} | {' | '.join(values)} |")
+    return "\n".join(lines)
+
+
+def made_by(table: pd.DataFrame) -> str:
+    """Name the commits, devices and days of the rows."""
+    days = sorted(day[:10] for day in table["date"])
+    parts = [*sorted(set(table["commit"])), *sorted(set(table["device"])), " to ".join(sorted({days[0], days[-1]}))]
+    return f"commit {', '.join(parts)}"
+
+
+def cost_of(table: pd.DataFrame) -> str:
+    """Write the seconds of a step of pretraining of each arm, in the fastest of its runs, which little else slowed."""
+    seconds = (table["pretrain seconds"] / table["pretrain steps"]).groupby(table["arm"], sort=False).min()
+    lines = [f"| {arm} | {value:.3f} |" for arm, value in seconds.items()]
+    return "\n".join(["| arm | seconds a step of pretraining |", "|---|---|", *lines])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -164,9 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name, figure in (("ratios", ratio_curve(results)), ("forest", forest(results))):
         show(figure, asked.docs / "study" / f"{name}.png")
     results.drop(columns="dots").to_csv(asked.docs / "study" / "differences.csv", index=False, float_format="%.4g")
-    costs = cost_of(table).round(3).rename_axis("arm").reset_index()
-    cost_lines = [f"| {arm} | {seconds:.3f} | {memory:.0f} |" for arm, seconds, memory in costs.itertuples(index=False)]
-    page = PAGE.format(rows=len(table), tables=markdown(results), cost="\n".join(cost_lines))
+    parts = {"tables": markdown(results), "levels": levels(table), "cost": cost_of(table)}
+    page = PAGE.format(rows=len(table), made=made_by(table), **parts)
     write_text(asked.docs / "study-results.md", page)
     print(display_path(asked.docs / "study-results.md"))
     return 0
@@ -174,25 +201,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 PAGE = """# The study: results
 
-From the {rows} rows of [`rows.csv`](study/rows.csv), by `python -m maskrf_core.workbook.experiments.study.results`.
-What is compared, on what, and why, [was planned before](study.md). A difference is positive where the first has more;
-its interval of 95 %, in brackets, is of a bootstrap over seeds and scenes. SSIM, error of depth, seeds, scenes and what
-so many seeds tell with 80 % power: [`differences.csv`](study/differences.csv). That power is of a t-test over seeds, on
-these very scenes; for other scenes it is less, and intervals are wider. Scenes are *like* those of training, *unlike*
-them, or *real* (and lego).
+From the {rows} rows of [`rows.csv`](study/rows.csv), made by {made}, by
+`python -m maskrf_core.workbook.experiments.study.results`. What is compared, on what, and why,
+[was planned before](study.md). A difference is positive where the first has more. In brackets: its interval of 95 %, of
+a bootstrap over seeds and scenes, and, where that has 0 in it, the true difference that it would have told from 0 in
+four cases of five. Such intervals are wide: where single scenes of single seeds differ most, as here, chance leaves out
+0 less often than once in 20. SSIM, error of depth, seeds and scenes: [`differences.csv`](study/differences.csv). Scenes
+are *like* those of training, *unlike* them, or *real* (and lego). Published numbers: none are of such scenes and sizes.
 
 ![Difference to no masks over the mask ratio](study/ratios.png)
 
 ![Every difference with its interval](study/forest.png)
 {tables}
 
+## PSNR itself, without masks
+
+{levels}
+
 ## Cost
 
-| arm | seconds a step of pretraining | peak memory [MiB] |
-|---|---|---|
 {cost}
 
-Seconds are those of runs side by side with other work: compare arms by [the plan's measurement](study.md#how-long).
+That is the fastest of each arm's runs, which ran beside other work all the same. Two arms were measured with [nothing
+beside them](study.md#how-long).
 """
 
 if __name__ == "__main__":

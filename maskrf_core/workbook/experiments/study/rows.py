@@ -12,22 +12,32 @@ from maskrf_core.support.errors import RunError
 from maskrf_core.support.file_locks import in_turns
 from maskrf_core.workbook.experiments.study.plan import Part, Point, likeness
 
-KEY = ("arm", "seed", "train scenes", "pretrain steps", "steps")
+KEY = ("arm", "seed", "train scenes", "pretrain steps", "steps", "overrides")
+NUMBERS = KEY[1:5]
 SCORES = ("psnr", "ssim", "depth error")
 SEPARATOR = "|"  # of a column of scores: metric, working views, scene
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read the table; empty before the first row. `RunError` where it is damaged."""
+    """Read the table; empty before the first row. `RunError` where it is damaged, or has a row twice."""
     if not path.is_file():
         return pd.DataFrame(columns=list(KEY))
     try:
-        table = pd.read_csv(io.StringIO(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        table = pd.read_csv(io.StringIO(text), dtype={"overrides": str}).copy()  # in one piece, for all its columns
     except (ValueError, OSError) as error:
         raise RunError(f"{path}: cannot be read as a table ({error}). Take it from git again.") from error
+    table = table.assign(overrides=table["overrides"].fillna("") if "overrides" in table else "")
     if missing := [name for name in KEY if name not in table]:
         raise RunError(f"{path}: lacks the columns {', '.join(missing)}. Take it from git again.")
-    return table
+    if not text.endswith("\n"):
+        raise RunError(f"{path}: its last line is cut off. Take it from git again, or delete that line.")
+    numbers = table[list(NUMBERS)].apply(pd.to_numeric, errors="coerce")
+    if len(bad := numbers.index[numbers.isna().any(axis="columns")]):
+        raise RunError(f"{path}: line {bad[0] + 2} is no row of the study. Take the table from git again.")
+    if len(twice := table.index[table.duplicated(list(KEY))]):
+        raise RunError(f"{path}: line {twice[0] + 2} is a row that is there before. Delete one of them.")
+    return table.astype(dict.fromkeys(NUMBERS, int))
 
 
 def keys(table: pd.DataFrame) -> set[tuple[str, ...]]:
@@ -35,10 +45,9 @@ def keys(table: pd.DataFrame) -> set[tuple[str, ...]]:
     return {tuple(map(str, row)) for row in table[list(KEY)].itertuples(index=False)}
 
 
-def add_row(path: Path, row: Mapping[str, Any], lock: Path) -> None:
-    """Add a row, or replace the one of the same key; several processes take turns by the lock."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with in_turns(lock):
+def add_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a row, or replace the one of the same key; several processes take turns by a lock beside the table."""
+    with in_turns(path.with_name(f".{path.name}.lock")):
         table = read_rows(path)
         same = [tuple(map(str, each)) == tuple(str(row[name]) for name in KEY) for each in
                 table[list(KEY)].itertuples(index=False)]  # fmt: skip

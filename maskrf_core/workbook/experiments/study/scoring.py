@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         row = row_of(Run.open(asked.pretrained), Run.open(asked.run), asked.about, asked.zero_shot)
-        add_row(asked.table, row, asked.pretrained.parent.parent / ".rows.lock")
+        add_row(asked.table, row)
     except MaskrfError as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from maskrf_core.support.errors import RunError
 from maskrf_core.workbook.experiments.study import differences, results
 from maskrf_core.workbook.experiments.study.plan import PAPER, UNMASKED, plan
 from maskrf_core.workbook.experiments.study.rows import read_rows, score_column
@@ -23,7 +24,7 @@ def table() -> pd.DataFrame:
         for part in point.parts:
             mean = of_seed[point.seed] + of_scene + EFFECT.get(point.arm.name, 0) + generator.normal(0, 0.02, 4)
             scored = {score_column("psnr", 8, scene): value for scene, value in zip(SCENES, mean, strict=True)}
-            cost = {"pretrain seconds": 100.0, "memory mib": 500}
+            cost = {"pretrain seconds": 100.0, "commit": "abc", "device": "cpu", "date": "2026-01-02T03:04:05+00:00"}
             rows.append(dict(part.about) | cost | scored)
     return pd.DataFrame(rows)
 
@@ -52,6 +53,7 @@ def test_every_question_of_the_plan_is_answered(found):
         differences.TIME,
         differences.FEW,
         differences.FACTORS,
+        differences.APART,
     ]
     assert sorted(found.loc[found["question"] == differences.FEW, "train scenes"].unique()) == [4, 12]
     assert found.loc[found["question"] == differences.MAIN, "steps"].nunique() == 3
@@ -63,14 +65,28 @@ def test_a_seed_that_one_arm_lacks_is_left_out_of_their_difference(table):
     assert set(main["seeds"]) == {7}
 
 
+def test_rows_beside_the_plan_take_nothing_away(table, found):
+    longer = table[(table["arm"] == PAPER) & (table["steps"] == 1000)].head(2).assign(steps=4000)
+    wider = table[(table["arm"] == UNMASKED) & (table["train scenes"] == 60)].head(2).assign(**{"train scenes": 100})
+    more = differences.compared(pd.concat([table, longer, wider], ignore_index=True), draws=100)
+    assert more["question"].value_counts().to_dict() == found["question"].value_counts().to_dict()
+
+
+@pytest.mark.parametrize("other", [{"overrides": "data.rays=32"}, {"pretrain steps": 100}])
+def test_rows_of_several_sizes_are_not_compared(table, other: dict):
+    with pytest.raises(RunError, match="several sizes"):
+        differences.compared(pd.concat([table, table.tail(1).assign(**other)], ignore_index=True))
+
+
 def test_the_page_is_written_from_the_table_alone(table, tmp_path):
     path = tmp_path / "rows.csv"
     table.to_csv(path, index=False)
     assert results.main(["--table", str(path), "--docs", str(tmp_path)]) == 0
     page = (tmp_path / "study-results.md").read_text(encoding="utf-8")
     assert f"| {PAPER}, 1000 steps – {UNMASKED} | 8 | **+0.4" in page
-    assert "Of 18 differences of PSNR with 8 views: 6 above 0, 6 below 0;" in page
-    assert "| no masks | 0.200 | 500 |" in page
+    assert "of 18 intervals (PSNR, 8 views) 6 are above 0 and 6 are below 0;" in page
+    assert "made by commit abc, cpu, 2026-01-02, by" in page
+    assert "| no masks | 0.200 |" in page
     assert {file.name for file in (tmp_path / "study").iterdir()} == {"differences.csv", "forest.png", "ratios.png"}
 
 
