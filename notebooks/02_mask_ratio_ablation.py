@@ -138,7 +138,7 @@ viewers.masked_unmasked_truth(inspection, list(renderers), folder / "masked.png"
 # %% [markdown]
 # ## The study
 #
-# The grid above is small. `make study` asks the same of more seeds, scenes and settings, by a [plan](../docs/study.md) that was written before; each training adds a row to `docs/study/rows.csv`, whoever runs it. Here is what the rows say so far: PSNR with 8 working views, as difference to training without masks for the same seed and scene, and of all settings. A dot is a seed; tables are on [the page of results](../docs/study-results.md).
+# The grid above is small. `make study` asks the same of more seeds, scenes and settings, by a [plan](../docs/study.md) that was written before; each training adds a row to `docs/study/rows.csv`, whoever runs it. Here is what the rows say so far: the difference in PSNR, with 8 working views and for the same seed and scene, of each ratio to training without masks, then of all comparisons, in which other settings are held against ratio 0.5. A dot is a seed; tables are on [the page of results](../docs/study-results.md).
 
 # %%
 study = differences.compared(read_rows(results.TABLE))

@@ -1,7 +1,7 @@
 """Reproduction cards: what we report, beside the published number, and what makes it again.
 
 `python -m maskrf_core.workbook.reports.cards` writes `docs/numbers.md` from what is committed: the cards of the weights
-that ship, and `docs/notebooks.json`, which `make notebooks` takes from its run folders.
+that ship, the study's differences, and `docs/notebooks.json`, which `make notebooks` takes from its run folders.
 """
 
 import json
@@ -17,6 +17,8 @@ from maskrf_core.runs.provenance import read_provenance
 from maskrf_core.support.atomic_files import write_json, write_text
 from maskrf_core.support.paths import ROOT
 from maskrf_core.training.zero_shot import written_scores
+from maskrf_core.workbook.experiments.study.results import WORKING_VIEWS, cell, label_of
+from maskrf_core.workbook.experiments.study.rows import read_rows
 
 DOCS = ROOT / "docs"
 PAGE, OF_NOTEBOOKS = "numbers.md", "notebooks.json"
@@ -25,9 +27,10 @@ NONE, NOT_READ = "none: scenes of our own", "not read; other data, sizes and ste
 DEMO = "demo/test"
 HEADER = """# Scores, and what makes them again
 
-Scores are PSNR [dB] / SSIM / median error of depth. The column "published" is empty so far: the
-tables of MRVM-NeRF and NeuRay could not be read here, and are of other data, sizes and numbers of steps. Speeds are on
-the page on [performance](performance.md), the study on [its own](study.md).
+Scores are PSNR [dB] / SSIM / median error of depth; those of the study are differences of PSNR with their intervals of
+95 % ([all of them](study-results.md)). No published number stands beside ours so far: the tables of MRVM-NeRF and
+NeuRay could not be read here, and are of other data, sizes and numbers of steps. Speeds, and scores of single
+experiments on other pages, stand there beside their commands.
 `python -m maskrf_core.workbook.reports.cards` writes this page.
 """
 
@@ -74,6 +77,21 @@ def cards_of_notebook(name: str, numbers: Mapping[str, Any], made: Mapping[str, 
         yield _card(f"{name}: {what}", written_scores(pd.Series(row)), DEMO, *made_by)
 
 
+def cards_of_study(results: pd.DataFrame, rows: pd.DataFrame) -> Iterator[Card]:
+    """Give the cards of the study: of each comparison its differences of PSNR, a group of scenes after the other."""
+    days = sorted(rows["date"])
+    made_by = (
+        "python -m maskrf_core.workbook.experiments.study.results",
+        *(", ".join(sorted(set(rows[name]))) for name in ("commit", "device")),
+    )
+    drawn = results[(results["metric"] == "psnr") & (results["working views"] == WORKING_VIEWS)]
+    labels = drawn.apply(label_of, axis="columns")
+    for label, part in drawn.groupby(labels, sort=False):
+        differences = " / ".join(f"{row['group']} {cell(row)}" for _, row in part.iterrows())
+        published = "; ".join(dict.fromkeys(NOT_READ if group == "real" else NONE for group in part["group"]))
+        yield Card(f"study: {label}, {WORKING_VIEWS} views", differences, published, *made_by, days[-1][:10])
+
+
 def collect(runs: Path) -> list[dict[str, Any]]:
     """Gather what the notebooks recorded in their run folders, with what made it."""
     found = []
@@ -99,6 +117,8 @@ def keep_numbers(runs: Path, docs: Path = DOCS) -> None:
 def page(docs: Path = DOCS) -> str:
     """Write all cards as Markdown."""
     cards = [card for file in SHIPPED.values() for card in cards_of_weights(_read(file.with_suffix(".json")))]
+    if (table := docs / "study" / "differences.csv").is_file():
+        cards += cards_of_study(pd.read_csv(table), read_rows(docs / "study" / "rows.csv"))
     for each in _read(docs / OF_NOTEBOOKS):
         cards += cards_of_notebook(each["name"], each["numbers"], each["made"])
     return "\n".join([HEADER, *_table(cards), ""])

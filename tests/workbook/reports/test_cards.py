@@ -3,13 +3,14 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
 from maskrf_core.support.paths import ROOT
 from maskrf_core.workbook.reports import cards
 
 MADE = {"git_commit": "abc", "gpu": None, "processor": "a CPU", "started": "2026-01-02T03:04:05+00:00"}
-WRITTEN = re.compile(r"\b\d\d\.\d\d\b")  # as a PSNR is
+WRITTEN = re.compile(r"\b\d\d\.\d\d\b|[+-]\d\.\d\d\b")  # as a PSNR is, and a difference
 
 
 def test_the_committed_page_is_what_the_committed_numbers_make():
@@ -42,6 +43,19 @@ def test_scores_of_demo_test_scenes_are_a_mean_and_other_scenes_stand_alone():
     assert fern.ours == "18.00 / 0.400"
     assert (demo.published.split(":")[0], fern.published.split(";")[0]) == ("none", "not read")
     assert demo[3:] == ("c", "abc", "a CPU", "2026-01-02")
+
+
+def test_a_comparison_of_the_study_is_a_card():
+    rows = [("like", 8, "psnr", 0.2, 0.1, 0.3, 0.2), ("real", 8, "psnr", -0.1, -0.3, 0.1, 0.26),
+            ("like", 3, "psnr", 9.0, 8.0, 10.0, 1.0), ("like", 8, "ssim", 9.0, 8.0, 10.0, 1.0)]  # fmt: skip
+    columns = ["group", "working views", "metric", "difference", "low", "high", "tells"]
+    results = pd.DataFrame(rows, columns=columns).assign(question="one factor", arm="no EMA", against="ratio 0.5")
+    results[["train scenes", "steps"]] = 60, 1000
+    made = pd.DataFrame({"commit": ["b", "a"], "device": "cpu", "date": ["2026-01-02T03", "2026-01-01T03"]})
+    (card,) = cards.cards_of_study(results, made)
+    assert card.what == "study: no EMA – ratio 0.5, 8 views"
+    assert card.ours == "like **+0.20** (+0.10 to +0.30) / real -0.10 (-0.30 to +0.10; 0.26)"
+    assert card[4:] == ("a, b", "cpu", "2026-01-02")
 
 
 @pytest.mark.parametrize(("numbers", "expected"), [

@@ -31,7 +31,7 @@ def forest(results: pd.DataFrame, metric: str = "psnr") -> Figure:
     labels = list(dict.fromkeys(label_of(row) for _, row in drawn.iterrows()))
     title = _title(drawn)
     size = 2.6 + 3.2 * len(groups), 0.26 * len(labels) + 1.4
-    figure, (panels,) = new_figure(*size, 1, max(1, len(groups)), title, sharey=True)
+    figure, (panels,) = new_figure(*size, 1, max(1, len(groups)), title, sharex=True, sharey=True)
     for axes, group in zip(panels, groups, strict=False):
         for _, row in drawn[drawn["group"] == group].iterrows():
             place = labels.index(label_of(row))
@@ -66,6 +66,7 @@ def ratio_curve(results: pd.DataFrame, metric: str = "psnr") -> Figure:
             axes.errorbar(ratios, rows["difference"], yerr=errors, fmt=line, capsize=3, color=colour, label=label)
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set_title(GROUPS[group], fontsize=TEXT)
+        axes.set_xticks(sorted(RATIOS.values()))
         axes.set_xlabel("mask ratio in pretraining")
     panels[0].set_ylabel(f"{METRICS[metric]}: difference to no masks", fontsize=TEXT)
     legend_beside(panels[-1], title="finetuned for")
@@ -169,10 +170,9 @@ def made_by(table: pd.DataFrame) -> str:
 
 
 def cost_of(table: pd.DataFrame) -> str:
-    """Write the seconds of a step of pretraining of each arm, in the fastest of its runs, which little else slowed."""
+    """List the seconds of a step of pretraining of each arm, in the fastest of its runs, which least else slowed."""
     seconds = (table["pretrain seconds"] / table["pretrain steps"]).groupby(table["arm"], sort=False).min()
-    lines = [f"| {arm} | {value:.3f} |" for arm, value in seconds.items()]
-    return "\n".join(["| arm | seconds a step of pretraining |", "|---|---|", *lines])
+    return " · ".join(f"{arm} {value:.3f}" for arm, value in seconds.items())
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -220,10 +220,8 @@ are *like* those of training, *unlike* them, or *real* (and lego). Published num
 
 ## Cost
 
-{cost}
-
-That is the fastest of each arm's runs, which ran beside other work all the same. Two arms were measured with [nothing
-beside them](study.md#how-long).
+Seconds a step of pretraining, in the fastest of each arm's runs (which ran beside other work all the same; two arms
+were measured with [nothing beside them](study.md#how-long)): {cost}.
 """
 
 if __name__ == "__main__":
