@@ -1,8 +1,7 @@
 """Rendering of many pixels, as `RenderingSettings` say: exactly or adaptively, in which precision, compiled or not."""
 
-from collections import Counter
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -17,8 +16,6 @@ from maskrf_core.support.machine import map_in_threads
 
 MOST_SAMPLES_OF_A_THREAD = 6144  # at once: what networks make of them (in 8 views) is still in a core's cache
 FEWEST_SAMPLES_OF_A_THREAD = 1536  # at once: fewer are not worth calling every operation for
-RAYS_BEFORE_COMPILING = {"cpu": 50_000, "cuda": 6_000_000}
-"""That the plain pass renders, of views of one size, before it is compiled unasked: in about as long as that takes."""
 VECTOR = 16  # floats computed at once: where rays fill them, sums are rounded as for any other such number
 
 
@@ -50,10 +47,12 @@ class ChunkRenderer:
         self.settings = settings
         self.saving = _saving(settings.mode, saving, depths=renderer.inputs.depths)
         self.rays_per_chunk, self.threads = rays_per_chunk, 1
-        self.rendered: Counter[torch.Size] = Counter()  # rays, by the shape of the views' maps
-        self.compiled_for: set[torch.Size] = set()
+        self.compiled_for: set[torch.Size] = set()  # shapes of the views' maps
         device, threads = next(renderer.parameters()).device, torch.get_num_threads()
-        self.rays_before_compiling = _rays_before_compiling(settings, device)
+        if settings.compile:
+            from maskrf_core.model.fast.pass_variants import check_compiler
+
+            check_compiler(device, "rendering.compile")
         if device.type == "cpu" and threads > 1:
             samples = renderer.settings.coarse_samples + renderer.settings.fine_samples
             rays = rays_of_a_thread(rays_per_chunk, samples, threads)
@@ -62,33 +61,24 @@ class ChunkRenderer:
                 rays = max(rays, min(most, rays_per_chunk // threads // VECTOR * VECTOR))
             if rays_per_chunk >= 2 * rays:
                 self.rays_per_chunk, self.threads = rays, min(threads, rays_per_chunk // rays)
-        plain = settings.precision == "32-true" and settings.twin
+        plain = settings.precision == "32-true" and not settings.compile and settings.twin
         self.renderer = renderer if plain else renderer.with_passes(self._variant)  # the same weights
-
-    @cached_property
-    def compiled(self) -> Renderer:
-        """Return the same renderer, whose passes are compiled when they are first called, where none of ours are."""
-        return self.renderer.with_passes(self._compiled)
 
     @property
     def passes(self) -> list[str]:
         """Return what computes the two passes, as far as it decides how numbers are rounded."""
-        first = self.compiled if self.settings.compile else self.renderer
-        return [getattr(of, "code", type(of).__name__) for of in (first.coarse, first.fine)]
+        return [getattr(of, "code", type(of).__name__) for of in (self.renderer.coarse, self.renderer.fine)]
 
     def _variant(self, render_pass: nn.Module) -> nn.Module:
         from maskrf_core.model.fast.choice import chosen
-
-        return chosen(
-            render_pass, self.settings.precision, twin=self.settings.twin, compiled=bool(self.settings.compile)
-        )
-
-    def _compiled(self, made: nn.Module) -> nn.Module:
         from maskrf_core.model.fast.pass_variants import CompiledPass
 
-        if not isinstance(made, RenderPass):
-            return made
-        return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1)
+        def plainly(made: RenderPass) -> nn.Module:
+            compiled = self.settings.compile
+            return CompiledPass(made, self.rays_per_chunk, for_threads=self.threads > 1) if compiled else made
+
+        how = {"compiled": bool(self.settings.compile), "otherwise": plainly}
+        return chosen(render_pass, self.settings.precision, twin=self.settings.twin, **how)
 
     def __call__(self, batch: SceneBatch) -> Iterator[Rendering]:
         """Render the batch's pixels, in order."""
@@ -117,22 +107,21 @@ class ChunkRenderer:
         surface: Float[Tensor, "height width"] | None = None,
     ) -> Iterator[Rendering]:
         """Render pixels of a query, in order, from references that are encoded already; `surface` as of `surface`."""
-        shape, map_chunks, first_alone, renderer = features.maps.shape, map, False, self.renderer
-        if self.rays_before_compiling is not None and self.rendered[shape] >= self.rays_before_compiling:
-            renderer, first_alone = self.compiled, shape not in self.compiled_for  # all threads would compile the same
-            self.compiled_for.add(shape)
-        self.rendered[shape] += len(pixels_xy)
+        map_chunks = map
         if self.threads > 1:
-            map_chunks = partial(map_in_threads, threads=self.threads, first_alone=first_alone)
+            # All threads would compile the same.
+            new = bool(self.settings.compile) and features.maps.shape not in self.compiled_for
+            map_chunks = partial(map_in_threads, threads=self.threads, first_alone=new)
+            self.compiled_for.add(features.maps.shape)
         if self.saving is not None:
             from maskrf_core.model.fast.adaptive_rendering import render_chunks_adaptively
             from maskrf_core.model.fast.preview import render_preview
 
-            asked = (renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks)
+            asked = (self.renderer, features, query, pixels_xy, self.rays_per_chunk, self.saving, map_chunks)
             if self.settings.mode == "preview":
                 return render_preview(*asked, surface)
             return render_chunks_adaptively(*asked)
-        return renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)
+        return self.renderer.render_chunks(features, rays_of(query, pixels_xy), self.rays_per_chunk, map_chunks)
 
 
 def _saving(mode: str, asked: tuple[int, int] | None, *, depths: bool) -> "AdaptiveSettings | None":
@@ -147,17 +136,3 @@ def _saving(mode: str, asked: tuple[int, int] | None, *, depths: bool) -> "Adapt
     if mode == "preview":
         return PREVIEW_SETTINGS if depths else WITHOUT_DEPTHS
     return AdaptiveSettings()
-
-
-def _rays_before_compiling(settings: RenderingSettings, device: torch.device) -> int | None:
-    """Return how many rays the plain pass renders before it is compiled; None where it never is."""
-    if settings.compile is False or (settings.compile is None and settings.twin):
-        return None
-    from maskrf_core.model.fast.pass_variants import check_compiler, missing_for_compiling
-
-    if settings.compile:
-        check_compiler(device, "rendering.compile")
-        return 0
-    if missing_for_compiling(device) is not None:
-        return None
-    return RAYS_BEFORE_COMPILING.get(device.type)

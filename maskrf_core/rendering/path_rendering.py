@@ -87,7 +87,8 @@ def render_path(
     warn_of_blind_references(views, frames, references, working_views)
     renderer = load(source).to(resolve_device(device)).eval()
     check_scene(renderer, views)
-    render = PixelRenderer(renderer, rays_per_chunk, rendering=rendering)
+    rays = sum(height * width for height, width in (camera.size for camera in film.cameras))
+    render = PixelRenderer(renderer, rays_per_chunk, rendering=rendering, rays=rays)
     if renderer.inputs.depths:
         views.prepare_depths(references)
     near = min(camera.depth_range[0] for camera in film.cameras)

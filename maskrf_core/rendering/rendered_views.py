@@ -1,6 +1,6 @@
 """Query views rendered pixel by pixel, as pictures; read from a cache where nothing has changed."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -45,7 +45,8 @@ class RenderedView:
 class PixelRenderer:
     """A function that renders all pixels of a batch with one renderer, or reads them from a cache.
 
-    The renderer must not change while this is in use: its weights are hashed once.
+    The renderer must not change while this is in use: its weights are hashed once. So many `rays` of one size, in all,
+    decide whether its passes are compiled, where the settings leave that open.
     """
 
     def __init__(
@@ -54,9 +55,13 @@ class PixelRenderer:
         rays_per_chunk: int,
         cache: RenderCache | None = None,
         rendering: RenderingSettings = EXACT,
+        rays: int = 0,
     ):
-        self.renderer, self.rendering, self.rays_per_chunk, self.cache = renderer, rendering, rays_per_chunk, cache
-        self.render_chunks = ChunkRenderer(renderer, rendering, rays_per_chunk)
+        from maskrf_core.model.fast.pass_variants import compiled_where_it_pays
+
+        self.renderer, self.rays_per_chunk, self.cache = renderer, rays_per_chunk, cache
+        self.rendering = compiled_where_it_pays(rendering, renderer, rays)
+        self.render_chunks = ChunkRenderer(renderer, self.rendering, rays_per_chunk)
 
     @cached_property
     def _digest(self) -> str:
@@ -113,13 +118,17 @@ def rendered_views(
     Process `share[0]` of `share[1]` renders every `share[1]`-th view only. Depth ranges are the views' own, or
     consistent as in training batches.
     """
-    render = PixelRenderer(renderer, rays_per_chunk, cache, rendering)
     todo = []
     for views in scenes:
         references, queries = views.scene.split(split)
         if renderer.inputs.depths:
             views.prepare_depths(references)  # all at once: an estimated depth is confirmed by other references
         todo += [(views, references, image_id) for image_id in spread(queries, views_per_scene)]
+    sizes = Counter()
+    for views, _, image_id in todo:
+        middle = tuple(views.scene.K(image_id)[:2, 2])  # a quarter of the picture lies before it
+        sizes[middle] += round(4 * middle[0] * middle[1])
+    render = PixelRenderer(renderer, rays_per_chunk, cache, rendering, max(sizes.values(), default=0))
     todo = todo[share[0] :: share[1]]
     for views, references, image_id in tracked(todo, total=len(todo), title="rendering"):
         batch = evaluation_batch(views, image_id, references, working_views, renderer.inputs)

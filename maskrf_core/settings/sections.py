@@ -205,8 +205,8 @@ class RenderingSettings(Settings):
     precision: Precision = Field("32-true", description="bf16-mixed: networks multiply in bfloat16; pays on GPUs")
     compile: bool | None = Field(
         None,
-        description="true: compile these networks first, a minute or two for each size of pictures; none: once so many "
-        "rays were rendered that it will have paid, where no native code or kernel computes",
+        description="true: compile these networks first, a minute or two for each size of pictures; none: for films "
+        "and test sets so large that it pays, where no native code computes",
     )
     twin: bool | None = Field(
         None, description="true: plain pass, also where native code or kernels can run; false: kernels without a trial"

@@ -209,7 +209,7 @@ class Trainer:
             numbers = validate(
                 self.renderer, self.validation_scenes, self.judged, working_views=self.config.data.working_views,
                 views_per_scene=self.config.training.validation_views, after_each=self._after_view,
-                rays_per_chunk=hardware.rays_per_chunk, rendering=RenderingSettings(twin=hardware.twin),
+                rays_per_chunk=hardware.rays_per_chunk, rendering=RenderingSettings(twin=hardware.twin, compile=False),
                 gathered=self.together.gathered, share=(self.together.rank, self.together.count),
             )  # fmt: skip
         if self.judged == "validation" and numbers["fine_psnr"] > self.best["fine_psnr"]:

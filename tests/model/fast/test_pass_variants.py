@@ -8,15 +8,15 @@ import pytest
 import torch
 from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
 
-from maskrf_core.model.fast.pass_variants import CompiledPass, RecomputedPass
+from maskrf_core.model.fast.pass_variants import CompiledPass, RecomputedPass, compiled_where_it_pays
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.model.rendering import concatenate
-from maskrf_core.rendering import chunk_renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
+from maskrf_core.rendering.rendered_views import PixelRenderer
 from maskrf_core.settings.sections import MaskingSettings, ModelSettings, RenderingSettings
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import ROOT
+from maskrf_core.support.progress import say_once
 from tests.model.tiny import tiny_batch
 
 SETTINGS = ModelSettings(coarse_samples=12, fine_samples=6)
@@ -109,37 +109,63 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch):
         ChunkRenderer(new_renderer(), RenderingSettings(compile=True), 7)
 
 
-@pytest.fixture
-def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Calls of what is "compiled" here by nothing, by kind."""
-    calls = []
+@pytest.mark.parametrize(
+    ("aggregator", "asked", "rays", "expected"),
+    [
+        ("ibrnet", {}, 100_000, True),
+        ("ibrnet", {}, 99_999, False),
+        ("ibrnet", {"mode": "adaptive"}, 199_999, False),
+        ("ibrnet", {"mode": "adaptive"}, 200_000, True),
+        ("ibrnet", {"mode": "preview"}, 10**9, False),
+        ("ibrnet", {"twin": True}, 10**9, False),
+        ("ibrnet", {"compile": False}, 10**9, False),
+        ("ibrnet", {"compile": True}, 0, True),
+        ("neuray", {}, 10**9, False),  # native code
+        ("neuray", {"precision": "bf16-mixed"}, 10**9, True),
+    ],
+)
+def test_large_renderings_are_compiled(aggregator: str, asked: dict, rays: int, expected: bool):
+    renderer = new_renderer(SETTINGS.model_copy(update={"aggregator": aggregator}))
+    decided = compiled_where_it_pays(RenderingSettings(**asked), renderer, rays)
+    assert decided == RenderingSettings(**asked | {"compile": expected})
 
-    def compiled(network, **how):
-        return lambda *given, **named: calls.append(type(network).__name__) or network(*given, **named)
 
-    monkeypatch.setattr(torch, "compile", compiled)
-    monkeypatch.setattr(chunk_renderer, "RAYS_BEFORE_COMPILING", {"cpu": 15})
-    return calls
+@pytest.mark.parametrize("missing", ["compiler", "folder"])
+def test_what_is_missing_to_compile_is_said_and_does_no_harm(missing: str, monkeypatch, tmp_path, capsys):
+    say_once.cache_clear()
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    if missing == "compiler":
+        monkeypatch.setenv("CXX", "no-such-compiler")
+    else:
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    renderer = new_renderer(SETTINGS.model_copy(update={"aggregator": "ibrnet"}))
+    assert compiled_where_it_pays(RenderingSettings(), renderer, 10**9).compile is False
+    assert "not compiled" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("aggregator", ["neuray", "ibrnet"])
-@pytest.mark.parametrize("asked", [{}, {"compile": False}, {"compile": True}, {"twin": True}])
-def test_what_renders_for_long_is_compiled(compilations, aggregator: str, asked: dict):
-    """Each picture has 10 rays. It is plain for two of a size, then compiled, where no native code computes."""
-    made = ChunkRenderer(
-        new_renderer(SETTINGS.model_copy(update={"aggregator": aggregator})).eval(), RenderingSettings(**asked)
-    )
-    large = tiny_batch(height=48, width=64)
-    counts, pictures = [], []
-    for batch in (tiny_batch(), tiny_batch(), tiny_batch(), large):
-        before = len(compilations)
-        pictures.append(concatenate(list(made(batch))).fine.rgb)
-        counts.append(len(compilations) - before)
-    by_plain_pass = aggregator != "neuray" and not asked
-    assert [count > 0 for count in counts] == (
-        [True] * 4 if asked.get("compile") and aggregator != "neuray" else [False, False, by_plain_pass, False]
-    )
-    torch.testing.assert_close(pictures[0], pictures[2], atol=1e-6, rtol=0)
+def test_what_is_compiled_does_not_hang_on_what_was_rendered_before(tmp_path):
+    """So that equal keys of the cache mean equal pixels: it is decided once, by all that is asked for."""
+    renderer = new_renderer(SETTINGS.model_copy(update={"aggregator": "ibrnet"})).eval()
+    few, many = (PixelRenderer(renderer, 16, rays=rays) for rays in (10, 10**6))
+    assert (few.rendering.compile, many.rendering.compile) == (False, True)
+    assert few.key(tiny_batch()) != many.key(tiny_batch())
+
+
+def test_a_pass_that_fails_compiled_is_computed_all_the_same(monkeypatch, capsys):
+    say_once.cache_clear()
+
+    def failing(network, **how):
+        def compiled(*given, **named):
+            raise RuntimeError("no room on the GPU")
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", failing)
+    renderer = new_renderer().eval()
+    plain = fine_pictures(renderer, twin=True)
+    torch.testing.assert_close(fine_pictures(renderer, twin=True, compile=True), plain, atol=1e-6, rtol=0)
+    assert "no room on the GPU" in capsys.readouterr().out
 
 
 def test_a_compiled_pass_takes_no_more_rays_than_it_was_made_for():
