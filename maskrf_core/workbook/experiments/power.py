@@ -58,8 +58,8 @@ def paired_interval(
     Seeds and scenes cross: each draw takes whole rows and whole columns, so that what a seed or a scene shares is not
     averaged away. Percentiles of few draws are too narrow, by √((n - 1) / n) and as the normal distribution is beside
     Student's t; deviations are stretched by both for the smaller of the two numbers. It holds the truth in 95 % of
-    cases where seeds or scenes differ most, and in 98 % and more where their single differences do: those are drawn
-    twice. One seed or one scene has no interval (nan).
+    cases where seeds or scenes differ most, and in 98 % and more where noise of single differences does, which both
+    draws repeat. One seed or one scene has no interval (nan).
 
     Raises:
         SettingsError: there is none, or a difference is unknown: leave its seed or scene out.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from maskrf_core.support.errors import RunError
 from maskrf_core.workbook.experiments.power import detectable, paired_interval
-from maskrf_core.workbook.experiments.study.plan import ARMS, PAPER, UNMASKED
+from maskrf_core.workbook.experiments.study.plan import ARMS, PAPER, SHARES, UNMASKED
 from maskrf_core.workbook.experiments.study.rows import long_scores
 
 GROUPS = {
@@ -19,6 +19,7 @@ GROUPS = {
 METRICS = {"psnr": "PSNR [dB]", "ssim": "SSIM", "depth error": "depth error"}
 MAIN, FACTORS, FEW, TIME, APART = "masks or none", "one factor", "few scenes", "equal time", "masks and EMA apart"
 RATIOS = {"ratio 0.25": 0.25, PAPER: 0.5, "ratio 0.75": 0.75}
+FEWEST_SEEDS = 4  # that say how large a difference they tell: that of fewer varies too much itself
 PREDICTION, NEITHER = "prediction without masks", "prediction without masks or EMA"
 PAIRS = ((PREDICTION, UNMASKED), (NEITHER, UNMASKED), (NEITHER, PREDICTION), ("no EMA", NEITHER))
 """Of the arms in which masks, prediction and EMA come one by one. `PAPER` beside the first is among the factors."""
@@ -52,7 +53,7 @@ def compared(table: pd.DataFrame, draws: int = 10_000) -> pd.DataFrame:
 
     Columns: question, arm, against, train scenes, steps, group, working views, metric, seeds, scenes; difference with
     its 95 % interval (low, high), per-seed means (dots), and the true difference that such an interval tells from 0
-    with 80 % power (tells). What has no rows yet is left out.
+    with 80 % power (tells; nan for fewer than 4 seeds). What has no rows yet is left out.
 
     Raises:
         RunError: the rows are of several sizes.
@@ -88,18 +89,18 @@ def of(found: pd.DataFrame, draws: int) -> dict[str, object]:
         "difference": interval.mean,
         "low": interval.low,
         "high": interval.high,
-        "tells": detectable(numbers, interval) if min(numbers.shape) > 1 else np.nan,
+        "tells": detectable(numbers, interval) if len(numbers) >= FEWEST_SEEDS else np.nan,
         "dots": found.mean(axis="columns").tolist(),
     }
 
 
 def questions(table: pd.DataFrame) -> Iterator[tuple[str, Selected, Selected]]:
-    """List what is compared with what, by the plan: question, arm, and the arm that it is held against."""
+    """List what is compared with what: question, arm, and the arm that it is held against."""
     paper = table[table["arm"] == PAPER]
     if paper.empty:
         return
-    scenes = _usual(table["train scenes"])
-    last = _usual(table.loc[table["train scenes"] == scenes, "steps"])
+    scenes = int(table["train scenes"].mode().max())
+    last = _last(set(paper.loc[paper["train scenes"] == scenes, "steps"]))
     whole = paper[(paper["train scenes"] == scenes) & (paper["steps"] <= last)]
     for steps in sorted(map(int, whole["steps"].unique())):
         for arm in RATIOS:
@@ -118,6 +119,7 @@ def questions(table: pd.DataFrame) -> Iterator[tuple[str, Selected, Selected]]:
         yield APART, Selected(arm, scenes, last), Selected(other, scenes, last)
 
 
-def _usual(numbers: pd.Series) -> int:
-    """Return the number that most rows have; of several the largest."""
-    return int(numbers.mode().max())
+def _last(steps: set[int]) -> int:
+    """Return the steps of the plan's whole finetuning: those of whose shares there are rows too; else the most."""
+    whole = [each for each in steps if all(max(1, round(share * each)) in steps for share in SHARES)]
+    return int(max(whole or steps))

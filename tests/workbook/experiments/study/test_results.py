@@ -65,6 +65,16 @@ def test_a_seed_that_one_arm_lacks_is_left_out_of_their_difference(table):
     assert set(main["seeds"]) == {7}
 
 
+def test_a_table_that_is_not_finished_compares_the_same_steps(table):
+    """The next seeds have begun, so that most rows are of few steps."""
+    main = table[table["arm"].isin([PAPER, UNMASKED, "ratio 0.75"])]
+    begun = main[(main["steps"] == 100) | (main["seed"] < 3)]
+    found = differences.compared(begun, draws=100)
+    assert found.loc[found["question"] == differences.MAIN, "steps"].max() == 1000
+    assert set(found.loc[found["question"] == differences.TIME, "seeds"]) == {3}
+    assert found.loc[found["seeds"] < 4, "tells"].isna().all()
+
+
 def test_rows_beside_the_plan_take_nothing_away(table, found):
     longer = table[(table["arm"] == PAPER) & (table["steps"] == 1000)].head(2).assign(steps=4000)
     wider = table[(table["arm"] == UNMASKED) & (table["train scenes"] == 60)].head(2).assign(**{"train scenes": 100})
