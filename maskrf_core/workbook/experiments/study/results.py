@@ -6,6 +6,7 @@
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def forest(results: pd.DataFrame, metric: str = "psnr") -> Figure:
     groups = [group for group in GROUPS if group in set(drawn["group"])]
     labels = list(dict.fromkeys(label_of(row) for _, row in drawn.iterrows()))
     title = _title(drawn)
-    size = 2.6 + 3.2 * len(groups), 0.26 * len(labels) + 1.4
+    size = 2.6 + 2.2 * len(groups), 0.22 * len(labels) + 1.2
     figure, (panels,) = new_figure(*size, 1, max(1, len(groups)), title, sharex=True, sharey=True)
     for axes, group in zip(panels, groups, strict=False):
         for _, row in drawn[drawn["group"] == group].iterrows():
@@ -40,7 +41,7 @@ def forest(results: pd.DataFrame, metric: str = "psnr") -> Figure:
                 axes.plot([row["low"], row["high"]], [place, place], color="tab:blue", zorder=2)
             axes.plot(row["difference"], place, "o", color="tab:blue", markersize=5, zorder=3)
         axes.axvline(0, color="black", linewidth=0.8)
-        axes.set_title(GROUPS[group], fontsize=TEXT)
+        axes.set_title(textwrap.fill(GROUPS[group], 20), fontsize=TEXT)
         axes.set_xlabel(f"difference of {METRICS[metric]}", fontsize=TEXT)
     panels[0].set_yticks(range(len(labels)), labels, fontsize=TEXT)
     panels[0].invert_yaxis()
