@@ -113,7 +113,7 @@ def compiled_or_plain(network: nn.Module, what: str, **how: Any) -> Callable[...
         try:
             with torch._dynamo.config.patch(recompile_limit=MOST_COMPILATIONS):
                 return compiled(*given, **named)
-        except Exception as error:  # what is wrong elsewhere fails once more below
+        except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:  # what else is wrong fails below, too
             failed = True
             say_once(f"{what}: not compiled ({next(iter(str(error).splitlines()), type(error).__name__)})")
             return network(*given, **named)
