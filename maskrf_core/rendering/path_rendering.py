@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 
 import cv2
@@ -87,8 +88,7 @@ def render_path(
     warn_of_blind_references(views, frames, references, working_views)
     renderer = load(source).to(resolve_device(device)).eval()
     check_scene(renderer, views)
-    rays = sum(height * width for height, width in (camera.size for camera in film.cameras))
-    render = PixelRenderer(renderer, rays_per_chunk, rendering=rendering, rays=rays)
+    render = PixelRenderer(renderer, rays_per_chunk, None, rendering, sum(prod(camera.size) for camera in film.cameras))
     if renderer.inputs.depths:
         views.prepare_depths(references)
     near = min(camera.depth_range[0] for camera in film.cameras)

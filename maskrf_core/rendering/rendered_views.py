@@ -57,7 +57,7 @@ class PixelRenderer:
         rendering: RenderingSettings = EXACT,
         rays: int = 0,
     ):
-        from maskrf_core.model.fast.pass_variants import compiled_where_it_pays
+        from maskrf_core.model.fast.choice import compiled_where_it_pays
 
         self.renderer, self.rays_per_chunk, self.cache = renderer, rays_per_chunk, cache
         self.rendering = compiled_where_it_pays(rendering, renderer, rays)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
 from maskrf_core.model.fast import native_pass
@@ -9,12 +10,17 @@ from maskrf_core.model.fast.kernel_launches import Products
 from maskrf_core.model.fast.kernel_pass import KernelPass, why_not
 from maskrf_core.model.fast.kernel_trial import Question, verdict_on
 from maskrf_core.model.fast.native_pass import NativePass
-from maskrf_core.model.fast.pass_variants import in_bfloat16, missing_for_compiling
-from maskrf_core.model.renderer import RenderPass
-from maskrf_core.settings.sections import Precision
+from maskrf_core.model.fast.pass_variants import in_bfloat16, keep_compiled_code_private, missing_for_compiling
+from maskrf_core.model.renderer import Renderer, RenderPass
+from maskrf_core.settings.sections import Precision, RenderingSettings
+from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.progress import say_once
 
 PRODUCTS: dict[Precision, Products] = {"32-true": "tf32x3", "bf16-mixed": "bf16"}
+RAYS_WORTH_COMPILING = {"cpu": 100_000, "cuda": 12_000_000}
+"""From so many rays of one size on, compiling and rendering takes less long than rendering (measured with `ibrnet` on a
+CPU, `neuray` on a GPU)."""
+WORK_OF_A_RAY = {"exact": 1.0, "adaptive": 0.5, "preview": 0.0}
 
 
 def chosen(
@@ -59,3 +65,28 @@ def chosen(
         return NativePass(render_pass, threads)
     say_once(f"networks of samples: two kernels, products in {PRODUCTS[precision]}{times}")
     return KernelPass(render_pass, PRODUCTS[precision])
+
+
+def compiled_where_it_pays(settings: RenderingSettings, renderer: Renderer, rays: int) -> RenderingSettings:
+    """Decide whether passes are compiled, where that was left open, before so many rays of one size are rendered.
+
+    It depends on nothing but what is asked for, so the same pictures come out the same to the last bit.
+    """
+    if settings.compile is not None:
+        return settings
+    device = next(renderer.parameters()).device
+    native = device.type == "cpu" and settings.precision == "32-true" and native_pass.why_not(renderer.fine) is None
+    pays = rays * WORK_OF_A_RAY[settings.mode] >= RAYS_WORTH_COMPILING.get(device.type, float("inf"))
+    return settings.model_copy(update={"compile": pays and not settings.twin and not native and _can_compile(device)})
+
+
+def _can_compile(device: torch.device) -> bool:
+    """Tell whether torch has what it needs to compile; one line says what is missing."""
+    missing = missing_for_compiling(device)
+    try:
+        keep_compiled_code_private()
+    except SettingsError as error:
+        missing = str(error)
+    if missing is not None:
+        say_once(f"networks of samples: not compiled, which would pay here ({missing})")
+    return missing is None

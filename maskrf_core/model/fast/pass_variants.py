@@ -24,7 +24,7 @@ from maskrf_core.model.layers import with_modules
 from maskrf_core.model.renderer import PassPrediction, Renderer, RenderPass
 from maskrf_core.model.rendering import Mask
 from maskrf_core.model.sampling import RaySamples
-from maskrf_core.settings.sections import HardwareSettings, RenderingSettings
+from maskrf_core.settings.sections import HardwareSettings
 from maskrf_core.support.errors import SettingsError
 from maskrf_core.support.paths import private_folder
 from maskrf_core.support.progress import say_once
@@ -32,12 +32,6 @@ from maskrf_core.support.progress import say_once
 COMPILED_CODE = "TORCHINDUCTOR_CACHE_DIR"  # torch's variable
 MOST_COMPILATIONS = 64
 """That torch keeps of one function, before it silently computes it uncompiled: by image size and number of views."""
-
-
-RAYS_WORTH_COMPILING = {"cpu": 100_000, "cuda": 12_000_000}
-"""From so many rays of one size on, compiling and rendering takes less long than rendering (measured with `ibrnet` on a
-CPU, `neuray` on a GPU)."""
-WORK_OF_A_RAY = {"exact": 1.0, "adaptive": 0.5, "preview": 0.0}
 
 
 class CompiledPass(nn.Module):
@@ -154,33 +148,6 @@ def missing_for_compiling(device: torch.device) -> str | None:
         return f"the compiler {compiler}"
     headers = Path(sysconfig.get_path("include")) / "Python.h"
     return None if headers.is_file() else f"Python's headers ({headers.name})"
-
-
-def compiled_where_it_pays(settings: RenderingSettings, renderer: Renderer, rays: int) -> RenderingSettings:
-    """Decide whether passes are compiled, where that was left open, before so many rays of one size are rendered.
-
-    It depends on nothing but what is asked for, so the same pictures come out the same to the last bit.
-    """
-    if settings.compile is not None:
-        return settings
-    from maskrf_core.model.fast import native_pass
-
-    device = next(renderer.parameters()).device
-    native = device.type == "cpu" and settings.precision == "32-true" and native_pass.why_not(renderer.fine) is None
-    pays = rays * WORK_OF_A_RAY[settings.mode] >= RAYS_WORTH_COMPILING.get(device.type, float("inf"))
-    return settings.model_copy(update={"compile": pays and not settings.twin and not native and _can_compile(device)})
-
-
-def _can_compile(device: torch.device) -> bool:
-    """Tell whether torch has what it needs to compile; one line says what is missing."""
-    missing = missing_for_compiling(device)
-    try:
-        keep_compiled_code_private()
-    except SettingsError as error:
-        missing = str(error)
-    if missing is not None:
-        say_once(f"networks of samples: not compiled, which would pay here ({missing})")
-    return missing is None
 
 
 class RecomputedPass(nn.Module):

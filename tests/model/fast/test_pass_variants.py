@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
 
-from maskrf_core.model.fast.pass_variants import CompiledPass, RecomputedPass, compiled_where_it_pays
+from maskrf_core.model.fast.choice import compiled_where_it_pays
+from maskrf_core.model.fast.pass_variants import CompiledPass, RecomputedPass
 from maskrf_core.model.gathering import query_rays
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
