@@ -205,13 +205,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 PAGE = """# The study: results
 
-From the {rows} rows of [`rows.csv`](study/rows.csv), made by {made}, by
-`python -m maskrf_core.workbook.experiments.study.results`. What is compared, on what, and why,
-[was planned before](study.md), but for what is named there as added. Scenes are *like* those of training, *unlike*
-them, or *real* (and lego). A difference is positive where the first has more. In brackets: its interval of 95 %, of a
-bootstrap over seeds and scenes, and, where that has 0 in it, the true difference that it would have told in about four cases
-of five. These intervals are wider than they need be where noise of single scenes of single seeds prevails, as it does
-here: by chance alone, fewer than one in 20 leaves out 0. SSIM, error of depth, seeds and scenes:
+From the {rows} rows of [`rows.csv`](study/rows.csv), made by {made}, by `python -m
+maskrf_core.workbook.experiments.study.results`. What is compared, on what, and why, [was planned before](study.md),
+but for what is named there as added. Scenes are *like* those of training, *unlike* them, or *real* (and lego). A
+difference is positive where the first has more. In brackets: its interval of 95 %, of a bootstrap over seeds and
+scenes, and, where that has 0 in it, the true difference that it would have told in about four cases of five. These
+intervals are wider than they need be where noise of single scenes of single seeds prevails, as it does here: by
+chance alone, fewer than one in 20 leaves out 0. SSIM, error of depth, seeds and scenes:
 [`differences.csv`](study/differences.csv). Published numbers: none are of such scenes and sizes.
 
 ![Difference to no masks over the mask ratio](study/ratios.png)
