@@ -152,7 +152,7 @@ def ramp(step: int, *, start: int, warmup: int) -> float:
     return min(1.0, (step - start) / warmup) if warmup > 0 else 1.0
 
 
-def weighted_sum(terms: dict[str, Loss], masked_weight: float) -> Loss:
+def weighted_sum(terms: dict[str, Loss], masked_weight: float | Loss) -> Loss:
     """Sum the terms by their weights; those of what masked features predict by `masked_weight` (λ · ramp) as well."""
     weights = {name: TERMS[name].weight * (masked_weight if TERMS[name].of_masked else 1.0) for name in terms}
     return sum(weights[name] * term for name, term in terms.items())

@@ -33,6 +33,7 @@ MAY_DIFFER = (
     "hardware.recomputed_rays",
     "hardware.compile",
     "hardware.twin",
+    "hardware.cuda_graph",
     "hardware.rays_per_chunk",
     "hardware.data_workers",
     "hardware.image_cache_mib",
@@ -83,9 +84,20 @@ class Config(Settings):
             raise ValueError("training.optimiser must be fresh in the per_scene stage: its free maps are new")
         if self.training.initial_weights is None and self.training.optimiser == "handed_on":
             raise ValueError("training.optimiser=handed_on: needs training.initial_weights, which hand it on")
+        if self.hardware.cuda_graph and (changing := self._changes_with_each_step()):
+            raise ValueError(f"hardware.cuda_graph: a recorded step stays as it is, so it does not go with {changing}")
         if self.model.free_maps is not None:
             raise ValueError("model.free_maps is not to be set: the per_scene stage makes the maps of its scene")
         return self
+
+    def _changes_with_each_step(self) -> str:
+        """Name what Python decides anew in each step; a recorded one would stay as it was."""
+        found = {
+            "the per_scene stage": self.stage == "per_scene",
+            "masking.largest_mask_ratio": self.masking.largest_mask_ratio is not None,
+            "several processes": self.hardware.processes > 1,
+        }
+        return next((what for what, there in found.items() if there), "")
 
     @property
     def supervises_depth(self) -> bool:

@@ -256,6 +256,7 @@ class HardwareSettings(Settings):
         None, description="true: compile networks for training, minutes a size; none: encoders alone, on a GPU"
     )
     twin: bool | None = Field(None, description="as in rendering, for trainings and their validations")
+    cuda_graph: bool = Field(False, description="record steps on a GPU, for sizes that repeat; not run on one yet")
     recomputed_rays: int | None = Field(
         None,
         ge=1,

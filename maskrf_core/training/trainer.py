@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 
 import torch
+from torch import Tensor
 
 from maskrf_core.checkpoints.checkpoint_files import load_weights
+from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.mixture import fingerprints
 from maskrf_core.datasets.batches.training_views import TrainingDraw
@@ -27,6 +29,7 @@ from maskrf_core.training.optimiser import adam, load_optimiser
 from maskrf_core.training.preflight import data_workers, open_checked_scenes, prepare_depths, with_validation
 from maskrf_core.training.process.process_group import ProcessGroup, batch_of_several, start_fabric
 from maskrf_core.training.process.protocol import TrainingStopped, asked_to_stop, heed_stop, place_among_processes
+from maskrf_core.training.recorded_steps import recorded_steps
 from maskrf_core.training.reporting import StatusReport, record_session, status_report
 from maskrf_core.training.saved_states import is_done, optimiser_of, read_newest, renderer_of_run, save, steps_before
 from maskrf_core.training.schedules import FIRST_STREAM, learning_rate, masking_schedule, stream_seed
@@ -90,6 +93,8 @@ class Trainer:
         logged = state.get("logged", [{}] * self.together.count)
         self.interval = MetricAverager(**logged[self.together.rank])
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
+        recorded = self.config.hardware.cuda_graph
+        self.computed = recorded_steps(self._terms, self.renderer, self.fabric.device) if recorded else self._computed
         if state:
             load_optimiser(self.optimiser, state["optimiser"])
         elif checkpoint is None and self.config.training.optimiser == "handed_on":
@@ -172,17 +177,13 @@ class Trainer:
     def _train_step(self, draw: TrainingDraw) -> dict[str, float]:
         """Do one optimiser step and return the raw terms and their weighted sum."""
         seed = stream_seed(self.config.training.seed, self.steps_before + self.step, self.together.rank)
-        generator = torch.Generator(self.fabric.device).manual_seed(seed)
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate(self.step)
 
         self.model.train()
-        terms = self.model(draw.batch.to(self.fabric.device, non_blocking=True), generator=generator)
-        total = weighted_sum(terms, self.schedule.weight_at(self.step))
-        self.optimiser.zero_grad()
-        self.fabric.backward(total)
+        terms = self.computed(draw.batch, self.schedule.weight_at(self.step), seed)
         # Here alone a GPU is waited for: it has been given all but what a loss that is not finite must not do.
-        values = dict(zip(["total", *terms], torch.stack([total, *terms.values()]).tolist(), strict=True))
+        values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
         if not all(map(math.isfinite, values.values())):
             listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
             raise RunError(
@@ -193,6 +194,18 @@ class Trainer:
         if self.config.masking.target_follows and self.step >= self.schedule.start:
             self.renderer.masked_modelling.update_target(self.schedule.decay)
         return values
+
+    def _computed(self, batch: SceneBatch, masked_weight: float, seed: int) -> dict[str, Tensor]:
+        """Return the raw terms and, as `total`, their weighted sum, and set the gradients."""
+        generator = torch.Generator(self.fabric.device).manual_seed(seed)
+        terms = self._terms(batch.to(self.fabric.device, non_blocking=True), masked_weight, generator)
+        self.optimiser.zero_grad()
+        self.fabric.backward(terms["total"])
+        return terms
+
+    def _terms(self, batch: SceneBatch, masked_weight: float | Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        terms = self.model(batch, generator=generator)
+        return {"total": weighted_sum(terms, masked_weight)} | terms
 
     def _learning_rate(self, step: int) -> float:
         return learning_rate(step, self.config.training, self.steps_before)

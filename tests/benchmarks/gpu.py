@@ -30,6 +30,7 @@ from maskrf_core.support.machine import set_tensor_float32
 from maskrf_core.support.paths import RUNS
 from maskrf_core.training.objective import Objective
 from maskrf_core.training.optimiser import adam
+from maskrf_core.training.recorded_steps import RecordedSteps, recorded_steps
 from maskrf_core.training.schedules import masking_schedule
 from maskrf_core.workbook.experiments.measurements import in_turn, made_here, matrix_products
 from tests.benchmarks.gpu_results import Case, read, table
@@ -144,7 +145,10 @@ def step(how: dict[str, Any], rays: int, arguments: argparse.Namespace) -> Case:
         config = load_config("pretrain", "paper", {"data.rays": rays} | {f"hardware.{k}": v for k, v in whole.items()})
         objective = Objective(renderer_of(arguments).train(), config)
         optimiser = adam(objective.renderer.parameters(), config.training.learning_rate)
-        return objective.prepared, partial(one_step, objective, optimiser, batch, masking_schedule(config))
+        recorded = None
+        if config.hardware.cuda_graph:
+            recorded = recorded_steps(partial(terms_of, objective), objective.renderer, batch.pixels_xy.device)
+        return objective.prepared, partial(one_step, objective, optimiser, batch, masking_schedule(config), recorded)
 
     made = {"plain float32": case(**PLAIN), "this": case(**how)}
     found = compared({name: work for name, (_, work) in made.items()}, arguments.repeats)
@@ -153,11 +157,28 @@ def step(how: dict[str, Any], rays: int, arguments: argparse.Namespace) -> Case:
     return found
 
 
-def one_step(objective: Objective, optimiser: torch.optim.Optimizer, batch: SceneBatch, schedule: Any) -> None:
+def terms_of(
+    objective: Objective, batch: SceneBatch, weight: float | Tensor, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Return the raw terms and, as `total`, their weighted sum."""
+    terms = objective(batch, generator=generator)
+    return {"total": weighted_sum(terms, weight)} | terms
+
+
+def one_step(
+    objective: Objective,
+    optimiser: torch.optim.Optimizer,
+    batch: SceneBatch,
+    schedule: Any,
+    recorded: RecordedSteps | None = None,
+) -> None:
     """Take an optimiser step as the trainer does."""
-    terms = objective(batch, generator=torch.Generator(batch.pixels_xy.device).manual_seed(0))
-    optimiser.zero_grad()
-    weighted_sum(terms, schedule.weight).backward()
+    if recorded is not None:
+        terms = recorded(batch, schedule.weight, seed=0)
+    else:
+        terms = terms_of(objective, batch, schedule.weight, torch.Generator(batch.pixels_xy.device).manual_seed(0))
+        optimiser.zero_grad()
+        terms["total"].backward()
     torch.stack(list(terms.values())).tolist()  # the GPU is waited for, once
     optimiser.step()
     objective.renderer.masked_modelling.update_target(schedule.decay)
@@ -180,7 +201,13 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, Callable[[], Case]]:
     rays, repeats, steps = arguments.rays, arguments.repeats, [min(count, arguments.rays) for count in STEPS_OF]
     first, plain, exact = WAYS
     modes = {mode: WAYS[first] | {"mode": mode} for mode in ("exact", "adaptive")}
-    compiled = WAYS[first] | {"compile": arguments.device == "cuda"}
+    on_gpu = arguments.device == "cuda"
+    compiled = WAYS[first] | {"compile": on_gpu}
+    graph = compiled | {"cuda_graph": True}
+    recorded = {
+        f"{name} of {count} rays, {first}, encoders compiled, as a graph": partial(step, graph, count, arguments)
+        for name, count in zip(("step", "large step"), steps, strict=True)
+    }
 
     def of_rays(name: str) -> Callable[[], Case]:
         return partial(rendering, {name: WAYS[name]}, SIZE, rays, repeats, arguments)
@@ -193,6 +220,7 @@ def parts_of(arguments: argparse.Namespace) -> dict[str, Callable[[], Case]]:
         f"step of {steps[0]} rays, {first}": partial(step, WAYS[first], steps[0], arguments),
         f"large step of {steps[1]} rays, {first}": partial(step, WAYS[first], steps[1], arguments),
         f"step of {steps[0]} rays, {first}, encoders compiled": partial(step, compiled, steps[0], arguments),
+        **(recorded if on_gpu else {}),
         f"{rays} rays, {plain}": of_rays(plain),
         f"{rays} rays, {exact}": of_rays(exact),
         f"step of {steps[0]} rays, {exact}": partial(step, WAYS[exact], steps[0], arguments),

@@ -1,0 +1,125 @@
+"""Training steps recorded as CUDA graphs: a GPU then does a step's kernels one after the other, not waiting for Python.
+
+What is recorded is replayed as it was, numbers of Python included. So whatever changes from step to step (the batch,
+the weight of masked terms, the draws) goes through tensors and a generator that stay where they are.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+import torch
+from torch import Tensor, nn
+
+from maskrf_core.datasets.batches.batch import SceneBatch
+from maskrf_core.model.renderer import Renderer
+from maskrf_core.support.errors import SettingsError
+
+Terms = dict[str, Tensor]  # raw terms of the loss, and their weighted sum as `total`
+Compute = Callable[[SceneBatch, Tensor, torch.Generator], Terms]  # batch, weight of masked terms, draws → terms
+Found = tuple[Terms, Sequence[Tensor | None]]  # and the gradients
+AT_MOST = 8  # forms of batches that are recorded: each keeps the memory of a step
+
+
+def cuda_graph(work: Callable[[], Found], generator: torch.Generator) -> Callable[[], Found]:
+    """Record the work, which draws from `generator`, and return what does it again, into the same tensors."""
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):  # libraries make their workspaces here, which is not to be recorded
+        work()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(generator)
+    with torch.cuda.graph(graph):
+        found = work()
+
+    def again() -> Found:
+        graph.replay()
+        return found
+
+    return again
+
+
+class RecordedSteps:
+    """Terms and gradients of training steps, by `record` from the second batch of a form on (sizes, which parts)."""
+
+    def __init__(
+        self,
+        compute: Compute,
+        trained: nn.Module,
+        device: torch.device,
+        record: Callable[[Callable[[], Found], torch.Generator], Callable[[], Found]] = cuda_graph,
+    ):
+        self._compute, self._record = compute, record
+        self._parameters = [parameter for parameter in trained.parameters() if parameter.requires_grad]
+        self._buffers = list(trained.buffers())
+        self._weight, self._generator = torch.zeros((), device=device), torch.Generator(device)
+        self._seen: set[tuple] = set()
+        self._recorded: dict[tuple, tuple[list[Tensor], Callable[[], Found]]] = {}
+
+    def __call__(self, batch: SceneBatch, masked_weight: float, seed: int) -> Terms:
+        """Compute the terms of a batch, on the device or pinned, and set the gradients of all parameters.
+
+        Raises:
+            RuntimeError: what is to be recorded waits for the GPU.
+        """
+        form = form_of(batch)
+        self._weight.fill_(masked_weight)
+        if form in self._recorded:
+            kept, replay = self._recorded[form]
+            for into, tensor in zip(kept, tensors_of(batch), strict=True):
+                into.copy_(tensor, non_blocking=True)
+        else:
+            batch = batch.changed(lambda tensor: tensor.to(self._weight.device, non_blocking=True, copy=True))
+
+            def replay() -> Found:
+                return self._found(batch)
+
+            if form in self._seen and len(self._recorded) < AT_MOST:
+                replay = self._recording(replay)
+                self._recorded[form] = tensors_of(batch), replay
+            self._seen.add(form)
+        self._generator.manual_seed(seed)
+        terms, gradients = replay()
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return terms
+
+    def _recording(self, work: Callable[[], Found]) -> Callable[[], Found]:
+        # What is kept of weights as they are now is made anew, so that this is recorded too.
+        torch.autograd.graph.increment_version(self._parameters)
+        before = [buffer.clone() for buffer in self._buffers]  # running means, which a step that is tried changes
+        replay = self._record(work, self._generator)
+        for buffer, kept in zip(self._buffers, before, strict=True):
+            buffer.copy_(kept)
+        return replay
+
+    def _found(self, batch: SceneBatch) -> Found:
+        terms = self._compute(batch, self._weight, self._generator)
+        gradients = torch.autograd.grad(terms["total"], self._parameters, allow_unused=True)
+        return {name: term.detach() for name, term in terms.items()}, gradients
+
+
+def recorded_steps(compute: Compute, renderer: Renderer, device: torch.device) -> RecordedSteps:
+    """Record the renderer's steps; `SettingsError` where there is no GPU, or its dropout would always be the same."""
+    if device.type != "cuda":
+        raise SettingsError("hardware.cuda_graph=true: needs a GPU, and this training has none. Leave it out.")
+    if renderer.aggregator.uses_dropout:
+        raise SettingsError("hardware.cuda_graph=true: the aggregator's dropout would stay as recorded. Leave it out.")
+    return RecordedSteps(compute, renderer, device)
+
+
+def tensors_of(batch: SceneBatch) -> list[Tensor]:
+    """List all tensors of a batch, always in the same order."""
+    found: list[Tensor] = []
+    batch.changed(lambda tensor: found.append(tensor) or tensor)
+    return found
+
+
+def form_of(batch: object) -> tuple:
+    """Return which parts of a batch are there, and their shapes and types."""
+    parts = ((field.name, getattr(batch, field.name)) for field in fields(batch))
+    return tuple(
+        (name, (tuple(part.shape), part.dtype) if isinstance(part, Tensor) else form_of(part))
+        for name, part in parts
+        if part is not None
+    )
