@@ -1,5 +1,7 @@
 """Made scenes are read back as they were written, and broken ones are named with the remedy."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -65,3 +67,31 @@ def test_of_half_the_size_every_second_pixel_counts_and_points_stay_in_place(roo
     K, point = half.K(image_id), np.array([0.3, -0.2, 2.0])
     seen, in_whole = K @ point / 2.0, whole.K(image_id) @ point / 2.0
     assert np.allclose(2 * seen[:2], in_whole[:2])
+
+
+def test_photographs_have_no_depth_nor_mask_and_leave_what_is_far_out_of_their_ranges(root):
+    folder, images, depths = root
+    scene = open_scene("procedural_photographs/rooms_0001", folder)
+    assert scene_names("procedural_photographs", folder) == ["procedural_photographs/rooms_0001"]
+    for view, image_id in enumerate(scene.image_ids):
+        assert np.array_equal(scene.image(image_id), images[view][..., ::-1])
+        assert not scene.has_depth(image_id)
+        assert scene.depth(image_id) is None
+        assert scene.mask(image_id).all()
+        near, far = scene.depth_range(image_id)
+        nearer, farther = np.count_nonzero(depths[view] < near), np.count_nonzero(depths[view] > far)
+        assert 1 <= nearer <= 2  # of 256 depths 0.5 %, some alike
+        assert 18 <= farther <= 22  # 8 %
+
+
+def test_ranges_of_photographs_do_not_count_what_has_no_depth(root):
+    folder, images, depths = root
+    cameras = json.loads((folder / "procedural" / "rooms_0001" / "cameras.json").read_text())
+    alike, none = np.full((SIZE, SIZE), 3.0), np.zeros((SIZE, SIZE))
+    half = np.where(np.arange(SIZE) < 8, 0, np.linspace(2, 4, SIZE)[:, None])
+    shown = [encode_depth(depth, (1.0, 5.0 + view)) for view, depth in enumerate([half, alike, none, *depths[3:]])]
+    write_sheets(folder / "procedural" / "rooms_0003", cameras, images, shown, quality=101)
+    scene = open_scene("procedural_photographs/rooms_0003", folder)
+    assert scene.depth_range("view_00") == pytest.approx(tuple(np.percentile(np.linspace(2, 4, SIZE), (0.5, 92))), 0.02)
+    assert scene.depth_range("view_01") == (1.0, 6.0)  # one depth is no range
+    assert scene.depth_range("view_02") == (1.0, 7.0)
