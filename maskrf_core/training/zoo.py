@@ -18,12 +18,13 @@ from typing import Any
 
 from maskrf_core.checkpoints.published_checkpoints import steps_of
 from maskrf_core.checkpoints.published_files import file_of
+from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.runs import Run
 from maskrf_core.runs.run import settings_by_name
 from maskrf_core.settings.config import load_config, may_differ, parse_overrides
-from maskrf_core.settings.sections import Stage
-from maskrf_core.support.errors import MaskrfError, RunError
-from maskrf_core.support.paths import RUNS, display_path
+from maskrf_core.settings.sections import DataSettings, Stage
+from maskrf_core.support.errors import DatasetError, MaskrfError, RunError
+from maskrf_core.support.paths import RUNS, cache_folder, display_path
 from maskrf_core.training.process.protocol import STOP_VARIABLE, ExitCode, training_command, training_environment
 
 STAGES: dict[str, Stage] = {"maskrf-pretrained": "pretrain", "maskrf": "finetune"}
@@ -58,6 +59,8 @@ def train(
                 begun_from = {"training.initial_weights": "maskrf"}
                 chosen |= {"training.seed": steps_of(file_of("maskrf"))}  # the draws of its own steps were others
             for name, stage in stages.items():
+                if "data.train_scenes" not in overrides:
+                    chosen |= {"data.train_scenes": _ready(load_config(stage, "weights", overrides).data)}
                 asked = _kept(Run(folder / stage), chosen) | overrides | begun_from
                 run = Run.start(folder / stage, load_config(stage, "weights", asked))
                 told = training_environment() | {STOP_VARIABLE: str(stop_file)}
@@ -116,6 +119,21 @@ def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bo
             print(f"written: {display_path(ship_card(name, run, table, command))}")
 
 
+def _ready(data: DataSettings) -> list[str]:
+    """Return the scenes and data sets to train on that can be; say which cannot, as where no depth is kept of any."""
+    ready, faults = [], []
+    for name in data.train_scenes:
+        try:
+            Mixture(data.model_copy(update={"train_scenes": [name]}), cache_folder(data.data_root)).first_scenes()
+            ready.append(name)
+        except DatasetError as error:
+            faults.append(error)
+            print(f"{name}: left out; {error}", file=sys.stderr)
+    if not ready:
+        raise faults[-1]
+    return ready
+
+
 def _begins_afresh(folder: Path, *, asked: bool) -> bool:
     """Tell whether the folder's trainings begin from random weights; `RunError` if that is asked and they do not."""
     pretrained, finetuned = (Run(folder / stage).config_path.is_file() for stage in STAGES.values())
@@ -131,7 +149,9 @@ def _kept(run: Run, chosen: dict[str, Any]) -> dict[str, Any]:
     if not run.config_path.is_file():
         return chosen
     there = settings_by_name(run.config)
-    return chosen | {name: there[name] for name in (*ON_GPU, "training.seed") if not may_differ(name)}
+    return chosen | {
+        name: there[name] for name in (*ON_GPU, "training.seed", "data.train_scenes") if not may_differ(name)
+    }
 
 
 if __name__ == "__main__":

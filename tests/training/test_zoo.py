@@ -8,8 +8,10 @@ import pytest
 
 from maskrf_core.checkpoints.published_checkpoints import steps_of
 from maskrf_core.checkpoints.published_files import WEIGHTS
+from maskrf_core.datasets.demo import DATA_FOLDER
 from maskrf_core.training import zoo
 from maskrf_core.training.shipping import ship_card, ship_weights
+from maskrf_core.workbook.experiments.preparation import prepare_depths
 
 TINY = {
     "data.train_scenes": ["demo/train_00"],
@@ -26,15 +28,25 @@ TINY = {
 }
 AS_SHIPPED = {name: value for name, value in TINY.items() if not name.startswith("model.")}
 
+NUMBERS = pd.DataFrame(
+    [
+        {"scene": scene, "working views": views, "method": method, "psnr": psnr, "ssim": 0.5}
+        for scene, of_scene in {"demo/test_00": (11.0, 14.0, 20.0), "nerf_llff/fern/8": (10.0, 9.0, 18.5)}.items()
+        for (method, views), psnr in zip([("nearest view", 1), ("untrained", 3), ("maskrf", 3)], of_scene, strict=True)
+    ]
+)
+
 
 def _check_shipped(run, folder):
-    numbers = pd.DataFrame([{"scene": "demo/test_00", "working views": 3, "method": "m", "psnr": 20.0, "ssim": 0.5}])
     assert steps_of(ship_weights("maskrf", run, folder)) == steps_of(run.last_checkpoint)
-    card = json.loads(ship_card("maskrf", run, numbers, "a command", folder, folder).read_text())
+    card = json.loads(ship_card("maskrf", run, NUMBERS, "a command", folder, folder).read_text())
     assert card["settings"]["data"]["train_scenes"] == ["demo/train_00"]
-    assert card["numbers"][0]["psnr"] == 20
+    assert card["numbers"][0]["psnr"] == 11
     assert card["settings"]["training"]["initial_weights"] == "maskrf-pretrained", "no machine's path"
-    assert "| demo/test_00 | 20.00 / 0.500 |" in (folder / "weights-maskrf.md").read_text()
+    page = (folder / "weights-maskrf.md").read_text()
+    assert "| demo/test_00 | 11.00 / 0.500 | 14.00 / 0.500 | 20.00 / 0.500 |" in page
+    assert "| demo/test_00 | 19.00 | 20.00 | +1.00 |" in page
+    assert "| nerf_llff/fern/8 | 21.00 | 18.50 | -2.50 |" in page
 
 
 @pytest.mark.long
@@ -72,15 +84,31 @@ def test_the_weights_that_ship_are_trained_on_and_the_card_says_what_they_began_
         trained = zoo.train(tmp_path, 5.0, {**AS_SHIPPED, "training.steps": steps})
         assert list(trained) == ["maskrf"]
         assert steps_of(trained["maskrf"].last_checkpoint) == shipped["steps"] + steps
-        numbers = pd.DataFrame(
-            [{"scene": "demo/test_00", "working views": 3, "method": "m", "psnr": 20.0, "ssim": 0.5}]
-        )
         ship_weights("maskrf", trained["maskrf"], tmp_path / "weights")
-        card = ship_card("maskrf", trained["maskrf"], numbers, "a command", tmp_path / "weights", tmp_path)
+        card = ship_card("maskrf", trained["maskrf"], NUMBERS, "a command", tmp_path / "weights", tmp_path)
         card = json.loads(card.read_text())
         assert card["steps"] == shipped["steps"] + steps
         assert (card["before"]["steps"], card["before"]["hours"]) == (shipped["steps"], shipped["hours"])
     assert f"{shipped['steps']} steps in all" in (tmp_path / "weights-maskrf.md").read_text()
+
+
+@pytest.mark.long
+def test_what_has_no_depth_is_left_out_and_stays_so_in_a_run_that_was_begun(tmp_path, capsys):
+    root = tmp_path / "data"
+    for number in range(2):
+        shutil.copytree(DATA_FOLDER / f"train_{number:02d}", root / "procedural" / f"objects_000{number}")
+    asked = {name: value for name, value in AS_SHIPPED.items() if name != "data.train_scenes"}
+    asked |= {"data.data_root": str(root), "training.steps": 1}
+    trained = zoo.train(tmp_path / "runs", 5.0, asked)
+    said = capsys.readouterr().err
+    assert "procedural_photographs: left out" in said
+    assert "prepare_depth" in said
+    assert list(trained["maskrf"].config.data.train_scenes) == ["procedural", "demo/train"]
+    prepare_depths(["procedural_photographs"], root)
+    trained = zoo.train(tmp_path / "runs", 5.0, asked | {"training.steps": 2})  # goes on with what it began with
+    assert list(trained["maskrf"].config.data.train_scenes) == ["procedural", "demo/train"]
+    begun = zoo.train(tmp_path / "others", 5.0, asked)["maskrf"].config.data.train_scenes
+    assert list(begun) == ["procedural", "procedural_photographs", "demo/train"]
 
 
 def test_what_cannot_be_trained_is_said(tmp_path, capsys):
