@@ -52,3 +52,8 @@ class RunError(MaskrfError):
 
 class SlurmError(MaskrfError):
     """A job could not be submitted, failed, or was ended from outside."""
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says first, or its kind."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

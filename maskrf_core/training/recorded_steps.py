@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.model.renderer import Renderer
-from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.errors import RunError, SettingsError, first_line
 
 Terms = dict[str, Tensor]  # raw terms of the loss, and their weighted sum as `total`
 Compute = Callable[[SceneBatch, Tensor, torch.Generator], Terms]  # batch, weight of masked terms, draws → terms
@@ -24,12 +24,13 @@ def cuda_graph(work: Callable[[], Found], generator: torch.Generator) -> Callabl
     """Record the work, which draws from `generator`, and return what does it again, into the same tensors."""
     beside = torch.cuda.Stream()
     beside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(beside):  # libraries make their workspaces here, which is not to be recorded
+    with torch.cuda.stream(beside):  # libraries load and choose what they need here, which is not to be recorded
         work()
     torch.cuda.current_stream().wait_stream(beside)
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
+    # "thread_local": meanwhile the thread that pins batches asks the GPU for what a recording forbids.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         found = work()
 
     def again() -> Found:
@@ -57,10 +58,10 @@ class RecordedSteps:
         self._recorded: dict[tuple, tuple[list[Tensor], Callable[[], Found]]] = {}
 
     def __call__(self, batch: SceneBatch, masked_weight: float, seed: int) -> Terms:
-        """Compute the terms of a batch, on the device or pinned, and set the gradients of all parameters.
+        """Compute the terms of a batch, on the device or pinned, and set gradients: None where a parameter has no part.
 
         Raises:
-            RuntimeError: what is to be recorded waits for the GPU.
+            RunError: the step cannot be recorded, as where it waits for the GPU.
         """
         form = form_of(batch)
         self._weight.fill_(masked_weight)
@@ -85,17 +86,26 @@ class RecordedSteps:
         return terms
 
     def _recording(self, work: Callable[[], Found]) -> Callable[[], Found]:
-        # What is kept of weights as they are now is made anew, so that this is recorded too.
-        torch.autograd.graph.increment_version(self._parameters)
         before = [buffer.clone() for buffer in self._buffers]  # running means, which a step that is tried changes
-        replay = self._record(work, self._generator)
+        try:
+            replay = self._record(work, self._generator)
+        except RuntimeError as error:
+            raise RunError(
+                f"hardware.cuda_graph: a step cannot be recorded ({first_line(error)}). Leave it out."
+            ) from error
         for buffer, kept in zip(self._buffers, before, strict=True):
             buffer.copy_(kept)
         return replay
 
     def _found(self, batch: SceneBatch) -> Found:
+        # What is kept of weights as they are now is made anew, so that making it is recorded too.
+        torch.autograd.graph.increment_version(self._parameters)
         terms = self._compute(batch, self._weight, self._generator)
-        gradients = torch.autograd.grad(terms["total"], self._parameters, allow_unused=True)
+        found = torch.autograd.grad(terms["total"], self._parameters, allow_unused=True)
+        gradients = [
+            None if gradient is None else torch.empty_like(parameter).copy_(gradient)  # fused Adam wants one layout
+            for parameter, gradient in zip(self._parameters, found, strict=True)
+        ]
         return {name: term.detach() for name, term in terms.items()}, gradients
 
 

@@ -18,13 +18,14 @@ from typing import Any
 
 from maskrf_core.checkpoints.published_checkpoints import steps_of
 from maskrf_core.checkpoints.published_files import file_of
-from maskrf_core.datasets.batches.mixture import Mixture
+from maskrf_core.datasets.batches.mixture import Mixture, NoDepthKeptError
 from maskrf_core.runs import Run
-from maskrf_core.runs.run import settings_by_name
-from maskrf_core.settings.config import load_config, may_differ, parse_overrides
-from maskrf_core.settings.sections import DataSettings, Stage
-from maskrf_core.support.errors import DatasetError, MaskrfError, RunError
+from maskrf_core.runs.run import flat
+from maskrf_core.settings.config import Config, load_config, may_differ, parse_overrides, validated, with_overrides
+from maskrf_core.settings.sections import Stage
+from maskrf_core.support.errors import MaskrfError, RunError
 from maskrf_core.support.paths import RUNS, cache_folder, display_path
+from maskrf_core.training.preflight import training_inputs
 from maskrf_core.training.process.protocol import STOP_VARIABLE, ExitCode, training_command, training_environment
 
 STAGES: dict[str, Stage] = {"maskrf-pretrained": "pretrain", "maskrf": "finetune"}
@@ -59,10 +60,7 @@ def train(
                 begun_from = {"training.initial_weights": "maskrf"}
                 chosen |= {"training.seed": steps_of(file_of("maskrf"))}  # the draws of its own steps were others
             for name, stage in stages.items():
-                if "data.train_scenes" not in overrides:
-                    chosen |= {"data.train_scenes": _ready(load_config(stage, "weights", overrides).data)}
-                asked = _kept(Run(folder / stage), chosen) | overrides | begun_from
-                run = Run.start(folder / stage, load_config(stage, "weights", asked))
+                run = Run.start(folder / stage, _config(Run(folder / stage), stage, chosen, overrides | begun_from))
                 told = training_environment() | {STOP_VARIABLE: str(stop_file)}
                 code = subprocess.run(training_command([run.folder]), env=told, check=False).returncode
                 if code not in (ExitCode.FINISHED, ExitCode.STOP_FILE):
@@ -119,19 +117,20 @@ def _judge(trained: dict[str, Run], data_root: str, views: int, *, ship_them: bo
             print(f"written: {display_path(ship_card(name, run, table, command))}")
 
 
-def _ready(data: DataSettings) -> list[str]:
-    """Return the scenes and data sets to train on that can be; say which cannot, as where no depth is kept of any."""
-    ready, faults = [], []
-    for name in data.train_scenes:
+def _ready(config: Config) -> list[str]:
+    """Return what to train on: all but whole data sets none of whose depth is kept, which are named."""
+    scenes = list(config.data.train_scenes)
+    while True:
+        data = config.data.model_copy(update={"train_scenes": scenes})
         try:
-            Mixture(data.model_copy(update={"train_scenes": [name]}), cache_folder(data.data_root)).first_scenes()
-            ready.append(name)
-        except DatasetError as error:
-            faults.append(error)
-            print(f"{name}: left out; {error}", file=sys.stderr)
-    if not ready:
-        raise faults[-1]
-    return ready
+            Mixture(data, cache_folder(data.data_root), inputs=training_inputs(config)).first_scenes()
+        except NoDepthKeptError as error:
+            if len(scenes) == 1:
+                raise
+            print(f"left out: {error}", file=sys.stderr)
+            scenes.remove(error.data_set)
+        else:
+            return scenes
 
 
 def _begins_afresh(folder: Path, *, asked: bool) -> bool:
@@ -144,14 +143,16 @@ def _begins_afresh(folder: Path, *, asked: bool) -> bool:
     return asked or pretrained
 
 
-def _kept(run: Run, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that are chosen here; of a run that was begun, what makes it that run stays as it is."""
+def _config(run: Run, stage: Stage, chosen: dict[str, Any], asked: dict[str, Any]) -> Config:
+    """Return the config of a run: what is chosen here, and what is asked for; one that was begun stays what it is."""
+    here = load_config(stage, "weights", chosen | asked)
     if not run.config_path.is_file():
-        return chosen
-    there = settings_by_name(run.config)
-    return chosen | {
-        name: there[name] for name in (*ON_GPU, "training.seed", "data.train_scenes") if not may_differ(name)
-    }
+        return here if "data.train_scenes" in asked else _with(here, {"data.train_scenes": _ready(here)})
+    return _with(run.config, {n: value for n, value in flat(here.model_dump()).items() if may_differ(n)} | asked)
+
+
+def _with(config: Config, overrides: dict[str, Any]) -> Config:
+    return validated(with_overrides(config.model_dump(), overrides))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,9 @@ def test_what_waits_is_noticed(wait):
         wait(x)
 
 
-@pytest.mark.parametrize("settings", [{}, {"direct_rendering": True}, {"visibility_init": "cost_volume"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"direct_rendering": True}, {"visibility_init": "cost_volume"}, {"aggregator": "ibrnet"}]
+)
 def test_terms_and_gradients(settings):
     torch.manual_seed(0)
     config = load_config("pretrain", overrides={"data.depth_pixels": 20, "data.rays": 10})
@@ -70,6 +72,8 @@ def test_terms_and_gradients(settings):
     if "visibility_init" in settings:
         references, sources = tiny_sources()
         batch = batch.replace(references=references, sources=sources)
+    if "aggregator" in settings:
+        batch = batch.replace(references=batch.references.replace(true_depths=None))
     with NoWaiting():
         sum(objective(batch, generator=generator).values()).backward()
     assert all(math.isfinite(each.grad.sum()) for each in objective.parameters() if each.grad is not None)

@@ -4,6 +4,7 @@ What a CUDA graph keeps is seen on a CPU by a tape: it does the recorded operati
 numbers that Python gave them then. Nothing of this has run on a GPU.
 """
 
+import pandas as pd
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,7 +15,8 @@ from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
 from maskrf_core.settings.sections import ModelSettings
-from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.errors import RunError, SettingsError
+from maskrf_core.training import recorded_steps
 from maskrf_core.training.objective import Objective
 from maskrf_core.training.optimiser import adam
 from maskrf_core.training.recorded_steps import RecordedSteps
@@ -51,6 +53,7 @@ class Tape(TorchDispatchMode):
 
 
 def taped(work, generator):
+    work()  # as a graph is recorded: after a first call, which is not
     tape = Tape()
     with tape:
         found = work()
@@ -71,7 +74,8 @@ def trained(computed_by, rays=(10, 10, 7, 10, 7, 10, 10, 7)):
     compute, found = computed_by(terms_of, objective.renderer), []
     for step, count in enumerate(rays):
         batch = tiny_batch(rays=count)
-        batch = batch.replace(pixels_xy=batch.pixels_xy + step)
+        images = batch.references.images.to(memory_format=torch.channels_last)  # as the loader gives them
+        batch = batch.replace(pixels_xy=batch.pixels_xy + step, references=batch.references.replace(images=images))
         optimiser.param_groups[0]["lr"] = 1e-3 / (step + 1)
         found.append({name: term.item() for name, term in compute(batch, 0.1 * step, 100 + step).items()})
         optimiser.step()
@@ -125,15 +129,67 @@ def test_what_python_decides_in_a_recorded_step_would_be_noticed():
     assert found[-1]["total"] != pytest.approx(expected[-1]["total"], rel=1e-3)
 
 
+def test_the_trainer_records_and_a_validation_between_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("MASKRF_SMOKE", "1")
+    asked = {"hardware.data_workers": 0, "hardware.twin": True, "training.validate_every": 3, "training.log_every": 1}
+    runs = [Run.start(tmp_path / name, load_config("pretrain", "demo", asked)) for name in ("plain", "recorded")]
+    for run in runs:
+        trainer = Trainer(run)
+        if run is runs[1]:
+            trainer.computed = recorded(trainer._terms, trainer.renderer)
+        trainer.fit()
+    plain, replayed = (run.metrics().drop(columns="seconds_per_step") for run in runs)
+    pd.testing.assert_frame_equal(replayed, plain, rtol=1e-4)
+
+
+def test_forms_are_told_apart_and_only_so_many_recorded(monkeypatch):
+    monkeypatch.setattr(recorded_steps, "AT_MOST", 2)
+    recordings = []
+
+    def terms_of(batch, weight, generator):
+        truth = batch.references.true_depths
+        return {"total": layer(batch.pixels_xy).sum() + (0 if truth is None else truth.sum())}
+
+    def counted(work, generator):
+        recordings.append(taped(work, generator))
+        return recordings[-1]
+
+    layer = torch.nn.Linear(2, 3)
+    unused = torch.nn.Linear(2, 3)
+    compute = recorded(terms_of, torch.nn.ModuleList([layer, unused]), counted)
+    for _ in range(3):
+        for rays in (4, 5, 6):
+            whole = tiny_batch(rays=rays)
+            for batch in (whole, whole.replace(references=whole.references.replace(true_depths=None))):
+                expected = terms_of(batch, 0, None)["total"]
+                assert compute(batch, 0.0, 0)["total"].item() == pytest.approx(expected.item())
+                assert torch.equal(layer.weight.grad, batch.pixels_xy.sum(dim=0).expand(3, 2))
+                assert unused.weight.grad is None
+    assert len(recordings) == 2
+
+
+def test_a_step_that_cannot_be_recorded_is_named():
+    def fails(work, generator):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    layer = torch.nn.Linear(2, 3)
+    compute = recorded(lambda batch, *_: {"total": layer(batch.pixels_xy).sum()}, layer, fails)
+    compute(tiny_batch(), 0.0, 0)
+    with pytest.raises(RunError, match=r"cuda_graph.*not permitted.*Leave it out"):
+        compute(tiny_batch(), 0.0, 0)
+
+
 @pytest.mark.parametrize(
     ("stage", "overrides", "named"),
     [
         ("per_scene", {}, "per_scene"),
         ("pretrain", {"masking.largest_mask_ratio": 0.9}, "largest_mask_ratio"),
         ("finetune", {"hardware.devices": 2}, "several processes"),
+        ("pretrain", {"masking.strategy": "mine:strategy"}, r"masking\.strategy of your own"),
+        ("finetune", {"model.aggregator": "mine:Aggregator"}, r"model\.aggregator of your own"),
     ],
 )
-def test_what_changes_with_each_step_is_refused(stage, overrides, named):
+def test_what_is_not_the_same_in_each_step_is_refused(stage, overrides, named):
     with pytest.raises(SettingsError, match=f"cuda_graph.*{named}"):
         load_config(stage, overrides=overrides | {"hardware.cuda_graph": True})
 
@@ -152,8 +208,9 @@ def test_what_is_kept_of_weights_is_recorded_too():
 
         def forward(self, x):
             if self.kept[0] != self.weight._version:  # as what kernels keep of weights
-                self.kept = self.weight._version, 2 * self.weight
-            return x @ self.kept[1].T
+                with torch.no_grad():
+                    self.kept = self.weight._version, 2 * self.weight
+            return x @ self.kept[1].T + 0 * self.weight.sum()
 
     torch.manual_seed(0)
     layer = Doubled(3, 2)

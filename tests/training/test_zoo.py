@@ -9,6 +9,7 @@ import pytest
 from maskrf_core.checkpoints.published_checkpoints import steps_of
 from maskrf_core.checkpoints.published_files import WEIGHTS
 from maskrf_core.datasets.demo import DATA_FOLDER
+from maskrf_core.support.errors import MaskrfError, RunError
 from maskrf_core.training import zoo
 from maskrf_core.training.shipping import ship_card, ship_weights
 from maskrf_core.workbook.experiments.preparation import prepare_depths
@@ -107,8 +108,13 @@ def test_what_has_no_depth_is_left_out_and_stays_so_in_a_run_that_was_begun(tmp_
     prepare_depths(["procedural_photographs"], root)
     trained = zoo.train(tmp_path / "runs", 5.0, asked | {"training.steps": 2})  # goes on with what it began with
     assert list(trained["maskrf"].config.data.train_scenes) == ["procedural", "demo/train"]
+    with pytest.raises(RunError, match="seed"):  # which would make it another run
+        zoo.train(tmp_path / "runs", 5.0, asked | {"training.seed": 5})
     begun = zoo.train(tmp_path / "others", 5.0, asked)["maskrf"].config.data.train_scenes
     assert list(begun) == ["procedural", "procedural_photographs", "demo/train"]
+    (root / "procedural" / "objects_0000" / "cameras.json").write_text("{")
+    with pytest.raises(MaskrfError):  # is broken, which is to be mended, not passed over
+        zoo.train(tmp_path / "third", 5.0, asked)
 
 
 def test_what_cannot_be_trained_is_said(tmp_path, capsys):

@@ -19,10 +19,20 @@ from maskrf_core.datasets.records import DATA_SETS, held_out_places, place_of, p
 from maskrf_core.datasets.scene import Scene, open_scene, scene_names
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.digests import digest
-from maskrf_core.support.errors import DatasetError, SettingsError
+from maskrf_core.support.errors import DatasetError, NotPreparedError, SettingsError
 
-PREPARATION = "notebook 01_data_prep with prepare_depth"
+NO_DEPTH = (
+    "the depth of its training views is not known; notebook 01_data_prep with prepare_depth keeps it for the next start"
+)
 ATTEMPTS = 100  # draws of each scene of a data set, were all unfit, until it is given up
+
+
+class NoDepthKeptError(NotPreparedError):
+    """Of no scene of a whole data set the depth is known that a training needs."""
+
+    def __init__(self, message: str, data_set: str):
+        super().__init__(message)
+        self.data_set = data_set
 
 
 class Mixture:
@@ -138,7 +148,7 @@ class Mixture:
         if not queries or len(references) <= needed:
             return f"its {len(references)} training views are too few for {needed} working views and a query"
         if self.inputs.depths and not views.find_depths(references, until=self._begun):
-            return f"the depth of its training views is not known; {PREPARATION} keeps it for the next start"
+            return NO_DEPTH
         return ""
 
     def _say(self, line: str) -> None:
@@ -150,10 +160,12 @@ class Mixture:
 
     def _nothing_fit(self, data_set: str) -> DatasetError:
         faults = [(name, self._faults[name]) for name in self.groups[data_set] if self._faults.get(name)]
-        return DatasetError(
+        message = (
             f"{data_set}: none of its {len(faults)} scenes can be trained on. {faults[0][0]}: {faults[0][1]}. Set "
             f"working_views lower where views are too few, or leave the data set out."
         )
+        without_depth = all(fault == NO_DEPTH for _, fault in faults)
+        return NoDepthKeptError(message, data_set) if without_depth else DatasetError(message)
 
 
 def find_groups(settings: DataSettings) -> tuple[dict[str, dict[str, bool]], list[str]]:

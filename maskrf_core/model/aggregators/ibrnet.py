@@ -76,10 +76,11 @@ class IBRNet(BlendingAggregator):
         height, width = views.image_size
         points = rays.origin + samples.depths[..., None] * rays.directions[:, None]
         pixels_xy, valid = project_before(views, points)
-        scale = pixels_xy.new_tensor([(columns - 1) / (width - 1), (rows - 1) / (height - 1)])
+        x, y = pixels_xy.unbind(dim=-1)
+        scaled = torch.stack([x * ((columns - 1) / (width - 1)), y * ((rows - 1) / (height - 1))], dim=-1)
         colours = sample_map(views.images, pixels_xy, height, width, padding="zeros")
         own = features.maps[:, :FEATURES] if self.rendered == "coarse" else features.maps[:, FEATURES:]
-        found = sample_map(own, pixels_xy * scale, rows, columns, padding="zeros")
+        found = sample_map(own, scaled, rows, columns, padding="zeros")
         difference = direction_difference(
             _unit(rays.origin - points), _unit(camera_centres(views.w2c)[:, None, None] - points)
         )

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from maskrf_core.datasets.batches.batch import Views
-from maskrf_core.model.fast.kernel_pass import KernelPass, first_line
+from maskrf_core.model.fast.kernel_pass import KernelPass
 from maskrf_core.model.fast.kernel_trial import Question, Verdict
 from maskrf_core.model.fast.pass_variants import CompiledPass, in_bfloat16
 from maskrf_core.model.gathering import QueryRays, ReferenceFeatures, rays_of
 from maskrf_core.model.renderer import PassPrediction, RenderPass
 from maskrf_core.model.rendering import Mask, volume_render
 from maskrf_core.model.sampling import RaySamples, coarse_depths
+from maskrf_core.support.errors import first_line
 from maskrf_core.support.machine import set_tensor_float32
 
 NEAR, FAR, DISTANCE = 2.0, 6.0, 4.0

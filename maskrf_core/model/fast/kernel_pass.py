@@ -23,7 +23,7 @@ from maskrf_core.model.gathering import QueryRays, ReferenceFeatures
 from maskrf_core.model.renderer import PassPrediction, RenderPass
 from maskrf_core.model.rendering import Composited, Mask, PointPrediction
 from maskrf_core.model.sampling import RaySamples
-from maskrf_core.support.errors import SettingsError
+from maskrf_core.support.errors import SettingsError, first_line
 from maskrf_core.support.progress import say_once
 
 MOST_VIEWS = 62  # a bit of a 64-bit number says of each whether it is masked
@@ -135,8 +135,3 @@ class Kernels(torch.autograd.Function):
                 "computes the same."
             ) from error
         return by_points, by_rays, of_maps.to(maps.dtype), None
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says first, or its kind."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
