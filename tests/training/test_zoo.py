@@ -102,7 +102,7 @@ def test_what_has_no_depth_is_left_out_and_stays_so_in_a_run_that_was_begun(tmp_
     asked |= {"data.data_root": str(root), "training.steps": 1}
     trained = zoo.train(tmp_path / "runs", 5.0, asked)
     said = capsys.readouterr().err
-    assert "procedural_photographs: left out" in said
+    assert "left out: procedural_photographs" in said
     assert "prepare_depth" in said
     assert list(trained["maskrf"].config.data.train_scenes) == ["procedural", "demo/train"]
     prepare_depths(["procedural_photographs"], root)
