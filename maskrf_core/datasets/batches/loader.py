@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 
 import cv2
@@ -54,7 +55,7 @@ def training_batches(
         num_workers=workers,
         prefetch_factor=BATCHES_AHEAD if workers else None,
         pin_memory=pinned,
-        worker_init_fn=_begin_worker,
+        worker_init_fn=partial(_begin_worker, parent=os.getpid()),
         # A fork shares what is already open and costs milliseconds; macOS and Windows do not offer a safe one.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
@@ -156,12 +157,14 @@ def _next(batches: Iterator) -> "_Packed | TrainingDraw | MaskrfError":
         ) from error
 
 
-def _begin_worker(worker: int) -> None:
+def _begin_worker(worker: int, *, parent: int) -> None:
     """Keep to one thread: the others belong to the training. What asks a training to stop, sent to its whole group by a
     terminal or a scheduler, is not for its workers: one that dies as it hands over a batch would block the training."""
     os.setsid()
     if sys.platform == "linux":  # else a worker would wait for ever to hand over its batch, and hold its memory
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed before this was set
+        os._exit(1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)

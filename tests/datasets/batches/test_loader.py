@@ -1,5 +1,6 @@
 """Batches made ahead: the same whoever makes them, errors as they are, and nothing left behind."""
 
+import multiprocessing
 import os
 import pickle
 import signal
@@ -16,7 +17,7 @@ import pytest
 import torch
 
 from maskrf_core.datasets.batches.batch import ModelInputs
-from maskrf_core.datasets.batches.loader import _as_bytes, _Packed, training_batches
+from maskrf_core.datasets.batches.loader import _as_bytes, _begin_worker, _Packed, training_batches
 from maskrf_core.datasets.batches.mixture import Mixture
 from maskrf_core.settings.sections import DataSettings
 from maskrf_core.support.errors import DatasetError, RunError
@@ -202,3 +203,12 @@ def test_an_interrupted_process_leaves_no_workers_behind(request):
     while any(worker.is_running() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(worker.is_running() for worker in workers)
+
+
+@pytest.mark.parametrize(("alive", "code"), [(True, 0), (False, 1)])
+def test_a_worker_that_begins_after_its_training_was_killed_ends_at_once(alive, code):
+    parent = os.getpid() if alive else 2**22  # no process has that number
+    worker = multiprocessing.get_context("fork").Process(target=_begin_worker, args=(0,), kwargs={"parent": parent})
+    worker.start()
+    worker.join(30)
+    assert worker.exitcode == code
