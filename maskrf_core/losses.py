@@ -152,6 +152,11 @@ def ramp(step: int, *, start: int, warmup: int) -> float:
     return min(1.0, (step - start) / warmup) if warmup > 0 else 1.0
 
 
+def with_total(terms: dict[str, Loss], masked_weight: float | Loss) -> dict[str, Loss]:
+    """Return the terms after their weighted sum, which is called `total`."""
+    return {"total": weighted_sum(terms, masked_weight)} | terms
+
+
 def weighted_sum(terms: dict[str, Loss], masked_weight: float | Loss) -> Loss:
     """Sum the terms by their weights; those of what masked features predict by `masked_weight` (λ · ramp) as well."""
     weights = {name: TERMS[name].weight * (masked_weight if TERMS[name].of_masked else 1.0) for name in terms}

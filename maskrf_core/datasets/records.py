@@ -1,6 +1,7 @@
 """One record a data set: all that is said of it; and questions about places and sources that the records answer."""
 
 from collections.abc import Iterable, Set
+from dataclasses import replace
 
 from maskrf_core.datasets.data_set import ColmapDepth, DataSet, EveryNth, FrameWindow, NearestViews, split_renders
 
@@ -15,6 +16,22 @@ FORWARD_DEPTH = "{root}/colmap_forward_cache/%s/dense_out/stereo/depth_maps/{ima
 IN_SCENE = "{folder}/colmap_depth/{image_id}.%s.geometric.bin"
 FORWARD_FACING = ("jittered_ranges", "crop_and_flip")
 TRAINS_ON_REFERENCES = EveryNth(trains_on_all=False)
+
+_PROCEDURAL = DataSet(
+    name="procedural",
+    title="Procedural scenes: objects, cutouts, tables, rooms",
+    folders=("procedural",),
+    pattern="procedural/<scene>",
+    example="procedural/rooms_0000",
+    needed="cameras.json, images.webp, depths.png",
+    used_for="training",
+    source="`python -m maskrf_core.datasets.procedural`, by [mitsuba](https://github.com/mitsuba-renderer/mitsuba3)",
+    reader=f"{READERS}.procedural:read_procedural_scene",
+    names=f"{READERS}.procedural:training_names",
+    view_pool=NearestViews(times=(1, 2, 3), at_most=20),
+    augmentation=("jittered_ranges", "estimated_depth"),
+    exact_depth=True,
+)
 
 _RECORDS = (
     DataSet(
@@ -46,51 +63,27 @@ _RECORDS = (
         names="maskrf_core.datasets.demo:photographed_scene_names",
         same_places_as="nerf_llff",
     ),
-    DataSet(
-        name="procedural",
-        title="Procedural scenes: objects, cutouts, tables, rooms",
-        folders=("procedural",),
-        pattern="procedural/<scene>",
-        example="procedural/rooms_0000",
-        needed="cameras.json, images.webp, depths.png",
-        used_for="training",
-        source="`python -m maskrf_core.datasets.procedural`, by [mitsuba](https://github.com/mitsuba-renderer/mitsuba3)",
-        reader=f"{READERS}.procedural:read_procedural_scene",
-        names=f"{READERS}.procedural:training_names",
-        view_pool=NearestViews(times=(1, 2, 3), at_most=20),
-        augmentation=("jittered_ranges", "estimated_depth"),
-        exact_depth=True,
-    ),
-    DataSet(
+    _PROCEDURAL,
+    replace(
+        _PROCEDURAL,
         name="procedural_half",
         title="Procedural scenes, every second pixel",
-        folders=("procedural",),
         pattern="procedural_half/<scene>",
         example="procedural_half/rooms_0000",
-        needed="cameras.json, images.webp, depths.png",
-        used_for="training",
-        source="`python -m maskrf_core.datasets.procedural`, by [mitsuba](https://github.com/mitsuba-renderer/mitsuba3)",
-        reader=f"{READERS}.procedural:read_procedural_scene",
         names=f"{READERS}.procedural:half_names",
         same_places_as="procedural",
-        view_pool=NearestViews(times=(1, 2, 3), at_most=20),
-        augmentation=("jittered_ranges", "estimated_depth"),
-        exact_depth=True,
     ),
-    DataSet(
+    replace(
+        _PROCEDURAL,
         name="procedural_photographs",
         title="Procedural scenes as if photographed, depth unknown",
-        folders=("procedural",),
         pattern="procedural_photographs/<scene>",
         example="procedural_photographs/rooms_0000",
-        needed="cameras.json, images.webp, depths.png",
-        used_for="training",
-        source="`python -m maskrf_core.datasets.procedural`, by [mitsuba](https://github.com/mitsuba-renderer/mitsuba3)",
         reader=f"{READERS}.procedural:read_photographs",
         names=f"{READERS}.procedural:photograph_names",
         same_places_as="procedural",
-        view_pool=NearestViews(times=(1, 2, 3), at_most=20),
         augmentation=("jittered_ranges",),
+        exact_depth=False,
     ),
     DataSet(
         name="gso",

@@ -84,22 +84,9 @@ class Config(Settings):
             raise ValueError("training.optimiser must be fresh in the per_scene stage: its free maps are new")
         if self.training.initial_weights is None and self.training.optimiser == "handed_on":
             raise ValueError("training.optimiser=handed_on: needs training.initial_weights, which hand it on")
-        if self.hardware.cuda_graph and (changing := self._changes_with_each_step()):
-            raise ValueError(f"hardware.cuda_graph: a step stays as recorded, which does not go with {changing}")
         if self.model.free_maps is not None:
             raise ValueError("model.free_maps is not to be set: the per_scene stage makes the maps of its scene")
         return self
-
-    def _changes_with_each_step(self) -> str:
-        """Name what is, or may be, done anew in each step and not by what a graph records; empty where nothing is."""
-        found = {
-            "the per_scene stage": self.stage == "per_scene",
-            "masking.largest_mask_ratio": self.masking.largest_mask_ratio is not None,
-            "several processes, which share gradients": self.hardware.processes > 1,
-            "a masking.strategy of your own": self.masking.masks and _is_foreign(self.masking.strategy),
-            "a model.aggregator of your own": _is_foreign(self.model.aggregator),
-        }
-        return next((what for what, there in found.items() if there), "")
 
     @property
     def supervises_depth(self) -> bool:
@@ -110,11 +97,6 @@ class Config(Settings):
         asked = self.data.depth_supervision
         of_model = self.model.visibility_init == "depth" and self.stage != "per_scene"
         return of_model if asked is None else asked
-
-
-def _is_foreign(name: str) -> bool:
-    """Tell whether `module:function` names something that does not come with this package."""
-    return ":" in name and not name.startswith("maskrf_core.")
 
 
 def may_differ(name: str) -> bool:

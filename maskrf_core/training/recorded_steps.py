@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from maskrf_core.datasets.batches.batch import SceneBatch
 from maskrf_core.model.renderer import Renderer
+from maskrf_core.settings.config import Config
 from maskrf_core.support.errors import RunError, SettingsError, first_line
 
 Terms = dict[str, Tensor]  # raw terms of the loss, and their weighted sum as `total`
@@ -109,13 +110,29 @@ class RecordedSteps:
         return {name: term.detach() for name, term in terms.items()}, gradients
 
 
-def recorded_steps(compute: Compute, renderer: Renderer, device: torch.device) -> RecordedSteps:
-    """Record the renderer's steps; `SettingsError` where there is no GPU, or its dropout would always be the same."""
-    if device.type != "cuda":
-        raise SettingsError("hardware.cuda_graph=true: needs a GPU, and this training has none. Leave it out.")
-    if renderer.aggregator.uses_dropout:
-        raise SettingsError("hardware.cuda_graph=true: the aggregator's dropout would stay as recorded. Leave it out.")
+def recorded_steps(compute: Compute, renderer: Renderer, config: Config, device: torch.device) -> RecordedSteps:
+    """Record a training's steps.
+
+    Raises:
+        SettingsError: something is, or may be, done anew in each step, and not by what a graph records.
+    """
+    anew = {
+        "a training without a GPU": device.type != "cuda",
+        "the per_scene stage": config.stage == "per_scene",
+        "masking.largest_mask_ratio": config.masking.largest_mask_ratio is not None,
+        "several processes, which share gradients": config.hardware.processes > 1,
+        "an aggregator with dropout": renderer.aggregator.uses_dropout,
+        "a model.aggregator of your own": _is_foreign(config.model.aggregator),
+        "a masking.strategy of your own": config.masking.masks and _is_foreign(config.masking.strategy),
+    }
+    if found := next((what for what, there in anew.items() if there), None):
+        raise SettingsError(f"hardware.cuda_graph=true: does not go with {found}. Leave it out.")
     return RecordedSteps(compute, renderer, device)
+
+
+def _is_foreign(name: str) -> bool:
+    """Tell whether `module:function` names something that does not come with this package."""
+    return ":" in name and not name.startswith("maskrf_core.")
 
 
 def tensors_of(batch: SceneBatch) -> list[Tensor]:

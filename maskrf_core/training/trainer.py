@@ -13,7 +13,7 @@ from maskrf_core.datasets.batches.loader import training_batches
 from maskrf_core.datasets.batches.mixture import fingerprints
 from maskrf_core.datasets.batches.training_views import TrainingDraw
 from maskrf_core.datasets.scene import SplitKind
-from maskrf_core.losses import weighted_sum
+from maskrf_core.losses import with_total
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.evaluation import validate
 from maskrf_core.rendering.rendered_views import RenderedView
@@ -93,8 +93,9 @@ class Trainer:
         logged = state.get("logged", [{}] * self.together.count)
         self.interval = MetricAverager(**logged[self.together.rank])
         self.model, self.optimiser = self.fabric.setup(self.objective, optimiser)
-        recorded = self.config.hardware.cuda_graph
-        self.computed = recorded_steps(self._terms, self.renderer, self.fabric.device) if recorded else self._computed
+        self.computed = self._computed
+        if self.config.hardware.cuda_graph:
+            self.computed = recorded_steps(self._terms, self.renderer, self.config, self.fabric.device)
         if state:
             load_optimiser(self.optimiser, state["optimiser"])
         elif checkpoint is None and self.config.training.optimiser == "handed_on":
@@ -204,8 +205,7 @@ class Trainer:
         return terms
 
     def _terms(self, batch: SceneBatch, masked_weight: float | Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        terms = self.model(batch, generator=generator)
-        return {"total": weighted_sum(terms, masked_weight)} | terms
+        return with_total(self.model(batch, generator=generator), masked_weight)
 
     def _learning_rate(self, step: int) -> float:
         return learning_rate(step, self.config.training, self.steps_before)

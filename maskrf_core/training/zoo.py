@@ -148,7 +148,8 @@ def _config(run: Run, stage: Stage, chosen: dict[str, Any], asked: dict[str, Any
     here = load_config(stage, "weights", chosen | asked)
     if not run.config_path.is_file():
         return here if "data.train_scenes" in asked else _with(here, {"data.train_scenes": _ready(here)})
-    return _with(run.config, {n: value for n, value in flat(here.model_dump()).items() if may_differ(n)} | asked)
+    differing = {name: value for name, value in flat(here.model_dump()).items() if may_differ(name)}
+    return _with(run.config, differing | asked)
 
 
 def _with(config: Config, overrides: dict[str, Any]) -> Config:

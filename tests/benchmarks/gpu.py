@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from maskrf_core.datasets.batches.batch import SceneBatch
-from maskrf_core.losses import weighted_sum
+from maskrf_core.losses import with_total
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.rendering.chunk_renderer import ChunkRenderer
 from maskrf_core.settings.config import load_config
@@ -147,7 +147,7 @@ def step(how: dict[str, Any], rays: int, arguments: argparse.Namespace) -> Case:
         optimiser = adam(objective.renderer.parameters(), config.training.learning_rate)
         recorded = None
         if config.hardware.cuda_graph:
-            recorded = recorded_steps(partial(terms_of, objective), objective.renderer, batch.pixels_xy.device)
+            recorded = recorded_steps(partial(terms_of, objective), objective.renderer, config, batch.pixels_xy.device)
         work = partial(one_step, objective, optimiser, batch, masking_schedule(config), recorded)
         for _ in range(3 if recorded else 0):  # the second is recorded, which takes long, and is not what is timed
             work()
@@ -164,8 +164,7 @@ def terms_of(
     objective: Objective, batch: SceneBatch, weight: float | Tensor, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """Return the raw terms and, as `total`, their weighted sum."""
-    terms = objective(batch, generator=generator)
-    return {"total": weighted_sum(terms, weight)} | terms
+    return with_total(objective(batch, generator=generator), weight)
 
 
 def one_step(

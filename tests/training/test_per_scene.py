@@ -134,7 +134,7 @@ def test_interrupted_and_continued_is_the_same_run(finished, across, tmp_path):
 def test_a_start_that_was_interrupted_does_not_log_step_0_twice(across, tmp_path, monkeypatch):
     run = start(tmp_path / "run", training__initial_weights=str(across.weights))
     with monkeypatch.context() as patch:
-        patch.setattr(training, "weighted_sum", lambda *_: 1 / 0)
+        patch.setattr(training, "with_total", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit(run)
     assert list(run.metrics()["step"]) == [0]

@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from maskrf_core.losses import weighted_sum
+from maskrf_core.losses import with_total
 from maskrf_core.model.renderer import Renderer
 from maskrf_core.runs import Run
 from maskrf_core.settings.config import load_config
@@ -68,8 +68,7 @@ def trained(computed_by, rays=(10, 10, 7, 10, 7, 10, 10, 7)):
     optimiser = adam(objective.renderer.parameters(), 1e-3)
 
     def terms_of(batch, masked_weight, generator):
-        terms = objective(batch, generator=generator)
-        return {"total": weighted_sum(terms, masked_weight)} | terms
+        return with_total(objective(batch, generator=generator), masked_weight)
 
     compute, found = computed_by(terms_of, objective.renderer), []
     for step, count in enumerate(rays):
@@ -180,25 +179,29 @@ def test_a_step_that_cannot_be_recorded_is_named():
 
 
 @pytest.mark.parametrize(
-    ("stage", "overrides", "named"),
+    ("stage", "overrides", "device", "named"),
     [
-        ("per_scene", {}, "per_scene"),
-        ("pretrain", {"masking.largest_mask_ratio": 0.9}, "largest_mask_ratio"),
-        ("finetune", {"hardware.devices": 2}, "several processes"),
-        ("pretrain", {"masking.strategy": "mine:strategy"}, r"masking\.strategy of your own"),
-        ("finetune", {"model.aggregator": "mine:Aggregator"}, r"model\.aggregator of your own"),
+        ("pretrain", {}, "cpu", "without a GPU"),
+        ("per_scene", {}, "cuda", "per_scene"),
+        ("pretrain", {"masking.largest_mask_ratio": 0.9}, "cuda", "largest_mask_ratio"),
+        ("finetune", {"hardware.devices": 2}, "cuda", "several processes"),
+        ("finetune", {"model.aggregator": "nerformer"}, "cuda", "dropout"),
+        ("pretrain", {"masking.strategy": "mine:strategy"}, "cuda", r"masking\.strategy of your own"),
+        ("finetune", {"model.aggregator": "mine:Aggregator"}, "cuda", r"model\.aggregator of your own"),
     ],
 )
-def test_what_is_not_the_same_in_each_step_is_refused(stage, overrides, named):
+def test_what_is_not_the_same_in_each_step_is_refused(stage, overrides, device, named):
+    config = load_config(stage, overrides=overrides | {"hardware.cuda_graph": True})
+    renderer = Renderer(ModelSettings(aggregator="nerformer" if named == "dropout" else "neuray"))
     with pytest.raises(SettingsError, match=f"cuda_graph.*{named}"):
-        load_config(stage, overrides=overrides | {"hardware.cuda_graph": True})
+        recorded_steps.recorded_steps(plainly, renderer, config, torch.device(device))
 
 
-def test_without_a_gpu_it_is_refused(tmp_path, monkeypatch):
+def test_the_trainer_refuses_it_without_a_gpu(tmp_path, monkeypatch):
     monkeypatch.setenv("MASKRF_SMOKE", "1")
     asked = {"hardware.cuda_graph": True, "hardware.device": "cpu"}
     run = Run.start(tmp_path / "run", load_config("pretrain", "demo", asked))
-    with pytest.raises(SettingsError, match=r"cuda_graph.*needs a GPU"):
+    with pytest.raises(SettingsError, match=r"cuda_graph.*without a GPU"):
         Trainer(run)
 
 

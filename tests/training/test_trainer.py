@@ -109,7 +109,7 @@ def test_the_target_follows_from_the_start_step_on(tmp_path, monkeypatch):
 
 def test_loss_that_is_not_finite_stops_with_step_and_batch(tmp_path, monkeypatch):
     run = start(tmp_path / "run")
-    monkeypatch.setattr(training, "weighted_sum", lambda terms, *_: terms["colour_fine"] * math.nan)
+    monkeypatch.setattr(training, "with_total", lambda terms, *_: {"total": terms["colour_fine"] * math.nan} | terms)
     with pytest.raises(RunError, match=r"not finite at step 0 \(total nan, .*scene demo/train_0\d, query view_\d\d"):
         fit(run)
     assert not run.last_checkpoint.is_file()
