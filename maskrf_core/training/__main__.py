@@ -20,6 +20,7 @@ import psutil
 
 from maskrf_core.support.errors import MaskrfError
 from maskrf_core.training.process.protocol import (
+    LAUNCHER_VARIABLE,
     SIGNALS,
     ExitCode,
     TrainingStopped,
@@ -67,9 +68,13 @@ def train(folder: Path) -> ExitCode:
 
             hear_signals()  # again: some of what was imported (pycolmap's log) took SIGTERM for itself
             fit(run)
-        except (TrainingStopped, AlreadyTrained) as stopped:
+        except TrainingStopped as stopped:
             print(stopped, flush=True)
-            return getattr(stopped, "code", ExitCode.TRAINED_ELSEWHERE)
+            # Any other code would have torchrun print that the training failed; the launcher reads the true one.
+            return ExitCode.FINISHED if os.environ.get(LAUNCHER_VARIABLE) else stopped.code
+        except AlreadyTrained as elsewhere:
+            print(elsewhere, flush=True)
+            return ExitCode.TRAINED_ELSEWHERE
         except MaskrfError as error:  # a traceback would only hide what a user can do
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
             return ExitCode.FAILED
@@ -90,9 +95,9 @@ def train_in_several(run: "Run") -> ExitCode:
     for number in SIGNALS:
         signal.signal(number, lambda number, _frame: heard.append(number))
     before, devices = run.status and run.status.started, run.config.hardware.devices
-    threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices))}  # torchrun would give each only one
+    told = {LAUNCHER_VARIABLE: "1", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices))}  # torchrun: one
     children = subprocess.Popen([*several_processes(devices), str(run.folder.resolve())],
-                                env=threads | training_environment(), start_new_session=True)  # fmt: skip
+                                env=told | training_environment(), start_new_session=True)  # fmt: skip
     while children.poll() is None:
         status = run.status
         if heard and status is not None and status.started != before and _is_ours(status, children.pid):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from typing import IO
 from unittest import mock
 
 import torch
@@ -34,13 +35,13 @@ def smoke_sized_training(folder: Path, **settings) -> Run:
     return run
 
 
-def spawn(run: Run, **environment: str) -> subprocess.Popen:
-    """`python -m maskrf_core.training` in a session of its own."""
+def spawn(run: Run, said: IO[str] | int = subprocess.DEVNULL, **environment: str) -> subprocess.Popen:
+    """`python -m maskrf_core.training` in a session of its own, which prints to `said`."""
     return subprocess.Popen(
         training_command([run.folder]),
         env=training_environment() | SMOKE | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=said,
+        stderr=said,
         start_new_session=True,
     )
 

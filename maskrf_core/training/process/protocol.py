@@ -26,6 +26,7 @@ large temporaries again, and asks for huge pages, of which there are fewer to pa
 STOP_VARIABLE = "MASKRF_STOP"  # names a file that, once it is there, stops all trainings started with the variable
 SUBMITTED_VARIABLE = "MASKRF_SUBMITTED"  # when the job that this belongs to was queued, in seconds since 1970
 SAVED_VARIABLE = "MASKRF_SAVED"  # names a file that gets a line for each run and step saved by trainings started so
+LAUNCHER_VARIABLE = "MASKRF_LAUNCHER"  # set where the launcher of several processes reads in the status how they ended
 TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun's own mark on the processes that it starts
 PLACES = ("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
           "GROUP_WORLD_SIZE", "ROLE_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # fmt: skip

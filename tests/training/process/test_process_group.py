@@ -119,10 +119,12 @@ def test_one_set_of_files_and_a_stop_that_changes_no_bit(tmp_path):
     assert "2 processes: 2 × 24 = 48 rays a step" in whole.log_path.read_text()
     assert (whole.status.state, whole.status.processes) == ("finished", 2)
 
-    process = spawn(run)
-    wait_until(lambda: has_done(run, 3), "the third step")
-    os.kill(process.pid, signal.SIGUSR1)
-    assert process.wait(PATIENCE) == 85
+    with (tmp_path / "said").open("w") as said:
+        process = spawn(run, said)
+        wait_until(lambda: has_done(run, 3), "the third step")
+        os.kill(process.pid, signal.SIGUSR1)
+        assert process.wait(PATIENCE) == 85
+    assert "FAILED" not in (tmp_path / "said").read_text()
     assert 3 <= run.status.step < 8
     assert spawn(run).wait(PATIENCE) == 0
     assert_same_bits(run, whole)
