@@ -139,22 +139,28 @@ def renderer_of(checkpoint: dict[str, Any], path: str | Path) -> Renderer:
     return renderer.eval()
 
 
-def check_model(there: ModelSettings, asked: ModelSettings, path: str | Path) -> None:
+def check_model(there: ModelSettings, asked: ModelSettings, path: str | Path, *, other_samples: bool = False) -> None:
     """Check that a training with the model `asked` can begin from weights of the model `there`.
 
-    Neither masking nor the direct head has weights of its own that a checkpoint could lack.
+    Neither masking nor the direct head has weights of its own that a checkpoint could lack. The numbers of samples
+    have none either, but weights render worse with others than they learned.
 
     Raises:
         CheckpointError: it cannot; the settings that differ are named as `overrides` takes them.
     """
     if there.free_maps is not None:
         raise CheckpointError(f"{path}: is a model of one scene. Begin from the checkpoint that it began from.")
+    samples = {"coarse_samples", "fine_samples"}
     compared = [name for name in ModelSettings.model_fields if name != "direct_rendering"]
     differing = [name for name in compared if getattr(there, name) != getattr(asked, name)]
+    if other_samples and samples.issuperset(differing):
+        return
     if differing:
         needed, given = (", ".join(f"model.{name}={getattr(of, name)}" for name in differing) for of in (there, asked))
+        learn = ", learn the new ones by training.other_samples=true" if samples.issuperset(differing) else ""
         raise CheckpointError(
-            f"{path}: was trained with {needed}, not with {given}. Ask for {needed}, or begin from another checkpoint."
+            f"{path}: was trained with {needed}, not with {given}. Ask for {needed}{learn}, or begin from another "
+            "checkpoint."
         )
 
 

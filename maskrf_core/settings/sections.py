@@ -178,6 +178,7 @@ class TrainingSettings(Settings):
     halve_every: int = Field(100_000, ge=1, description="steps after which the learning rate is halved")
     lowest_learning_rate: float = Field(1e-5, ge=0)
     initial_weights: str | None = Field(None, description="checkpoint to start from; none: random weights")
+    other_samples: bool = Field(False, description="begin also from weights of other numbers of samples on a ray")
     schedule: Literal["restart", "continue"] = Field(
         "restart", description="count the rate's steps anew, as published, or with those behind the initial weights"
     )

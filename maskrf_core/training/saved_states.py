@@ -51,7 +51,7 @@ def initial_renderer(config: Config) -> Renderer:
             load_mvsnet(renderer.visibility_init.mvsnet, config.data)
         return renderer
     loaded = load_renderer(path, config.model.aggregator)
-    check_model(loaded.settings, config.model, path)
+    check_model(loaded.settings, config.model, path, other_samples=config.training.other_samples)
     renderer = Renderer(config.model, config.masking)
     load_weights(renderer, loaded.state_dict(), path)
     return renderer.eval()

@@ -83,6 +83,17 @@ def test_weights_of_another_model_are_refused(smoke_run, tmp_path):
     overrides = {"training__initial_weights": str(smoke_run.last_checkpoint), "model__coarse_samples": 16}
     with pytest.raises(CheckpointError, match="coarse_samples=12"):
         fit(start(tmp_path / "run", "finetune", **overrides))
+    overrides |= {"training__other_samples": True, "model__visibility_init": "cost_volume"}
+    with pytest.raises(CheckpointError, match="visibility_init=depth"):
+        fit(start(tmp_path / "another", "finetune", **overrides))
+
+
+def test_other_numbers_of_samples_are_learned_where_asked(smoke_run, tmp_path):
+    overrides = {"training__initial_weights": str(smoke_run.last_checkpoint), "training__other_samples": True}
+    run = start(tmp_path / "run", "finetune", **overrides, model__coarse_samples=16)
+    trainer = Trainer(run)
+    assert trainer.renderer.settings.coarse_samples == 16
+    assert all(torch.equal(v, weights(smoke_run)[k]) for k, v in trainer.renderer.state_dict().items())
 
 
 def test_damaged_checkpoint_is_named_and_kept(smoke_run, tmp_path):
