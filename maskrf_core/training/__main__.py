@@ -95,7 +95,8 @@ def train_in_several(run: "Run") -> ExitCode:
     for number in SIGNALS:
         signal.signal(number, lambda number, _frame: heard.append(number))
     before, devices = run.status and run.status.started, run.config.hardware.devices
-    told = {LAUNCHER_VARIABLE: "1", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices))}  # torchrun: one
+    threads = str(max(1, (os.cpu_count() or 1) // devices))  # torchrun would give each only one
+    told = {LAUNCHER_VARIABLE: "1", "OMP_NUM_THREADS": threads}
     children = subprocess.Popen([*several_processes(devices), str(run.folder.resolve())],
                                 env=told | training_environment(), start_new_session=True)  # fmt: skip
     while children.poll() is None:
