@@ -37,6 +37,7 @@ parameters = check_parameters(PretrainParameters, globals())
 # %%
 from maskrf_core.rendering.evaluation import load
 from maskrf_core.support.paths import display_path
+from maskrf_core.training.saved_states import steps_before
 from maskrf_core.training.schedules import masking_schedule
 from maskrf_core.workbook import viewers
 from maskrf_core.workbook.experiments import comparison, tables, trainings
@@ -110,7 +111,7 @@ agreement and show(agreement, pretraining.folder / "figures" / "agreement.png")
 # %% [markdown]
 # ## Does it render?
 #
-# Views of validation scenes, which it was not trained on; nothing is masked when rendering. The same network with the random weights it began with stands beside it.
+# Views of validation scenes, which it was not trained on; nothing is masked when rendering. The same network with random weights stands beside it.
 
 # %%
 pictures = pretraining.renders / "validation"
@@ -125,7 +126,8 @@ rows = {
     f"{view.scene}\n{view.image_id}": panels.read_pictures(pictures, view.scene, view.image_id)
     for view in trained.iloc[:3].itertuples()
 }
-title = f"Pretrained for {config.training.steps} steps: {after:.2f} dB, untrained {before:.2f} dB"
+steps_in_all = steps_before(config) + config.training.steps
+title = f"Pretrained for {steps_in_all} steps: {after:.2f} dB, untrained {before:.2f} dB"
 show(panels.render_rows(rows, title), pretraining.folder / "figures" / "renders.png")
 
 # %%

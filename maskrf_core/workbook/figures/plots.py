@@ -24,8 +24,9 @@ def loss_curves(metrics: pd.DataFrame, alignment_from: int | None = None) -> Fig
     terms = rows.drop(columns=[*BEFORE_TERMS, *AFTER_TERMS, "chance_alignment"], errors="ignore").dropna(
         axis="columns", how="all"
     )
-    first, last = rows["colour_fine"].iloc[[0, -1]]
-    title = f"The fine colour loss goes from {first:.3f} to {last:.3f} in {rows.index[-1]} steps"
+    (first, last), steps = rows["colour_fine"].iloc[[0, -1]], rows.index[-1]
+    change = f"goes from {first:.3f} to {last:.3f} in" if len(rows) > 1 else f"is {last:.3f} after"
+    title = f"The fine colour loss {change} {steps} steps"
     figure = _curves({name.replace("_", " "): terms[name] for name in terms}, "step", "loss term, unweighted", title)
     axes = figure.axes[0]
     if alignment_from is not None:

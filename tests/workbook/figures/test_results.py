@@ -51,6 +51,7 @@ def test_loss_curves_draw_only_the_terms_that_were_logged():
     np.testing.assert_array_equal(curve.get_xydata(), [[10, 0.5], [20, 0.25]])
     assert list(onset.get_xdata()) == [15, 15]
     assert figure.get_suptitle() == "The fine colour loss goes from 0.500 to 0.250 in 20 steps"
+    assert plots.loss_curves(metrics([0.5], 20.0)).get_suptitle() == "The fine colour loss is 0.500 after 10 steps"
     assert (axes.get_xlabel(), axes.get_yscale()) == ("step", "log")
 
 
